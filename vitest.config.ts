@@ -1,0 +1,35 @@
+import { defineConfig } from 'vitest/config';
+
+const seconds = 1000;
+
+/**
+ * One project a test group, so that the fast ones answer in seconds:
+ * `unit` needs nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh` root and the cluster in a box.
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'envoy',
+          include: ['test/envoy/**/*.test.ts'],
+          testTimeout: 60 * seconds,
+          hookTimeout: 120 * seconds,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'mesh',
+          include: ['test/mesh/**/*.test.ts'],
+          testTimeout: 300 * seconds,
+          hookTimeout: 3600 * seconds,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
