@@ -1,0 +1,120 @@
+import { logLevels } from './log.ts';
+import { choice, dnsName, path, port, type ValuesOf, wholeNumber } from './settings.ts';
+
+/** Settings of both roles. */
+const common = {
+  namespace: dnsName({
+    about: 'the namespace that Lazyscope itself runs in',
+    fallback: 'lazyscope-system',
+  }),
+  clusterDomain: dnsName({ about: 'the DNS domain of the cluster', fallback: 'cluster.local' }),
+  kubeconfig: path({
+    about: 'a kubeconfig file to use instead of the service account of the pod',
+    fallback: '',
+  }),
+  logLevel: choice(logLevels, { about: 'the least important level to log', fallback: 'info' }),
+  adminPort: port({ about: 'the port of /livez, /readyz, /metrics and /debug', fallback: '9472' }),
+  stopSeconds: wholeNumber({
+    about: 'the time to stop in order before exiting anyway',
+    fallback: '20',
+    min: 1,
+    max: 300,
+    unit: 'seconds',
+  }),
+};
+
+export const nodeSettings = {
+  ...common,
+  nodeName: dnsName({ about: 'the name of the Kubernetes node this companion serves' }),
+  port: port({ about: 'the port of reports, questions and held requests', fallback: '9470' }),
+  controllerService: dnsName({
+    about: 'the headless Service of the controllers; each address gets a stream',
+    fallback: 'lazyscope-controller.lazyscope-system.svc',
+  }),
+  controllerGrpcPort: port({ about: 'the gRPC port of the controllers', fallback: '9471' }),
+  tokenPath: path({
+    about: 'the projected service account token with audience lazyscope',
+    fallback: '/var/run/secrets/lazyscope/token',
+  }),
+  caPath: path({
+    about: 'a file with the CA of the controllers, instead of ConfigMap lazyscope-ca',
+    fallback: '',
+  }),
+  scrapeSeconds: wholeNumber({
+    about: 'the time between two readings of the memory of a proxy',
+    fallback: '15',
+    min: 1,
+    max: 3600,
+    unit: 'seconds',
+  }),
+  answerMilliseconds: wholeNumber({
+    about: 'how long a question waits for a controller; the filter waits 200 ms in all',
+    fallback: '150',
+    min: 10,
+    max: 2000,
+    unit: 'milliseconds',
+  }),
+  settleMilliseconds: wholeNumber({
+    about: 'how long after it was written a scope is taken to be live (istiod waits 100 ms)',
+    fallback: '150',
+    min: 0,
+    max: 10_000,
+    unit: 'milliseconds',
+  }),
+  holdMilliseconds: wholeNumber({
+    about: 'how long one round of a held request lasts at most',
+    fallback: '1000',
+    min: 50,
+    max: 30_000,
+    unit: 'milliseconds',
+  }),
+};
+
+export const controllerSettings = {
+  ...common,
+  podName: dnsName({ about: 'the name of this pod, its identity in the election' }),
+  grpcPort: port({ about: 'the port that node companions connect to', fallback: '9471' }),
+  filterPort: port({ about: 'the port that serves the Wasm filter', fallback: '9473' }),
+  wasmPath: path({ about: 'the Wasm filter to serve', fallback: 'build/filter.wasm' }),
+  gatewayHost: dnsName({
+    about: 'the host of the lazy egress gateway',
+    fallback: 'lazyscope-egress.lazyscope-system.svc.cluster.local',
+  }),
+  trustDomain: dnsName({ about: 'the trust domain of the mesh', fallback: 'cluster.local' }),
+  rootNamespace: dnsName({ about: 'the root namespace of Istio', fallback: 'istio-system' }),
+  firstCall: choice(['gateway', 'direct', 'hold', 'passthrough', 'auto'], {
+    about: 'what happens to a first call where neither namespace nor scope says so',
+    fallback: 'gateway',
+  }),
+  writesPerSecond: wholeNumber({
+    about: 'how many scopes are written at most, over all workloads',
+    fallback: '20',
+    min: 1,
+    max: 1000,
+    unit: 'writes per second',
+  }),
+  leaseSeconds: wholeNumber({
+    about: 'how long a leader is trusted without renewing its Lease',
+    fallback: '15',
+    min: 5,
+    max: 120,
+    unit: 'seconds',
+  }),
+  ttlSeconds: wholeNumber({
+    about: 'how long an unused destination stays in a scope',
+    fallback: '604800',
+    min: 60,
+    max: 31_536_000,
+    unit: 'seconds',
+  }),
+  learningWindowSeconds: wholeNumber({
+    about: 'how long a workload is watched before its scope may be narrowed',
+    fallback: '0',
+    min: 0,
+    max: 2_592_000,
+    unit: 'seconds',
+  }),
+};
+
+export type NodeConfig = ValuesOf<typeof nodeSettings>;
+export type ControllerConfig = ValuesOf<typeof controllerSettings>;
