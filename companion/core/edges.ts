@@ -1,0 +1,73 @@
+/**
+ * Who calls whom, as far as it was seen. An edge goes from an owner of pods (a Deployment and its
+ * kin) to a host of the registry, both within the mesh: what does not resolve is never kept, so
+ * that nobody fills the store with names that he made up.
+ */
+
+/** A host with the namespace that it belongs to: an entry of a Sidecar. */
+export type HostRef = { namespace: string; host: string };
+
+export type Edge = HostRef & {
+  /** Milliseconds since the epoch. */
+  firstSeen: number;
+  lastSeen: number;
+};
+
+export type EdgeStore = {
+  /** Notes a sighting; says whether it is the first of that destination from that owner. */
+  see(source: Source, destination: HostRef, seenAt: number): 'first' | 'again' | 'full';
+  /** Takes in edges of an earlier life, keeping the widest span of what is known. */
+  restore(source: Source, edges: Iterable<Edge>): void;
+  /** Sorted by namespace and host. */
+  edgesFrom(source: Source): Edge[];
+  /** Sightings refused because an owner has too many destinations. */
+  overflow(): number;
+  size(): number;
+};
+
+export type Source = { namespace: string; owner: string };
+
+/**
+ * Destinations of one owner: at 200 bytes each the status of a scope stays below half of the 1.5 MiB
+ * that etcd takes. A workload with more is a gateway in all but name, and better off unscoped.
+ */
+export const destinationsMax = 2_000;
+
+export function createEdgeStore(): EdgeStore {
+  const bySource = new Map<string, Map<string, Edge>>();
+  let overflow = 0;
+  let size = 0;
+
+  function see(source: Source, destination: HostRef, firstSeen: number, lastSeen: number) {
+    const key = `${source.namespace}/${source.owner}`;
+    const edges = bySource.get(key) ?? new Map<string, Edge>();
+    bySource.set(key, edges);
+    const { namespace, host } = destination;
+    const known = edges.get(`${namespace}/${host}`);
+    if (known) {
+      known.firstSeen = Math.min(known.firstSeen, firstSeen);
+      known.lastSeen = Math.max(known.lastSeen, lastSeen);
+      return 'again';
+    }
+    if (edges.size >= destinationsMax) {
+      overflow += 1;
+      return 'full';
+    }
+    edges.set(`${namespace}/${host}`, { namespace, host, firstSeen, lastSeen });
+    size += 1;
+    return 'first';
+  }
+
+  return {
+    see: (source, destination, seenAt) => see(source, destination, seenAt, seenAt),
+    restore(source, edges) {
+      for (const edge of edges) see(source, edge, edge.firstSeen, edge.lastSeen);
+    },
+    edgesFrom: ({ namespace, owner }) => {
+      const edges = bySource.get(`${namespace}/${owner}`) ?? new Map<string, Edge>();
+      return [...edges.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, edge]) => edge);
+    },
+    overflow: () => overflow,
+    size: () => size,
+  };
+}

@@ -1,0 +1,280 @@
+import type { KubeObject } from '../kube.ts';
+import { type Protocol, protocolOf } from './protocol.ts';
+
+/**
+ * What is kept of each watched object: the fields that a decision reads and nothing else, because
+ * a mesh of 5,000 services has to fit in a small process.
+ */
+
+/** `exportTo` of Istio: namespaces that see an object; empty means all. */
+export type ExportTo = readonly string[];
+
+export type Visible = { namespace: string; exportTo: ExportTo };
+
+/** One host of the mesh's registry: a Kubernetes Service, or one host of a ServiceEntry. */
+export type HostRecord = Visible & {
+  kind: 'service' | 'entry';
+  name: string;
+  host: string;
+  ports: readonly { port: number; protocol: Protocol }[];
+  addresses: readonly string[];
+  headless: boolean;
+  /** Outside the mesh: MESH_EXTERNAL, or a Service of type ExternalName. */
+  external: boolean;
+};
+
+export type Endpoint = { ip: string; ready: boolean; pod?: string };
+
+export type SliceRecord = {
+  /** `namespace/name` of the Service. */
+  service: string;
+  endpoints: readonly Endpoint[];
+  /** Ports that the pods listen on. */
+  ports: readonly number[];
+};
+
+export type PodRecord = {
+  namespace: string;
+  name: string;
+  uid: string;
+  ips: readonly string[];
+  labels: Readonly<Record<string, string>>;
+  serviceAccount: string;
+  /** The sidecar terminates mutual TLS: label `security.istio.io/tlsMode: istio`. */
+  acceptsMtls: boolean;
+  /** Has a sidecar, and not one that acts as a gateway: `Sidecar` objects do not apply to those. */
+  hasSidecar: boolean;
+  network: string;
+  /** Name of what made it: the Deployment, StatefulSet, DaemonSet or CronJob. */
+  owner: string;
+  running: boolean;
+};
+
+export type VirtualServiceRecord = Visible & {
+  name: string;
+  hosts: readonly string[];
+  destinations: readonly string[];
+};
+
+export type DestinationRuleRecord = Visible & {
+  name: string;
+  host: string;
+  tlsMode: string;
+  portTlsModes: Readonly<Record<number, string>>;
+};
+
+export type PeerAuthenticationRecord = {
+  namespace: string;
+  name: string;
+  selector: Readonly<Record<string, string>> | undefined;
+  mode: string;
+  portModes: Readonly<Record<string, string>>;
+  created: string;
+};
+
+type Exports = string[] | undefined;
+
+function exportTo(value: Exports, namespace: string): ExportTo {
+  if (!value || value.length === 0 || value.includes('*')) return [];
+  return value.map((to) => (to === '.' ? namespace : to));
+}
+
+function namespaceOf(object: KubeObject): string {
+  return object.metadata.namespace ?? '';
+}
+
+/** Istio's ResolveShortnameToFQDN (pilot/pkg/model/config.go): only names without a dot are short. */
+export function qualifyHost(host: string, namespace: string, clusterDomain: string): string {
+  const name = host.toLowerCase();
+  return name.includes('.') || name === '*' || name.includes(':')
+    ? name
+    : `${name}.${namespace}.svc.${clusterDomain}`;
+}
+
+type KubePort = { port: number; name?: string; appProtocol?: string; protocol?: string };
+
+export function readService(object: KubeObject, clusterDomain: string): HostRecord {
+  const spec = object.spec ?? {};
+  const namespace = namespaceOf(object);
+  const annotation = object.metadata.annotations?.['networking.istio.io/exportTo'];
+  const addresses = ((spec.clusterIPs ?? [spec.clusterIP]) as (string | undefined)[]).filter(
+    (ip): ip is string => !!ip && ip !== 'None',
+  );
+  const external = spec.type === 'ExternalName';
+  return {
+    kind: 'service',
+    namespace,
+    name: object.metadata.name,
+    host: `${object.metadata.name}.${namespace}.svc.${clusterDomain}`,
+    exportTo: exportTo(
+      annotation?.split(',').map((to) => to.trim()),
+      namespace,
+    ),
+    ports: ((spec.ports ?? []) as KubePort[]).map(({ port, name, appProtocol, protocol }) => ({
+      port,
+      protocol: protocolOf({ port, name, appProtocol, transport: protocol }),
+    })),
+    addresses,
+    headless: !external && addresses.length === 0,
+    external,
+  };
+}
+
+/** A record for each host of the ServiceEntry. */
+export function readServiceEntry(object: KubeObject): HostRecord[] {
+  const spec = object.spec ?? {};
+  const namespace = namespaceOf(object);
+  const shared = {
+    kind: 'entry' as const,
+    namespace,
+    name: object.metadata.name,
+    exportTo: exportTo(spec.exportTo, namespace),
+    ports: ((spec.ports ?? []) as { number: number; name?: string; protocol?: string }[]).map(
+      ({ number: port, name, protocol }) => ({
+        port,
+        protocol: protocolOf({ port, name, appProtocol: protocol }),
+      }),
+    ),
+    // Ranges are left out: a lookup is by exact address, and such a call is passed through as today.
+    addresses: ((spec.addresses ?? []) as string[]).filter((address) => !address.includes('/')),
+    headless: false,
+    external: spec.location !== 'MESH_INTERNAL',
+  };
+  return ((spec.hosts ?? []) as string[]).map((host) => ({ ...shared, host: host.toLowerCase() }));
+}
+
+export function readSlice(object: KubeObject): SliceRecord {
+  const namespace = namespaceOf(object);
+  type Raw = {
+    addresses?: string[];
+    conditions?: { ready?: boolean };
+    targetRef?: { kind?: string; name?: string; namespace?: string };
+  };
+  return {
+    service: `${namespace}/${object.metadata.labels?.['kubernetes.io/service-name'] ?? ''}`,
+    endpoints: ((object.endpoints ?? []) as Raw[]).flatMap((raw) =>
+      (raw.addresses ?? []).map((ip) => ({
+        ip,
+        // Absent means unknown, which consumers take for ready (EndpointConditions of Kubernetes).
+        ready: raw.conditions?.ready !== false,
+        ...(raw.targetRef?.kind === 'Pod' && {
+          pod: `${raw.targetRef.namespace ?? namespace}/${raw.targetRef.name}`,
+        }),
+      })),
+    ),
+    ports: ((object.ports ?? []) as { port?: number }[]).flatMap(({ port }) => port ?? []),
+  };
+}
+
+export function readPod(object: KubeObject): PodRecord {
+  const { spec = {}, status = {} } = object;
+  const labels = object.metadata.labels ?? {};
+  const annotations = object.metadata.annotations ?? {};
+  const acceptsMtls = labels['security.istio.io/tlsMode'] === 'istio';
+  const isGateway =
+    'gateway.networking.k8s.io/gateway-name' in labels ||
+    (annotations['inject.istio.io/templates'] ?? '').split(',').includes('gateway');
+  const ips = ((status.podIPs ?? []) as { ip: string }[]).map(({ ip }) => ip);
+  return {
+    namespace: namespaceOf(object),
+    name: object.metadata.name,
+    uid: object.metadata.uid ?? '',
+    // Pods of the host's network share its address, so that it names no pod.
+    ips: spec.hostNetwork ? [] : ips,
+    labels,
+    serviceAccount: spec.serviceAccountName ?? 'default',
+    acceptsMtls,
+    hasSidecar: !isGateway && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
+    network: labels['topology.istio.io/network'] ?? '',
+    owner: ownerOf(object),
+    running: !['Succeeded', 'Failed'].includes(status.phase) && !object.metadata.deletionTimestamp,
+  };
+}
+
+/** The name of what the user wrote, past the generated ReplicaSet or Job in between. */
+function ownerOf({ metadata }: KubeObject): string {
+  const labels = metadata.labels ?? {};
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller);
+  if (!owner) return labels['service.istio.io/canonical-name'] ?? labels.app ?? metadata.name;
+  const hash = labels['pod-template-hash'] ?? labels['rollouts-pod-template-hash'];
+  if (owner.kind === 'ReplicaSet' && hash && owner.name.endsWith(`-${hash}`)) {
+    return owner.name.slice(0, -hash.length - 1);
+  }
+  // A CronJob names its Jobs by the minute they are due.
+  return owner.kind === 'Job' ? owner.name.replace(/-\d{8,}$/, '') : owner.name;
+}
+
+/** Undefined when it binds to gateways only, or is a delegate without hosts of its own. */
+export function readVirtualService(
+  object: KubeObject,
+  clusterDomain: string,
+): VirtualServiceRecord | undefined {
+  const spec = object.spec ?? {};
+  const gateways = (spec.gateways ?? ['mesh']) as string[];
+  const hosts = (spec.hosts ?? []) as string[];
+  if (!gateways.includes('mesh') || hosts.length === 0) return undefined;
+  const namespace = namespaceOf(object);
+  type Route = { destination?: { host?: string } };
+  type Rule = {
+    route?: Route[];
+    mirror?: { host?: string };
+    mirrors?: Route[];
+  };
+  const rules = [spec.http, spec.tcp, spec.tls].flatMap((list) => (list ?? []) as Rule[]);
+  const destinations = rules.flatMap(({ route = [], mirror, mirrors = [] }) =>
+    [...route.map((to) => to.destination), mirror, ...mirrors.map((to) => to.destination)].flatMap(
+      (destination) => destination?.host ?? [],
+    ),
+  );
+  const qualify = (host: string) => qualifyHost(host, namespace, clusterDomain);
+  return {
+    namespace,
+    name: object.metadata.name,
+    exportTo: exportTo(spec.exportTo, namespace),
+    hosts: hosts.map(qualify),
+    destinations: [...new Set(destinations.map(qualify))],
+  };
+}
+
+export function readDestinationRule(
+  object: KubeObject,
+  clusterDomain: string,
+): DestinationRuleRecord {
+  const { host = '', trafficPolicy = {}, exportTo: exports } = object.spec ?? {};
+  const namespace = namespaceOf(object);
+  type PortLevel = { port?: { number?: number }; tls?: { mode?: string } };
+  return {
+    namespace,
+    name: object.metadata.name,
+    exportTo: exportTo(exports, namespace),
+    host: qualifyHost(host, namespace, clusterDomain),
+    tlsMode: tlsModeOf(trafficPolicy.tls),
+    portTlsModes: Object.fromEntries(
+      ((trafficPolicy.portLevelSettings ?? []) as PortLevel[])
+        // A port without TLS settings of its own does not inherit those of the rule.
+        .map(({ port, tls }) => [port?.number ?? 0, tlsModeOf(tls)]),
+    ),
+  };
+}
+
+/** Empty: no TLS settings, so istiod decides. DISABLE is the zero value that JSON leaves out. */
+function tlsModeOf(tls: { mode?: string } | undefined): string {
+  return tls ? (tls.mode ?? 'DISABLE') : '';
+}
+
+export function readPeerAuthentication(object: KubeObject): PeerAuthenticationRecord {
+  const { selector, mtls, portLevelMtls = {} } = object.spec ?? {};
+  return {
+    namespace: namespaceOf(object),
+    name: object.metadata.name,
+    selector: selector?.matchLabels,
+    mode: mtls?.mode ?? 'UNSET',
+    portModes: Object.fromEntries(
+      Object.entries(portLevelMtls as Record<string, { mode?: string }>).map(([port, { mode }]) => [
+        port,
+        mode ?? 'UNSET',
+      ]),
+    ),
+    created: object.metadata.creationTimestamp ?? '',
+  };
+}

@@ -1,0 +1,159 @@
+import { isIP } from 'node:net';
+import { type Address, hostOfAuthority, parseAddress } from './authority.ts';
+import { type Catalog, isVisible } from './catalog.ts';
+import { isWildcard } from './host-pattern.ts';
+import type { HostRecord, PodRecord, VirtualServiceRecord } from './records.ts';
+
+/** A call that met no route, as the filter saw it. */
+export type UnknownCall = { tcp: boolean; authority: string; destination: string };
+
+/** Where a call belongs. */
+export type Resolution = {
+  /** `virtual`: a host that exists only in a VirtualService; `external`: none of the mesh. */
+  kind: 'service' | 'entry' | 'virtual' | 'external';
+  /** The host as the registry names it; for `virtual` as the caller named it. */
+  host: string;
+  port: number;
+  record?: HostRecord;
+  /** Mesh VirtualServices that rule over the host. */
+  virtualServices: readonly VirtualServiceRecord[];
+  /** The pod that was called by its own address: only that pod can answer. */
+  pod?: PodRecord;
+  /** Whether a scope with this host gives the next such call a route. */
+  learnable: boolean;
+};
+
+export type Caller = { namespace: string; clusterDomain: string };
+
+/** Finds the destination of a call, following istiod's rules of what a name means to the caller. */
+export function resolve(catalog: Catalog, call: UnknownCall, caller: Caller): Resolution {
+  const address = parseAddress(call.destination);
+  const host = call.tcp ? undefined : hostOfAuthority(call.authority);
+  return (
+    (host && address && isIP(host) === 0 && byName(catalog, host, address, caller)) ||
+    (address && byAddress(catalog, call, address, caller)) ||
+    external(host ?? address?.ip ?? '', address?.port ?? 0)
+  );
+}
+
+function external(host: string, port: number): Resolution {
+  return { kind: 'external', host, port, virtualServices: [], learnable: false };
+}
+
+function byName(
+  catalog: Catalog,
+  name: string,
+  { ip, port }: Address,
+  caller: Caller,
+): Resolution | undefined {
+  const record = recordByName(catalog, name, caller);
+  const host = record && !isWildcard(record.host) ? record.host : name;
+  const virtualServices = virtualServicesOf(catalog, host, caller.namespace);
+  if (!record) {
+    if (virtualServices.length === 0) return undefined;
+    return { kind: 'virtual', host, port, virtualServices, learnable: true };
+  }
+  // Istio routes a name only on the ports that its Service declares.
+  if (!hasPort(record, port)) return undefined;
+  const pod = record.headless ? catalog.podAt(ip) : undefined;
+  return {
+    kind: record.kind,
+    host,
+    port,
+    record,
+    virtualServices,
+    ...(pod && { pod }),
+    // A wildcard in a scope costs istiod its fast path, and a ServiceEntry with one passes through.
+    learnable: !isWildcard(record.host),
+  };
+}
+
+/**
+ * The names under which istiod makes a host reachable (pilot/pkg/networking/core/httproute.go,
+ * generateVirtualHostDomains): in full, `name.ns.svc`, `name.ns`, `name` in its own namespace, and
+ * pods of headless services by `pod.name...`.
+ */
+function recordByName(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
+  const { namespace, clusterDomain } = caller;
+  const visible = (record: HostRecord) => isVisible(record, namespace);
+  const inFull = fullNames(name, caller);
+  for (const full of inFull) {
+    const record = pick(catalog.hosts.exact(full).filter(visible), namespace);
+    if (record) return record;
+  }
+  for (const full of inFull) {
+    const parent = full.slice(full.indexOf('.') + 1);
+    if (!parent.endsWith(`.svc.${clusterDomain}`)) continue;
+    const record = catalog.hosts.exact(parent).find((each) => each.headless && visible(each));
+    if (record) return record;
+  }
+  return pick(catalog.hosts.mostSpecific(name, visible), namespace);
+}
+
+function fullNames(name: string, { namespace, clusterDomain }: Caller): string[] {
+  const domain = `.svc.${clusterDomain}`;
+  if (name.endsWith(domain)) return [name];
+  if (!name.includes('.')) return [`${name}.${namespace}${domain}`, name];
+  return [name, name.endsWith('.svc') ? `${name}.${clusterDomain}` : `${name}${domain}`];
+}
+
+/** The caller's namespace first, then Kubernetes over ServiceEntry, then by name, as istiod picks. */
+function pick(records: readonly HostRecord[], namespace: string): HostRecord | undefined {
+  const rank = (record: HostRecord) =>
+    (record.namespace === namespace ? 0 : 2) + (record.kind === 'service' ? 0 : 1);
+  return [...records].sort((a, b) => rank(a) - rank(b) || (a.namespace < b.namespace ? -1 : 1))[0];
+}
+
+function byAddress(
+  catalog: Catalog,
+  call: UnknownCall,
+  address: Address,
+  caller: Caller,
+): Resolution | undefined {
+  const visible = (record: HostRecord) => isVisible(record, caller.namespace);
+  const found = pick(
+    catalog.hostsAt(address.ip).filter((each) => visible(each) && hasPort(each, address.port)),
+    caller.namespace,
+  );
+  if (found) return ofAddress(found, call, address);
+
+  const pod = catalog.podAt(address.ip);
+  if (!pod) return undefined;
+  const candidates = catalog.servicesOfEndpoint(address.ip).filter(visible);
+  const headless = candidates.filter((each) => each.headless && hasPort(each, address.port));
+  const owner = headless.length === 1 ? headless[0] : only(candidates);
+  return owner && { ...ofAddress(owner, call, address), pod, learnable: headless.length === 1 };
+}
+
+function ofAddress(record: HostRecord, call: UnknownCall, { port }: Address): Resolution {
+  const protocol = record.ports.find((each) => each.port === port)?.protocol;
+  return {
+    kind: record.kind,
+    host: record.host,
+    port,
+    record,
+    // Rules of a VirtualService go by the name in the request, and this one names something else.
+    virtualServices: [],
+    // A port declared HTTP is routed by name alone: importing the host would not catch this call.
+    learnable:
+      !isWildcard(record.host) &&
+      (call.tcp || protocol !== 'http' || isIP(hostOfAuthority(call.authority) ?? '') !== 0),
+  };
+}
+
+function only<Value>(values: readonly Value[]): Value | undefined {
+  return values.length === 1 ? values[0] : undefined;
+}
+
+function hasPort(record: HostRecord, port: number): boolean {
+  return record.ports.some((each) => each.port === port && each.protocol !== 'udp');
+}
+
+/** Mesh VirtualServices that rule over a host, as seen from a namespace. */
+export function virtualServicesOf(
+  catalog: Catalog,
+  host: string,
+  namespace: string,
+): readonly VirtualServiceRecord[] {
+  return catalog.virtualServices.mostSpecific(host, (each) => isVisible(each, namespace));
+}

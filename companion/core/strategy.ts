@@ -1,0 +1,90 @@
+import type { Mtls } from './mtls.ts';
+import type { Resolution } from './resolve.ts';
+
+/** What a namespace or scope may ask for. */
+export const settings = ['gateway', 'direct', 'hold', 'passthrough', 'auto'] as const;
+export type Setting = (typeof settings)[number];
+
+export type Strategy = 'gateway' | 'direct' | 'hold' | 'passthrough';
+
+export type Decision = {
+  strategy: Strategy;
+  /** With `hold`: for a request that cannot be held, or was held for too long. */
+  otherwise: Exclude<Strategy, 'hold'> | '';
+  sni: string;
+  identities: string[];
+  ttlSeconds: number;
+  reason: string;
+};
+
+/**
+ * How long an answer holds, in seconds. It matters only while the call stays unknown: once a scope
+ * is live, the real route is taken and no answer is looked at.
+ *  - resolved: bounds how long the identities of the endpoints may be out of date;
+ *  - unresolved: shorter, since a Service of that name may appear at any moment;
+ *  - empty: shortest, since a destination without endpoints is about to get some.
+ */
+export const answerTtlSeconds = { resolved: 60, unresolved: 30, empty: 5 } as const;
+
+export type Call = { tcp: boolean; setting: Setting; callerNetwork: string };
+
+/** Chooses what happens to a first call (DESIGN section 2). */
+export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): Decision {
+  if (resolution.kind === 'external') {
+    return plain('passthrough', 'not a host of the mesh', answerTtlSeconds.unresolved);
+  }
+  const direct = withoutHold(call, resolution, mtls);
+  const why = holdReason(call, resolution, mtls);
+  if (!why || call.tcp) return direct;
+  return {
+    ...direct,
+    strategy: 'hold',
+    otherwise: direct.strategy as Decision['otherwise'],
+    reason: `${why}; otherwise ${direct.strategy}: ${direct.reason}`,
+  };
+}
+
+/** Why only the real route will do for this host, or undefined when another way keeps it whole. */
+function holdReason(
+  { setting }: Call,
+  { kind, virtualServices, learnable, record, port }: Resolution,
+  { ownTls }: Mtls,
+): string | undefined {
+  // The redirect leads to the real route only where a scope can bring it, and a request on a port
+  // declared TCP has none: its connection would have to be opened anew.
+  const isTcp = record?.ports.some((each) => each.port === port && each.protocol === 'tcp');
+  if (!learnable || isTcp) return undefined;
+  const [rule] = virtualServices;
+  if (rule) return `VirtualService ${rule.namespace}/${rule.name} has rules for the host`;
+  if (setting === 'passthrough') return undefined;
+  if (kind === 'entry') return 'a ServiceEntry says how the host is reached';
+  if (ownTls) return 'a DestinationRule sets TLS of its own';
+  return setting === 'hold' ? 'hold is asked for' : undefined;
+}
+
+function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
+  const ttl = mtls.reason === 'no endpoints' ? answerTtlSeconds.empty : answerTtlSeconds.resolved;
+  if (call.setting === 'passthrough') return plain('passthrough', 'passthrough is asked for', ttl);
+  if (!mtls.capable) return plain('passthrough', mtls.reason, ttl);
+  const { host, port, pod, record } = resolution;
+  const here = [...mtls.networks].every((network) => network === call.callerNetwork);
+  // A gateway would pick another pod than the one that was called by its address.
+  const bound = pod !== undefined || record?.headless === true;
+  const wanted = call.setting === 'gateway' ? 'gateway' : here ? 'direct' : 'gateway';
+  return {
+    strategy: bound ? 'direct' : wanted,
+    otherwise: '',
+    sni: `outbound_.${port}_._.${host}`,
+    identities: mtls.identities,
+    ttlSeconds: ttl,
+    reason: bound
+      ? 'one pod is meant'
+      : here
+        ? `setting ${call.setting}`
+        : 'endpoints are on another network',
+  };
+}
+
+function plain(strategy: 'passthrough', reason: string, ttlSeconds: number): Decision {
+  return { strategy, otherwise: '', sni: '', identities: [], ttlSeconds, reason };
+}
