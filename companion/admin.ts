@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -30,7 +31,13 @@ export async function startAdmin(options: AdminOptions): Promise<FastifyInstance
   for (const [name, view] of Object.entries(debug))
     server.get(`/debug/${name}`, async () => view());
 
-  await server.listen({ port: options.port, host: options.host ?? '::' });
+  await server.listen({ port: options.port, host: options.host ?? anyAddress() });
   options.log.info({ address: server.server.address() }, 'admin port open');
   return server;
+}
+
+/** All addresses, also where the kernel has no IPv6, which `::` would not survive. */
+export function anyAddress(): '::' | '0.0.0.0' {
+  const addresses = Object.values(networkInterfaces()).flat();
+  return addresses.some((address) => address?.family === 'IPv6') ? '::' : '0.0.0.0';
 }

@@ -1,0 +1,251 @@
+import type { NodeMetrics } from '../metrics.ts';
+import type { Edge, ProxyStats, UnknownCall } from '../rpc.ts';
+import { keyOf } from './edge-key.ts';
+import type { Pod } from './pods.ts';
+
+/** One destination and how often it was used over the life of one filter VM. */
+export type Observation = { cluster?: string; unknown?: UnknownCall; count: number };
+
+/** What one filter VM says; a proxy has several VMs, one or two for each worker thread. */
+export type VmReport = {
+  filterVersion: string;
+  /** Random for each VM. */
+  epoch: string;
+  /** Nothing of this VM was acknowledged before, so nothing is left out. */
+  complete: boolean;
+  /** Observations that this VM could not record, cumulative. */
+  overflow: number;
+  observations: readonly Observation[];
+};
+
+type Destination = { edge: Pick<Edge, 'cluster' | 'unknown'>; count: number } & {
+  seenAt: number;
+  changedAt: number;
+};
+
+type Vm = { heardAt: number; overflow: number; counts: Map<string, number> };
+
+export type ProxyState = {
+  readonly pod: Pod;
+  filterVersion: string;
+  /** Undefined while no filter of this proxy has reported. */
+  heardAt: number | undefined;
+  overflow: number;
+  stats: ProxyStats | undefined;
+  /** Grows with every change; a reader that remembers it can ask for what came later. */
+  version: number;
+  /** The least recently changed destination comes first. */
+  readonly destinations: Map<string, Destination>;
+  /** The VM that was silent longest comes first. */
+  readonly vms: Map<string, Vm>;
+};
+
+export type Outcome = {
+  /** False: entries acknowledged by an earlier life of this process are missing; ask for all. */
+  whole: boolean;
+  /** A destination was seen that this proxy had not used before. */
+  firstSight: boolean;
+};
+
+export type Aggregate = {
+  /** Counters are cumulative, so losing, repeating or reordering reports changes no sum. */
+  record(pod: Pod, report: VmReport): Outcome;
+  setStats(pod: Pod, stats: ProxyStats): void;
+  get(uid: string): ProxyState | undefined;
+  proxies(): Iterable<ProxyState>;
+  /** What changed after `version` of the proxy; 0 gives everything. */
+  changesSince(proxy: ProxyState, version: number): Edge[];
+  forget(uid: string): void;
+};
+
+export type AggregateBounds = {
+  /** A filter's table is smaller; several VMs of a proxy use mostly the same destinations. */
+  destinationsPerProxy: number;
+  /** Two VMs for each of 16 workers, and as many again while an update of the filter drains. */
+  vmsPerProxy: number;
+  /** 110 pods of 4 VMs with 500 destinations each; about 50 bytes a counter: 12 MB. */
+  counters: number;
+  /** Longest name or authority taken, in characters; an Istio cluster name stays below 350. */
+  nameLength: number;
+  /** A filter is heard every 30 s, so one that was silent this long is gone. */
+  vmSilenceMs: number;
+};
+
+export const aggregateBounds: AggregateBounds = {
+  destinationsPerProxy: 1024,
+  vmsPerProxy: 64,
+  counters: 250_000,
+  nameLength: 512,
+  vmSilenceMs: 600_000,
+};
+
+/** `now`: milliseconds of a clock that never goes back. */
+export type AggregateOptions = {
+  metrics: NodeMetrics;
+  now: () => number;
+  bounds?: AggregateBounds;
+};
+
+type State = {
+  metrics: NodeMetrics;
+  now: () => number;
+  bounds: AggregateBounds;
+  proxies: Map<string, ProxyState>;
+  /** Counters in all VMs of all proxies. */
+  counters: number;
+};
+
+export function createAggregate(options: AggregateOptions): Aggregate {
+  const state: State = { bounds: aggregateBounds, ...options, proxies: new Map(), counters: 0 };
+  return {
+    record: (pod, report) => record(state, pod, report),
+    setStats(pod, stats) {
+      const proxy = proxyOf(state, pod);
+      proxy.stats = stats;
+      proxy.version += 1;
+    },
+    get: (uid) => state.proxies.get(uid),
+    proxies: () => state.proxies.values(),
+    changesSince: (proxy, version) => changesSince(proxy, version, state.now()),
+    forget(uid) {
+      const proxy = state.proxies.get(uid);
+      if (!proxy) return;
+      for (const epoch of [...proxy.vms.keys()]) dropVm(state, proxy, epoch);
+      state.proxies.delete(uid);
+      state.metrics.proxies.set(state.proxies.size);
+      state.metrics.counters.set(state.counters);
+    },
+  };
+}
+
+function record(state: State, pod: Pod, report: VmReport): Outcome {
+  const { metrics } = state;
+  const at = state.now();
+  const proxy = proxyOf(state, pod);
+  const whole = report.complete || proxy.vms.has(report.epoch);
+  const vm = heardVm(state, proxy, report.epoch, at);
+  proxy.filterVersion = report.filterVersion;
+  proxy.heardAt = at;
+  proxy.version += 1;
+  proxy.overflow += Math.max(0, report.overflow - vm.overflow);
+  vm.overflow = Math.max(vm.overflow, report.overflow);
+  let firstSight = false;
+  for (const observation of report.observations) {
+    if (observe(state, proxy, vm, observation, at)) firstSight = true;
+  }
+  metrics.reports.inc();
+  metrics.observations.inc(report.observations.length);
+  metrics.counters.set(state.counters);
+  return { whole, firstSight };
+}
+
+function proxyOf({ proxies, metrics }: State, pod: Pod): ProxyState {
+  const known = proxies.get(pod.uid);
+  if (known) return known;
+  const proxy: ProxyState = {
+    pod,
+    filterVersion: '',
+    heardAt: undefined,
+    overflow: 0,
+    stats: undefined,
+    version: 0,
+    destinations: new Map(),
+    vms: new Map(),
+  };
+  proxies.set(pod.uid, proxy);
+  metrics.proxies.set(proxies.size);
+  return proxy;
+}
+
+function heardVm(state: State, proxy: ProxyState, epoch: string, at: number): Vm {
+  const vm = proxy.vms.get(epoch) ?? { heardAt: at, overflow: 0, counts: new Map() };
+  vm.heardAt = at;
+  proxy.vms.delete(epoch);
+  proxy.vms.set(epoch, vm);
+  dropSilentVms(state, proxy, at);
+  return vm;
+}
+
+/** The sums keep what a dropped VM has counted; should it speak again, that is added twice. */
+function dropSilentVms(state: State, proxy: ProxyState, at: number): void {
+  const { bounds, metrics } = state;
+  for (const [epoch, vm] of proxy.vms) {
+    const tooMany = proxy.vms.size > bounds.vmsPerProxy;
+    if (!tooMany && at - vm.heardAt < bounds.vmSilenceMs) return;
+    if (tooMany) metrics.evicted.inc({ table: 'vms' });
+    dropVm(state, proxy, epoch);
+  }
+}
+
+function dropVm(state: State, proxy: ProxyState, epoch: string): void {
+  state.counters -= proxy.vms.get(epoch)?.counts.size ?? 0;
+  proxy.vms.delete(epoch);
+}
+
+/** True when the proxy had not used this destination before. */
+function observe(
+  state: State,
+  proxy: ProxyState,
+  vm: Vm,
+  observation: Observation,
+  at: number,
+): boolean {
+  const key = keyOf(observation);
+  const count = Math.min(observation.count, Number.MAX_SAFE_INTEGER);
+  const before = vm.counts.get(key);
+  if (count <= (before ?? 0)) return false;
+  if (!fits(state, proxy, key, before === undefined)) return false;
+  const known = proxy.destinations.get(key);
+  const destination = known ?? { edge: edgeOf(observation), count: 0, seenAt: at, changedAt: 0 };
+  const sum = destination.count + count - (before ?? 0);
+  destination.count = Math.min(sum, Number.MAX_SAFE_INTEGER);
+  destination.seenAt = at;
+  proxy.version += 1;
+  destination.changedAt = proxy.version;
+  proxy.destinations.delete(key);
+  proxy.destinations.set(key, destination);
+  vm.counts.set(key, count);
+  if (before === undefined) state.counters += 1;
+  return !known;
+}
+
+/** Makes room for a new destination, or says that there is none. */
+function fits(state: State, proxy: ProxyState, key: string, isNew: boolean): boolean {
+  const { bounds, metrics } = state;
+  if (key.length > bounds.nameLength + addressLength) {
+    metrics.evicted.inc({ table: 'names' });
+    proxy.overflow += 1;
+    return false;
+  }
+  if (isNew && state.counters >= bounds.counters) {
+    metrics.evicted.inc({ table: 'counters' });
+    proxy.overflow += 1;
+    return false;
+  }
+  const { destinations, vms } = proxy;
+  const [oldest] = destinations.keys();
+  if (destinations.has(key) || destinations.size < bounds.destinationsPerProxy) return true;
+  if (oldest === undefined) return true;
+  destinations.delete(oldest);
+  for (const vm of vms.values()) if (vm.counts.delete(oldest)) state.counters -= 1;
+  metrics.evicted.inc({ table: 'destinations' });
+  proxy.overflow += 1;
+  return true;
+}
+
+function changesSince(proxy: ProxyState, version: number, at: number): Edge[] {
+  const edges: Edge[] = [];
+  for (const { edge, count, seenAt, changedAt } of proxy.destinations.values()) {
+    if (changedAt <= version) continue;
+    const secondsSinceSeen = Math.max(0, Math.floor((at - seenAt) / 1000));
+    edges.push({ ...edge, count, secondsSinceSeen });
+  }
+  return edges;
+}
+
+/** `[IPv6]:port` and what separates the parts of a key. */
+const addressLength = 64;
+
+function edgeOf({ cluster, unknown }: Observation): Pick<Edge, 'cluster' | 'unknown'> {
+  return unknown ? { unknown } : { cluster: cluster ?? '' };
+}

@@ -1,0 +1,103 @@
+import type { NodeMetrics } from '../metrics.ts';
+import type { Answer, UnknownCall } from '../rpc.ts';
+import { keyOf } from './edge-key.ts';
+import type { Pod } from './pods.ts';
+
+/** Asks the controllers; undefined when none answered in time. */
+export type Ask = (pod: Pod, call: UnknownCall, held: boolean) => Promise<Answer | undefined>;
+
+export type Decision = {
+  answer: Answer;
+  /** Whole seconds for which the caller may keep it: what is left of its time to live. */
+  ttlSeconds: number;
+};
+
+export type Decisions = {
+  /**
+   * The answer for this caller: cached, or asked for, or, when no controller answers, the last
+   * one known however old. Undefined when there is none; the filter then falls back.
+   */
+  decide(pod: Pod, call: UnknownCall): Promise<Decision | undefined>;
+};
+
+export type DecisionBounds = {
+  /** 110 pods with 50 unlearned destinations each; about 500 bytes an answer: 4 MB. */
+  answers: number;
+  /** Questions open at once; each waits 150 ms at most, so this is 6,800 a second. */
+  open: number;
+};
+
+export const decisionBounds: DecisionBounds = { answers: 8192, open: 1024 };
+
+/** What the filter gets for an answer that is out of date: ask again soon, but not each time. */
+const staleTtlSeconds = 1;
+const ttlRange = { min: 1, max: 3600 };
+
+type Entry = { answer: Answer; expiresAt: number };
+
+export type DecisionsOptions = {
+  ask: Ask;
+  metrics: NodeMetrics;
+  now: () => number;
+  bounds?: DecisionBounds;
+};
+
+export function createDecisions(options: DecisionsOptions): Decisions {
+  const { ask, metrics, now, bounds = decisionBounds } = options;
+  /** The least recently used answer comes first. */
+  const entries = new Map<string, Entry>();
+  const open = new Map<string, Promise<Answer | undefined>>();
+
+  function keep(key: string, answer: Answer): void {
+    const ttl = Math.min(Math.max(answer.ttlSeconds, ttlRange.min), ttlRange.max);
+    entries.delete(key);
+    entries.set(key, { answer, expiresAt: now() + ttl * 1000 });
+    const [oldest] = entries.keys();
+    if (entries.size > bounds.answers && oldest !== undefined) {
+      entries.delete(oldest);
+      metrics.evicted.inc({ table: 'decisions' });
+    }
+    metrics.decisions.set(entries.size);
+  }
+
+  /** Callers with the same question wait for the same answer. */
+  function askOnce(key: string, pod: Pod, call: UnknownCall): Promise<Answer | undefined> {
+    const asked = open.get(key);
+    if (asked) return asked;
+    if (open.size >= bounds.open) {
+      metrics.evicted.inc({ table: 'questions' });
+      return Promise.resolve(undefined);
+    }
+    const asking = ask(pod, call, false)
+      .then((answer) => {
+        if (answer) keep(key, answer);
+        return answer;
+      })
+      .finally(() => open.delete(key));
+    open.set(key, asking);
+    return asking;
+  }
+
+  return {
+    async decide(pod, call) {
+      const key = `${pod.callerKey}\n${keyOf({ unknown: call })}`;
+      const entry = entries.get(key);
+      if (entry && entry.expiresAt > now()) {
+        entries.delete(key);
+        entries.set(key, entry);
+        metrics.questions.inc({ source: 'cache' });
+        const ttlSeconds = Math.max(1, Math.floor((entry.expiresAt - now()) / 1000));
+        return { answer: entry.answer, ttlSeconds };
+      }
+      const answer = await askOnce(key, pod, call);
+      if (answer) {
+        metrics.questions.inc({ source: 'controller' });
+        const ttlSeconds = Math.min(Math.max(answer.ttlSeconds, ttlRange.min), ttlRange.max);
+        return { answer, ttlSeconds };
+      }
+      const stale = entries.get(key) ?? entry;
+      metrics.questions.inc({ source: stale ? 'stale' : 'none' });
+      return stale && { answer: stale.answer, ttlSeconds: staleTtlSeconds };
+    },
+  };
+}

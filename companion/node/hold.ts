@@ -1,0 +1,134 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { NodeMetrics } from '../metrics.ts';
+import type { Answer, UnknownCall } from '../rpc.ts';
+import type { Ask } from './decisions.ts';
+import { keyOf } from './edge-key.ts';
+import type { Pod } from './pods.ts';
+
+/** Why a held request was let go; in every case its proxy decides anew. */
+export type Release =
+  /** The scope was written long enough ago to be live. */
+  | 'live'
+  /** The longest time of a round has passed. */
+  | 'late'
+  /** The answer is not to hold any more. */
+  | 'changed'
+  /** No controller answered. */
+  | 'unanswered'
+  /** Too many requests are held already, so this one was not. */
+  | 'full'
+  /** The process stops. */
+  | 'stopping'
+  /** The client went away. */
+  | 'cancelled';
+
+export type Hold = {
+  /** Resolves when the request should be sent back to its proxy. */
+  wait(pod: Pod, call: UnknownCall, client: AbortSignal): Promise<Release>;
+  /** Lets every held request go. */
+  stop(): void;
+};
+
+export type HoldBounds = {
+  /** Held at once on this node; each is a socket and two timers, about 20 KB: 10 MB. */
+  held: number;
+  /** Held at once for one pod, so that one pod cannot use up the node's share. */
+  heldPerPod: number;
+};
+
+export const holdBounds: HoldBounds = { held: 512, heldPerPod: 128 };
+
+/** How often a scope that is not yet written is asked for, and the pause before another try. */
+const roundMs = 50;
+
+export type HoldOptions = {
+  ask: Ask;
+  metrics: NodeMetrics;
+  now: () => number;
+  /** After this time a written scope is taken to be live. */
+  settleMs: number;
+  /** Longest time of one wait. */
+  holdMs: number;
+  bounds?: HoldBounds;
+};
+
+export function createHold(options: HoldOptions): Hold {
+  const { metrics, now, bounds = holdBounds } = options;
+  const stopping = new AbortController();
+  const heldByPod = new Map<string, number>();
+  const askShared = shareAnswers(options.ask, now);
+  let held = 0;
+
+  function count(pod: Pod, change: 1 | -1): void {
+    held += change;
+    metrics.held.set(held);
+    const ofPod = (heldByPod.get(pod.uid) ?? 0) + change;
+    if (ofPod > 0) heldByPod.set(pod.uid, ofPod);
+    else heldByPod.delete(pod.uid);
+  }
+
+  async function waitCounted(pod: Pod, call: UnknownCall, client: AbortSignal): Promise<Release> {
+    const ofPod = heldByPod.get(pod.uid) ?? 0;
+    if (held >= bounds.held || ofPod >= bounds.heldPerPod) return 'full';
+    count(pod, 1);
+    const signal = AbortSignal.any([client, stopping.signal]);
+    const waiting = waitUntilLive({ ...options, ask: askShared }, pod, call, signal);
+    try {
+      return await waiting;
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      return client.aborted ? 'cancelled' : 'stopping';
+    } finally {
+      count(pod, -1);
+    }
+  }
+
+  return {
+    async wait(pod, call, client) {
+      const started = now();
+      const outcome = await waitCounted(pod, call, client);
+      metrics.holds.inc({ outcome });
+      metrics.holdSeconds.observe((now() - started) / 1000);
+      return outcome;
+    },
+    stop: () => stopping.abort(),
+  };
+}
+
+async function waitUntilLive(
+  { ask, now, settleMs, holdMs }: HoldOptions,
+  pod: Pod,
+  call: UnknownCall,
+  signal: AbortSignal,
+): Promise<Release> {
+  const end = now() + holdMs;
+  while (now() < end) {
+    const answer = await ask(pod, call, true);
+    signal.throwIfAborted();
+    const written = answer?.millisecondsSinceScopeWritten ?? 0;
+    // A request that finds the scope settled has come back too early, or came in between: it
+    // waits one round, or it would use up its redirects within milliseconds.
+    const pause = written > 0 ? Math.max(settleMs - written, roundMs) : roundMs;
+    await sleep(Math.min(pause, Math.max(0, end - now())), undefined, { signal });
+    if (!answer) return 'unanswered';
+    if (answer.strategy !== 'hold') return 'changed';
+    if (written > 0) return 'live';
+  }
+  return 'late';
+}
+
+/** Requests held for the same thing share one question a round. */
+function shareAnswers(ask: Ask, now: () => number): Ask {
+  type Shared = { askedAt: number; answer: Promise<Answer | undefined> };
+  const shared = new Map<string, Shared>();
+  return (pod, call, held) => {
+    const key = `${pod.callerKey}\n${keyOf({ unknown: call })}`;
+    const recent = shared.get(key);
+    if (recent && now() - recent.askedAt < roundMs / 2) return recent.answer;
+    const fresh = { askedAt: now(), answer: ask(pod, call, held) };
+    shared.set(key, fresh);
+    // Entries live as long as a round, so there are no more of them than held requests.
+    setTimeout(() => shared.get(key) === fresh && shared.delete(key), roundMs).unref();
+    return fresh.answer;
+  };
+}

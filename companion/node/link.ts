@@ -1,0 +1,195 @@
+import type { Logger } from 'pino';
+import type { NodeMetrics } from '../metrics.ts';
+import {
+  type Answer,
+  type ControllerMessage,
+  type Hello,
+  type NodeMessage,
+  type NodeStream,
+  neverHeard,
+  type ProxyReport,
+  type Question,
+} from '../rpc.ts';
+import type { Aggregate, ProxyState } from './aggregate.ts';
+import type { Pod } from './pods.ts';
+
+/** One open stream to one controller: sends each proxy whole, then what changes of it. */
+export type Link = {
+  /** Something of this proxy changed; `urgent`: a destination was seen for the first time. */
+  changed(uid: string, urgent: boolean): void;
+  gone(pod: Pod): void;
+  /** False when the stream is too far behind to take it. */
+  ask(question: Question): boolean;
+  /** Ends the timers; the stream itself belongs to the caller. */
+  stop(): void;
+};
+
+/** First sights wait this long, so that those of one burst travel together. */
+const urgentMs = 20;
+/** Counts are for people and expiry, so they may wait. */
+const usualMs = 2_000;
+/** The contract: every proxy at least this often, so that a silent filter is seen to be silent. */
+const repeatMs = 30_000;
+/** A controller that takes nothing for this long is better found anew. */
+const stuckMs = 30_000;
+/** Messages written and not yet taken by the transport; each is small, and answers may not come. */
+const questionsQueuedMax = 1024;
+/** Pods that went while the stream was congested; controllers see pods go by themselves, too. */
+const goneMax = 4096;
+
+export type LinkOptions = {
+  stream: Pick<NodeStream, 'write' | 'on' | 'cancel' | 'writableLength'>;
+  hello: Hello;
+  aggregate: Aggregate;
+  metrics: NodeMetrics;
+  log: Logger;
+  now: () => number;
+  onAnswer(answer: Answer): void;
+};
+
+type State = LinkOptions & {
+  /** Version of each proxy that was sent on this stream. */
+  sent: Map<string, number>;
+  changed: Set<string>;
+  gone: Map<string, Pod>;
+  congestedSince: number | undefined;
+  timer: NodeJS.Timeout | undefined;
+  dueAt: number;
+};
+
+export function startLink(options: LinkOptions): Link {
+  const { stream, aggregate, hello } = options;
+  const state: State = {
+    ...options,
+    sent: new Map(),
+    changed: new Set(),
+    gone: new Map(),
+    congestedSince: undefined,
+    timer: undefined,
+    dueAt: Number.POSITIVE_INFINITY,
+  };
+  stream.on('data', (message: ControllerMessage) => receive(state, message));
+  stream.on('drain', () => {
+    state.congestedSince = undefined;
+    flush(state);
+  });
+  write(state, 'hello', { hello });
+  repeat(state);
+  flush(state);
+  const repeating = setInterval(repeat, repeatMs, state);
+
+  return {
+    changed(uid, urgent) {
+      state.changed.add(uid);
+      schedule(state, urgent ? urgentMs : usualMs);
+    },
+    gone(pod) {
+      noteGone(state, pod);
+      schedule(state, urgentMs);
+    },
+    ask(question) {
+      if (stream.writableLength >= questionsQueuedMax) return false;
+      // What this proxy did before it asked is part of the picture, but the answer cannot wait.
+      write(state, 'question', { question });
+      return true;
+    },
+    stop() {
+      clearInterval(repeating);
+      clearTimeout(state.timer);
+    },
+  };
+
+  function repeat({ changed }: State): void {
+    for (const proxy of aggregate.proxies()) changed.add(proxy.pod.uid);
+    schedule(state, usualMs);
+  }
+}
+
+function noteGone({ changed, sent, gone, metrics }: State, pod: Pod): void {
+  changed.delete(pod.uid);
+  sent.delete(pod.uid);
+  gone.set(pod.uid, pod);
+  const [oldest] = gone.keys();
+  if (gone.size <= goneMax || oldest === undefined) return;
+  gone.delete(oldest);
+  metrics.evicted.inc({ table: 'gone' });
+}
+
+function receive(state: State, { answer, forget }: ControllerMessage): void {
+  if (answer) state.onAnswer(answer);
+  if (!forget) return;
+  for (const { pod } of state.aggregate.proxies()) {
+    if (pod.namespace !== forget.namespace || pod.name !== forget.pod) continue;
+    state.sent.delete(pod.uid);
+    state.changed.add(pod.uid);
+    schedule(state, urgentMs);
+  }
+}
+
+function schedule(state: State, delayMs: number): void {
+  const dueAt = state.now() + delayMs;
+  if (dueAt >= state.dueAt) return;
+  clearTimeout(state.timer);
+  state.dueAt = dueAt;
+  state.timer = setTimeout(() => {
+    state.dueAt = Number.POSITIVE_INFINITY;
+    flush(state);
+  }, delayMs);
+}
+
+/**
+ * Writes until the stream is congested; what is left stays in the sets, where later changes of
+ * the same proxy merge with it, so that a slow controller never makes a queue grow.
+ */
+function flush(state: State): void {
+  const { changed, gone, aggregate, sent, congestedSince, now } = state;
+  if (congestedSince !== undefined) {
+    if (now() - congestedSince > stuckMs) state.stream.cancel();
+    else schedule(state, usualMs);
+    return;
+  }
+  for (const [uid, { namespace, name }] of gone) {
+    gone.delete(uid);
+    if (!write(state, 'gone', { gone: { namespace, pod: name, podUid: uid } })) return;
+  }
+  for (const uid of changed) {
+    changed.delete(uid);
+    const proxy = aggregate.get(uid);
+    if (!proxy) continue;
+    const report = reportOf(proxy, sent.get(uid), state);
+    sent.set(uid, proxy.version);
+    if (!write(state, 'report', { report })) return;
+  }
+}
+
+function reportOf(
+  proxy: ProxyState,
+  sentVersion: number | undefined,
+  { aggregate, now }: State,
+): ProxyReport {
+  const { pod, filterVersion, overflow, heardAt, stats } = proxy;
+  return {
+    namespace: pod.namespace,
+    pod: pod.name,
+    podUid: pod.uid,
+    filterVersion,
+    edges: aggregate.changesSince(proxy, sentVersion ?? 0),
+    complete: sentVersion === undefined,
+    overflow,
+    secondsSinceHeartbeat:
+      heardAt === undefined ? neverHeard : Math.max(0, Math.floor((now() - heardAt) / 1000)),
+    ...(stats && { stats }),
+  };
+}
+
+/** False when the stream takes no more for now. */
+function write(state: State, kind: string, message: NodeMessage): boolean {
+  state.metrics.sent.inc({ kind });
+  if (state.stream.write(message)) return true;
+  if (state.congestedSince === undefined) {
+    state.congestedSince = state.now();
+    state.metrics.congested.inc();
+    schedule(state, usualMs);
+  }
+  return false;
+}

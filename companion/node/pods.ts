@@ -1,0 +1,140 @@
+import type { Kube, KubeObject, Watch } from '../kube.ts';
+import type { NodeMetrics } from '../metrics.ts';
+
+/** A pod of this node; the address that a request comes from names it, never its payload. */
+export type Pod = {
+  uid: string;
+  namespace: string;
+  name: string;
+  addresses: readonly string[];
+  /**
+   * Pods with the same key get the same answers: made from one template (same owner), so same
+   * labels and service account; a pod without an owner stands for itself.
+   */
+  callerKey: string;
+  /** Has a sidecar that can be asked for its memory. */
+  hasProxy: boolean;
+};
+
+export type Pods = {
+  /** The pod with this source address, if it may be served and its namespace is enabled. */
+  find(address: string): { pod: Pod } | { refused: 'unknown-source' | 'namespace-not-enabled' };
+  /** Pods of enabled namespaces. */
+  enabled(): Iterable<Pod>;
+  isEnabled(pod: Pod): boolean;
+  upsertPod(object: KubeObject): void;
+  removePod(object: KubeObject): void;
+  upsertNamespace(object: KubeObject): void;
+  removeNamespace(object: KubeObject): void;
+};
+
+/** The kubelet's default is 110 pods a node and the largest supported setting about 500. */
+const podsMax = 1024;
+
+export const modeLabel = 'lazyscope.io/mode';
+
+export type PodsOptions = {
+  metrics: NodeMetrics;
+  /** The pod is gone, or its namespace is not enabled any more. */
+  onGone(pod: Pod): void;
+};
+
+export function createPods({ metrics, onGone }: PodsOptions): Pods {
+  const byUid = new Map<string, Pod>();
+  const byAddress = new Map<string, Pod>();
+  const enabledNamespaces = new Set<string>();
+
+  function forget(uid: string | undefined): Pod | undefined {
+    const pod = byUid.get(uid ?? '');
+    if (!pod) return undefined;
+    byUid.delete(pod.uid);
+    for (const address of pod.addresses) {
+      // The address may have gone to a newer pod already.
+      if (byAddress.get(address) === pod) byAddress.delete(address);
+    }
+    metrics.pods.set(byUid.size);
+    return pod;
+  }
+
+  function namespaceOff(name: string): void {
+    if (!enabledNamespaces.delete(name)) return;
+    for (const pod of byUid.values()) if (pod.namespace === name) onGone(pod);
+  }
+
+  return {
+    find(address) {
+      const pod = byAddress.get(plainAddress(address));
+      if (!pod) return { refused: 'unknown-source' };
+      return enabledNamespaces.has(pod.namespace) ? { pod } : { refused: 'namespace-not-enabled' };
+    },
+    *enabled() {
+      for (const pod of byUid.values()) if (enabledNamespaces.has(pod.namespace)) yield pod;
+    },
+    isEnabled: (pod) => enabledNamespaces.has(pod.namespace),
+    upsertPod(object) {
+      const pod = readPod(object);
+      if (!pod) {
+        const gone = forget(object.metadata.uid);
+        if (gone) onGone(gone);
+        return;
+      }
+      forget(pod.uid);
+      if (byUid.size >= podsMax) return metrics.podsOverflow.inc();
+      byUid.set(pod.uid, pod);
+      for (const address of pod.addresses) byAddress.set(address, pod);
+      metrics.pods.set(byUid.size);
+    },
+    removePod(object) {
+      const gone = forget(object.metadata.uid);
+      if (gone) onGone(gone);
+    },
+    upsertNamespace(object) {
+      const mode = object.metadata.labels?.[modeLabel];
+      if (mode === 'observe' || mode === 'enforce') enabledNamespaces.add(object.metadata.name);
+      else namespaceOff(object.metadata.name);
+    },
+    removeNamespace: (object) => namespaceOff(object.metadata.name),
+  };
+}
+
+/** Undefined for pods without an address of their own: host network, not started, ended. */
+function readPod({ metadata, spec, status }: KubeObject): Pod | undefined {
+  const { uid, name, namespace, ownerReferences } = metadata;
+  const ended = status?.phase === 'Succeeded' || status?.phase === 'Failed';
+  if (!uid || !namespace || spec?.hostNetwork === true || ended) return undefined;
+  const listed: string[] = (status?.podIPs ?? []).map(({ ip }: { ip: string }) => ip);
+  const addresses = listed.length > 0 ? listed : status?.podIP ? [status.podIP as string] : [];
+  if (addresses.length === 0) return undefined;
+  const owner = ownerReferences?.find((reference) => reference.controller === true);
+  const containers: { name: string }[] = [
+    ...(spec?.containers ?? []),
+    ...(spec?.initContainers ?? []),
+  ];
+  return {
+    uid,
+    namespace,
+    name,
+    addresses,
+    callerKey: owner ? `${owner.uid}/${spec?.serviceAccountName ?? ''}` : uid,
+    hasProxy: containers.some((container) => container.name === 'istio-proxy'),
+  };
+}
+
+/** An IPv4 peer of a dual-stack socket is written `::ffff:10.0.0.1`. */
+export function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
+}
+
+/** Keeps the table current from the API server: the pods of this node, the enabled namespaces. */
+export function watchPods(kube: Kube, nodeName: string, pods: Pods): Watch[] {
+  return [
+    kube.watch(
+      { group: '', version: 'v1', plural: 'namespaces', labelSelector: modeLabel },
+      { upsert: pods.upsertNamespace, remove: pods.removeNamespace },
+    ),
+    kube.watch(
+      { group: '', version: 'v1', plural: 'pods', fieldSelector: `spec.nodeName=${nodeName}` },
+      { upsert: pods.upsertPod, remove: pods.removePod },
+    ),
+  ];
+}

@@ -1,0 +1,27 @@
+/** A token bucket for each key: `perSecond` in the long run, `burst` at once. */
+export type Rate = { perSecond: number; burst: number };
+
+export type RateLimit = {
+  take(key: string): boolean;
+  forget(key: string): void;
+};
+
+/** `now` in milliseconds of a clock that never goes back. Keys are pods, which are bounded. */
+export function createRateLimit({ perSecond, burst }: Rate, now: () => number): RateLimit {
+  const buckets = new Map<string, { tokens: number; at: number }>();
+  return {
+    take(key) {
+      const at = now();
+      const bucket = buckets.get(key) ?? { tokens: burst, at };
+      bucket.tokens = Math.min(burst, bucket.tokens + ((at - bucket.at) * perSecond) / 1000);
+      bucket.at = at;
+      buckets.set(key, bucket);
+      if (bucket.tokens < 1) return false;
+      bucket.tokens -= 1;
+      return true;
+    },
+    forget: (key) => {
+      buckets.delete(key);
+    },
+  };
+}
