@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Holds the box: runs it in namespaces of its own and, however it ends, removes what no namespace
+# takes along (cgroups and files). Usage: keeper.sh STATE_DIR CGROUP_PREFIX BOX_COMMAND...
+# The lock is held by every process of the box, so it is free exactly when all of them are gone.
+set -u
+state=$1 prefix=$2
+shift 2
+
+exec 9>"$state.lock"
+flock --nonblock 9 || exit 75 # EX_TEMPFAIL: another mesh is up
+
+sweep() {
+  local root
+  for root in "/sys/fs/cgroup/$prefix" /sys/fs/cgroup/*/"$prefix"; do
+    if [ -d "$root" ]; then find "$root" -depth -type d -exec rmdir {} \; ; fi
+  done
+  rm -rf "$state"
+}
+
+sweep
+rm -rf "$state.failed"
+mkdir -p "$state/logs"
+exec >"$state/logs/box.log" 2>&1
+
+# PID 1 of the box is a shell because orphans (containerd's shims) need a parent that reaps them.
+# Its input is the owner's pipe; a background job would otherwise read from /dev/null.
+exec 3<&0
+unshare --mount --net --pid --fork --kill-child --mount-proc --propagation private \
+  bash -c '"$@"; exit $?' box "$@" <&3 3<&- &
+box=$!
+exec 3<&-
+echo "$$" >"$state/keeper.pid"
+echo "$box" >"$state/box.pid"
+
+# Killing PID 1 ends every process of its namespace, and `unshare` returns when they are gone.
+stop() {
+  stopped=1
+  kill -KILL $(cat "/proc/$box/task/$box/children") 2>/dev/null || kill -KILL "$box"
+}
+stopped=0
+trap stop TERM INT HUP
+wait "$box"
+code=$?
+# A trapped signal ends the first wait early.
+wait "$box" 2>/dev/null
+if [ "$code" != 0 ] && [ "$stopped" = 0 ]; then cp -r "$state/logs" "$state.failed"; fi
+sweep
+exit "$code"
