@@ -1,0 +1,36 @@
+import { readFile } from 'node:fs/promises';
+import type { Kube, Watch } from '../kube.ts';
+
+/** Name and key of the ConfigMap in which the controllers publish their CA. */
+export const caConfigMap = { name: 'lazyscope-ca', key: 'ca.crt' };
+
+export type CaSource = { read(): Promise<Buffer | undefined>; stop(): void };
+
+/** A file, read anew for each connection, because whoever mounts it may replace it. */
+export function caFromFile(path: string): CaSource {
+  return { read: () => readFile(path), stop: () => undefined };
+}
+
+/** The ConfigMap, followed by a watch: a new controller may have made a new CA. */
+export function caFromKube(kube: Kube, namespace: string): CaSource {
+  let ca: Buffer | undefined;
+  const watch: Watch = kube.watch(
+    {
+      group: '',
+      version: 'v1',
+      plural: 'configmaps',
+      namespace,
+      fieldSelector: `metadata.name=${caConfigMap.name}`,
+    },
+    {
+      upsert(object) {
+        const pem: unknown = object.data?.[caConfigMap.key];
+        ca = typeof pem === 'string' && pem !== '' ? Buffer.from(pem) : undefined;
+      },
+      remove() {
+        ca = undefined;
+      },
+    },
+  );
+  return { read: async () => ca, stop: watch.stop };
+}

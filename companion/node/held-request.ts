@@ -1,0 +1,58 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { NodeMetrics } from '../metrics.ts';
+import { readHeldCall } from './call.ts';
+import type { Hold } from './hold.ts';
+import type { Admit } from './source.ts';
+
+/** The filter holds bodies up to 64 KiB; the body is read away and never looked at. */
+const bodyBytesMax = 64 * 1024;
+
+export type HeldRequestOptions = { admit: Admit; hold: Hold; metrics: NodeMetrics };
+
+/**
+ * Answers a held request: any method, any path, any content. It never fails a request of the
+ * app: what cannot be held is sent back at once, and its proxy decides what to do.
+ */
+export async function answerHeld(
+  { admit, hold, metrics }: HeldRequestOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const admission = admit(request, 'hold');
+  if ('status' in admission && admission.status === 403) {
+    response.writeHead(403, { 'content-length': 0 }).end();
+    request.resume();
+    return;
+  }
+  const client = new AbortController();
+  response.on('close', () => client.abort());
+  const body = readAway(request);
+  const call = readHeldCall(request.headers);
+  if (typeof call === 'string') metrics.refused.inc({ path: 'hold', reason: 'malformed' });
+  else if ('pod' in admission) await hold.wait(admission.pod, call, client.signal);
+  if (client.signal.aborted) return;
+  const complete = await body;
+  if (!complete) metrics.refused.inc({ path: 'hold', reason: 'too-large' });
+  if (response.destroyed || request.headers.host === undefined) return void response.destroy();
+  response.writeHead(307, {
+    location: `http://${request.headers.host}${request.url ?? '/'}`,
+    'content-length': 0,
+    // What is left of a body that is too large cannot be told from a next request.
+    ...(!complete && { connection: 'close' }),
+  });
+  response.end();
+}
+
+/** Resolves to true at the end of the body, to false as soon as it is too large or broken. */
+function readAway(request: IncomingMessage): Promise<boolean> {
+  let size = 0;
+  return new Promise((resolve) => {
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > bodyBytesMax) resolve(false);
+    });
+    request.on('end', () => resolve(true));
+    request.on('error', () => resolve(false));
+    request.on('close', () => resolve(request.complete));
+  });
+}

@@ -1,0 +1,177 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import fastify, { type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { anyAddress } from '../admin.ts';
+import type { NodeMetrics } from '../metrics.ts';
+import type { Answer } from '../rpc.ts';
+import type { Aggregate, VmReport } from './aggregate.ts';
+import { readCall } from './call.ts';
+import type { Decisions } from './decisions.ts';
+import { answerHeld } from './held-request.ts';
+import type { Hold } from './hold.ts';
+import { plainAddress } from './pods.ts';
+import type { Admit, Path } from './source.ts';
+
+export type IngressOptions = {
+  port: number;
+  admit: Admit;
+  /** A report body, or undefined when it is not one. */
+  decode(body: Buffer): VmReport | undefined;
+  aggregate: Aggregate;
+  decisions: Decisions;
+  hold: Hold;
+  /** A proxy has reported; `urgent`: it used a destination for the first time. */
+  onReport(uid: string, urgent: boolean): void;
+  metrics: NodeMetrics;
+  log: Logger;
+};
+
+export const ingressBounds = {
+  /** Reports: the contract. */
+  bodyBytes: 64 * 1024,
+  /** Held requests carry the headers of the app: Envoy takes 60 KiB by default, plus our own. */
+  headerBytes: 96 * 1024,
+  /** 110 pods with 8 workers and 3 clusters each are 2,640. */
+  connections: 4096,
+  /** 64 workers with 3 clusters each. */
+  connectionsPerSource: 192,
+  /** For the headers, and for the whole request: both come from the same machine. */
+  receiveMs: 10_000,
+  /**
+   * Envoy keeps idle connections for an hour; closing first would now and then meet a request
+   * that is on its way.
+   */
+  idleMs: 3_660_000,
+};
+
+/**
+ * The port that filters talk to. Questions and reports go to fastify; everything else is a held
+ * request of some app and goes to node:http directly, because a framework refuses methods, paths
+ * and content types that an app may use.
+ */
+export async function startIngress(options: IngressOptions): Promise<FastifyInstance> {
+  const server = fastify({
+    logger: false,
+    bodyLimit: ingressBounds.bodyBytes,
+    serverFactory: (handleApi) => createIngressServer(options, handleApi),
+  });
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_, body, done) =>
+    done(null, body),
+  );
+  server.setErrorHandler<{ statusCode?: number; code?: string }>(async (error, request, reply) => {
+    const status = error.statusCode ?? 500;
+    const path = request.url === '/v1/report' ? 'report' : 'resolve';
+    options.metrics.refused.inc({ path, reason: error.code ?? 'internal' });
+    if (status >= 500) options.log.error({ err: error, path }, 'request failed');
+    return reply.code(status).send();
+  });
+  routeReport(server, options);
+  routeResolve(server, options);
+  await server.listen({ port: options.port, host: anyAddress() });
+  options.log.info({ address: server.server.address() }, 'node port open');
+  return server;
+}
+
+function routeReport(server: FastifyInstance, options: IngressOptions): void {
+  const { aggregate, decode, onReport, metrics } = options;
+  server.post<{ Body: Buffer | undefined }>('/v1/report', async (request, reply) => {
+    const admission = options.admit(request.raw, 'report');
+    if ('status' in admission) return reply.code(admission.status).send();
+    const report = request.body && decode(request.body);
+    if (!report) {
+      metrics.refused.inc({ path: 'report', reason: 'malformed' });
+      return reply.code(400).send();
+    }
+    const { whole, firstSight } = aggregate.record(admission.pod, report);
+    onReport(admission.pod.uid, firstSight);
+    return reply.code(whole ? 204 : 409).send();
+  });
+}
+
+function routeResolve(server: FastifyInstance, options: IngressOptions): void {
+  const { decisions, metrics } = options;
+  server.get('/v1/resolve', async (request, reply) => {
+    const admission = options.admit(request.raw, 'resolve');
+    if ('status' in admission) return reply.code(admission.status).send();
+    const call = readCall(request.headers);
+    if (typeof call === 'string') {
+      metrics.refused.inc({ path: 'resolve', reason: 'malformed' });
+      return reply.code(400).send();
+    }
+    const decision = await decisions.decide(admission.pod, call);
+    if (!decision) return reply.code(503).send();
+    return reply.headers(answerHeaders(decision.answer, decision.ttlSeconds)).send();
+  });
+}
+
+function answerHeaders(answer: Answer, ttlSeconds: number): Record<string, string> {
+  const { strategy, otherwise, sni, identities } = answer;
+  return {
+    'x-lazyscope-strategy': strategy,
+    'x-lazyscope-ttl': String(ttlSeconds),
+    ...(strategy === 'hold' && { 'x-lazyscope-otherwise': otherwise }),
+    ...(sni !== '' && { 'x-lazyscope-sni': sni }),
+    ...(identities.length > 0 && { 'x-lazyscope-identities': identities.join(',') }),
+  };
+}
+
+/**
+ * A held request may have any path, ours too. What tells them apart are headers that the app
+ * cannot set, because its proxy strips them.
+ */
+function pathOf({ url, headers }: IncomingMessage): Path {
+  if (url === '/v1/resolve' && headers['x-lazyscope-call'] !== undefined) return 'resolve';
+  if (url === '/v1/report' && headers['x-lazyscope-destination'] === undefined) return 'report';
+  return 'hold';
+}
+
+function createIngressServer(
+  options: IngressOptions,
+  handleApi: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
+  const { metrics, log } = options;
+  const server = createServer(
+    {
+      maxHeaderSize: ingressBounds.headerBytes,
+      headersTimeout: ingressBounds.receiveMs,
+      requestTimeout: ingressBounds.receiveMs,
+      keepAliveTimeout: ingressBounds.idleMs,
+      // Notices peers that went without a word, since idle connections are kept that long.
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      noDelay: true,
+    },
+    (request, response) => {
+      if (pathOf(request) !== 'hold') return handleApi(request, response);
+      answerHeld(options, request, response).catch((err) => {
+        log.error({ err }, 'held request failed');
+        response.destroy();
+      });
+    },
+  );
+  server.maxConnections = ingressBounds.connections;
+  server.on('drop', () => metrics.connectionsDropped.inc({ bound: 'all' }));
+  boundSources(server, metrics);
+  return server;
+}
+
+function boundSources(server: Server, metrics: NodeMetrics): void {
+  const connections = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const source = plainAddress(socket.remoteAddress ?? '');
+    const open = (connections.get(source) ?? 0) + 1;
+    if (open > ingressBounds.connectionsPerSource) {
+      metrics.connectionsDropped.inc({ bound: 'source' });
+      socket.destroy();
+      return;
+    }
+    connections.set(source, open);
+    socket.on('close', () => {
+      const left = (connections.get(source) ?? 1) - 1;
+      if (left > 0) connections.set(source, left);
+      else connections.delete(source);
+    });
+  });
+}

@@ -1,0 +1,194 @@
+import { lookup } from 'node:dns/promises';
+import { readFile } from 'node:fs/promises';
+import { isIPv6 } from 'node:net';
+import { credentials, Metadata } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
+import type { NodeMetrics } from '../metrics.ts';
+import {
+  type Answer,
+  authorizationKey,
+  connectController,
+  type Hello,
+  type NodeStream,
+  type Question,
+} from '../rpc.ts';
+import type { Aggregate } from './aggregate.ts';
+import { type Link, startLink } from './link.ts';
+import type { Pod } from './pods.ts';
+
+/** The streams to all controller replicas. */
+export type Uplink = {
+  /** Sends to every connected controller and says to how many. */
+  ask(question: Question): number;
+  changed(uid: string, urgent: boolean): void;
+  gone(pod: Pod): void;
+  stop(): void;
+};
+
+/** How soon a new replica is found; those that went are noticed by their stream. */
+const lookupMs = 5_000;
+const connectMs = 5_000;
+/** A stream that lived this long was a good one; the next failure starts from the beginning. */
+const healthyMs = 10_000;
+const backoffMs = { from: 250, to: 10_000 };
+/** Replicas of a Deployment; more addresses than this are not a controller's Service. */
+const controllersMax = 16;
+
+export type UplinkOptions = {
+  /** Host name of the headless Service. */
+  service: string;
+  port: number;
+  hello: Hello;
+  /** PEM of the CA that signs controllers; undefined while it is not known. */
+  ca(): Promise<Buffer | undefined>;
+  tokenPath: string;
+  aggregate: Aggregate;
+  metrics: NodeMetrics;
+  log: Logger;
+  now: () => number;
+  onAnswer(answer: Answer): void;
+  /** Addresses of a host name; the system's resolver unless a test says otherwise. */
+  resolve?: (service: string) => Promise<string[]>;
+};
+
+type State = UplinkOptions & {
+  stopped: AbortController;
+  /** One loop for each address; it ends when the address leaves DNS and its stream has ended. */
+  addresses: Map<string, { wanted: boolean }>;
+  links: Set<Link>;
+};
+
+export function startUplink(options: UplinkOptions): Uplink {
+  const state: State = {
+    ...options,
+    stopped: new AbortController(),
+    addresses: new Map(),
+    links: new Set(),
+  };
+  void followAddresses(state);
+  return {
+    ask(question) {
+      let sent = 0;
+      for (const link of state.links) if (link.ask(question)) sent += 1;
+      return sent;
+    },
+    changed(uid, urgent) {
+      for (const link of state.links) link.changed(uid, urgent);
+    },
+    gone(pod) {
+      for (const link of state.links) link.gone(pod);
+    },
+    stop: () => state.stopped.abort(),
+  };
+}
+
+async function followAddresses(state: State): Promise<void> {
+  const { service, stopped, addresses, log, metrics } = state;
+  const resolve = state.resolve ?? resolveHost;
+  while (!stopped.signal.aborted) {
+    try {
+      const found = new Set((await resolve(service)).slice(0, controllersMax));
+      for (const [address, entry] of addresses) entry.wanted = found.has(address);
+      for (const address of found) {
+        if (addresses.has(address)) continue;
+        addresses.set(address, { wanted: true });
+        void keepConnected(state, address);
+      }
+    } catch (err) {
+      // Known addresses stay: DNS that is away says nothing about controllers.
+      metrics.streamFailures.inc({ reason: 'lookup' });
+      log.warn({ service, err: messageOf(err) }, 'lookup of controllers failed');
+    }
+    await pause(lookupMs, stopped.signal);
+  }
+}
+
+async function resolveHost(service: string): Promise<string[]> {
+  return (await lookup(service, { all: true })).map(({ address }) => address);
+}
+
+async function keepConnected(state: State, address: string): Promise<void> {
+  const { stopped, addresses, now } = state;
+  const log = state.log.child({ controller: address });
+  let failures = 0;
+  while (!stopped.signal.aborted && addresses.get(address)?.wanted) {
+    const started = now();
+    const reason = await runStream(state, address, log);
+    if (stopped.signal.aborted) break;
+    failures = now() - started > healthyMs ? 0 : failures + 1;
+    state.metrics.streamFailures.inc({ reason: reason.kind });
+    log.warn({ reason: reason.kind, detail: reason.detail, failures }, 'controller stream ended');
+    const limit = Math.min(backoffMs.from * 2 ** failures, backoffMs.to);
+    await pause(limit / 2 + (Math.random() * limit) / 2, stopped.signal);
+  }
+  addresses.delete(address);
+}
+
+type Ended = { kind: 'ca' | 'token' | 'connect' | 'stream'; detail: string };
+
+/** Connects, runs one stream until it ends, closes the connection. */
+async function runStream(state: State, address: string, log: Logger): Promise<Ended> {
+  const { stopped, port } = state;
+  const ca = await state.ca().catch(() => undefined);
+  if (!ca) return { kind: 'ca', detail: 'the CA of the controllers is not known yet' };
+  const metadata = new Metadata();
+  try {
+    // Read anew each time: the kubelet replaces it long before it expires.
+    const token = (await readFile(state.tokenPath, 'utf8')).trim();
+    metadata.set(authorizationKey, `Bearer ${token}`);
+  } catch (err) {
+    return { kind: 'token', detail: messageOf(err) };
+  }
+  const target = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
+  const client = connectController(target, credentials.createSsl(ca));
+  try {
+    await new Promise<void>((resolve, reject) => {
+      client.waitForReady(Date.now() + connectMs, (err) => (err ? reject(err) : resolve()));
+    });
+    if (stopped.signal.aborted) return { kind: 'stream', detail: 'stopping' };
+    return await follow(state, client.connect(metadata), log);
+  } catch (err) {
+    return { kind: 'connect', detail: messageOf(err) };
+  } finally {
+    client.close();
+  }
+}
+
+/** Resolves when the stream has ended, for whatever reason. */
+async function follow(state: State, stream: NodeStream, log: Logger): Promise<Ended> {
+  const { links, metrics, stopped } = state;
+  let failure = 'ended by the controller';
+  const ended = new Promise<void>((resolve) => {
+    stream.on('error', (err) => {
+      failure = messageOf(err);
+    });
+    stream.on('end', () => stream.end());
+    stream.on('status', () => resolve());
+  });
+  const cancel = () => stream.cancel();
+  stopped.signal.addEventListener('abort', cancel);
+  const link = startLink({ ...state, stream, log });
+  links.add(link);
+  metrics.streams.set(links.size);
+  log.info('controller stream open');
+  await ended;
+  link.stop();
+  links.delete(link);
+  metrics.streams.set(links.size);
+  stopped.signal.removeEventListener('abort', cancel);
+  return { kind: 'stream', detail: failure };
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+}
