@@ -1,0 +1,133 @@
+/** Largest report body in bytes, as the filter bounds it (wasm-filter/report.ts). */
+export const maxReportBytes = 65536;
+
+const magic = 0x52535a4c;
+const layout = 1;
+const headBytes = 112;
+const entryHeadBytes = 12;
+
+/** Names of the filter's totals, in the order in which a report carries them (wasm-filter/totals.ts). */
+export const totalNames = [
+  'requests',
+  'connections',
+  'asked',
+  'answered',
+  'stale',
+  'fallbacks',
+  'held',
+  'overflow',
+  'errors',
+  'refusedKeys',
+  'lost',
+] as const;
+
+export type TotalName = (typeof totalNames)[number];
+
+/**
+ * A destination that a proxy used. `cluster` is Envoy's name, as `outbound|9080||reviews.app.svc.cluster.local`;
+ * `address` is the original destination, `ip:port` with IPv6 in brackets.
+ */
+export type Destination =
+  | { kind: 'cluster'; cluster: string }
+  | { kind: 'http'; authority: string; address: string }
+  | { kind: 'tcp'; address: string };
+
+/**
+ * `count` grows as long as the filter remembers the destination. One that is smaller than before, at the
+ * same epoch, means that it was evicted and seen again: take it whole.
+ */
+export type ReportEntry = { destination: Destination; count: bigint };
+
+/**
+ * What one filter VM has seen since it started. All numbers are cumulative: a report lost or seen twice does
+ * no harm. `epoch` is the VM's random identity, `sequence` orders its reports.
+ */
+export type Report = {
+  filterVersion: string;
+  epoch: bigint;
+  sequence: number;
+  totals: Readonly<Record<TotalName, bigint>>;
+  entries: ReportEntry[];
+};
+
+/** The bytes are no report of a filter that this companion understands. */
+export class ReportError extends Error {
+  override name = 'ReportError';
+}
+
+/**
+ * Decodes the body of `POST /v1/report`. Never trusts it: every size is checked and nothing is read
+ * beyond the end.
+ * @throws {ReportError} naming what is wrong and at which byte.
+ */
+export function decodeReport(body: Uint8Array): Report {
+  if (body.length > maxReportBytes) {
+    throw new ReportError(`report of ${body.length} bytes, at most ${maxReportBytes} are allowed`);
+  }
+  if (body.length < headBytes) {
+    throw new ReportError(`report of ${body.length} bytes, at least ${headBytes} are needed`);
+  }
+  const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+  if (view.getUint32(0, true) !== magic) throw new ReportError('report without the magic LZSR');
+  const found = view.getUint16(4, true);
+  if (found !== layout) {
+    throw new ReportError(
+      `report of layout ${found}, this companion reads ${layout}: run filter and companion of one release`,
+    );
+  }
+  return {
+    filterVersion: decodeVersion(view.getUint32(8, true)),
+    epoch: view.getBigUint64(16, true),
+    sequence: view.getUint32(12, true),
+    totals: decodeTotals(view),
+    entries: decodeEntries(view, view.getUint16(6, true)),
+  };
+}
+
+function decodeVersion(version: number): string {
+  return `${version >>> 16}.${(version >>> 8) & 255}.${version & 255}`;
+}
+
+function decodeTotals(view: DataView): Record<TotalName, bigint> {
+  const pairs = totalNames.map((name, i) => [name, view.getBigUint64(24 + i * 8, true)]);
+  return Object.fromEntries(pairs) as Record<TotalName, bigint>;
+}
+
+function decodeEntries(view: DataView, count: number): ReportEntry[] {
+  const entries: ReportEntry[] = [];
+  let at = headBytes;
+  for (let i = 0; i < count; i++) {
+    if (at + entryHeadBytes > view.byteLength) throw new ReportError(`entry ${i} is cut at ${at}`);
+    const keyBytes = view.getUint16(at + 2, true);
+    const keyAt = at + entryHeadBytes;
+    if (keyAt + keyBytes > view.byteLength) throw new ReportError(`key ${i} is cut at ${keyAt}`);
+    const key = new Uint8Array(view.buffer, view.byteOffset + keyAt, keyBytes);
+    const destination = decodeDestination(view.getUint8(at), key, at);
+    entries.push({ destination, count: view.getBigUint64(at + 4, true) });
+    at = keyAt + keyBytes;
+  }
+  if (at !== view.byteLength) {
+    throw new ReportError(`${view.byteLength - at} bytes after the last entry at ${at}`);
+  }
+  return entries;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function decodeDestination(kind: number, key: Uint8Array, at: number): Destination {
+  let text: string;
+  try {
+    text = utf8.decode(key);
+  } catch {
+    throw new ReportError(`key of the entry at ${at} is not UTF-8`);
+  }
+  if (text === '') throw new ReportError(`key of the entry at ${at} is empty`);
+  if (kind === 0) return { kind: 'cluster', cluster: text };
+  if (kind === 2) return { kind: 'tcp', address: text };
+  if (kind !== 1) throw new ReportError(`unknown kind ${kind} of the entry at ${at}`);
+  const end = text.indexOf('\0');
+  if (end < 1 || end === text.length - 1) {
+    throw new ReportError(`key of the entry at ${at} is not authority, NUL, address`);
+  }
+  return { kind: 'http', authority: text.slice(0, end), address: text.slice(end + 1) };
+}

@@ -1,0 +1,103 @@
+/** Answers of the node companion: reading one into a destination's entry, and how long it holds. */
+
+import { CALL_RESPONSE_HEADERS, getHeader, gotAt, gotSize, SECOND } from './abi';
+import { decimal, equals } from './bytes';
+import * as names from './names';
+import { Entry, MAX_IDENTITIES, MAX_SNI } from './table';
+
+// Strategies, as kept in an entry.
+export const UNANSWERED: u8 = 0;
+export const PASSTHROUGH: u8 = 1;
+export const GATEWAY: u8 = 2;
+export const DIRECT: u8 = 3;
+export const HOLD: u8 = 4;
+
+const MAX_TTL_SECONDS: u32 = 3600;
+/** After a question without answer its destination is not asked about for this long. */
+const QUIET: u64 = SECOND;
+
+/** What an answer said last, kept apart until all of it is known to be good. */
+let strategy: u8 = UNANSWERED;
+let otherwise: u8 = UNANSWERED;
+let ttl: u32 = 0;
+
+/**
+ * Takes over the answer that the host holds. False when it is none: another status, a header missing,
+ * too long or unknown; then the entry keeps the last answer known and stays quiet for a while.
+ */
+export function takeAnswer(entry: Entry, time: u64): bool {
+  if (!isOk() || !readStrategies() || !readTtl() || !readTexts(entry)) {
+    entry.quietUntil = time + QUIET;
+    return false;
+  }
+  entry.strategy = strategy;
+  entry.otherwise = otherwise;
+  entry.answeredAt = time;
+  entry.freshUntil = time + <u64>ttl * SECOND;
+  entry.quietUntil = 0;
+  return true;
+}
+
+export function missAnswer(entry: Entry, time: u64): void {
+  entry.quietUntil = time + QUIET;
+}
+
+/** Whether the answer may be used unasked. A clock that jumped back ends the freshness. */
+export function isFresh(entry: Entry, time: u64): bool {
+  // A held request needs a companion that is alive now, so `hold` is asked for each time.
+  if (entry.strategy == UNANSWERED || entry.strategy == HOLD) return false;
+  return time >= entry.answeredAt && time < entry.freshUntil;
+}
+
+export function isQuiet(entry: Entry, time: u64): bool {
+  return time < entry.quietUntil && entry.quietUntil - time <= QUIET;
+}
+
+function isOk(): bool {
+  return got(names.STATUS) && decimal(gotAt(), gotSize()) == 200;
+}
+
+function readStrategies(): bool {
+  if (!got(names.X_STRATEGY)) return false;
+  strategy = strategyOf(gotAt(), gotSize());
+  otherwise = strategy;
+  if (strategy != HOLD) return strategy != UNANSWERED;
+  if (!got(names.X_OTHERWISE)) return false;
+  otherwise = strategyOf(gotAt(), gotSize());
+  return otherwise != UNANSWERED && otherwise != HOLD;
+}
+
+function strategyOf(at: usize, size: u32): u8 {
+  if (equals(at, size, names.GATEWAY)) return GATEWAY;
+  if (equals(at, size, names.DIRECT)) return DIRECT;
+  if (equals(at, size, names.PASSTHROUGH)) return PASSTHROUGH;
+  return equals(at, size, names.HOLD) ? HOLD : UNANSWERED;
+}
+
+function readTtl(): bool {
+  if (!got(names.X_TTL)) return false;
+  ttl = decimal(gotAt(), gotSize());
+  return ttl >= 1 && ttl <= MAX_TTL_SECONDS;
+}
+
+function readTexts(entry: Entry): bool {
+  if (otherwise == PASSTHROUGH) {
+    entry.sniSize = 0;
+    entry.identitiesSize = 0;
+    return true;
+  }
+  if (!got(names.X_SNI) || gotSize() == 0 || gotSize() > MAX_SNI) return false;
+  const sni = gotAt();
+  const sniSize = gotSize();
+  const hasIdentities = got(names.X_IDENTITIES);
+  if (hasIdentities && gotSize() > MAX_IDENTITIES) return false;
+  entry.sniSize = <u16>sniSize;
+  entry.identitiesSize = <u16>(hasIdentities ? gotSize() : 0);
+  memory.copy(entry.text, sni, sniSize);
+  if (hasIdentities) memory.copy(entry.text + MAX_SNI, gotAt(), gotSize());
+  return true;
+}
+
+function got(name: usize): bool {
+  return getHeader(CALL_RESPONSE_HEADERS, name);
+}

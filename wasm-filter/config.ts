@@ -1,0 +1,200 @@
+/**
+ * The plugin configuration, a JSON object: `{"mode":"http"|"tcp","fallback":"passthrough"|"direct",
+ * "directCidrs":["10.0.0.0/8"],"flushSeconds":5,"holdSeconds":2}`. Every key is optional. A value that
+ * cannot be used leaves that key at its default, is logged and counted; nothing refuses a configuration,
+ * because Envoy would then drop the filter.
+ *
+ * Envoy runs the HTTP and the network plugin of the same bytes in one VM, so settings that differ between
+ * the two are kept for each mode, and a request picks those of its kind.
+ */
+
+import { getConfiguration, gotAt, gotSize, LOG_ERROR, LOG_WARN, log } from './abi';
+import { hostSize, isInside, parseAddress, parseCidr } from './address';
+import { allocate } from './arena';
+import { ascii, decimal, equals, NOT_A_NUMBER, sizeOf } from './bytes';
+import {
+  atEnd,
+  isBroken,
+  need,
+  peek,
+  skip,
+  startJson,
+  take,
+  takeScalar,
+  takeString,
+  textAt,
+  textSize,
+} from './json';
+import * as names from './names';
+import { DIRECT, HTTP, PASSTHROUGH, TCP } from './names';
+import { bump, REFUSED_KEYS } from './totals';
+
+/** 64 blocks a mode: a mesh has a few pod and service ranges. */
+const MAX_CIDRS: u32 = 64;
+const CIDR_SIZE: u32 = 17;
+
+const MODE_HTTP: u32 = 0;
+const MODE_TCP: u32 = 1;
+
+/** Longest time between two reports of what changed, so that a scope's expiry sees it in time. */
+const MAX_FLUSH_SECONDS: u32 = 30;
+/** A caller waits this long at most; beyond it the scope will not come. */
+const MAX_HOLD_SECONDS: u32 = 10;
+
+// For each mode: number of CIDR blocks (0 = fall back to passthrough), then the blocks.
+const CIDRS: usize = memory.data(2 * MAX_CIDRS * CIDR_SIZE, 8);
+const CIDR_COUNTS: usize = memory.data(8, 8);
+
+let flushSecondsSet: u32 = 5;
+let holdSecondsSet: u32 = 2;
+
+// What the configuration being read says so far.
+let mode: u32 = MODE_HTTP;
+let direct: bool = false;
+let cidrs: usize = 0;
+let cidrCount: u32 = 0;
+
+export function flushSeconds(): u32 {
+  return flushSecondsSet;
+}
+
+export function holdSeconds(): u32 {
+  return holdSecondsSet;
+}
+
+/** Whether `ip:port` falls back to `direct`, for TCP connections or HTTP requests. */
+export function fallsBackToDirect(isTcp: bool, at: usize, size: u32): bool {
+  const blocks = load<u32>(CIDR_COUNTS + (isTcp ? 4 : 0));
+  if (blocks == 0) return false;
+  const address = allocate(16);
+  const start = at + (size > 0 && load<u8>(at) == 0x5b ? 1 : 0);
+  if (address == 0 || !parseAddress(start, hostSize(at, size), address)) return false;
+  const first: usize = isTcp ? CIDRS + MAX_CIDRS * CIDR_SIZE : CIDRS;
+  for (let i: u32 = 0; i < blocks; i++) if (isInside(address, first + i * CIDR_SIZE)) return true;
+  return false;
+}
+
+/** Reads the configuration that the host holds; `size` may be 0. Settings not named are the defaults. */
+export function configure(size: u32): void {
+  mode = MODE_HTTP;
+  direct = false;
+  cidrCount = 0;
+  cidrs = allocate(MAX_CIDRS * CIDR_SIZE);
+  flushSecondsSet = 5;
+  holdSecondsSet = 2;
+  if (size > 0) {
+    if (getConfiguration(size)) read(gotAt(), gotSize());
+    else refuse(CONFIGURATION);
+  }
+  const blocks = direct ? cidrCount : 0;
+  memory.copy(CIDRS + mode * MAX_CIDRS * CIDR_SIZE, cidrs, blocks * CIDR_SIZE);
+  store<u32>(CIDR_COUNTS + mode * 4, blocks);
+}
+
+function read(text: usize, size: u32): void {
+  startJson(text, size);
+  if (need(0x7b) && !take(0x7d)) {
+    do readPair();
+    while (take(0x2c));
+    need(0x7d);
+  }
+  if (isBroken() || !atEnd()) refuse(CONFIGURATION);
+}
+
+function readPair(): void {
+  peek();
+  if (!takeString()) {
+    need(0x22);
+    return;
+  }
+  const key = textAt();
+  const size = textSize();
+  if (!need(0x3a)) return;
+  if (equals(key, size, names.MODE_KEY)) readMode();
+  else if (equals(key, size, names.FALLBACK_KEY)) readFallback();
+  else if (equals(key, size, names.DIRECT_CIDRS_KEY)) readCidrs();
+  else if (equals(key, size, names.FLUSH_SECONDS_KEY)) {
+    const value = readNumber(1, MAX_FLUSH_SECONDS);
+    if (value != NOT_A_NUMBER) flushSecondsSet = value;
+    else refuse(names.FLUSH_SECONDS_KEY);
+  } else if (equals(key, size, names.HOLD_SECONDS_KEY)) {
+    const value = readNumber(0, MAX_HOLD_SECONDS);
+    if (value != NOT_A_NUMBER) holdSecondsSet = value;
+    else refuse(names.HOLD_SECONDS_KEY);
+  } else {
+    say(LOG_WARN, UNKNOWN, key, min(size, 64));
+    skip();
+  }
+}
+
+function readMode(): void {
+  if (!takeString()) skip();
+  else if (equals(textAt(), textSize(), HTTP)) {
+    mode = MODE_HTTP;
+    return;
+  } else if (equals(textAt(), textSize(), TCP)) {
+    mode = MODE_TCP;
+    return;
+  }
+  refuse(names.MODE_KEY);
+}
+
+function readFallback(): void {
+  if (!takeString()) skip();
+  else if (equals(textAt(), textSize(), PASSTHROUGH)) {
+    direct = false;
+    return;
+  } else if (equals(textAt(), textSize(), DIRECT)) {
+    direct = true;
+    return;
+  }
+  refuse(names.FALLBACK_KEY);
+}
+
+/** One block that is none refuses the whole list: half a list would send some traffic in plaintext. */
+function readCidrs(): void {
+  let count: u32 = 0;
+  let good = cidrs != 0 && peek() == 0x5b;
+  if (!take(0x5b)) skip();
+  else if (!take(0x5d)) {
+    do {
+      if (!takeString()) {
+        skip();
+        good = false;
+      } else if (good) {
+        good = count < MAX_CIDRS && parseCidr(textAt(), textSize(), cidrs + count * CIDR_SIZE);
+        count++;
+      }
+    } while (take(0x2c));
+    need(0x5d);
+  }
+  cidrCount = good ? count : 0;
+  if (!good) refuse(names.DIRECT_CIDRS_KEY);
+}
+
+/** A whole number from `least` to `most`, else NOT_A_NUMBER. */
+function readNumber(least: u32, most: u32): u32 {
+  if (!takeScalar()) {
+    skip();
+    return NOT_A_NUMBER;
+  }
+  const value = decimal(textAt(), textSize());
+  return value != NOT_A_NUMBER && value >= least && value <= most ? value : NOT_A_NUMBER;
+}
+
+const CONFIGURATION = ascii('configuration');
+const UNKNOWN = ascii('lazyscope: unknown key ignored in pluginConfig: ');
+const REFUSED = ascii('lazyscope: bad value in pluginConfig, its default is used: ');
+
+function refuse(key: usize): void {
+  bump(REFUSED_KEYS);
+  say(LOG_ERROR, REFUSED, key, sizeOf(key));
+}
+
+function say(level: u32, text: usize, key: usize, size: u32): void {
+  const line = allocate(sizeOf(text) + size);
+  if (line == 0) return;
+  memory.copy(line, text, sizeOf(text));
+  memory.copy(line + sizeOf(text), key, size);
+  log(level, line, sizeOf(text) + size);
+}

@@ -1,0 +1,139 @@
+/** What happens to a request and to a connection: count the known, ask about the unknown. */
+
+import {
+  CONTINUE,
+  getHeader,
+  getProperty,
+  gotAt,
+  gotSize,
+  NOT_FOUND,
+  now,
+  OK,
+  PAUSE,
+  REQUEST_HEADERS,
+} from './abi';
+import { HOLD, isFresh, isQuiet, UNANSWERED } from './answer';
+import { allocate } from './arena';
+import { equals } from './bytes';
+import { wasHeld } from './hold';
+import {
+  AUTHORITY,
+  BLACK_HOLE_CLUSTER,
+  CLUSTER_NAME,
+  DESTINATION_ADDRESS,
+  PASSTHROUGH_CLUSTER,
+} from './names';
+import { wait } from './question';
+import { reportSoon } from './report';
+import { fallBack, steer } from './steer';
+import {
+  CLUSTER,
+  clusters,
+  destinations,
+  Entry,
+  HTTP_DESTINATION,
+  obtain,
+  TCP_DESTINATION,
+} from './table';
+import { bump, CONNECTIONS, ERRORS, OVERFLOW, REQUESTS } from './totals';
+
+/** RFC 9110 sets no limit; a DNS name has 253 bytes, so this leaves room for user info and port. */
+const MAX_AUTHORITY: u32 = 512;
+/** `[` IPv6 with zone `]:65535`. */
+const MAX_DESTINATION: u32 = 64;
+
+export function onRequest(stream: u32, endOfStream: bool): u32 {
+  bump(REQUESTS);
+  const result = getProperty(CLUSTER_NAME);
+  if (result == OK && gotSize() > 0 && !isUnknown(gotAt(), gotSize())) {
+    count(gotAt(), gotSize());
+    return CONTINUE;
+  }
+  // Not found: the route has no cluster, as that of REGISTRY_ONLY.
+  if (result != OK && result != NOT_FOUND) {
+    bump(ERRORS);
+    return CONTINUE;
+  }
+  return unknownRequest(stream, endOfStream);
+}
+
+function isUnknown(cluster: usize, size: u32): bool {
+  return equals(cluster, size, PASSTHROUGH_CLUSTER) || equals(cluster, size, BLACK_HOLE_CLUSTER);
+}
+
+/** The hot path: one look-up, one addition. */
+function count(cluster: usize, size: u32): void {
+  const entry = obtain(clusters, CLUSTER, cluster, size);
+  if (entry === null) bump(OVERFLOW);
+  else if (entry.count++ == 0) reportSoon();
+}
+
+function unknownRequest(stream: u32, endOfStream: bool): u32 {
+  if (!getDestination()) return CONTINUE;
+  const destination = gotAt();
+  const size = gotSize();
+  const entry = entryOfRequest(destination, size);
+  if (entry === null) {
+    bump(OVERFLOW);
+    fallBack(false, destination, size);
+    return CONTINUE;
+  }
+  // A request that comes back from a hold is the same request.
+  if (entry.strategy != HOLD || !wasHeld()) seen(entry);
+  return proceed(entry, stream, endOfStream);
+}
+
+/** The entry of authority and destination; null when the authority is missing or too long, or the table full. */
+function entryOfRequest(destination: usize, destinationSize: u32): Entry | null {
+  // An authority too large for the arena fails here as one that is merely too long does below.
+  if (!getHeader(REQUEST_HEADERS, AUTHORITY)) return null;
+  const size = gotSize();
+  if (size == 0 || size > MAX_AUTHORITY) return null;
+  const keySize = size + 1 + destinationSize;
+  const key = allocate(keySize);
+  if (key == 0) return null;
+  memory.copy(key, gotAt(), size);
+  store<u8>(key + size, 0);
+  memory.copy(key + size + 1, destination, destinationSize);
+  const entry = obtain(destinations, HTTP_DESTINATION, key, keySize);
+  if (entry !== null) entry.destinationAt = <u16>(size + 1);
+  return entry;
+}
+
+export function onConnection(stream: u32): u32 {
+  bump(CONNECTIONS);
+  if (!getDestination()) return CONTINUE;
+  const destination = gotAt();
+  const size = gotSize();
+  const entry = obtain(destinations, TCP_DESTINATION, destination, size);
+  if (entry === null) {
+    bump(OVERFLOW);
+    fallBack(true, destination, size);
+    return CONTINUE;
+  }
+  seen(entry);
+  return proceed(entry, stream, false);
+}
+
+function getDestination(): bool {
+  if (getProperty(DESTINATION_ADDRESS) == OK && gotSize() > 0 && gotSize() <= MAX_DESTINATION) {
+    return true;
+  }
+  bump(ERRORS);
+  return false;
+}
+
+function seen(entry: Entry): void {
+  if (entry.count++ == 0) reportSoon();
+}
+
+function proceed(entry: Entry, stream: u32, endOfStream: bool): u32 {
+  const time = now();
+  if (isFresh(entry, time)) {
+    steer(entry, true, endOfStream, time);
+    return CONTINUE;
+  }
+  if (!isQuiet(entry, time) && wait(entry, stream, endOfStream, time)) return PAUSE;
+  steer(entry, false, endOfStream, time);
+  return CONTINUE;
+}

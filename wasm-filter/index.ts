@@ -1,0 +1,64 @@
+/**
+ * The module's exports: the callbacks of proxy-wasm ABI 0.2.1 in use and no others, because Envoy calls
+ * into the VM for each one that exists. Version 0.2.1 on purpose: up to it a change of a request header
+ * makes Envoy choose the route again.
+ *
+ * No callback traps, allocates or loops without bound: a trap ends this VM for every stream in it.
+ */
+
+import { now, setTick } from './abi';
+import { allocate, resetArena } from './arena';
+import { configure } from './config';
+import { onConnection, onRequest } from './filter';
+import { declareHoldState } from './hold';
+import { endLostQuestions, settle } from './question';
+import { reportIfDue, settleReport, startReports } from './report';
+import { bump, ERRORS } from './totals';
+
+/** New destinations are told within one tick; a wake-up a second costs nothing measurable. */
+const TICK_MS: u32 = 1000;
+
+export function proxy_abi_version_0_2_1(): void {}
+
+/** Called by the host for everything that it hands in; 0 makes the host's function fail, not the VM. */
+export function malloc(size: u32): usize {
+  return allocate(size);
+}
+
+export function proxy_on_configure(_root: u32, size: u32): u32 {
+  resetArena();
+  startReports();
+  configure(size);
+  declareHoldState();
+  if (!setTick(TICK_MS)) bump(ERRORS);
+  return 1;
+}
+
+export function proxy_on_request_headers(stream: u32, _headers: u32, endOfStream: u32): u32 {
+  resetArena();
+  return onRequest(stream, endOfStream != 0);
+}
+
+export function proxy_on_new_connection(stream: u32): u32 {
+  resetArena();
+  return onConnection(stream);
+}
+
+export function proxy_on_tick(_root: u32): void {
+  resetArena();
+  const time = now();
+  endLostQuestions(time);
+  reportIfDue(time);
+}
+
+/** Envoy tells a failure, as a timeout, by a response without headers. */
+export function proxy_on_http_call_response(
+  _root: u32,
+  token: u32,
+  headers: u32,
+  _body: u32,
+  _trailers: u32,
+): void {
+  resetArena();
+  if (!settleReport(token, headers == 0)) settle(token, headers == 0, now());
+}

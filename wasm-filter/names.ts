@@ -1,0 +1,72 @@
+/** Every name that the filter exchanges with Envoy, the node companion and its configuration. */
+
+import { ascii } from './bytes';
+
+// Envoy properties, parts joined by NUL (source/extensions/filters/common/expr/context.h).
+export const CLUSTER_NAME = ascii('xds\0cluster_name');
+export const DESTINATION_ADDRESS = ascii('destination\0address');
+/** Our own property: since when and how often this request was held. */
+export const HOLD_STATE = ascii('lazyscope_hold');
+
+// Where Istio sends what it does not know: outboundTrafficPolicy ALLOW_ANY and REGISTRY_ONLY.
+export const PASSTHROUGH_CLUSTER = ascii('PassthroughCluster');
+export const BLACK_HOLE_CLUSTER = ascii('BlackHoleCluster');
+
+// Clusters added by the EnvoyFilter of the namespace.
+export const EGRESS_CLUSTER = ascii('lazyscope-egress');
+export const DIRECT_CLUSTER = ascii('lazyscope-direct');
+export const HOLD_CLUSTER = ascii('lazyscope-hold');
+export const NODE_CLUSTER = ascii('lazyscope-node');
+
+// Filter state read by Envoy itself (well_known_filter_state in its documentation).
+export const TCP_PROXY_CLUSTER = ascii('envoy.tcp_proxy.cluster');
+export const UPSTREAM_SERVER_NAME = ascii('envoy.network.upstream_server_name');
+export const UPSTREAM_IDENTITIES = ascii('envoy.network.upstream_subject_alt_names');
+
+// Foreign functions (source/extensions/common/wasm/foreign.cc).
+export const SET_FILTER_STATE = ascii('set_envoy_filter_state');
+export const DECLARE_PROPERTY = ascii('declare_property');
+
+// Headers of HTTP.
+export const METHOD = ascii(':method');
+export const PATH = ascii(':path');
+export const AUTHORITY = ascii(':authority');
+export const STATUS = ascii(':status');
+export const UPGRADE = ascii('upgrade');
+export const CONTENT_TYPE = ascii('content-type');
+export const CONTENT_LENGTH = ascii('content-length');
+export const GET = ascii('GET');
+export const POST = ascii('POST');
+export const CONNECT = ascii('CONNECT');
+export const GRPC = ascii('application/grpc');
+export const OCTET_STREAM = ascii('application/octet-stream');
+
+// Headers of ours.
+export const X_CLUSTER = ascii('x-lazyscope-cluster');
+export const X_DESTINATION = ascii('x-lazyscope-destination');
+export const X_CALL = ascii('x-lazyscope-call');
+export const X_AUTHORITY = ascii('x-lazyscope-authority');
+export const X_STRATEGY = ascii('x-lazyscope-strategy');
+export const X_OTHERWISE = ascii('x-lazyscope-otherwise');
+export const X_SNI = ascii('x-lazyscope-sni');
+export const X_IDENTITIES = ascii('x-lazyscope-identities');
+export const X_TTL = ascii('x-lazyscope-ttl');
+
+// Paths of the node companion.
+export const RESOLVE_PATH = ascii('/v1/resolve');
+export const REPORT_PATH = ascii('/v1/report');
+
+// Values shared by configuration, questions and answers.
+export const HTTP = ascii('http');
+export const TCP = ascii('tcp');
+export const GATEWAY = ascii('gateway');
+export const DIRECT = ascii('direct');
+export const HOLD = ascii('hold');
+export const PASSTHROUGH = ascii('passthrough');
+
+// Keys of the plugin configuration.
+export const MODE_KEY = ascii('mode');
+export const FALLBACK_KEY = ascii('fallback');
+export const DIRECT_CIDRS_KEY = ascii('directCidrs');
+export const FLUSH_SECONDS_KEY = ascii('flushSeconds');
+export const HOLD_SECONDS_KEY = ascii('holdSeconds');

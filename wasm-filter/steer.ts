@@ -1,0 +1,85 @@
+/** Sends the current stream where its destination's answer says, or where the configuration falls back to. */
+
+import {
+  getProperty,
+  gotAt,
+  gotSize,
+  NOT_FOUND,
+  OK,
+  replaceHeader,
+  SPAN_CONNECTION,
+  SPAN_FILTER_CHAIN,
+  setFilterState,
+} from './abi';
+import { DIRECT, GATEWAY, HOLD, PASSTHROUGH, UNANSWERED } from './answer';
+import { sizeOf } from './bytes';
+import { fallsBackToDirect } from './config';
+import { beginRound, canBeHeld } from './hold';
+import * as names from './names';
+import { Entry, MAX_SNI, TCP_DESTINATION } from './table';
+import { bump, ERRORS, FALLBACKS, HELD, STALE } from './totals';
+
+/**
+ * Steers by the entry's answer. `confirmed`: the answer is fresh or was given just now; else it is the
+ * last one known. `endOfStream`: the request has no body.
+ */
+export function steer(entry: Entry, confirmed: bool, endOfStream: bool, time: u64): void {
+  const isTcp = entry.kind == TCP_DESTINATION;
+  const destination = entry.key + entry.destinationAt;
+  const destinationSize = <u32>entry.keySize - entry.destinationAt;
+  if (entry.strategy == UNANSWERED) {
+    fallBack(isTcp, destination, destinationSize);
+    return;
+  }
+  if (!confirmed) bump(STALE);
+  let strategy = entry.strategy;
+  if (strategy == HOLD) {
+    if (confirmed && !isTcp && hold(destination, destinationSize, endOfStream, time)) return;
+    strategy = entry.otherwise;
+  }
+  apply(strategy, isTcp, entry);
+}
+
+/** Steers a stream whose destination has no answer, or no room in the tables. */
+export function fallBack(isTcp: bool, destination: usize, size: u32): void {
+  bump(FALLBACKS);
+  const strategy = fallsBackToDirect(isTcp, destination, size) ? DIRECT : PASSTHROUGH;
+  apply(strategy, isTcp, null);
+}
+
+function apply(strategy: u8, isTcp: bool, entry: Entry | null): void {
+  if (strategy == PASSTHROUGH) return;
+  const cluster = strategy == GATEWAY ? names.EGRESS_CLUSTER : names.DIRECT_CLUSTER;
+  // The cluster comes last: when something before it fails, the stream goes on untouched.
+  if (entry !== null && !applyTexts(entry, isTcp)) bump(ERRORS);
+  else if (!applyCluster(cluster, isTcp)) bump(ERRORS);
+}
+
+/**
+ * For HTTP the filter chain's span: the next request on the same connection has another destination.
+ * For TCP the connection's, which is all there is.
+ */
+function applyTexts(entry: Entry, isTcp: bool): bool {
+  const span = isTcp ? SPAN_CONNECTION : SPAN_FILTER_CHAIN;
+  const identities = entry.text + MAX_SNI;
+  return (
+    (entry.sniSize == 0 ||
+      setFilterState(names.UPSTREAM_SERVER_NAME, entry.text, entry.sniSize, span)) &&
+    (entry.identitiesSize == 0 ||
+      setFilterState(names.UPSTREAM_IDENTITIES, identities, entry.identitiesSize, span))
+  );
+}
+
+function applyCluster(cluster: usize, isTcp: bool): bool {
+  return isTcp
+    ? setFilterState(names.TCP_PROXY_CLUSTER, cluster, sizeOf(cluster), SPAN_CONNECTION)
+    : replaceHeader(names.X_CLUSTER, cluster, sizeOf(cluster));
+}
+
+function hold(destination: usize, size: u32, endOfStream: bool, time: u64): bool {
+  if (!canBeHeld(endOfStream) || !beginRound(time)) return false;
+  if (!replaceHeader(names.X_DESTINATION, destination, size)) return false;
+  if (!applyCluster(names.HOLD_CLUSTER, false)) return false;
+  bump(HELD);
+  return true;
+}

@@ -1,0 +1,2 @@
+/** The package's version as one number, `major << 16 | minor << 8 | patch`; a test holds it to package.json. */
+export const VERSION: u32 = (0 << 16) | (1 << 8) | 0;
