@@ -1,22 +1,15 @@
 import { networkInterfaces } from 'node:os';
 import fastify, { type FastifyInstance } from 'fastify';
-import type { Logger } from 'pino';
-import type { Registry } from 'prom-client';
-import type { Lifecycle } from './lifecycle.ts';
+import type { RoleDeps } from './role.ts';
 
-export type AdminOptions = {
-  port: number;
-  host?: string;
-  lifecycle: Lifecycle;
-  registry: Registry;
-  log: Logger;
-  /** Read-only views below /debug/, each bounded by who provides it. */
-  debug: Record<string, () => unknown>;
-};
-
-/** Serves health, metrics and debug views; it stops last, so that probes see the stop. */
-export async function startAdmin(options: AdminOptions): Promise<FastifyInstance> {
-  const { lifecycle, registry, debug } = options;
+/**
+ * Serves health, metrics and debug views to probes and people; nothing here changes anything.
+ * `/livez` says that the event loop turns, `/readyz` what is still waited for.
+ */
+export async function startAdmin(
+  { log, lifecycle, registry, debug }: RoleDeps,
+  port: number,
+): Promise<FastifyInstance> {
   const server = fastify({ logger: false, bodyLimit: 1024, requestTimeout: 5_000 });
 
   server.get('/livez', async () => 'ok\n');
@@ -28,11 +21,15 @@ export async function startAdmin(options: AdminOptions): Promise<FastifyInstance
   server.get('/metrics', async (_request, reply) => {
     return reply.type(registry.contentType).send(await registry.metrics());
   });
-  for (const [name, view] of Object.entries(debug))
-    server.get(`/debug/${name}`, async () => view());
+  server.get<{ Params: { view: string } }>('/debug/:view', async (request, reply) => {
+    const view = debug.get(request.params.view);
+    if (view) return view();
+    const views = [...debug.keys()].join(', ');
+    return reply.code(404).send(`no such view; there are: ${views}\n`);
+  });
 
-  await server.listen({ port: options.port, host: options.host ?? anyAddress() });
-  options.log.info({ address: server.server.address() }, 'admin port open');
+  await server.listen({ port, host: anyAddress() });
+  log.info({ address: server.server.address() }, 'admin port open');
   return server;
 }
 

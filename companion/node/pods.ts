@@ -21,7 +21,8 @@ export type Pods = {
   find(address: string): { pod: Pod } | { refused: 'unknown-source' | 'namespace-not-enabled' };
   /** Pods of enabled namespaces. */
   enabled(): Iterable<Pod>;
-  isEnabled(pod: Pod): boolean;
+  /** Still here, and its namespace enabled. */
+  isServed(pod: Pod): boolean;
   upsertPod(object: KubeObject): void;
   removePod(object: KubeObject): void;
   upsertNamespace(object: KubeObject): void;
@@ -70,7 +71,7 @@ export function createPods({ metrics, onGone }: PodsOptions): Pods {
     *enabled() {
       for (const pod of byUid.values()) if (enabledNamespaces.has(pod.namespace)) yield pod;
     },
-    isEnabled: (pod) => enabledNamespaces.has(pod.namespace),
+    isServed: ({ uid, namespace }) => byUid.has(uid) && enabledNamespaces.has(namespace),
     upsertPod(object) {
       const pod = readPod(object);
       if (!pod) {

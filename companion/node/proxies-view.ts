@@ -1,0 +1,23 @@
+import type { Aggregate } from './aggregate.ts';
+
+/** 110 pods of 50 destinations; the rest of a longer list is counted. */
+const destinationsShown = 50;
+
+/** What /debug/proxies shows: each proxy with its most recently used destinations. */
+export function proxiesView(aggregate: Aggregate, now: number): unknown[] {
+  return Array.from(aggregate.proxies(), (proxy) => {
+    const edges = aggregate.changesSince(proxy, 0);
+    const { pod, filterVersion, heardAt, overflow, stats, vms } = proxy;
+    return {
+      namespace: pod.namespace,
+      pod: pod.name,
+      filterVersion,
+      secondsSinceHeartbeat: heardAt === undefined ? null : Math.floor((now - heardAt) / 1000),
+      vms: vms.size,
+      overflow,
+      stats: stats ?? null,
+      destinations: edges.length,
+      latest: edges.slice(-destinationsShown).toReversed(),
+    };
+  });
+}
