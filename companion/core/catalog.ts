@@ -1,22 +1,24 @@
 import type { KubeObject } from '../kube.ts';
 import { createHostIndex, type HostIndex } from './host-pattern.ts';
 import {
-  type DestinationRuleRecord,
   type Endpoint,
   type HostRecord,
-  type PeerAuthenticationRecord,
   type PodRecord,
-  readDestinationRule,
-  readPeerAuthentication,
   readPod,
   readService,
   readServiceEntry,
   readSlice,
-  readVirtualService,
   type SliceRecord,
-  type VirtualServiceRecord,
   type Visible,
 } from './records.ts';
+import {
+  type DestinationRuleRecord,
+  type PeerAuthenticationRecord,
+  readDestinationRule,
+  readPeerAuthentication,
+  readVirtualService,
+  type VirtualServiceRecord,
+} from './rules.ts';
 
 /**
  * What the mesh is: kept up to date object by object, every question answered by lookup. Removing

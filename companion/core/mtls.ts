@@ -1,5 +1,6 @@
 import { type Catalog, isVisible } from './catalog.ts';
-import type { HostRecord, PeerAuthenticationRecord, PodRecord } from './records.ts';
+import type { HostRecord, PodRecord } from './records.ts';
+import type { PeerAuthenticationRecord } from './rules.ts';
 
 /**
  * Whether a destination takes mutual TLS with the workload's own certificate, and as whom it

@@ -50,36 +50,12 @@ export type PodRecord = {
   running: boolean;
 };
 
-export type VirtualServiceRecord = Visible & {
-  name: string;
-  hosts: readonly string[];
-  destinations: readonly string[];
-};
-
-export type DestinationRuleRecord = Visible & {
-  name: string;
-  host: string;
-  tlsMode: string;
-  portTlsModes: Readonly<Record<number, string>>;
-};
-
-export type PeerAuthenticationRecord = {
-  namespace: string;
-  name: string;
-  selector: Readonly<Record<string, string>> | undefined;
-  mode: string;
-  portModes: Readonly<Record<string, string>>;
-  created: string;
-};
-
-type Exports = string[] | undefined;
-
-function exportTo(value: Exports, namespace: string): ExportTo {
+export function exportToOf(value: string[] | undefined, namespace: string): ExportTo {
   if (!value || value.length === 0 || value.includes('*')) return [];
   return value.map((to) => (to === '.' ? namespace : to));
 }
 
-function namespaceOf(object: KubeObject): string {
+export function namespaceOf(object: KubeObject): string {
   return object.metadata.namespace ?? '';
 }
 
@@ -106,7 +82,7 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
     namespace,
     name: object.metadata.name,
     host: `${object.metadata.name}.${namespace}.svc.${clusterDomain}`,
-    exportTo: exportTo(
+    exportTo: exportToOf(
       annotation?.split(',').map((to) => to.trim()),
       namespace,
     ),
@@ -128,7 +104,7 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
     kind: 'entry' as const,
     namespace,
     name: object.metadata.name,
-    exportTo: exportTo(spec.exportTo, namespace),
+    exportTo: exportToOf(spec.exportTo, namespace),
     ports: ((spec.ports ?? []) as { number: number; name?: string; protocol?: string }[]).map(
       ({ number: port, name, protocol }) => ({
         port,
@@ -202,79 +178,4 @@ function ownerOf({ metadata }: KubeObject): string {
   }
   // A CronJob names its Jobs by the minute they are due.
   return owner.kind === 'Job' ? owner.name.replace(/-\d{8,}$/, '') : owner.name;
-}
-
-/** Undefined when it binds to gateways only, or is a delegate without hosts of its own. */
-export function readVirtualService(
-  object: KubeObject,
-  clusterDomain: string,
-): VirtualServiceRecord | undefined {
-  const spec = object.spec ?? {};
-  const gateways = (spec.gateways ?? ['mesh']) as string[];
-  const hosts = (spec.hosts ?? []) as string[];
-  if (!gateways.includes('mesh') || hosts.length === 0) return undefined;
-  const namespace = namespaceOf(object);
-  type Route = { destination?: { host?: string } };
-  type Rule = {
-    route?: Route[];
-    mirror?: { host?: string };
-    mirrors?: Route[];
-  };
-  const rules = [spec.http, spec.tcp, spec.tls].flatMap((list) => (list ?? []) as Rule[]);
-  const destinations = rules.flatMap(({ route = [], mirror, mirrors = [] }) =>
-    [...route.map((to) => to.destination), mirror, ...mirrors.map((to) => to.destination)].flatMap(
-      (destination) => destination?.host ?? [],
-    ),
-  );
-  const qualify = (host: string) => qualifyHost(host, namespace, clusterDomain);
-  return {
-    namespace,
-    name: object.metadata.name,
-    exportTo: exportTo(spec.exportTo, namespace),
-    hosts: hosts.map(qualify),
-    destinations: [...new Set(destinations.map(qualify))],
-  };
-}
-
-export function readDestinationRule(
-  object: KubeObject,
-  clusterDomain: string,
-): DestinationRuleRecord {
-  const { host = '', trafficPolicy = {}, exportTo: exports } = object.spec ?? {};
-  const namespace = namespaceOf(object);
-  type PortLevel = { port?: { number?: number }; tls?: { mode?: string } };
-  return {
-    namespace,
-    name: object.metadata.name,
-    exportTo: exportTo(exports, namespace),
-    host: qualifyHost(host, namespace, clusterDomain),
-    tlsMode: tlsModeOf(trafficPolicy.tls),
-    portTlsModes: Object.fromEntries(
-      ((trafficPolicy.portLevelSettings ?? []) as PortLevel[])
-        // A port without TLS settings of its own does not inherit those of the rule.
-        .map(({ port, tls }) => [port?.number ?? 0, tlsModeOf(tls)]),
-    ),
-  };
-}
-
-/** Empty: no TLS settings, so istiod decides. DISABLE is the zero value that JSON leaves out. */
-function tlsModeOf(tls: { mode?: string } | undefined): string {
-  return tls ? (tls.mode ?? 'DISABLE') : '';
-}
-
-export function readPeerAuthentication(object: KubeObject): PeerAuthenticationRecord {
-  const { selector, mtls, portLevelMtls = {} } = object.spec ?? {};
-  return {
-    namespace: namespaceOf(object),
-    name: object.metadata.name,
-    selector: selector?.matchLabels,
-    mode: mtls?.mode ?? 'UNSET',
-    portModes: Object.fromEntries(
-      Object.entries(portLevelMtls as Record<string, { mode?: string }>).map(([port, { mode }]) => [
-        port,
-        mode ?? 'UNSET',
-      ]),
-    ),
-    created: object.metadata.creationTimestamp ?? '',
-  };
 }

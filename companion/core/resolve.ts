@@ -2,7 +2,8 @@ import { isIP } from 'node:net';
 import { type Address, hostOfAuthority, parseAddress } from './authority.ts';
 import { type Catalog, isVisible } from './catalog.ts';
 import { isWildcard } from './host-pattern.ts';
-import type { HostRecord, PodRecord, VirtualServiceRecord } from './records.ts';
+import type { HostRecord, PodRecord } from './records.ts';
+import type { VirtualServiceRecord } from './rules.ts';
 
 /** A call that met no route, as the filter saw it. */
 export type UnknownCall = { tcp: boolean; authority: string; destination: string };

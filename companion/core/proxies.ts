@@ -1,0 +1,69 @@
+import type { ProxyCount } from './plan.ts';
+import type { PodRecord } from './records.ts';
+
+/** How the proxies are doing, as their nodes tell. */
+
+export type ProxyStats = { allocatedBytes: number; physicalBytes: number; clusters: number };
+
+export type ProxyState = {
+  namespace: string;
+  pod: string;
+  uid: string;
+  filterVersion: string;
+  /** Milliseconds since the epoch; 0 when no filter of the proxy was ever heard. */
+  heartbeatAt: number;
+  /** Milliseconds since the epoch: the node still knows the proxy. */
+  reportedAt: number;
+  overflow: number;
+  stats: ProxyStats | undefined;
+};
+
+/** The filter speaks at least every 30 s: two lost heartbeats are bad luck, three are silence. */
+export const liveMs = 90_000;
+/** A node that forgot to say goodbye is silent for ten reports. */
+const forgottenMs = 300_000;
+
+export type ProxyTable = {
+  report(state: ProxyState): void;
+  gone(proxy: { namespace: string; pod: string; uid: string }): void;
+  of(pod: PodRecord): ProxyState | undefined;
+  count(pods: readonly PodRecord[], now: number): ProxyCount;
+  /** Drops proxies that nobody has spoken of for long; returns how many. */
+  expire(now: number): number;
+  values(): Iterable<ProxyState>;
+};
+
+export function createProxyTable(): ProxyTable {
+  const proxies = new Map<string, ProxyState>();
+  const keyOf = ({ namespace, pod }: { namespace: string; pod: string }) => `${namespace}/${pod}`;
+
+  // A pod of the same name with another uid is another proxy: a StatefulSet reuses names.
+  function of({ namespace, name, uid }: PodRecord): ProxyState | undefined {
+    const state = proxies.get(`${namespace}/${name}`);
+    return state?.uid === uid ? state : undefined;
+  }
+
+  return {
+    report(state) {
+      const known = proxies.get(keyOf(state));
+      const stats = state.stats ?? (known?.uid === state.uid ? known.stats : undefined);
+      proxies.set(keyOf(state), { ...state, stats });
+    },
+    gone(proxy) {
+      if (proxies.get(keyOf(proxy))?.uid === proxy.uid) proxies.delete(keyOf(proxy));
+    },
+    of,
+    count: (pods, now) => ({
+      total: pods.length,
+      live: pods.filter((pod) => now - (of(pod)?.heartbeatAt ?? 0) <= liveMs).length,
+    }),
+    expire(now) {
+      const before = proxies.size;
+      for (const [key, { reportedAt }] of proxies) {
+        if (now - reportedAt > forgottenMs) proxies.delete(key);
+      }
+      return before - proxies.size;
+    },
+    values: () => proxies.values(),
+  };
+}
