@@ -2,9 +2,16 @@ import { defineConfig } from 'vitest/config';
 
 const seconds = 1000;
 
+const meshOptions = {
+  testTimeout: 300 * seconds,
+  hookTimeout: 300 * seconds,
+  fileParallelism: false,
+};
+
 /**
  * One project a test group, so that the fast ones answer in seconds:
- * `unit` needs nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh` root and the cluster in a box.
+ * `unit` needs nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh` and
+ * `mesh-lifecycle` root and the cluster in a box (the latter starts and ends its own).
  */
 export default defineConfig({
   test: {
@@ -23,11 +30,16 @@ export default defineConfig({
       {
         test: {
           name: 'mesh',
-          include: ['test/mesh/**/*.test.ts'],
-          testTimeout: 300 * seconds,
-          hookTimeout: 3600 * seconds,
-          fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          include: ['test/mesh/*.test.ts'],
+          ...meshOptions,
+          globalSetup: ['test/mesh/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'mesh-lifecycle',
+          include: ['test/mesh/lifecycle/*.test.ts'],
+          ...meshOptions,
         },
       },
     ],

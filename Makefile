@@ -1,0 +1,25 @@
+# A short front for the npm scripts; `make help` lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help test check mesh build clean
+
+node_modules: package-lock.json
+	npm ci
+	@touch node_modules
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+build: node_modules ## The Wasm filter and the companion, into build/
+	npm run -s build
+
+test: node_modules ## Everything, on a fresh machine too; what cannot run here is said at the end
+	npm run -s test
+
+check: node_modules ## Types, lint, format, unused code
+	npm run -s check
+
+mesh: node_modules ## A cluster with Istio and a small shop on this machine (root); prints what to try
+	npm run -s mesh -- up --shop
+
+clean: ## What was built; the cache outside the repository stays
+	rm -rf build node_modules

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest';
+import { openMesh } from './mesh.ts';
+import { repoDir } from './paths.ts';
+import { runResult } from './run.ts';
+
+const mesh = openMesh();
+const command = (...args: string[]) =>
+  runResult('npm', ['run', '-s', 'mesh', '--', ...args], { cwd: repoDir });
+
+test('kubectl and istioctl are passed their arguments, input and exit code', async () => {
+  expect((await command('kubectl', 'get', 'nodes', '-o', 'name')).stdout).toBe(
+    'node/node-1\nnode/node-2\n',
+  );
+  expect((await command('istioctl', 'version', '--short')).stdout).toContain('1.32.0');
+  expect((await command('kubectl', 'get', 'pod', 'no-such-pod')).code).toBe(1);
+});
+
+test('status lists the nodes and the pods', async () => {
+  const { stdout, code } = await command('status');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/node-2 +Ready/);
+  expect(stdout).toMatch(/istio-system +istiod-\S+ +1\/1 +Running/);
+});
+
+test('admin prints what the Envoy of a pod answers', async () => {
+  const gateway = await mesh.pod('istio-system', 'app=istio-ingressgateway');
+  const { stdout } = await command('admin', `istio-system/${gateway.name}`, '/server_info');
+  expect(JSON.parse(stdout)).toMatchObject({ state: 'LIVE' });
+});
+
+test('image makes an image of files that pods of every node can run', async () => {
+  const { stdout } = await command('image', 'hello', '/bin/echo');
+  const image = stdout.trim();
+  for (const node of ['node-1', 'node-2']) {
+    const spec = {
+      nodeName: node,
+      restartPolicy: 'Never',
+      containers: [{ name: 'c', image, args: [node] }],
+    };
+    const name = `hello-${node}`;
+    await mesh.apply([
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: 'default' }, spec },
+    ]);
+    const phase = '--for=jsonpath={.status.phase}=Succeeded';
+    await mesh.kubectl(['wait', '-n', 'default', `pod/${name}`, phase, '--timeout=30s']);
+    expect(await mesh.kubectl(['logs', '-n', 'default', name])).toBe(`${node}\n`);
+    await mesh.kubectl(['delete', '-n', 'default', 'pod', name, '--wait=false']);
+  }
+});
+
+test('a second mesh is refused, saying what to do about the first', async () => {
+  const { code, stderr } = await command('up');
+  expect(code).toBe(1);
+  expect(stderr).toContain('a mesh is up already: end it with');
+});
+
+test.each([
+  [['nonsense'], "no command 'nonsense'"],
+  [['admin', 'no-slash', '/memory'], "'no-slash': name the pod as NAMESPACE/POD"],
+  [['up', '--nodes', '77'], '--nodes 77: give a whole number from 1 to 9'],
+  [['up', '--services', 'many'], '--services many: give a whole number'],
+])('a wrong command line (%j) is answered with what is wrong', async (args, message) => {
+  const { code, stderr } = await command(...args);
+  expect(code).not.toBe(0);
+  expect(stderr).toContain(message);
+});

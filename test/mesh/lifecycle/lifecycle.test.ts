@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { beforeAll, expect, test } from 'vitest';
+import { hostTraces } from '../host-traces.ts';
+import { isUp, openMesh, waitFor } from '../mesh.ts';
+import { meshDir, repoDir } from '../paths.ts';
+import { runResult } from '../run.ts';
+
+let untouched: Record<string, string[]>;
+
+beforeAll(async () => {
+  if (await isUp())
+    throw new Error('a mesh is up: these tests start their own; `npm run -s mesh -- down` first');
+  untouched = await hostTraces();
+  expect(untouched).toMatchObject({ cgroups: [], mounts: [], files: [] });
+});
+
+const mesh = (...args: string[]) =>
+  runResult('npm', ['run', '-s', 'mesh', '--', ...args], { cwd: repoDir });
+
+/** Starts `up` (or a test run's own mesh) and returns when it has said a line that contains `text`. */
+async function startUntil(args: string[], text: string) {
+  const child = spawn(process.execPath, ['--import', 'tsx', ...args], {
+    cwd: repoDir,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const lines = createInterface({ input: child.stderr });
+  for await (const line of lines) if (line.includes(text)) return child;
+  throw new Error(`${args.join(' ')} ended before it said '${text}'`);
+}
+
+const cli = `${meshDir}cli.ts`;
+const owner = `${meshDir}lifecycle/owner.ts`;
+
+test('up, down, up, down: each works, and the machine is as before after each', async () => {
+  for (const round of [1, 2]) {
+    const up = await mesh('up');
+    expect({ round, code: up.code, said: up.stderr.includes('ready') }).toEqual({
+      round,
+      code: 0,
+      said: true,
+    });
+    expect((await mesh('kubectl', 'get', 'nodes', '-o', 'name')).stdout).toContain('node/node-2');
+    expect((await mesh('down')).stdout).toBe('the mesh is down\n');
+    expect(await hostTraces()).toEqual(untouched);
+  }
+  expect((await mesh('down')).stdout).toBe('no mesh is up\n');
+});
+
+test('Ctrl-C while it comes up ends it, and nothing is left', async () => {
+  const child = await startUntil([cli, 'up'], 'waiting for istiod');
+  child.kill('SIGINT');
+  await waitFor('the end of everything', async () => {
+    expect(await hostTraces()).toEqual(untouched);
+    return true;
+  });
+});
+
+test('kill -9 of a test run that owns a mesh ends the mesh, and the next one starts', async () => {
+  const child = await startUntil([owner], 'mine');
+  expect(await isUp()).toBe(true);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await waitFor('the end of everything', async () => {
+    expect(await hostTraces()).toEqual(untouched);
+    return true;
+  });
+  const next = await startUntil([owner], 'mine');
+  expect(await openMesh().kubectl(['get', 'nodes', '-o', 'name'])).toContain('node/node-1');
+  next.kill('SIGTERM');
+  await waitFor('the end of everything', async () => {
+    expect(await hostTraces()).toEqual(untouched);
+    return true;
+  });
+});
+
+test('kill -9 of every process of a mesh leaves at most what the next `up` removes', async () => {
+  await startUntil([owner], 'mine');
+  await runResult('bash', [
+    '-c',
+    `pkill -KILL -f '${meshDir}(keeper.sh|lifecycle/owner.ts|box.ts)'`,
+  ]);
+  await waitFor('the end of its processes', async () => {
+    expect((await hostTraces()).processes).toEqual(untouched.processes);
+    return true;
+  });
+  const next = await startUntil([owner], 'mine');
+  next.kill('SIGTERM');
+  await waitFor('the end of everything', async () => {
+    expect(await hostTraces()).toEqual(untouched);
+    return true;
+  });
+});

@@ -1,0 +1,6 @@
+import { startMesh } from '../mesh.ts';
+
+// A stand-in for a test run that owns a mesh, made to be killed.
+await startMesh({ nodes: 1 });
+console.error('mine');
+setInterval(() => {}, 1000);

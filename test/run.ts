@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ensureEnvoy } from './envoy/envoy-binary.ts';
+import { missingPrerequisites } from './mesh/prerequisites.ts';
+
+/** `npm test`: every group in turn; what cannot run here is said at the end, and fails where CI=true. */
+type Group = { name: string; command: string[]; cwd?: string; needs?: () => Promise<string[]> };
+
+const reports = mkdtempSync(join(tmpdir(), 'lazyscope-test-'));
+const reportOf = (name: string) => join(reports, `${name}.json`);
+
+function vitest(name: string, needs?: Group['needs']): Group {
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile=${reportOf(name)}`];
+  const command = ['npx', 'vitest', 'run', '--project', name, ...reporters];
+  return { name, command, ...(needs ? { needs } : {}) };
+}
+
+const meshNeeds = async () => missingPrerequisites();
+const goNeeds = async () => missingPrerequisites().filter((line) => line.startsWith('Go '));
+const envoyNeeds = async () => {
+  try {
+    await ensureEnvoy();
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+};
+
+const groups: Group[] = [
+  { name: 'check', command: ['npm', 'run', '-s', 'check'] },
+  { name: 'build', command: ['npm', 'run', '-s', 'build'] },
+  vitest('unit'),
+  vitest('wasm'),
+  vitest('envoy', envoyNeeds),
+  { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },
+  vitest('mesh-lifecycle', meshNeeds),
+  vitest('mesh', meshNeeds),
+];
+
+type Outcome = { name: string; seconds: number; passed: number; failed: number; missing: string[] };
+
+async function runGroup(group: Group): Promise<Outcome> {
+  const started = Date.now();
+  const missing = (await group.needs?.()) ?? [];
+  const outcome = { name: group.name, passed: 0, failed: 0, missing };
+  if (missing.length === 0) {
+    console.log(`\n=== ${group.name}: ${group.command.slice(0, 5).join(' ')}`);
+    const [command = '', ...args] = group.command;
+    const code = await new Promise<number>((resolve) => {
+      const child = spawn(command, args, { stdio: 'inherit', cwd: group.cwd ?? '.' });
+      child.on('error', () => resolve(1));
+      child.on('exit', (status) => resolve(status ?? 1));
+    });
+    Object.assign(outcome, counts(group.name, code));
+  }
+  return { ...outcome, seconds: Math.round((Date.now() - started) / 1000) };
+}
+
+/** Tests of a vitest group; any other group counts as one. */
+function counts(name: string, code: number): { passed: number; failed: number } {
+  try {
+    const report = JSON.parse(readFileSync(reportOf(name), 'utf8'));
+    const failed: number = report.numFailedTests + report.numPendingTests;
+    // A group can fail outside of a test: in its set-up, or because it found no test.
+    return { passed: report.numPassedTests, failed: code !== 0 && failed === 0 ? 1 : failed };
+  } catch {
+    return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  }
+}
+
+const outcomes: Outcome[] = [];
+for (const group of groups) outcomes.push(await runGroup(group));
+rmSync(reports, { recursive: true });
+
+console.log('\n=== summary');
+for (const { name, seconds, passed, failed, missing } of outcomes) {
+  const result = missing.length > 0 ? 'DID NOT RUN' : `${passed} passed, ${failed} failed`;
+  console.log(`${name.padEnd(16)}${String(seconds).padStart(5)} s  ${result}`);
+}
+const notRun = outcomes.filter((outcome) => outcome.missing.length > 0);
+for (const { name, missing } of notRun)
+  console.log(`\nDID NOT RUN: ${name}, because\n- ${missing.join('\n- ')}`);
+const sum = (key: 'passed' | 'failed') => outcomes.reduce((total, o) => total + o[key], 0);
+const skippedInCi = process.env.CI === 'true' ? notRun.length : 0;
+console.log(`\n${sum('passed')} passed, ${sum('failed') + skippedInCi} failed`);
+process.exit(sum('failed') + skippedInCi > 0 ? 1 : 0);

@@ -1,0 +1,45 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test, vi } from 'vitest';
+
+const dir = mkdtempSync(join(tmpdir(), 'lazyscope-cache-'));
+vi.stubEnv('LAZYSCOPE_CACHE', dir);
+const { cached } = await import('../../mesh/build-cache.ts');
+const quiet = () => {};
+
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const buildOf = (text: string) => async (out: string) => writeFileSync(join(out, 'file'), text);
+
+test('equal pins build once, other pins build anew', async () => {
+  const first = await cached('thing', ['v1'], quiet, buildOf('one'));
+  expect(await cached('thing', ['v1'], quiet, buildOf('two'))).toBe(first);
+  expect(readFileSync(join(first, 'file'), 'utf8')).toBe('one');
+  const other = await cached('thing', ['v2'], quiet, buildOf('two'));
+  expect(readFileSync(join(other, 'file'), 'utf8')).toBe('two');
+});
+
+test('pins that only look alike when joined are not taken for each other', async () => {
+  const a = await cached('pair', ['ab', 'c'], quiet, buildOf('one'));
+  expect(await cached('pair', ['a', 'bc'], quiet, buildOf('two'))).not.toBe(a);
+});
+
+test('a build that fails leaves nothing behind and says what could not be built', async () => {
+  const before = readdirSync(dir);
+  const broken = cached('broken', ['v1'], quiet, async (out) => {
+    writeFileSync(join(out, 'half'), '');
+    throw new Error('no compiler');
+  });
+  await expect(broken).rejects.toThrow('could not build broken: no compiler');
+  expect(readdirSync(dir)).toEqual(before);
+});
+
+test('two builders at once both get the whole result', async () => {
+  const [a, b] = await Promise.all([
+    cached('race', ['v1'], quiet, buildOf('same')),
+    cached('race', ['v1'], quiet, buildOf('same')),
+  ]);
+  expect(a).toBe(b);
+  expect(existsSync(join(a, 'file'))).toBe(true);
+});
