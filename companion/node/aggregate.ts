@@ -1,29 +1,15 @@
 import type { NodeMetrics } from '../metrics.ts';
-import type { Edge, ProxyStats, UnknownCall } from '../rpc.ts';
+import type { Edge, ProxyStats } from '../rpc.ts';
 import { keyOf } from './edge-key.ts';
 import type { Pod } from './pods.ts';
-
-/** One destination and how often it was used over the life of one filter VM. */
-export type Observation = { cluster?: string; unknown?: UnknownCall; count: number };
-
-/** What one filter VM says; a proxy has several VMs, one or two for each worker thread. */
-export type VmReport = {
-  filterVersion: string;
-  /** Random for each VM. */
-  epoch: string;
-  /** Nothing of this VM was acknowledged before, so nothing is left out. */
-  complete: boolean;
-  /** Observations that this VM could not record, cumulative. */
-  overflow: number;
-  observations: readonly Observation[];
-};
+import type { Observation, VmReport } from './vm-report.ts';
 
 type Destination = { edge: Pick<Edge, 'cluster' | 'unknown'>; count: number } & {
   seenAt: number;
   changedAt: number;
 };
 
-type Vm = { heardAt: number; overflow: number; counts: Map<string, number> };
+type Vm = { heardAt: number; sequence: number; overflow: number; counts: Map<string, number> };
 
 export type ProxyState = {
   readonly pod: Pod;
@@ -48,7 +34,10 @@ export type Outcome = {
 };
 
 export type Aggregate = {
-  /** Counters are cumulative, so losing, repeating or reordering reports changes no sum. */
+  /**
+   * Counters are cumulative and a report repeats what was not acknowledged, so losing, repeating
+   * or reordering reports changes no sum.
+   */
   record(pod: Pod, report: VmReport): Outcome;
   setStats(pod: Pod, stats: ProxyStats): void;
   get(uid: string): ProxyState | undefined;
@@ -122,16 +111,20 @@ function record(state: State, pod: Pod, report: VmReport): Outcome {
   const { metrics } = state;
   const at = state.now();
   const proxy = proxyOf(state, pod);
-  const whole = report.complete || proxy.vms.has(report.epoch);
+  const whole = report.sequence <= 1 || proxy.vms.has(report.epoch);
   const vm = heardVm(state, proxy, report.epoch, at);
   proxy.filterVersion = report.filterVersion;
   proxy.heardAt = at;
   proxy.version += 1;
-  proxy.overflow += Math.max(0, report.overflow - vm.overflow);
-  vm.overflow = Math.max(vm.overflow, report.overflow);
   let firstSight = false;
-  for (const observation of report.observations) {
-    if (observe(state, proxy, vm, observation, at)) firstSight = true;
+  // One that comes late holds nothing that the newer one did not.
+  if (report.sequence > vm.sequence) {
+    vm.sequence = report.sequence;
+    proxy.overflow += Math.max(0, report.overflow - vm.overflow);
+    vm.overflow = Math.max(vm.overflow, report.overflow);
+    for (const observation of report.observations) {
+      if (observe(state, proxy, vm, observation, at)) firstSight = true;
+    }
   }
   metrics.reports.inc();
   metrics.observations.inc(report.observations.length);
@@ -158,7 +151,7 @@ function proxyOf({ proxies, metrics }: State, pod: Pod): ProxyState {
 }
 
 function heardVm(state: State, proxy: ProxyState, epoch: string, at: number): Vm {
-  const vm = proxy.vms.get(epoch) ?? { heardAt: at, overflow: 0, counts: new Map() };
+  const vm = proxy.vms.get(epoch) ?? { heardAt: at, sequence: 0, overflow: 0, counts: new Map() };
   vm.heardAt = at;
   proxy.vms.delete(epoch);
   proxy.vms.set(epoch, vm);
@@ -193,11 +186,13 @@ function observe(
   const key = keyOf(observation);
   const count = Math.min(observation.count, Number.MAX_SAFE_INTEGER);
   const before = vm.counts.get(key);
-  if (count <= (before ?? 0)) return false;
+  if (count <= 0 || count === before) return false;
   if (!fits(state, proxy, key, before === undefined)) return false;
   const known = proxy.destinations.get(key);
   const destination = known ?? { edge: edgeOf(observation), count: 0, seenAt: at, changedAt: 0 };
-  const sum = destination.count + count - (before ?? 0);
+  // Fewer than before: the filter had forgotten this destination and saw it anew.
+  const more = before === undefined || count < before ? count : count - before;
+  const sum = destination.count + more;
   destination.count = Math.min(sum, Number.MAX_SAFE_INTEGER);
   destination.seenAt = at;
   proxy.version += 1;
@@ -212,7 +207,7 @@ function observe(
 /** Makes room for a new destination, or says that there is none. */
 function fits(state: State, proxy: ProxyState, key: string, isNew: boolean): boolean {
   const { bounds, metrics } = state;
-  if (key.length > bounds.nameLength + addressLength) {
+  if (isNew && (key.length > bounds.nameLength + addressLength || !printable.test(key))) {
     metrics.evicted.inc({ table: 'names' });
     proxy.overflow += 1;
     return false;
@@ -245,6 +240,8 @@ function changesSince(proxy: ProxyState, version: number, at: number): Edge[] {
 
 /** `[IPv6]:port` and what separates the parts of a key. */
 const addressLength = 64;
+/** No mesh name has anything else, and what reads logs and tables need not expect it. */
+const printable = /^[\x20-\x7e]+$/;
 
 function edgeOf({ cluster, unknown }: Observation): Pick<Edge, 'cluster' | 'unknown'> {
   return unknown ? { unknown } : { cluster: cluster ?? '' };

@@ -5,19 +5,21 @@ import type { Logger } from 'pino';
 import { anyAddress } from '../admin.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { Answer } from '../rpc.ts';
-import type { Aggregate, VmReport } from './aggregate.ts';
+import type { Aggregate } from './aggregate.ts';
 import { readCall } from './call.ts';
 import type { Decisions } from './decisions.ts';
 import { answerHeld } from './held-request.ts';
 import type { Hold } from './hold.ts';
 import { plainAddress } from './pods.ts';
+import { createRateLimit } from './rate.ts';
 import type { Admit, Path } from './source.ts';
+import type { VmReport } from './vm-report.ts';
 
 export type IngressOptions = {
   port: number;
   admit: Admit;
-  /** A report body, or undefined when it is not one. */
-  decode(body: Buffer): VmReport | undefined;
+  /** A report, or what is wrong with it. */
+  decode(body: Buffer): VmReport | string;
   aggregate: Aggregate;
   decisions: Decisions;
   hold: Hold;
@@ -75,13 +77,19 @@ export async function startIngress(options: IngressOptions): Promise<FastifyInst
 }
 
 function routeReport(server: FastifyInstance, options: IngressOptions): void {
-  const { aggregate, decode, onReport, metrics } = options;
+  const { aggregate, decode, onReport, metrics, log } = options;
+  // The metric counts them all; a log that a pod can fill helps nobody.
+  const warnings = createRateLimit({ perSecond: 0.1, burst: 5 }, () => performance.now());
   server.post<{ Body: Buffer | undefined }>('/v1/report', async (request, reply) => {
     const admission = options.admit(request.raw, 'report');
     if ('status' in admission) return reply.code(admission.status).send();
-    const report = request.body && decode(request.body);
-    if (!report) {
+    const report = request.body ? decode(request.body) : 'no body';
+    if (typeof report === 'string') {
       metrics.refused.inc({ path: 'report', reason: 'malformed' });
+      const { namespace, name } = admission.pod;
+      if (warnings.take('report')) {
+        log.warn({ namespace, pod: name, problem: report }, 'report not usable');
+      }
       return reply.code(400).send();
     }
     const { whole, firstSight } = aggregate.record(admission.pod, report);

@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { createLifecycle } from '../../../../companion/lifecycle.ts';
+import { createLog } from '../../../../companion/log.ts';
+
+const log = createLog('test', 'silent');
+
+describe('readiness', () => {
+  it('names what it still waits for, and is ready when nothing is left', () => {
+    const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
+    const pods = lifecycle.await('pods');
+    const port = lifecycle.await('port');
+    expect(lifecycle.ready()).toEqual(['pods', 'port']);
+    pods();
+    pods();
+    expect(lifecycle.ready()).toEqual(['port']);
+    port();
+    expect(lifecycle.ready()).toEqual([]);
+  });
+
+  it('refuses a name that is awaited already', () => {
+    const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
+    lifecycle.await('pods');
+    expect(() => lifecycle.await('pods')).toThrow('"pods" is awaited already');
+  });
+
+  it('ends when the process stops', async () => {
+    const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
+    await lifecycle.stop('test');
+    expect(lifecycle.ready()).toEqual(['stopping']);
+  });
+});
+
+describe('stop', () => {
+  it('runs hooks one after the other, the last registered first', async () => {
+    const lifecycle = createLifecycle({ log, deadlineMs: 10_000 });
+    const order: string[] = [];
+    lifecycle.onStop('server', async () => {
+      order.push('server');
+    });
+    lifecycle.onStop('client', async () => {
+      await sleep(20);
+      order.push('client');
+    });
+    expect(await lifecycle.stop('test')).toBe(true);
+    expect(order).toEqual(['client', 'server']);
+  });
+
+  it('goes on after a hook that fails, and says that it was not clean', async () => {
+    const lifecycle = createLifecycle({ log, deadlineMs: 10_000 });
+    let stopped = false;
+    lifecycle.onStop('first', () => {
+      stopped = true;
+    });
+    lifecycle.onStop('second', () => {
+      throw new Error('no');
+    });
+    expect(await lifecycle.stop('test')).toBe(false);
+    expect(stopped).toBe(true);
+  });
+
+  it('gives up at the deadline when a hook hangs', async () => {
+    const lifecycle = createLifecycle({ log, deadlineMs: 30 });
+    lifecycle.onStop('hangs', () => new Promise(() => undefined));
+    expect(await lifecycle.stop('test')).toBe(false);
+  });
+
+  it('happens once, however often it is asked for', async () => {
+    const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
+    let runs = 0;
+    lifecycle.onStop('counts', () => {
+      runs += 1;
+    });
+    await Promise.all([lifecycle.stop('one'), lifecycle.stop('two')]);
+    expect(runs).toBe(1);
+  });
+});

@@ -1,0 +1,91 @@
+import { describe, expect, it } from 'vitest';
+import { createPods } from '../../../../companion/node/pods.ts';
+import { namespaceObject, podObject, testMetrics } from './fixtures.ts';
+
+function setUp() {
+  const gone: string[] = [];
+  const { metrics, value } = testMetrics();
+  const pods = createPods({ metrics, onGone: (pod) => gone.push(pod.name) });
+  pods.upsertNamespace(namespaceObject('shop', 'observe'));
+  return { pods, gone, value };
+}
+
+describe('the source of a request', () => {
+  it('is the pod with that address, also when it is written as mapped IPv6', () => {
+    const { pods } = setUp();
+    pods.upsertPod(podObject('cart', '10.1.0.5'));
+    expect(pods.find('::ffff:10.1.0.5')).toMatchObject({ pod: { name: 'cart' } });
+    expect(pods.find('10.1.0.6')).toEqual({ refused: 'unknown-source' });
+  });
+
+  it('is refused while the mode of its namespace is neither observe nor enforce', () => {
+    const { pods, gone } = setUp();
+    pods.upsertPod(podObject('cart', '10.1.0.5'));
+    pods.upsertNamespace(namespaceObject('shop', 'off'));
+    expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
+    expect(gone).toEqual(['cart']);
+    pods.upsertNamespace(namespaceObject('shop', 'enforce'));
+    expect(pods.find('10.1.0.5')).toHaveProperty('pod');
+    pods.removeNamespace(namespaceObject('shop', 'enforce'));
+    expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
+  });
+
+  it('is never a pod of the host network: it shares its address with everything there', () => {
+    const { pods } = setUp();
+    const spec = { hostNetwork: true, containers: [{ name: 'istio-proxy' }] };
+    pods.upsertPod(podObject('agent', '192.168.0.1', { spec }));
+    expect(pods.find('192.168.0.1')).toEqual({ refused: 'unknown-source' });
+  });
+
+  it.each(['Succeeded', 'Failed'])('is never a pod that has %s', (phase) => {
+    const { pods, gone } = setUp();
+    pods.upsertPod(podObject('job', '10.1.0.5'));
+    pods.upsertPod(podObject('job', '10.1.0.5', { status: { phase, podIP: '10.1.0.5' } }));
+    expect(pods.find('10.1.0.5')).toEqual({ refused: 'unknown-source' });
+    expect(gone).toEqual(['job']);
+  });
+
+  it('is the newer pod when an address was given away before the old pod was deleted', () => {
+    const { pods } = setUp();
+    pods.upsertPod(podObject('old', '10.1.0.5'));
+    pods.upsertPod(podObject('new', '10.1.0.5'));
+    pods.removePod(podObject('old', '10.1.0.5'));
+    expect(pods.find('10.1.0.5')).toMatchObject({ pod: { name: 'new' } });
+  });
+
+  it('may be any address of a dual-stack pod', () => {
+    const { pods } = setUp();
+    const status = { phase: 'Running', podIPs: [{ ip: '10.1.0.5' }, { ip: 'fd00::5' }] };
+    pods.upsertPod(podObject('cart', '10.1.0.5', { status }));
+    expect(pods.find('fd00::5')).toMatchObject({ pod: { name: 'cart' } });
+  });
+});
+
+it('gives pods of one template the same caller key, other pods their own', () => {
+  const { pods } = setUp();
+  const ownerReferences = [
+    { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'rs', uid: 'rs-1', controller: true },
+  ];
+  for (const [name, address] of [
+    ['a', '10.1.0.1'],
+    ['b', '10.1.0.2'],
+  ] as const) {
+    pods.upsertPod(
+      podObject(name, address, {
+        metadata: { name, namespace: 'shop', uid: name, ownerReferences },
+      }),
+    );
+  }
+  pods.upsertPod(podObject('alone', '10.1.0.3'));
+  const keys = Array.from(pods.enabled(), ({ callerKey }) => callerKey);
+  expect(keys[0]).toBe(keys[1]);
+  expect(new Set(keys).size).toBe(2);
+});
+
+it('takes no more pods than its bound, and counts the others', async () => {
+  const { pods, value } = setUp();
+  for (let i = 0; i < 1030; i++) pods.upsertPod(podObject(`p${i}`, `10.1.${i >> 8}.${i & 255}`));
+  expect(await value('node_pods')).toBe(1024);
+  expect(await value('node_pods_overflow_total')).toBe(6);
+  expect(pods.find('10.1.4.5')).toEqual({ refused: 'unknown-source' });
+});
