@@ -32,6 +32,9 @@ func newHTTP(target *url.URL, options Options) (Exchanger, error) {
 			options.Method = http.MethodPost
 		}
 	}
+	if options.Header == nil {
+		options.Header = http.Header{}
+	}
 	protocols := new(http.Protocols)
 	switch {
 	case !options.HTTP2:
@@ -67,10 +70,10 @@ func (h *httpExchanger) Exchange(ctx context.Context) (answer Answer) {
 	defer cancel()
 	answer.SentSha256 = h.sent
 	begin := time.Now()
-	response, connection, err := h.roundTrip(ctx, false)
+	response, connection, err := h.roundTrip(ctx, &answer)
 	if err != nil && neverSent(err) {
 		answer.Reconnected = true
-		response, connection, err = h.roundTrip(ctx, true)
+		response, connection, err = h.roundTrip(ctx, &answer)
 	}
 	if err != nil {
 		answer.Err = err
@@ -94,11 +97,12 @@ func (h *httpExchanger) Exchange(ctx context.Context) (answer Answer) {
 	return answer
 }
 
-// roundTrip uses the kept connection if it can take a request, or a new one.
+// roundTrip uses the kept connection if it can take a request, or a new one. A connection that
+// failed is not kept.
 func (h *httpExchanger) roundTrip(
-	ctx context.Context, anew bool,
+	ctx context.Context, answer *Answer,
 ) (*http.Response, *http.ClientConn, error) {
-	connection, err := h.reserve(ctx, anew || h.options.Fresh)
+	connection, err := h.reserve(ctx, answer)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,6 +112,9 @@ func (h *httpExchanger) roundTrip(
 		return nil, nil, err
 	}
 	response, err := connection.RoundTrip(request)
+	if err != nil && connection.Available() == 0 {
+		h.discard(connection)
+	}
 	return response, connection, err
 }
 
@@ -127,11 +134,14 @@ func (h *httpExchanger) request(ctx context.Context) (*http.Request, error) {
 	return request, nil
 }
 
-func (h *httpExchanger) reserve(ctx context.Context, anew bool) (*http.ClientConn, error) {
+func (h *httpExchanger) reserve(ctx context.Context, answer *Answer) (*http.ClientConn, error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	if !anew && h.current != nil && h.current.Reserve() == nil {
-		return h.current, nil
+	if h.current != nil && !h.options.Fresh {
+		if h.current.Reserve() == nil {
+			return h.current, nil
+		}
+		answer.Reconnected = true
 	}
 	connection, err := h.transport.NewClientConn(ctx, h.target.Scheme, address(h.target))
 	if err != nil {

@@ -45,8 +45,8 @@ func (p *pacer) run(running context.Context) (unsent int64) {
 			p.sleepUntil(running, due)
 		}
 		for handed := false; !handed; {
-			if over != nil && running.Err() != nil {
-				end, graceOver, over = time.Since(p.start), time.After(p.grace), nil
+			if over != nil && p.ended(running, &end) {
+				graceOver, over = time.After(p.grace), nil
 			}
 			if over == nil && due >= end {
 				return 0
@@ -60,6 +60,16 @@ func (p *pacer) run(running context.Context) (unsent int64) {
 			}
 		}
 	}
+}
+
+// ended sets the end of the run once it is over: its deadline, however late that is noticed, or now.
+func (p *pacer) ended(running context.Context, end *time.Duration) bool {
+	if deadline, ok := running.Deadline(); ok && !time.Now().Before(deadline) {
+		*end = deadline.Sub(p.start)
+		return true
+	}
+	*end = time.Since(p.start)
+	return running.Err() != nil
 }
 
 // sleepUntil returns when the ticket is due, or at the end of the run. The Go scheduler rounds
