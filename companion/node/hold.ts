@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeMetrics } from '../metrics.ts';
 import type { Answer, UnknownCall } from '../rpc.ts';
 import type { Ask } from './decisions.ts';
@@ -45,6 +44,8 @@ export type HoldOptions = {
   ask: Ask;
   metrics: NodeMetrics;
   now: () => number;
+  /** Rejects when the signal aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** After this time a written scope is taken to be live. */
   settleMs: number;
   /** Longest time of one wait. */
@@ -54,9 +55,11 @@ export type HoldOptions = {
 
 export function createHold(options: HoldOptions): Hold {
   const { metrics, now, bounds = holdBounds } = options;
-  const stopping = new AbortController();
+  /** One for each held request. (AbortSignal.any would leave a trace in a signal that lives on.) */
+  const leaves = new Set<AbortController>();
+  let stopping = false;
   const heldByPod = new Map<string, number>();
-  const askShared = shareAnswers(options.ask, now);
+  const askShared = shareAnswers(options);
   let held = 0;
 
   function count(pod: Pod, change: 1 | -1): void {
@@ -69,16 +72,19 @@ export function createHold(options: HoldOptions): Hold {
 
   async function waitCounted(pod: Pod, call: UnknownCall, client: AbortSignal): Promise<Release> {
     const ofPod = heldByPod.get(pod.uid) ?? 0;
+    if (stopping) return 'stopping';
     if (held >= bounds.held || ofPod >= bounds.heldPerPod) return 'full';
     count(pod, 1);
-    const signal = AbortSignal.any([client, stopping.signal]);
-    const waiting = waitUntilLive({ ...options, ask: askShared }, pod, call, signal);
+    const leave = new AbortController();
+    leaves.add(leave);
+    client.addEventListener('abort', () => leave.abort(), { once: true });
     try {
-      return await waiting;
+      return await waitUntilLive({ ...options, ask: askShared }, pod, call, leave.signal);
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!leave.signal.aborted) throw error;
       return client.aborted ? 'cancelled' : 'stopping';
     } finally {
+      leaves.delete(leave);
       count(pod, -1);
     }
   }
@@ -91,12 +97,15 @@ export function createHold(options: HoldOptions): Hold {
       metrics.holdSeconds.observe((now() - started) / 1000);
       return outcome;
     },
-    stop: () => stopping.abort(),
+    stop() {
+      stopping = true;
+      for (const leave of leaves) leave.abort();
+    },
   };
 }
 
 async function waitUntilLive(
-  { ask, now, settleMs, holdMs }: HoldOptions,
+  { ask, now, sleep, settleMs, holdMs }: HoldOptions,
   pod: Pod,
   call: UnknownCall,
   signal: AbortSignal,
@@ -109,7 +118,7 @@ async function waitUntilLive(
     // A request that finds the scope settled has come back too early, or came in between: it
     // waits one round, or it would use up its redirects within milliseconds.
     const pause = written > 0 ? Math.max(settleMs - written, roundMs) : roundMs;
-    await sleep(Math.min(pause, Math.max(0, end - now())), undefined, { signal });
+    await sleep(Math.min(pause, Math.max(0, end - now())), signal);
     if (!answer) return 'unanswered';
     if (answer.strategy !== 'hold') return 'changed';
     if (written > 0) return 'live';
@@ -118,7 +127,7 @@ async function waitUntilLive(
 }
 
 /** Requests held for the same thing share one question a round. */
-function shareAnswers(ask: Ask, now: () => number): Ask {
+function shareAnswers({ ask, now, sleep }: HoldOptions): Ask {
   type Shared = { askedAt: number; answer: Promise<Answer | undefined> };
   const shared = new Map<string, Shared>();
   return (pod, call, held) => {
@@ -128,7 +137,7 @@ function shareAnswers(ask: Ask, now: () => number): Ask {
     const fresh = { askedAt: now(), answer: ask(pod, call, held) };
     shared.set(key, fresh);
     // Entries live as long as a round, so there are no more of them than held requests.
-    setTimeout(() => shared.get(key) === fresh && shared.delete(key), roundMs).unref();
+    void sleep(roundMs).then(() => shared.get(key) === fresh && shared.delete(key));
     return fresh.answer;
   };
 }

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeConfig } from '../config.ts';
 import { connectKube } from '../kube.ts';
 import { createNodeMetrics } from '../metrics.ts';
@@ -87,6 +88,7 @@ export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void>
     ask: questions.ask,
     metrics,
     now,
+    sleep: (ms, signal) => sleep(ms, undefined, { ...(signal && { signal }) }),
     settleMs: config.settleMilliseconds,
     holdMs: config.holdMilliseconds,
   });

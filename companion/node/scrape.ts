@@ -39,65 +39,78 @@ export type ScrapeOptions = {
   port?: number;
 };
 
+type State = ScrapeOptions & { agent: Agent; stopped: boolean; open: Set<AbortController> };
+
 /** Reads the memory of every enabled proxy of this node, again and again. */
 export function startScrape(options: ScrapeOptions): Scrape {
-  const stopped = new AbortController();
   const agent = new Agent({ connections: 1, pipelining: 1, keepAliveTimeout: 1_000 });
+  const state: State = { ...options, agent, stopped: false, open: new Set() };
   let running: Promise<void> = Promise.resolve();
   let idle = true;
   const timer = setInterval(() => {
     // A round that is still going means slow proxies; more questions would not help them.
     if (!idle) return;
     idle = false;
-    running = scrapeAll(options, agent, stopped.signal).finally(() => {
+    running = scrapeAll(state).finally(() => {
       idle = true;
     });
   }, options.intervalMs);
   return {
     async stop() {
       clearInterval(timer);
-      stopped.abort();
+      state.stopped = true;
+      for (const request of state.open) request.abort();
       await running;
       await agent.destroy();
     },
   };
 }
 
-async function scrapeAll(options: ScrapeOptions, agent: Agent, signal: AbortSignal): Promise<void> {
-  const waiting = [...options.pods()].filter((pod) => pod.hasProxy);
+async function scrapeAll(state: State): Promise<void> {
+  const waiting = [...state.pods()].filter((pod) => pod.hasProxy);
   const worker = async () => {
-    for (let pod = waiting.pop(); pod && !signal.aborted; pod = waiting.pop()) {
-      await scrapePod(options, pod, agent, signal);
+    for (let pod = waiting.pop(); pod && !state.stopped; pod = waiting.pop()) {
+      await scrapePod(state, pod);
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
 }
 
-async function scrapePod(
-  { metrics, log, onStats, port = proxyStatsPort }: ScrapeOptions,
-  pod: Pod,
-  agent: Agent,
-  stopped: AbortSignal,
-): Promise<void> {
-  const address = pod.addresses[0] ?? '';
-  const origin = `http://${isIPv6(address) ? `[${address}]` : address}:${port}`;
+async function scrapePod(state: State, pod: Pod): Promise<void> {
+  const { metrics, log, open, onStats } = state;
+  // For the whole of it: a pod that sends a byte now and then must not keep the others waiting.
+  const abort = new AbortController();
+  const deadline = setTimeout(() => abort.abort(new Error('no answer in time')), timeoutMs);
+  open.add(abort);
   try {
-    const signal = AbortSignal.any([stopped, AbortSignal.timeout(timeoutMs)]);
-    const { statusCode, body } = await request(`${origin}${statsPath}`, {
-      dispatcher: agent,
-      signal,
-      // Envoy may compress, which three lines are not worth.
-      headers: { 'accept-encoding': 'identity' },
-    });
-    const stats = parseStats(await readBounded(body));
-    if (statusCode !== 200 || !stats) throw new Error(`status ${statusCode}, no usable figures`);
+    const stats = await readStats(state, pod, abort.signal);
     metrics.scrapes.inc({ outcome: 'ok' });
     onStats(pod, stats);
   } catch (err) {
-    if (stopped.aborted) return;
+    if (state.stopped) return;
     metrics.scrapes.inc({ outcome: 'failed' });
     log.debug({ pod: pod.name, namespace: pod.namespace, err: messageOf(err) }, 'scrape failed');
+  } finally {
+    clearTimeout(deadline);
+    open.delete(abort);
   }
+}
+
+async function readStats(
+  { agent, port = proxyStatsPort }: State,
+  { addresses: [address = ''] }: Pod,
+  signal: AbortSignal,
+): Promise<ProxyStats> {
+  const host = isIPv6(address) ? `[${address}]` : address;
+  const { statusCode, body } = await request(`http://${host}:${port}${statsPath}`, {
+    dispatcher: agent,
+    signal,
+    // Envoy may compress, which three lines are not worth.
+    headers: { 'accept-encoding': 'identity' },
+  });
+  const stats = parseStats(await readBounded(body));
+  if (statusCode !== 200 || !stats) throw new Error(`status ${statusCode}, no usable figures`);
+  return stats;
 }
 
 async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {

@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises';
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { credentials, Metadata } from '@grpc/grpc-js';
@@ -66,6 +67,8 @@ export function startUplink(options: UplinkOptions): Uplink {
     addresses: new Map(),
     links: new Set(),
   };
+  // One or two for each controller.
+  setMaxListeners(2 * controllersMax + 1, state.stopped.signal);
   void followAddresses(state);
   return {
     ask(question) {

@@ -1,0 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLifecycle, stopOnSignals } from '../../../../companion/lifecycle.ts';
+import { createLog } from '../../../../companion/log.ts';
+
+/** A process whose only stop hook takes as many milliseconds as its argument says. */
+const log = createLog('test', 'silent');
+const lifecycle = createLifecycle({ log, deadlineMs: 2_000 });
+stopOnSignals(lifecycle, log);
+lifecycle.onStop('slow', async () => {
+  process.stdout.write('stopping\n');
+  await sleep(Number(process.argv[2]));
+});
+setInterval(() => undefined, 1_000);
+process.stdout.write('started\n');

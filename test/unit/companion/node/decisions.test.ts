@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import { createDecisions, decisionBounds } from '../../../../companion/node/decisions.ts';
+import type { Answer } from '../../../../companion/rpc.ts';
+import { answerOf, httpCall, podOf, testClock, testMetrics } from './fixtures.ts';
+
+const pod = podOf('cart');
+
+/** Controllers whose answers the test gives one by one. */
+function setUp(bounds = decisionBounds) {
+  const clock = testClock();
+  const { metrics, value } = testMetrics();
+  const asked: ((answer: Answer | undefined) => void)[] = [];
+  const ask = () => new Promise<Answer | undefined>((resolve) => asked.push(resolve));
+  const decisions = createDecisions({ ask, metrics, now: clock.now, bounds });
+  return { clock, value, asked, decisions };
+}
+
+describe('a decision', () => {
+  it('is asked for once by all who wait for it, then cached for its time to live', async () => {
+    const { decisions, asked, clock } = setUp();
+    const waiting = [decisions.decide(pod, httpCall), decisions.decide(pod, httpCall)];
+    expect(asked).toHaveLength(1);
+    asked[0]?.(answerOf({ ttlSeconds: 30 }));
+    expect(await Promise.all(waiting)).toMatchObject([{ ttlSeconds: 30 }, { ttlSeconds: 30 }]);
+    clock.pass(10_500);
+    expect(await decisions.decide(pod, httpCall)).toMatchObject({ ttlSeconds: 19 });
+    expect(asked).toHaveLength(1);
+    clock.pass(19_500);
+    void decisions.decide(pod, httpCall);
+    expect(asked).toHaveLength(2);
+  });
+
+  it('is shared by pods of one template, and by no others', () => {
+    const { decisions, asked } = setUp();
+    void decisions.decide(podOf('a', { callerKey: 'rs' }), httpCall);
+    void decisions.decide(podOf('b', { callerKey: 'rs' }), httpCall);
+    expect(asked).toHaveLength(1);
+    void decisions.decide(podOf('c'), httpCall);
+    void decisions.decide(pod, { ...httpCall, authority: 'ratings' });
+    void decisions.decide(pod, { ...httpCall, tcp: true });
+    expect(asked).toHaveLength(4);
+  });
+
+  it('is the last one known, for a second, when no controller answers', async () => {
+    const { decisions, asked, clock, value } = setUp();
+    const first = decisions.decide(pod, httpCall);
+    asked[0]?.(answerOf({ strategy: 'direct', ttlSeconds: 1 }));
+    await first;
+    clock.pass(86_400_000);
+    const second = decisions.decide(pod, httpCall);
+    asked[1]?.(undefined);
+    expect(await second).toMatchObject({ answer: { strategy: 'direct' }, ttlSeconds: 1 });
+    expect(await value('node_questions_total', { source: 'stale' })).toBe(1);
+  });
+
+  it('is none when no controller ever answered', async () => {
+    const { decisions, asked } = setUp();
+    const decision = decisions.decide(pod, httpCall);
+    asked[0]?.(undefined);
+    expect(await decision).toBeUndefined();
+  });
+
+  it('lives between a second and an hour, whatever the controller says', async () => {
+    const { decisions, asked } = setUp();
+    for (const [index, [ttlSeconds, expected]] of [
+      [0, 1],
+      [90_000, 3600],
+    ].entries()) {
+      const decision = decisions.decide(podOf(`p${index}`), httpCall);
+      asked[index]?.(answerOf({ ttlSeconds: ttlSeconds as number }));
+      expect(await decision).toMatchObject({ ttlSeconds: expected });
+    }
+  });
+});
+
+describe('bounds', () => {
+  it('drop the answer that was used longest ago', async () => {
+    const { decisions, asked, value } = setUp({ answers: 2, open: 10 });
+    for (const [index, name] of ['a', 'b', 'c'].entries()) {
+      const decision = decisions.decide(podOf(name), httpCall);
+      asked[index]?.(answerOf());
+      await decision;
+    }
+    expect(await value('node_evicted_total', { table: 'decisions' })).toBe(1);
+    await decisions.decide(podOf('c'), httpCall);
+    expect(asked).toHaveLength(3);
+    void decisions.decide(podOf('a'), httpCall);
+    expect(asked).toHaveLength(4);
+  });
+
+  it('answer at once when too many questions are open', async () => {
+    const { decisions, asked, value } = setUp({ answers: 10, open: 1 });
+    void decisions.decide(podOf('a'), httpCall);
+    expect(await decisions.decide(podOf('b'), httpCall)).toBeUndefined();
+    expect(asked).toHaveLength(1);
+    expect(await value('node_evicted_total', { table: 'questions' })).toBe(1);
+  });
+});
