@@ -48,6 +48,7 @@ export type PodRecord = {
   /** Name of what made it: the Deployment, StatefulSet, DaemonSet or CronJob. */
   owner: string;
   running: boolean;
+  node: string;
 };
 
 export function exportToOf(value: string[] | undefined, namespace: string): ExportTo {
@@ -163,6 +164,7 @@ export function readPod(object: KubeObject): PodRecord {
     hasSidecar: !isGateway && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
     network: labels['topology.istio.io/network'] ?? '',
     owner: ownerOf(object),
+    node: spec.nodeName ?? '',
     running: !['Succeeded', 'Failed'].includes(status.phase) && !object.metadata.deletionTimestamp,
   };
 }

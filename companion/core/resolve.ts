@@ -99,7 +99,7 @@ function fullNames(name: string, { namespace, clusterDomain }: Caller): string[]
 }
 
 /** The caller's namespace first, then Kubernetes over ServiceEntry, then by name, as istiod picks. */
-function pick(records: readonly HostRecord[], namespace: string): HostRecord | undefined {
+export function pick(records: readonly HostRecord[], namespace: string): HostRecord | undefined {
   const rank = (record: HostRecord) =>
     (record.namespace === namespace ? 0 : 2) + (record.kind === 'service' ? 0 : 1);
   return [...records].sort((a, b) => rank(a) - rank(b) || (a.namespace < b.namespace ? -1 : 1))[0];

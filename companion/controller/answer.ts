@@ -1,0 +1,112 @@
+import type { HostRef } from '../core/edges.ts';
+import { type MeshNames, type Mtls, mtlsOf } from '../core/mtls.ts';
+import type { PodRecord } from '../core/records.ts';
+import { type Resolution, resolve, type UnknownCall } from '../core/resolve.ts';
+import { entryOf } from '../core/scope.ts';
+import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../core/sidecar.ts';
+import { answerTtlSeconds, chooseStrategy, type Decision, type Setting } from '../core/strategy.ts';
+import type { Workload } from '../core/workload.ts';
+import { isExcluded } from '../core/workload-scope.ts';
+import type { State } from './state.ts';
+
+export type AnswerConfig = MeshNames & { clusterDomain: string; firstCall: Setting };
+
+export type Answered = Decision & {
+  /** What the caller's scope has to import for this call; undefined when that would not help. */
+  learn: HostRef | undefined;
+  /** 0 while the host is not in the scope. */
+  millisecondsSinceScopeWritten: number;
+};
+
+export type Asker = { namespace: string; pod: PodRecord | undefined };
+
+/** Decides about a first call from what this replica knows, without waiting for anything. */
+export function answer(
+  state: State,
+  config: AnswerConfig,
+  { namespace, pod }: Asker,
+  call: UnknownCall,
+  now: number,
+): Answered {
+  const resolution = resolve(state.catalog, call, {
+    namespace,
+    clusterDomain: config.clusterDomain,
+  });
+  const workload = pod && state.workloadOf(pod);
+  const scope = workload && state.scopes.get(namespace, workload.name);
+  const host = hostRefOf(resolution);
+  const barred = host && barrier(state, config, namespace, workload, host);
+  if (barred) return { ...passthrough(barred), learn: undefined };
+
+  const mode = scope?.mode ?? state.namespaces.get(namespace)?.mode;
+  const learn =
+    resolution.learnable && host && !isExcluded(scope, host) && (mode ?? 'off') !== 'off'
+      ? host
+      : undefined;
+  const decision = chooseStrategy(
+    {
+      tcp: call.tcp,
+      setting: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
+      callerNetwork: pod?.network ?? '',
+    },
+    // A request is held only for a scope that will come.
+    { ...resolution, learnable: learn !== undefined && mode === 'enforce' },
+    mtlsOfResolution(state, config, namespace, resolution),
+  );
+  const since =
+    workload && host && state.imports.since(namespace, sidecarName(workload), entryOf(host));
+  return {
+    ...decision,
+    learn,
+    millisecondsSinceScopeWritten: since === undefined ? 0 : Math.max(1, now - since),
+  };
+}
+
+/** The entry that a scope needs for a call; a host of VirtualServices only is in their namespace. */
+function hostRefOf({ host, record, virtualServices }: Resolution): HostRef | undefined {
+  const namespace = record?.namespace ?? virtualServices[0]?.namespace;
+  return namespace === undefined ? undefined : { namespace, host };
+}
+
+function mtlsOfResolution(
+  { catalog }: State,
+  config: AnswerConfig,
+  namespace: string,
+  { record, port, pod }: Resolution,
+): Mtls {
+  if (record) return mtlsOf(catalog, { record, port, pod }, namespace, config);
+  const reason = 'no service behind the host';
+  return { capable: false, ownTls: false, reason, identities: [], networks: new Set() };
+}
+
+/** Somebody restricted this workload on purpose: his word stands, first call or not. */
+function barrier(
+  { sidecars }: State,
+  { rootNamespace }: AnswerConfig,
+  namespace: string,
+  workload: Workload | undefined,
+  host: HostRef,
+): string | undefined {
+  const inNamespace = [...sidecars.in(namespace)];
+  const foreign = workload && foreignSidecar(inNamespace, workload);
+  if (foreign) return `Sidecar ${foreign.name} of the namespace rules`;
+  const shadowed = shadowedSidecar(
+    [...inNamespace, ...sidecars.in(rootNamespace)],
+    namespace,
+    rootNamespace,
+  );
+  if (admits(shadowed, entryOf(host), namespace)) return undefined;
+  return `default Sidecar ${shadowed?.namespace}/${shadowed?.name} does not import the host`;
+}
+
+function passthrough(reason: string): Omit<Answered, 'learn'> {
+  return {
+    strategy: 'passthrough',
+    otherwise: '',
+    sni: '',
+    identities: [],
+    ttlSeconds: answerTtlSeconds.resolved,
+    reason,
+    millisecondsSinceScopeWritten: 0,
+  };
+}

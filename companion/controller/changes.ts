@@ -1,0 +1,53 @@
+import type { Changed } from './informers.ts';
+import type { State } from './state.ts';
+
+/**
+ * Gathers changes for a moment before they become work: a list of a thousand pods of one namespace
+ * is one regrouping, not a thousand. Nobody waits for these; first calls go straight to the pace.
+ */
+const gatherMs = 50;
+
+export type ChangesOptions = {
+  state: State;
+  mark(key: string): void;
+  markPorts(): void;
+  /** Followers do not write, and look at everything when they are elected. */
+  isLeader(): boolean;
+};
+
+export function createChanges(options: ChangesOptions): Changed & { stop(): void } {
+  const { state, mark, markPorts, isLeader } = options;
+  const namespaces = new Set<string>();
+  let timer: NodeJS.Timeout | undefined;
+
+  function flush(): void {
+    timer = undefined;
+    for (const name of namespaces) {
+      for (const workload of state.workloads(name)) mark(`${name}/${workload.name}`);
+      for (const scope of state.scopes.in(name)) mark(`${name}/${scope.name}`);
+    }
+    namespaces.clear();
+  }
+
+  function gather(names: Iterable<string>): void {
+    if (!isLeader()) return;
+    for (const name of names) if (isManaged(state, name)) namespaces.add(name);
+    if (namespaces.size > 0) timer ??= setTimeout(flush, gatherMs);
+  }
+
+  return {
+    workload(namespace, name) {
+      if (isLeader()) mark(`${namespace}/${name}`);
+    },
+    namespace: (name) => gather([name]),
+    all: () => gather(state.namespaces.keys()),
+    ports: markPorts,
+    stop: () => clearTimeout(timer),
+  };
+}
+
+/** Enabled, or once enabled: its scopes may have to be taken back. */
+function isManaged({ namespaces, scopes }: State, name: string): boolean {
+  const [scope] = scopes.in(name);
+  return namespaces.get(name)?.mode !== undefined || scope !== undefined;
+}

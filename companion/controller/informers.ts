@@ -1,0 +1,167 @@
+import type { PodRecord } from '../core/records.ts';
+import { readSidecar } from '../core/sidecar.ts';
+import { learnedEdges, readWorkloadScope } from '../core/workload-scope.ts';
+import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../kube.ts';
+import { readNamespace, type State } from './state.ts';
+
+/** What has to be looked at again after a change. */
+export type Changed = {
+  workload(namespace: string, name: string): void;
+  namespace(name: string): void;
+  /** Every workload, soon but not at once. */
+  all(): void;
+  ports(): void;
+};
+
+const networking = { group: 'networking.istio.io', version: 'v1' };
+
+/** Kinds that go to the catalog, and what a change of them may change. */
+const catalogKinds: { resource: Resource; touches: 'ports' | 'scopes' | 'answers' }[] = [
+  { resource: { group: '', version: 'v1', plural: 'services' }, touches: 'ports' },
+  { resource: { ...networking, plural: 'serviceentries' }, touches: 'ports' },
+  { resource: { ...networking, plural: 'virtualservices' }, touches: 'scopes' },
+  { resource: { ...networking, plural: 'destinationrules' }, touches: 'answers' },
+  {
+    resource: { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' },
+    touches: 'answers',
+  },
+  {
+    resource: { group: 'security.istio.io', version: 'v1', plural: 'peerauthentications' },
+    touches: 'answers',
+  },
+];
+
+/** Starts every watch; `synced` resolves when the state is whole for the first time. */
+export function startInformers(
+  kube: Kube,
+  state: State,
+  changed: Changed,
+  options: { rootNamespace: string; now: () => number },
+): Watch {
+  const watches = [
+    ...catalogKinds.map(({ resource, touches }) =>
+      kube.watch(resource, catalogHandler(state, changed, touches)),
+    ),
+    kube.watch({ group: '', version: 'v1', plural: 'pods' }, podHandler(state, changed)),
+    kube.watch(
+      { group: '', version: 'v1', plural: 'namespaces' },
+      namespaceHandler(state, changed),
+    ),
+    kube.watch({ ...networking, plural: 'sidecars' }, sidecarHandler(state, changed, options)),
+    kube.watch(
+      { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' },
+      scopeHandler(state, changed),
+    ),
+  ];
+  return {
+    synced: Promise.all(watches.map(({ synced }) => synced)).then(() => undefined),
+    stop: () => {
+      for (const watch of watches) watch.stop();
+    },
+  };
+}
+
+function catalogHandler(
+  { catalog }: State,
+  changed: Changed,
+  touches: 'ports' | 'scopes' | 'answers',
+): WatchHandler {
+  const touch = () => {
+    if (touches === 'ports') changed.ports();
+    if (touches === 'scopes') changed.all();
+  };
+  return {
+    upsert(object) {
+      catalog.upsert(object);
+      touch();
+    },
+    remove(object) {
+      catalog.remove(object);
+      touch();
+    },
+  };
+}
+
+function podHandler(state: State, changed: Changed): WatchHandler {
+  const { catalog } = state;
+  function regroup(namespace: string): void {
+    state.podsChanged(namespace);
+    changed.namespace(namespace);
+  }
+  return {
+    upsert(object) {
+      const { namespace = '', name } = object.metadata;
+      const before = catalog.pod(namespace, name);
+      catalog.upsert(object);
+      const after = catalog.pod(namespace, name);
+      // Most changes of a pod are about its containers and change no group.
+      if (groupKey(before) !== groupKey(after)) regroup(namespace);
+    },
+    remove(object) {
+      catalog.remove(object);
+      regroup(object.metadata.namespace ?? '');
+    },
+  };
+}
+
+function groupKey(pod: PodRecord | undefined): string {
+  return pod
+    ? JSON.stringify([pod.uid, pod.owner, pod.running, pod.hasSidecar, Object.entries(pod.labels)])
+    : '';
+}
+
+function namespaceHandler({ namespaces }: State, changed: Changed): WatchHandler {
+  return {
+    upsert(object) {
+      const { name } = object.metadata;
+      const before = namespaces.get(name);
+      const after = readNamespace(object);
+      namespaces.set(name, after);
+      if (before?.mode !== after.mode) changed.namespace(name);
+    },
+    remove: ({ metadata: { name } }) => void namespaces.delete(name),
+  };
+}
+
+function sidecarHandler(
+  { sidecars, imports }: State,
+  changed: Changed,
+  { rootNamespace, now }: { rootNamespace: string; now: () => number },
+): WatchHandler {
+  function touch(namespace: string): void {
+    if (namespace === rootNamespace) changed.all();
+    else changed.namespace(namespace);
+  }
+  return {
+    upsert(object) {
+      const record = readSidecar(object);
+      sidecars.set(record);
+      if (record.ours) imports.note(record, now());
+      touch(record.namespace);
+    },
+    remove({ metadata: { namespace = '', name } }: KubeObject) {
+      sidecars.delete(namespace, name);
+      imports.forget(namespace, name);
+      touch(namespace);
+    },
+  };
+}
+
+function scopeHandler({ scopes, edges }: State, changed: Changed): WatchHandler {
+  return {
+    upsert(object) {
+      const record = readWorkloadScope(object);
+      const known = scopes.get(record.namespace, record.name);
+      scopes.set(record);
+      // Its status is the memory of earlier controllers, and of the leader for a follower.
+      for (const [source, learned] of learnedEdges(record)) edges.restore(source, learned);
+      if (!known || JSON.stringify(known) !== JSON.stringify(record)) {
+        changed.workload(record.namespace, record.name);
+      }
+    },
+    remove({ metadata: { namespace = '', name } }) {
+      scopes.delete(namespace, name);
+      changed.workload(namespace, name);
+    },
+  };
+}

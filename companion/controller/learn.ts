@@ -1,0 +1,84 @@
+import { parseClusterName } from '../core/authority.ts';
+import { isVisible } from '../core/catalog.ts';
+import type { HostRef } from '../core/edges.ts';
+import { isWildcard } from '../core/host-pattern.ts';
+import type { PodRecord } from '../core/records.ts';
+import { pick, resolve } from '../core/resolve.ts';
+import { sentinelHost } from '../core/sentinel.ts';
+import type { Edge, ProxyReport } from '../rpc.ts';
+import type { ControllerMetrics } from './metrics.ts';
+import type { State } from './state.ts';
+
+export type Learning = {
+  state: State;
+  metrics: ControllerMetrics;
+  clusterDomain: string;
+  gatewayHost: string;
+  now: () => number;
+  /** `first`: the destination was never seen from this workload, so its scope cannot wait. */
+  onSeen(pod: PodRecord, sighting: 'first' | 'again'): void;
+};
+
+/** Takes in what a proxy used. */
+export function learnReport(learning: Learning, report: ProxyReport): void {
+  const { state, metrics, now } = learning;
+  const { namespace, pod: name, podUid: uid } = report;
+  const heartbeatAt = now() - report.secondsSinceHeartbeat * 1000;
+  state.proxies.report({
+    namespace,
+    pod: name,
+    uid,
+    filterVersion: report.filterVersion,
+    heartbeatAt: report.filterVersion === '' ? 0 : heartbeatAt,
+    reportedAt: now(),
+    overflow: report.overflow,
+    stats: report.stats ?? undefined,
+  });
+  metrics.reports.inc();
+  const pod = state.catalog.pod(namespace, name);
+  if (!pod || pod.uid !== uid) {
+    metrics.ignored.inc({ reason: 'unknown pod' }, report.edges.length);
+    return;
+  }
+  for (const edge of report.edges) {
+    const host = destinationOf(learning, namespace, edge);
+    if (host) learnHost(learning, pod, host, now() - edge.secondsSinceSeen * 1000);
+    else metrics.ignored.inc({ reason: 'not a host of the mesh' });
+  }
+}
+
+/** Notes that a pod needs a host. */
+export function learnHost(
+  { state, metrics, onSeen }: Learning,
+  pod: PodRecord,
+  host: HostRef,
+  seenAt: number,
+): void {
+  const sighting = state.edges.see(pod, host, seenAt);
+  if (sighting === 'full') {
+    metrics.ignored.inc({ reason: 'workload full' });
+    return;
+  }
+  if (sighting === 'first') metrics.learned.inc();
+  onSeen(pod, sighting);
+}
+
+function destinationOf(learning: Learning, namespace: string, edge: Edge): HostRef | undefined {
+  const { state, clusterDomain, gatewayHost } = learning;
+  if (edge.unknown) {
+    const { host, record, virtualServices, learnable } = resolve(state.catalog, edge.unknown, {
+      namespace,
+      clusterDomain,
+    });
+    const of = record?.namespace ?? virtualServices[0]?.namespace;
+    return learnable && of !== undefined ? { namespace: of, host } : undefined;
+  }
+  const host = parseClusterName(edge.cluster ?? '')?.host;
+  // What every scope has anyway is not worth remembering.
+  if (!host || host === sentinelHost || host === gatewayHost || isWildcard(host)) return undefined;
+  const record = pick(
+    state.catalog.hosts.exact(host).filter((each) => isVisible(each, namespace)),
+    namespace,
+  );
+  return record && { namespace: record.namespace, host };
+}

@@ -1,0 +1,64 @@
+import type { Registry } from 'prom-client';
+import { describeMetrics } from '../metrics.ts';
+
+export type ControllerMetrics = ReturnType<typeof createControllerMetrics>;
+
+/** Every metric of the controller role. */
+export function createControllerMetrics(registry: Registry) {
+  const { counter, gauge, seconds } = describeMetrics(registry);
+  return {
+    leader: gauge('controller_leader', 'Whether this replica writes: 1 or 0.'),
+    lastSync: gauge(
+      'controller_last_sync_timestamp_seconds',
+      'When a pass over all workloads last ended without an error.',
+    ),
+    writes: counter(
+      'controller_writes_total',
+      'Objects written, by kind, verb and outcome (done, failed).',
+      ['kind', 'verb', 'outcome'],
+    ),
+    writeSeconds: seconds(
+      'controller_write_seconds',
+      'Time that the API server took for a write.',
+      [0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
+    ),
+    throttled: counter(
+      'controller_writes_throttled_total',
+      'Writes that had to wait for the rate over all workloads.',
+    ),
+    pending: gauge('controller_workloads_pending', 'Workloads that wait to be looked at.'),
+
+    streams: gauge('controller_node_streams', 'Node companions that are connected.'),
+    streamsRefused: counter(
+      'controller_streams_refused_total',
+      'Streams of node companions that were refused or cut, by reason.',
+      ['reason'],
+    ),
+    questions: counter('controller_questions_total', 'Questions answered, by strategy.', [
+      'strategy',
+    ]),
+    answerSeconds: seconds(
+      'controller_answer_seconds',
+      'Time to decide about a question.',
+      [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03],
+    ),
+    reports: counter('controller_reports_total', 'Reports of proxies taken in.'),
+    learned: counter(
+      'controller_destinations_learned_total',
+      'Destinations seen for the first time.',
+    ),
+    ignored: counter(
+      'controller_observations_ignored_total',
+      'Observations that taught nothing, by reason.',
+      ['reason'],
+    ),
+    edges: gauge('controller_edges', 'Pairs of workload and destination that are kept.'),
+    edgesRefused: gauge(
+      'controller_edges_refused',
+      'Sightings refused because a workload has too many destinations.',
+    ),
+    catalog: gauge('controller_catalog_entries', 'Entries of the catalog, by index.', ['index']),
+    proxies: gauge('controller_proxies', 'Proxies that their nodes tell of.'),
+    workloads: gauge('controller_workloads', 'Workloads of enabled namespaces, by mode.', ['mode']),
+  };
+}

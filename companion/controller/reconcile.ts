@@ -1,0 +1,226 @@
+import type { Edge, HostRef } from '../core/edges.ts';
+import { canonical, type Mode, type Plan, planScope } from '../core/plan.ts';
+import { entryOf, type ScopeHost, scopeOf } from '../core/scope.ts';
+import {
+  admits,
+  foreignSidecar,
+  readSidecar,
+  shadowedSidecar,
+  sidecarName,
+} from '../core/sidecar.ts';
+import type { Workload } from '../core/workload.ts';
+import {
+  readWorkloadScope,
+  type ScopeRecord,
+  statusChange,
+  statusOf,
+  workloadScopeOf,
+} from '../core/workload-scope.ts';
+import type { KubeObject, Resource } from '../kube.ts';
+import type { State } from './state.ts';
+import type { Writer } from './write.ts';
+
+export type ReconcileOptions = {
+  state: State;
+  writer: Writer;
+  rootNamespace: string;
+  sentinel: HostRef;
+  gateway: HostRef;
+  learningWindowMs: number;
+  now: () => number;
+};
+
+export const sidecars: Resource = {
+  group: 'networking.istio.io',
+  version: 'v1',
+  plural: 'sidecars',
+};
+
+/** Counts and usage are written at most this often for a workload, so that etcd stays calm. */
+const calmMs = 30_000;
+
+export type Reconciler = {
+  /** One look at a workload, `namespace/name`: edges, scope, plan, apply. */
+  runOnce(key: string): Promise<'wrote' | 'nothing'>;
+};
+
+export function createReconciler(options: ReconcileOptions): Reconciler {
+  const { state, writer, now } = options;
+  const statusWrittenAt = new Map<string, number>();
+
+  async function runOnce(key: string): Promise<'wrote' | 'nothing'> {
+    if (!writer.mayWrite()) return 'nothing';
+    const [namespace = '', name = ''] = key.split('/');
+    const workload = state.workloads(namespace).find((each) => each.name === name);
+    if (!workload) return retire(options, namespace, name);
+    const mode = modeOf(state, workload);
+    if (!mode) return 'nothing';
+
+    const ensured = await ensureScope(options, workload);
+    const { scope } = ensured;
+    const hosts = hostsOf(options, workload, scope);
+    const plan = planOf(options, workload, scope, hosts, mode);
+    const applied = await apply(options, workload, plan);
+    const told = await writeStatus({ workload, scope, hosts, plan, mode });
+    return ensured.wrote || applied || told ? 'wrote' : 'nothing';
+  }
+
+  async function writeStatus(found: {
+    workload: Workload;
+    scope: ScopeRecord;
+    hosts: ScopeHost[];
+    plan: Plan;
+    mode: Mode;
+  }): Promise<boolean> {
+    const { workload, scope, hosts, plan, mode } = found;
+    const { namespace, name } = scope;
+    const status = statusOf({
+      mode,
+      workload,
+      hosts,
+      proxies: state.proxies.count(workload.pods, now()),
+      states: workload.pods.flatMap((pod) => state.proxies.of(pod) ?? []),
+      scoped: plan.scoped,
+      before: scope.status,
+      now: now(),
+    });
+    const change = statusChange(scope.status, status);
+    const key = `${namespace}/${name}`;
+    const calm = now() - (statusWrittenAt.get(key) ?? 0) >= calmMs;
+    if (change === 'no' || (change === 'later' && !calm)) return false;
+    const { spec: _, ...object } = workloadScopeOf(workload);
+    statusWrittenAt.set(key, now());
+    const written = await writer.apply({ ...object, status }, 'status');
+    state.scopes.set(readWorkloadScope(written));
+    if (scope.status?.conditions?.[0]?.reason !== plan.scoped.reason) {
+      await writer.tell(written, plan.scoped);
+    }
+    return true;
+  }
+
+  return { runOnce };
+}
+
+/** Undefined: the namespace was never enabled, so nothing is written at all. */
+function modeOf({ scopes, namespaces }: State, { namespace, name }: Workload): Mode | undefined {
+  const scope = scopes.get(namespace, name);
+  return scope?.mode ?? namespaces.get(namespace)?.mode ?? (scope && 'off');
+}
+
+async function ensureScope(
+  { state, writer }: ReconcileOptions,
+  workload: Workload,
+): Promise<{ scope: ScopeRecord; wrote: boolean }> {
+  const scope = state.scopes.get(workload.namespace, workload.name);
+  if (scope?.uid && canonical(scope.selector) === canonical(workload.selector)) {
+    return { scope, wrote: false };
+  }
+  const written = readWorkloadScope(await writer.apply(workloadScopeOf(workload)));
+  state.scopes.set(written);
+  return { scope: written, wrote: true };
+}
+
+function hostsOf(
+  { state, sentinel, gateway, rootNamespace }: ReconcileOptions,
+  workload: Workload,
+  scope: ScopeRecord,
+): ScopeHost[] {
+  const { namespace } = workload;
+  const shadowed = shadowedOf(state, namespace, rootNamespace);
+  const hosts = scopeOf(state.catalog, {
+    namespace,
+    edges: edgesOf(state, workload),
+    pins: scope.pins,
+    excludes: scope.excludes,
+    sentinel,
+    gateway,
+  });
+  const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
+  return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));
+}
+
+/** Edges of all owners that share the scope, each destination once. */
+function edgesOf({ edges }: State, { namespace, owners }: Workload): Edge[] {
+  const merged = new Map<string, Edge>();
+  for (const edge of owners.flatMap((owner) => edges.edgesFrom({ namespace, owner }))) {
+    const known = merged.get(entryOf(edge));
+    merged.set(entryOf(edge), {
+      ...edge,
+      firstSeen: Math.min(edge.firstSeen, known?.firstSeen ?? edge.firstSeen),
+      lastSeen: Math.max(edge.lastSeen, known?.lastSeen ?? edge.lastSeen),
+    });
+  }
+  return [...merged.values()];
+}
+
+function planOf(
+  { state, rootNamespace, learningWindowMs, now }: ReconcileOptions,
+  workload: Workload,
+  scope: ScopeRecord,
+  hosts: ScopeHost[],
+  mode: Mode,
+): Plan {
+  const { namespace } = workload;
+  const current = state.sidecars.get(namespace, sidecarName(workload));
+  return planScope({
+    workload,
+    mode,
+    owner: { name: scope.name, uid: scope.uid },
+    hosts: hosts.map(({ entry }) => entry),
+    shadowed: shadowedOf(state, namespace, rootNamespace),
+    current: current?.ours ? current : undefined,
+    foreign:
+      current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
+    proxies: state.proxies.count(workload.pods, now()),
+    learningMs: scope.created + learningWindowMs - now(),
+  });
+}
+
+function shadowedOf({ sidecars: table }: State, namespace: string, rootNamespace: string) {
+  return shadowedSidecar(
+    [...table.in(namespace), ...table.in(rootNamespace)],
+    namespace,
+    rootNamespace,
+  );
+}
+
+async function apply(
+  { state, writer, now }: ReconcileOptions,
+  workload: Workload,
+  { change }: Plan,
+): Promise<boolean> {
+  if (change.verb === 'none') return false;
+  if (change.verb === 'delete') {
+    await writer.delete(sidecars, { namespace: workload.namespace, name: sidecarName(workload) });
+    state.sidecars.delete(workload.namespace, sidecarName(workload));
+    state.imports.forget(workload.namespace, sidecarName(workload));
+    return true;
+  }
+  const written: KubeObject = await writer.apply(change.sidecar);
+  const record = readSidecar(written);
+  // Not left to the watch: the next look must not write the same again.
+  state.sidecars.set(record);
+  state.imports.note(record, now());
+  return true;
+}
+
+/**
+ * A scope whose workload is not there. Scaled to nothing, it waits as it is. Where its pods have
+ * been joined to another workload, its Sidecar would stand in the way of the new one.
+ */
+async function retire(
+  { state, writer }: ReconcileOptions,
+  namespace: string,
+  name: string,
+): Promise<'wrote' | 'nothing'> {
+  const scope = state.scopes.get(namespace, name);
+  const sidecar = state.sidecars.get(namespace, sidecarName({ name }));
+  if (!scope || !sidecar?.ours) return 'nothing';
+  const joined = state.workloads(namespace).some(({ owners }) => owners.includes(name));
+  const mode = scope.mode ?? state.namespaces.get(namespace)?.mode;
+  if (!joined && mode === 'enforce') return 'nothing';
+  await writer.delete(sidecars, sidecar);
+  state.sidecars.delete(namespace, sidecar.name);
+  state.imports.forget(namespace, sidecar.name);
+  return 'wrote';
+}

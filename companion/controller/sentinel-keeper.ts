@@ -1,0 +1,66 @@
+import type { Logger } from 'pino';
+import { canonical } from '../core/plan.ts';
+import type { HostRecord } from '../core/records.ts';
+import { sentinelHost, sentinelOf, sentinelPorts } from '../core/sentinel.ts';
+import type { State } from './state.ts';
+import type { Writer } from './write.ts';
+
+/** Keeps the sentinel at the HTTP ports of the mesh. */
+export type SentinelKeeper = {
+  /** A Service or ServiceEntry changed. */
+  mark(): void;
+  stop(): Promise<void>;
+};
+
+/** A new port is rare, and each write makes istiod push to every scoped proxy: gather for a moment. */
+const gatherMs = 1_000;
+const retryMs = 5_000;
+
+export function createSentinelKeeper(options: {
+  state: State;
+  writer: Writer;
+  log: Logger;
+  namespace: string;
+}): SentinelKeeper {
+  const { state, writer, log, namespace } = options;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> = Promise.resolve();
+
+  async function run(): Promise<void> {
+    timer = undefined;
+    if (!writer.mayWrite()) return;
+    const ports = sentinelPorts(recordsOf(state), namespace);
+    const current = state.catalog.hosts
+      .exact(sentinelHost)
+      .find((record) => record.namespace === namespace);
+    const currentPorts = current?.ports.map(({ port }) => port).sort((a, b) => a - b);
+    if (canonical(currentPorts) === canonical(ports)) return;
+    try {
+      await writer.apply(sentinelOf(ports, namespace));
+      log.info({ ports }, 'sentinel written');
+    } catch (err) {
+      log.error({ err }, 'writing the sentinel failed, will retry');
+      schedule(retryMs);
+    }
+  }
+
+  function schedule(delayMs: number): void {
+    timer ??= setTimeout(() => {
+      running = run();
+    }, delayMs);
+  }
+
+  return {
+    mark: () => schedule(gatherMs),
+    async stop() {
+      clearTimeout(timer);
+      await running;
+    },
+  };
+}
+
+function* recordsOf({ catalog: { hosts } }: State): Generator<HostRecord> {
+  for (const pattern of hosts.patterns()) {
+    if (pattern !== sentinelHost) yield* hosts.exact(pattern);
+  }
+}

@@ -1,0 +1,123 @@
+import { type Catalog, createCatalog } from '../core/catalog.ts';
+import { createEdgeStore, type EdgeStore } from '../core/edges.ts';
+import type { Mode } from '../core/plan.ts';
+import { createProxyTable, type ProxyTable } from '../core/proxies.ts';
+import type { PodRecord } from '../core/records.ts';
+import { importedHosts, type SidecarRecord } from '../core/sidecar.ts';
+import type { Setting } from '../core/strategy.ts';
+import { groupWorkloads, type Workload } from '../core/workload.ts';
+import { modeOf, type ScopeRecord, settingOf } from '../core/workload-scope.ts';
+import type { KubeObject } from '../kube.ts';
+
+/** All that a replica knows; leader or not, every replica keeps it up to date. */
+export type State = {
+  catalog: Catalog;
+  edges: EdgeStore;
+  proxies: ProxyTable;
+  namespaces: Map<string, NamespaceRecord>;
+  scopes: NamespacedTable<ScopeRecord>;
+  sidecars: NamespacedTable<SidecarRecord>;
+  imports: Imports;
+  /** Pods of a namespace by the scope that they share. */
+  workloads(namespace: string): readonly Workload[];
+  workloadOf(pod: PodRecord): Workload | undefined;
+  /** Must be called whenever a pod of the namespace changed. */
+  podsChanged(namespace: string): void;
+};
+
+export type NamespaceRecord = { mode: Mode | undefined; firstCall: Setting | undefined };
+
+export const modeLabel = 'lazyscope.io/mode';
+export const firstCallAnnotation = 'lazyscope.io/first-call';
+
+export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
+  return {
+    mode: modeOf(metadata.labels?.[modeLabel]),
+    firstCall: settingOf(metadata.annotations?.[firstCallAnnotation]),
+  };
+}
+
+export function createState({ clusterDomain }: { clusterDomain: string }): State {
+  const catalog = createCatalog({ clusterDomain });
+  const grouped = new Map<string, { workloads: Workload[]; byPod: Map<string, Workload> }>();
+
+  function groups(namespace: string) {
+    const known = grouped.get(namespace);
+    if (known) return known;
+    const workloads = groupWorkloads(catalog.podsIn(namespace));
+    const byPod = new Map(
+      workloads.flatMap((workload) => workload.pods.map((pod) => [pod.name, workload] as const)),
+    );
+    const fresh = { workloads, byPod };
+    grouped.set(namespace, fresh);
+    return fresh;
+  }
+
+  return {
+    catalog,
+    edges: createEdgeStore(),
+    proxies: createProxyTable(),
+    namespaces: new Map(),
+    scopes: createNamespacedTable(),
+    sidecars: createNamespacedTable(),
+    imports: createImports(),
+    workloads: (namespace) => groups(namespace).workloads,
+    workloadOf: (pod) => groups(pod.namespace).byPod.get(pod.name),
+    podsChanged: (namespace) => grouped.delete(namespace),
+  };
+}
+
+/** Objects by namespace and name. */
+export type NamespacedTable<Value> = {
+  set(value: Value): void;
+  get(namespace: string, name: string): Value | undefined;
+  delete(namespace: string, name: string): void;
+  in(namespace: string): Iterable<Value>;
+  values(): Iterable<Value>;
+};
+
+function createNamespacedTable<
+  Value extends { namespace: string; name: string },
+>(): NamespacedTable<Value> {
+  const table = new Map<string, Map<string, Value>>();
+  return {
+    set(value) {
+      const names = table.get(value.namespace) ?? new Map<string, Value>();
+      table.set(value.namespace, names.set(value.name, value));
+    },
+    get: (namespace, name) => table.get(namespace)?.get(name),
+    delete(namespace, name) {
+      const names = table.get(namespace);
+      names?.delete(name);
+      if (names?.size === 0) table.delete(namespace);
+    },
+    in: (namespace) => table.get(namespace)?.values() ?? [],
+    *values() {
+      for (const names of table.values()) yield* names.values();
+    },
+  };
+}
+
+/** Since when each of our Sidecars imports each of its hosts; what the hold path waits for. */
+export type Imports = {
+  note(sidecar: SidecarRecord, now: number): void;
+  forget(namespace: string, name: string): void;
+  /** Milliseconds since the epoch; undefined while the entry is not imported. */
+  since(namespace: string, sidecar: string, entry: string): number | undefined;
+};
+
+function createImports(): Imports {
+  const bySidecar = new Map<string, Map<string, number>>();
+  return {
+    note(sidecar, now) {
+      const key = `${sidecar.namespace}/${sidecar.name}`;
+      const before = bySidecar.get(key);
+      bySidecar.set(
+        key,
+        new Map(importedHosts(sidecar).map((entry) => [entry, before?.get(entry) ?? now])),
+      );
+    },
+    forget: (namespace, name) => bySidecar.delete(`${namespace}/${name}`),
+    since: (namespace, sidecar, entry) => bySidecar.get(`${namespace}/${sidecar}`)?.get(entry),
+  };
+}

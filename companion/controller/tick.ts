@@ -1,0 +1,57 @@
+import { modes } from '../core/workload-scope.ts';
+import type { Answering } from './answering.ts';
+import type { Changed } from './informers.ts';
+import type { ControllerMetrics } from './metrics.ts';
+import type { Nodes } from './nodes.ts';
+import type { Pace } from './pace.ts';
+import type { State } from './state.ts';
+
+export type TickOptions = {
+  state: State;
+  metrics: ControllerMetrics;
+  changed: Changed;
+  pace: Pace;
+  nodes: Nodes;
+  answering: Pick<Answering, 'takeArrived'>;
+  now: () => number;
+  remainingMs(): number;
+};
+
+const tickMs = 1_000;
+/** Everything is looked at this often, so that a lost event or a failed write heals by itself. */
+const ticksPerPass = 10;
+
+/** The one clock of the controller: expiry, repair, figures. */
+export function startTick(options: TickOptions): { stop(): void } {
+  const { state, metrics, changed, pace, nodes, answering, now, remainingMs } = options;
+  let ticks = 0;
+
+  function tick(): void {
+    ticks += 1;
+    for (const pod of answering.takeArrived()) nodes.forget(pod);
+    metrics.pending.set(pace.pending());
+    if (ticks % ticksPerPass !== 0) return;
+    // The pass before is through when nothing waits any more.
+    if (remainingMs() > 0 && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
+    state.proxies.expire(now());
+    measure(state, metrics);
+    changed.all();
+    changed.ports();
+  }
+
+  const timer = setInterval(tick, tickMs);
+  return { stop: () => clearInterval(timer) };
+}
+
+function measure(state: State, metrics: ControllerMetrics): void {
+  for (const [index, size] of Object.entries(state.catalog.sizes())) {
+    metrics.catalog.set({ index }, size);
+  }
+  metrics.edges.set(state.edges.size());
+  metrics.edgesRefused.set(state.edges.overflow());
+  metrics.proxies.set([...state.proxies.values()].length);
+  const scopes = [...state.scopes.values()];
+  for (const mode of modes) {
+    metrics.workloads.set({ mode }, scopes.filter(({ status }) => status?.mode === mode).length);
+  }
+}

@@ -1,0 +1,93 @@
+import type { Logger } from 'pino';
+import type { Kube, KubeObject, Resource } from '../kube.ts';
+import type { ControllerMetrics } from './metrics.ts';
+
+/** Writes of the leader: measured, and never begun or outlived without the lease. */
+export type Writer = {
+  mayWrite(): boolean;
+  apply(object: KubeObject, subresource?: 'status'): Promise<KubeObject>;
+  delete(resource: Resource, object: { namespace: string; name: string }): Promise<void>;
+  /** Tells people of a change; a failure is logged and nothing else. */
+  tell(about: KubeObject, event: { reason: string; message: string }): Promise<void>;
+};
+
+export type WriterOptions = {
+  kube: Kube;
+  log: Logger;
+  metrics: ControllerMetrics;
+  /** Milliseconds for which the lease is held for sure. */
+  leaseMs(): number;
+  now: () => number;
+};
+
+export const fieldManager = 'lazyscope';
+
+/** A write that takes longer is given up and tried again. */
+const writeTimeoutMs = 10_000;
+
+export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions): Writer {
+  async function measured<Result>(
+    kind: string,
+    verb: string,
+    write: () => Promise<Result>,
+  ): Promise<Result> {
+    const end = metrics.writeSeconds.startTimer();
+    try {
+      const result = await write();
+      metrics.writes.inc({ kind, verb, outcome: 'done' });
+      return result;
+    } catch (error) {
+      metrics.writes.inc({ kind, verb, outcome: 'failed' });
+      throw error;
+    } finally {
+      end();
+    }
+  }
+
+  return {
+    mayWrite: () => leaseMs() > 0,
+    apply(object, subresource) {
+      const timeoutMs = Math.max(1, Math.min(writeTimeoutMs, leaseMs()));
+      const verb = subresource ? 'apply status' : 'apply';
+      return measured(object.kind, verb, () =>
+        kube.apply(object, {
+          fieldManager: subresource ? `${fieldManager}-status` : fieldManager,
+          force: true,
+          timeoutMs,
+          ...(subresource && { subresource }),
+        }),
+      );
+    },
+    delete: (resource, { namespace, name }) =>
+      measured(resource.plural, 'delete', () => kube.delete(resource, name, namespace)),
+    async tell(about, event) {
+      try {
+        await measured('Event', 'create', () => kube.create(eventOf(about, event, now())));
+      } catch (err) {
+        log.warn({ err, event }, 'telling of a change failed');
+      }
+    },
+  };
+}
+
+function eventOf(
+  { apiVersion, kind, metadata }: KubeObject,
+  { reason, message }: { reason: string; message: string },
+  nowMs: number,
+): KubeObject {
+  const { name, namespace = '', uid } = metadata;
+  const time = new Date(nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${name}.${nowMs.toString(16)}`, namespace },
+    involvedObject: { apiVersion, kind, name, namespace, ...(uid && { uid }) },
+    type: 'Normal',
+    reason,
+    message,
+    source: { component: 'lazyscope' },
+    firstTimestamp: time,
+    lastTimestamp: time,
+    count: 1,
+  };
+}

@@ -1,0 +1,203 @@
+import type { KubeObject } from '../kube.ts';
+import type { Edge, Source } from './edges.ts';
+import type { Mode, ProxyCount, Scoped } from './plan.ts';
+import type { ProxyState } from './proxies.ts';
+import { entryOf, type ScopeHost } from './scope.ts';
+import { managedBy, scopeApiVersion } from './sidecar.ts';
+import { type Setting, settings } from './strategy.ts';
+import type { Workload } from './workload.ts';
+
+/** `WorkloadScope`: the intent of its user, and what is known of the workload, kept over restarts. */
+export type ScopeRecord = {
+  namespace: string;
+  name: string;
+  uid: string;
+  created: number;
+  selector: Record<string, string>;
+  mode: Mode | undefined;
+  firstCall: Setting | undefined;
+  pins: string[];
+  excludes: string[];
+  owners: string[];
+  status: ScopeStatus | undefined;
+};
+
+export type Condition = Scoped & { type: string; lastTransitionTime: string };
+
+export type ScopeStatus = {
+  mode: Mode;
+  owners: string[];
+  hostCount: number;
+  hosts: { host: string; reason: string; firstSeen?: string; lastSeen?: string }[];
+  proxies: { total: number; reporting: number; scoped: number; summary: string };
+  clusters?: { before?: number; after?: number };
+  memory?: { beforeBytes?: number; afterBytes?: number; before?: string; after?: string };
+  conditions: Condition[];
+};
+
+export const modes: readonly Mode[] = ['observe', 'enforce', 'off'];
+
+export function modeOf(text: unknown): Mode | undefined {
+  return modes.find((mode) => mode === text);
+}
+
+export function settingOf(text: unknown): Setting | undefined {
+  return settings.find((setting) => setting === text);
+}
+
+export function readWorkloadScope({ metadata, spec = {}, status }: KubeObject): ScopeRecord {
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    created: Date.parse(metadata.creationTimestamp ?? '') || 0,
+    selector: spec.selector?.matchLabels ?? {},
+    mode: modeOf(spec.mode),
+    firstCall: settingOf(spec.firstCall),
+    pins: spec.pins ?? [],
+    excludes: spec.excludes ?? [],
+    owners: status?.owners ?? [metadata.name],
+    status: status?.hosts ? (status as ScopeStatus) : undefined,
+  };
+}
+
+/** The part of a WorkloadScope that the controller writes into `spec`. */
+export function workloadScopeOf({ namespace, name, selector }: Workload): KubeObject {
+  return {
+    apiVersion: scopeApiVersion,
+    kind: 'WorkloadScope',
+    metadata: { name, namespace, labels: { ...managedBy } },
+    spec: { selector: { matchLabels: { ...selector } } },
+  };
+}
+
+/** What an earlier controller had learned, for every owner that the scope was for. */
+export function* learnedEdges(record: ScopeRecord): Generator<[Source, Edge[]]> {
+  const edges = (record.status?.hosts ?? []).flatMap(({ host, reason, firstSeen, lastSeen }) => {
+    const [namespace, name, ...rest] = host.split('/');
+    if (reason !== 'learned' || !namespace || !name || rest.length > 0) return [];
+    const first = Date.parse(firstSeen ?? '') || 0;
+    return [
+      { namespace, host: name, firstSeen: first, lastSeen: Date.parse(lastSeen ?? '') || first },
+    ];
+  });
+  for (const owner of record.owners) yield [{ namespace: record.namespace, owner }, edges];
+}
+
+/** How coarse `lastSeen` is: every change of it is a write of the whole object to etcd. */
+const lastSeenGrainMs = 3_600_000;
+
+export type StatusInput = {
+  mode: Mode;
+  workload: Workload;
+  hosts: readonly ScopeHost[];
+  proxies: ProxyCount;
+  states: readonly ProxyState[];
+  scoped: Scoped;
+  before: ScopeStatus | undefined;
+  now: number;
+};
+
+export function statusOf(input: StatusInput): ScopeStatus {
+  const { mode, workload, hosts, proxies, states, scoped, before, now } = input;
+  const isScoped = scoped.status === 'True';
+  const usage = usageOf(states);
+  // What full configuration costs is known only while it is in force.
+  const full = isScoped
+    ? { clusters: before?.clusters?.before, bytes: before?.memory?.beforeBytes }
+    : { clusters: usage?.clusters, bytes: usage?.bytes };
+  const narrow = isScoped ? usage : undefined;
+  return {
+    mode,
+    owners: workload.owners,
+    hostCount: hosts.length,
+    hosts: hosts.map(({ entry, reason, edge }) => ({
+      host: entry,
+      reason,
+      ...(edge && {
+        firstSeen: timeOf(edge.firstSeen),
+        lastSeen: timeOf(Math.floor(edge.lastSeen / lastSeenGrainMs) * lastSeenGrainMs),
+      }),
+    })),
+    proxies: {
+      total: proxies.total,
+      reporting: proxies.live,
+      scoped: isScoped ? proxies.total : 0,
+      summary: `${proxies.live}/${proxies.total}`,
+    },
+    ...section('clusters', { before: full.clusters, after: narrow?.clusters }),
+    ...section('memory', {
+      beforeBytes: full.bytes,
+      afterBytes: narrow?.bytes,
+      before: full.bytes && megabytes(full.bytes),
+      after: narrow && megabytes(narrow.bytes),
+    }),
+    conditions: [conditionOf(scoped, before, now)],
+  };
+}
+
+function conditionOf(scoped: Scoped, before: ScopeStatus | undefined, now: number): Condition {
+  const known = before?.conditions?.find(({ type }) => type === 'Scoped');
+  const since = known?.status === scoped.status ? known.lastTransitionTime : timeOf(now);
+  return { type: 'Scoped', ...scoped, lastTransitionTime: since };
+}
+
+/** Means over the proxies of a workload, rounded down to whole bytes and clusters. */
+function usageOf(states: readonly ProxyState[]): { clusters: number; bytes: number } | undefined {
+  const stats = states.flatMap((state) => state.stats ?? []);
+  if (stats.length === 0) return undefined;
+  const mean = (values: number[]) => Math.round(values.reduce((a, b) => a + b, 0) / values.length);
+  return {
+    clusters: mean(stats.map(({ clusters }) => clusters)),
+    bytes: mean(stats.map(({ allocatedBytes }) => allocatedBytes)),
+  };
+}
+
+function section(name: string, fields: Record<string, unknown>): Record<string, unknown> {
+  const present = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return present.length > 0 ? { [name]: Object.fromEntries(present) } : {};
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)}MB`;
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
+}
+
+/** Usage that moved by less than this share is not worth a write. */
+const usageGrain = 0.03;
+
+/**
+ * What is different enough to write: `now` for what people act on (hosts, mode, conditions),
+ * `later` for counts and usage, `no` for nothing.
+ */
+export function statusChange(
+  before: ScopeStatus | undefined,
+  after: ScopeStatus,
+): 'now' | 'later' | 'no' {
+  if (!before) return 'now';
+  const essence = ({ mode, owners, hosts, conditions }: ScopeStatus) =>
+    JSON.stringify([
+      mode,
+      owners,
+      hosts.map(({ host, reason }) => [host, reason]),
+      conditions.map(({ type, status, reason }) => [type, status, reason]),
+    ]);
+  if (essence(before) !== essence(after)) return 'now';
+  const times = ({ hosts, proxies }: ScopeStatus) =>
+    JSON.stringify([hosts.map(({ lastSeen }) => lastSeen ?? ''), proxies.summary, proxies.scoped]);
+  const moved = [
+    [before.clusters?.before, after.clusters?.before],
+    [before.clusters?.after, after.clusters?.after],
+    [before.memory?.beforeBytes, after.memory?.beforeBytes],
+    [before.memory?.afterBytes, after.memory?.afterBytes],
+  ].some(([a, b]) => a !== b && (!a || !b || Math.abs(a - b) / a > usageGrain));
+  return times(before) !== times(after) || moved ? 'later' : 'no';
+}
+
+/** Entries that a record's user excluded. */
+export function isExcluded(record: ScopeRecord | undefined, entry: Parameters<typeof entryOf>[0]) {
+  return record?.excludes.includes(entryOf(entry)) ?? false;
+}

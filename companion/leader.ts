@@ -1,0 +1,138 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { isKubeError, type Kube, type KubeObject } from './kube.ts';
+
+/**
+ * Leader election by a Lease, as client-go does it: renewals carry the resource version, so that two
+ * candidates cannot both win, and a holder is taken for gone only after its Lease stood still for
+ * the whole duration by the watcher's own clock. Clocks of two machines are never compared.
+ */
+export type Leader = {
+  /** Milliseconds for which this process may go on writing; 0 when it does not lead. */
+  remainingMs(): number;
+  /** Gives the Lease back, so that another replica need not wait; call when writing has stopped. */
+  release(): Promise<void>;
+};
+
+export type LeaderOptions = {
+  kube: Kube;
+  log: Logger;
+  namespace: string;
+  name: string;
+  /** Unique among the candidates: the name of the pod. */
+  identity: string;
+  leaseSeconds: number;
+  onElected: () => void;
+  onLost: () => void;
+};
+
+const group = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' } as const;
+/** Share of the duration after which a holder that could not renew stops; the rest is margin. */
+const holderShare = 2 / 3;
+/** Renewals within the holder's share: two may fail. */
+const renewalsPerShare = 3;
+
+type Observed = { resourceVersion: string; sinceMs: number };
+
+/** Starts to campaign. */
+export function startLeader(options: LeaderOptions): Leader {
+  const { kube, log, namespace, name, identity, leaseSeconds } = options;
+  const durationMs = leaseSeconds * 1000;
+  const stopped = new AbortController();
+  let deadlineMs = 0;
+  let leading = false;
+  let held: KubeObject | undefined;
+  let observed: Observed | undefined;
+
+  function remainingMs(): number {
+    return Math.max(0, deadlineMs - performance.now());
+  }
+
+  /** Losing is decided by the local clock, so it is noticed also while the API server is silent. */
+  function settle(): void {
+    const now = remainingMs() > 0;
+    if (now === leading) return;
+    leading = now;
+    log.info({ identity, leading }, 'leadership changed');
+    if (leading) options.onElected();
+    else options.onLost();
+  }
+
+  async function campaign(): Promise<void> {
+    const startedMs = performance.now();
+    const lease = await kube.get(group, name, namespace);
+    if (!lease) {
+      held = await kube.create(leaseOf(options, undefined));
+    } else if (mayTake(lease, startedMs)) {
+      held = await kube.replace(leaseOf(options, lease));
+    } else {
+      deadlineMs = 0;
+      return;
+    }
+    // Counted from before the request: the server may have stamped it any time since.
+    deadlineMs = startedMs + durationMs * holderShare;
+  }
+
+  function mayTake(lease: KubeObject, nowMs: number): boolean {
+    const holder = lease.spec?.holderIdentity as string | undefined;
+    if (!holder || holder === identity) return true;
+    const resourceVersion = lease.metadata.resourceVersion ?? '';
+    if (observed?.resourceVersion !== resourceVersion) {
+      observed = { resourceVersion, sinceMs: nowMs };
+    }
+    const holderMs = ((lease.spec?.leaseDurationSeconds as number) ?? leaseSeconds) * 1000;
+    return nowMs - observed.sinceMs > holderMs;
+  }
+
+  async function run(): Promise<void> {
+    while (!stopped.signal.aborted) {
+      try {
+        await campaign();
+      } catch (error) {
+        // 409: another candidate was faster, which is how elections go.
+        if (!isKubeError(error, 409)) log.warn({ err: error }, 'renewing the lease failed');
+        else deadlineMs = 0;
+      }
+      settle();
+      const pauseMs = (durationMs * holderShare) / renewalsPerShare;
+      await sleep(pauseMs * (0.8 + Math.random() * 0.2), undefined, {
+        signal: stopped.signal,
+      }).catch(() => undefined);
+    }
+  }
+
+  const running = run();
+  const watchdog = setInterval(settle, 100);
+
+  return {
+    remainingMs,
+    async release() {
+      stopped.abort();
+      clearInterval(watchdog);
+      await running;
+      const wasLeading = remainingMs() > 0;
+      deadlineMs = 0;
+      settle();
+      if (!wasLeading || !held) return;
+      await kube.replace({ ...held, spec: { ...held.spec, holderIdentity: '' } });
+    },
+  };
+}
+
+function leaseOf(options: LeaderOptions, before: KubeObject | undefined): KubeObject {
+  const { namespace, name, identity, leaseSeconds } = options;
+  const now = new Date().toISOString().replace('Z', '000Z');
+  const isRenewal = before?.spec?.holderIdentity === identity;
+  return {
+    apiVersion: 'coordination.k8s.io/v1',
+    kind: 'Lease',
+    metadata: before?.metadata ?? { name, namespace },
+    spec: {
+      holderIdentity: identity,
+      leaseDurationSeconds: leaseSeconds,
+      acquireTime: isRenewal ? before?.spec?.acquireTime : now,
+      renewTime: now,
+      leaseTransitions: (before?.spec?.leaseTransitions ?? 0) + (isRenewal || !before ? 0 : 1),
+    },
+  };
+}
