@@ -86,9 +86,9 @@ func (p *pacer) sleepUntil(running context.Context, due time.Duration) {
 			return
 		}
 	}
-	if left := due - time.Since(p.start); left > 0 {
+	// Signals of the Go runtime interrupt the sleep, hence the loop.
+	for left := due - time.Since(p.start); left > 0; left = due - time.Since(p.start) {
 		pause := syscall.NsecToTimespec(int64(left))
-		// An interrupted sleep makes one request early by less than the stretch.
 		_ = syscall.Nanosleep(&pause, nil)
 	}
 }
