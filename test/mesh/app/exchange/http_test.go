@@ -89,7 +89,8 @@ func TestAConnectionClosedWhileIdleIsReplaced(t *testing.T) {
 	for kept := exchanger.(*httpExchanger).current; kept.Err() == nil; {
 		time.Sleep(time.Millisecond) // Until the client has seen it too.
 	}
-	if second := exchanger.Exchange(context.Background()); second.Err != nil || !second.Reconnected {
+	second := exchanger.Exchange(context.Background())
+	if second.Err != nil || !second.Reconnected {
 		t.Errorf("%+v", second)
 	}
 }

@@ -62,7 +62,8 @@ func (p *pacer) run(running context.Context) (unsent int64) {
 	}
 }
 
-// ended sets the end of the run once it is over: its deadline, however late that is noticed, or now.
+// ended sets the end of the run once it is over: its deadline, however late that is noticed, or
+// now.
 func (p *pacer) ended(running context.Context, end *time.Duration) bool {
 	if deadline, ok := running.Deadline(); ok && !time.Now().Before(deadline) {
 		*end = deadline.Sub(p.start)
