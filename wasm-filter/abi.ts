@@ -15,6 +15,7 @@ import {
   proxy_get_property,
   proxy_http_call,
   proxy_log,
+  proxy_remove_header_map_value,
   proxy_replace_header_map_value,
   proxy_set_effective_context,
   proxy_set_property,
@@ -67,6 +68,10 @@ export function getHeader(map: u32, name: usize): bool {
 
 export function replaceHeader(name: usize, value: usize, size: u32): bool {
   return proxy_replace_header_map_value(REQUEST_HEADERS, name, sizeOf(name), value, size) == OK;
+}
+
+export function removeHeader(name: usize): bool {
+  return proxy_remove_header_map_value(REQUEST_HEADERS, name, sizeOf(name)) == OK;
 }
 
 export function getConfiguration(size: u32): bool {

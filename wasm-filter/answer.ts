@@ -21,12 +21,17 @@ let strategy: u8 = UNANSWERED;
 let otherwise: u8 = UNANSWERED;
 let ttl: u32 = 0;
 
+/** Whether the host holds an answer at all; Envoy's own 503 and 504 mean that none came. */
+export function hasAnswer(): bool {
+  return got(names.STATUS) && decimal(gotAt(), gotSize()) == 200;
+}
+
 /**
- * Takes over the answer that the host holds. False when it is none: another status, a header missing,
- * too long or unknown; then the entry keeps the last answer known and stays quiet for a while.
+ * Takes over the answer that the host holds. False when it cannot be used: a header missing, too long
+ * or unknown; then the entry keeps the last answer known and stays quiet for a while.
  */
 export function takeAnswer(entry: Entry, time: u64): bool {
-  if (!isOk() || !readStrategies() || !readTtl() || !readTexts(entry)) {
+  if (!readStrategies() || !readTtl() || !readTexts(entry)) {
     entry.quietUntil = time + QUIET;
     return false;
   }
@@ -51,10 +56,6 @@ export function isFresh(entry: Entry, time: u64): bool {
 
 export function isQuiet(entry: Entry, time: u64): bool {
   return time < entry.quietUntil && entry.quietUntil - time <= QUIET;
-}
-
-function isOk(): bool {
-  return got(names.STATUS) && decimal(gotAt(), gotSize()) == 200;
 }
 
 function readStrategies(): bool {

@@ -31,6 +31,7 @@ export declare function proxy_replace_header_map_value(
   value: usize,
   valueSize: u32,
 ): u32;
+export declare function proxy_remove_header_map_value(map: u32, name: usize, nameSize: u32): u32;
 export declare function proxy_get_buffer_bytes(
   buffer: u32,
   start: u32,

@@ -12,10 +12,10 @@ import {
   PAUSE,
   REQUEST_HEADERS,
 } from './abi';
-import { HOLD, isFresh, isQuiet, UNANSWERED } from './answer';
+import { isFresh, isQuiet } from './answer';
 import { allocate } from './arena';
 import { equals } from './bytes';
-import { wasHeld } from './hold';
+import { comesBack } from './hold';
 import {
   AUTHORITY,
   BLACK_HOLE_CLUSTER,
@@ -47,6 +47,7 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
   const result = getProperty(CLUSTER_NAME);
   if (result == OK && gotSize() > 0 && !isUnknown(gotAt(), gotSize())) {
     count(gotAt(), gotSize());
+    comesBack();
     return CONTINUE;
   }
   // Not found: the route has no cluster, as that of REGISTRY_ONLY.
@@ -72,6 +73,7 @@ function unknownRequest(stream: u32, endOfStream: bool): u32 {
   if (!getDestination()) return CONTINUE;
   const destination = gotAt();
   const size = gotSize();
+  const returned = comesBack();
   const entry = entryOfRequest(destination, size);
   if (entry === null) {
     bump(OVERFLOW);
@@ -79,7 +81,7 @@ function unknownRequest(stream: u32, endOfStream: bool): u32 {
     return CONTINUE;
   }
   // A request that comes back from a hold is the same request.
-  if (entry.strategy != HOLD || !wasHeld()) seen(entry);
+  if (!returned) seen(entry);
   return proceed(entry, stream, endOfStream);
 }
 

@@ -10,15 +10,19 @@ import {
   getProperty,
   gotAt,
   gotSize,
+  OK,
   REQUEST_HEADERS,
+  removeHeader,
+  replaceHeader,
   SECOND,
   SPAN_REQUEST,
   setProperty,
 } from './abi';
 import { allocate } from './arena';
-import { decimal, equals, startsWith } from './bytes';
+import { decimal, equals, sizeOf, startsWith } from './bytes';
 import { holdSeconds } from './config';
 import * as names from './names';
+import { bump, ERRORS, HELD } from './totals';
 
 /** The companion buffers a held body; more than this it refuses. */
 const MAX_BODY: u32 = 65536;
@@ -36,13 +40,45 @@ export function declareHoldState(): void {
   if (!declareProperty(names.HOLD_STATE, SPAN_REQUEST)) declared = false;
 }
 
-/** Whether the current request has been held before. */
-export function wasHeld(): bool {
-  return getProperty(names.HOLD_STATE) == 0 && gotSize() == STATE_SIZE;
+/** A held request that has not come back by then never will: its client is gone. */
+const LOST_AFTER: u64 = 60 * SECOND;
+
+/** Requests that are at the companion, and when the last one went there. */
+let away: u32 = 0;
+let lastAwayAt: u64 = 0;
+
+/**
+ * Whether the current request comes back from a hold; it then loses the headers that the hold gave it,
+ * because Envoy redirects a request with the headers it was sent with. Asks the host only while
+ * some request is held, so that the path of known destinations keeps its one property read.
+ */
+export function comesBack(): bool {
+  if (away == 0 || !wasHeld()) return false;
+  away--;
+  if (!removeHeader(names.X_DESTINATION) || !removeHeader(names.ORIGINAL_URL)) bump(ERRORS);
+  return true;
 }
 
-/** Notes one more round for the current request; false when its time or its rounds are over. */
-export function beginRound(time: u64): bool {
+export function forgetLostHolds(time: u64): void {
+  if (time - lastAwayAt > LOST_AFTER) away = 0;
+}
+
+function wasHeld(): bool {
+  return getProperty(names.HOLD_STATE) == OK && gotSize() == STATE_SIZE;
+}
+
+/** Sends the current request to the companion for one round; false when its time or its rounds are over. */
+export function hold(destination: usize, size: u32, time: u64): bool {
+  if (!beginRound(time) || !replaceHeader(names.X_DESTINATION, destination, size)) return false;
+  const cluster = names.HOLD_CLUSTER;
+  if (!replaceHeader(names.X_CLUSTER, cluster, sizeOf(cluster))) return false;
+  away++;
+  lastAwayAt = time;
+  bump(HELD);
+  return true;
+}
+
+function beginRound(time: u64): bool {
   const limit = holdSeconds();
   if (!declared || time == 0 || limit == 0) return false;
   let since = time;

@@ -10,7 +10,7 @@ import { now, setTick } from './abi';
 import { allocate, resetArena } from './arena';
 import { configure } from './config';
 import { onConnection, onRequest } from './filter';
-import { declareHoldState } from './hold';
+import { declareHoldState, forgetLostHolds } from './hold';
 import { endLostQuestions, settle } from './question';
 import { reportIfDue, settleReport, startReports } from './report';
 import { bump, ERRORS } from './totals';
@@ -48,6 +48,7 @@ export function proxy_on_tick(_root: u32): void {
   resetArena();
   const time = now();
   endLostQuestions(time);
+  forgetLostHolds(time);
   reportIfDue(time);
 }
 

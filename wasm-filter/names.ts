@@ -35,6 +35,8 @@ export const STATUS = ascii(':status');
 export const UPGRADE = ascii('upgrade');
 export const CONTENT_TYPE = ascii('content-type');
 export const CONTENT_LENGTH = ascii('content-length');
+/** Set by Envoy on the request of an internal redirect. */
+export const ORIGINAL_URL = ascii('x-envoy-original-url');
 export const GET = ascii('GET');
 export const POST = ascii('POST');
 export const CONNECT = ascii('CONNECT');

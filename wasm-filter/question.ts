@@ -7,8 +7,8 @@
  * entered with `actFor`. A stream that went away meanwhile is skipped.
  */
 
-import { actFor, call, DOWNSTREAM_STREAM, PAUSE, REQUEST_STREAM, resume, SECOND } from './abi';
-import { missAnswer, takeAnswer } from './answer';
+import { actFor, call, DOWNSTREAM_STREAM, REQUEST_STREAM, resume, SECOND } from './abi';
+import { hasAnswer, missAnswer, takeAnswer } from './answer';
 import { allocate, markArena, rewindArena } from './arena';
 import { sizeOf } from './bytes';
 import * as names from './names';
@@ -131,7 +131,7 @@ export function settle(token: u32, failed: bool, time: u64): bool {
     if (question.token != token) continue;
     const entry = changetype<Entry>(question.entry);
     let answered = false;
-    if (failed) missAnswer(entry, time);
+    if (failed || !hasAnswer()) missAnswer(entry, time);
     else if (takeAnswer(entry, time)) answered = true;
     else bump(ERRORS);
     if (answered) bump(ANSWERED);

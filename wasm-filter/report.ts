@@ -15,7 +15,7 @@ import { decimal, sizeOf } from './bytes';
 import { flushSeconds } from './config';
 import * as names from './names';
 import { putPair, startPairs } from './pairs';
-import { capacity, clusters, destinations, Entry, entryAt, Table } from './table';
+import { capacity, clusters, destinations, Entry, entryAt } from './table';
 import { copyTotals, TOTALS_COUNT } from './totals';
 import { VERSION } from './version';
 

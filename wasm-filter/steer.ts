@@ -1,23 +1,13 @@
 /** Sends the current stream where its destination's answer says, or where the configuration falls back to. */
 
-import {
-  getProperty,
-  gotAt,
-  gotSize,
-  NOT_FOUND,
-  OK,
-  replaceHeader,
-  SPAN_CONNECTION,
-  SPAN_FILTER_CHAIN,
-  setFilterState,
-} from './abi';
+import { replaceHeader, SPAN_CONNECTION, SPAN_FILTER_CHAIN, setFilterState } from './abi';
 import { DIRECT, GATEWAY, HOLD, PASSTHROUGH, UNANSWERED } from './answer';
 import { sizeOf } from './bytes';
 import { fallsBackToDirect } from './config';
-import { beginRound, canBeHeld } from './hold';
+import { canBeHeld, hold } from './hold';
 import * as names from './names';
 import { Entry, MAX_SNI, TCP_DESTINATION } from './table';
-import { bump, ERRORS, FALLBACKS, HELD, STALE } from './totals';
+import { bump, ERRORS, FALLBACKS, STALE } from './totals';
 
 /**
  * Steers by the entry's answer. `confirmed`: the answer is fresh or was given just now; else it is the
@@ -34,7 +24,8 @@ export function steer(entry: Entry, confirmed: bool, endOfStream: bool, time: u6
   if (!confirmed) bump(STALE);
   let strategy = entry.strategy;
   if (strategy == HOLD) {
-    if (confirmed && !isTcp && hold(destination, destinationSize, endOfStream, time)) return;
+    const held = confirmed && !isTcp && canBeHeld(endOfStream);
+    if (held && hold(destination, destinationSize, time)) return;
     strategy = entry.otherwise;
   }
   apply(strategy, isTcp, entry);
@@ -74,12 +65,4 @@ function applyCluster(cluster: usize, isTcp: bool): bool {
   return isTcp
     ? setFilterState(names.TCP_PROXY_CLUSTER, cluster, sizeOf(cluster), SPAN_CONNECTION)
     : replaceHeader(names.X_CLUSTER, cluster, sizeOf(cluster));
-}
-
-function hold(destination: usize, size: u32, endOfStream: bool, time: u64): bool {
-  if (!canBeHeld(endOfStream) || !beginRound(time)) return false;
-  if (!replaceHeader(names.X_DESTINATION, destination, size)) return false;
-  if (!applyCluster(names.HOLD_CLUSTER, false)) return false;
-  bump(HELD);
-  return true;
 }

@@ -112,15 +112,11 @@ function decodeEntries(view: DataView, count: number): ReportEntry[] {
   return entries;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
+// Lenient on purpose: an odd byte in one authority must not cost the other entries of the report.
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function decodeDestination(kind: number, key: Uint8Array, at: number): Destination {
-  let text: string;
-  try {
-    text = utf8.decode(key);
-  } catch {
-    throw new ReportError(`key of the entry at ${at} is not UTF-8`);
-  }
+  const text = utf8.decode(key);
   if (text === '') throw new ReportError(`key of the entry at ${at} is empty`);
   if (kind === 0) return { kind: 'cluster', cluster: text };
   if (kind === 2) return { kind: 'tcp', address: text };

@@ -1,0 +1,206 @@
+import { fileURLToPath } from 'node:url';
+
+// The parts of an Envoy bootstrap that a scoped Istio sidecar with Lazyscope's EnvoyFilter has, as JSON of
+// Envoy's v3 API. Names of clusters, routes and headers are those of the manifests.
+
+type Json = { [key: string]: unknown };
+export type Bootstrap = Json;
+
+export const filterPath = fileURLToPath(new URL('../../build/filter.wasm', import.meta.url));
+export const knownCluster = 'outbound|9080||reviews.app.svc.cluster.local';
+const type = (name: string) => `type.googleapis.com/${name}`;
+
+export function bootstrap(listeners: Json[], clusters: Json[]): Bootstrap {
+  return {
+    node: { id: 'sidecar~10.0.0.1~client.app~app.svc.cluster.local', cluster: 'client.app' },
+    admin: { address: address(0) },
+    static_resources: { listeners, clusters },
+  };
+}
+
+export function address(port: number): Json {
+  return { socket_address: { address: '127.0.0.1', port_value: port } };
+}
+
+export function cluster(name: string, port: number, more: Json = {}): Json {
+  return {
+    name,
+    type: 'STATIC',
+    connect_timeout: '1s',
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(port) } }] }],
+    },
+    ...more,
+  };
+}
+
+/** Upstream TLS as the EnvoyFilter's clusters have it, with certificates from files instead of SDS. */
+export function mutualTls(files: { ca: string; certificate: string; key: string }): Json {
+  return {
+    transport_socket: {
+      name: 'envoy.transport_sockets.tls',
+      typed_config: {
+        '@type': type('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'),
+        common_tls_context: {
+          tls_certificates: [
+            {
+              certificate_chain: { filename: files.certificate },
+              private_key: { filename: files.key },
+            },
+          ],
+          validation_context: {
+            trusted_ca: { filename: files.ca },
+            match_typed_subject_alt_names: [
+              { san_type: 'URI', matcher: { prefix: 'spiffe://cluster.local/' } },
+            ],
+          },
+        },
+      },
+    },
+  };
+}
+
+/** The plugin as Istio's WasmPlugin becomes it: fail open, no VM id, configuration as a JSON string. */
+function wasmConfig(pluginConfig: unknown): Json {
+  return {
+    name: 'app.lazyscope',
+    root_id: '',
+    failure_policy: 'FAIL_OPEN',
+    configuration: {
+      '@type': type('google.protobuf.StringValue'),
+      value: typeof pluginConfig === 'string' ? pluginConfig : JSON.stringify(pluginConfig),
+    },
+    vm_config: {
+      runtime: 'envoy.wasm.runtime.v8',
+      code: { local: { filename: filterPath } },
+    },
+  };
+}
+
+/** Strips what an app may have forged before the route is chosen, in one native pass. */
+export const earlyHeaderMutation: Json = {
+  name: 'lazyscope',
+  typed_config: {
+    '@type': type('envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation'),
+    mutations: [{ remove_on_match: { key_matcher: { prefix: 'x-lazyscope-' } } }],
+  },
+};
+
+/** The marker route, first in `allow_any` and `block_all`. */
+export const markerRoute: Json = {
+  name: 'lazyscope_first_call',
+  match: {
+    prefix: '/',
+    headers: [{ name: 'x-lazyscope-cluster', present_match: true }],
+  },
+  route: {
+    cluster_header: 'x-lazyscope-cluster',
+    timeout: '0s',
+    internal_redirect_policy: { max_internal_redirects: 210, redirect_response_codes: [307] },
+  },
+  request_headers_to_remove: ['x-lazyscope-cluster'],
+};
+
+/** Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY. */
+export function routeConfig(known: { [host: string]: string }, blocked = false): Json {
+  const rest = blocked
+    ? { name: 'block_all', match: { prefix: '/' }, direct_response: { status: 502 } }
+    : { name: 'allow_any', match: { prefix: '/' }, route: { cluster: 'PassthroughCluster' } };
+  return {
+    name: '9080',
+    virtual_hosts: [
+      ...Object.entries(known).map(([host, name]) => ({
+        name: host,
+        domains: [host],
+        routes: [{ match: { prefix: '/' }, route: { cluster: name } }],
+      })),
+      { name: rest.name, domains: ['*'], routes: [markerRoute, rest] },
+    ],
+    validate_clusters: false,
+  };
+}
+
+/** Route discovery from a file, which stands in for istiod's pushes. */
+export function routesFrom(path: string): Json {
+  return {
+    rds: {
+      route_config_name: '9080',
+      config_source: { path_config_source: { path }, resource_api_version: 'V3' },
+    },
+  };
+}
+
+/** What that file holds. */
+export function routeDiscovery(version: number, routes: Json): Json {
+  const resource = { '@type': type('envoy.config.route.v3.RouteConfiguration'), ...routes };
+  return { version_info: String(version), resources: [resource] };
+}
+
+export function httpListener(name: string, routes: Json, pluginConfig: unknown): Json {
+  return {
+    name,
+    address: address(0),
+    traffic_direction: 'OUTBOUND',
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: 'envoy.filters.network.http_connection_manager',
+            typed_config: {
+              '@type': type(
+                'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+              ),
+              stat_prefix: name,
+              ...routes,
+              early_header_mutation_extensions: [earlyHeaderMutation],
+              http_filters: [
+                {
+                  name: 'app.lazyscope',
+                  typed_config: {
+                    '@type': type('envoy.extensions.filters.http.wasm.v3.Wasm'),
+                    config: wasmConfig(pluginConfig),
+                  },
+                },
+                {
+                  name: 'envoy.filters.http.router',
+                  typed_config: { '@type': type('envoy.extensions.filters.http.router.v3.Router') },
+                },
+              ],
+            },
+          },
+        ],
+      },
+    ],
+  };
+}
+
+/** The catch-all chain: the network filter in front of tcp_proxy. */
+export function tcpListener(name: string, pluginConfig: unknown): Json {
+  return {
+    name,
+    address: address(0),
+    traffic_direction: 'OUTBOUND',
+    filter_chains: [
+      {
+        filters: [
+          {
+            name: 'app.lazyscope-tcp',
+            typed_config: {
+              '@type': type('envoy.extensions.filters.network.wasm.v3.Wasm'),
+              config: wasmConfig(pluginConfig),
+            },
+          },
+          {
+            name: 'envoy.filters.network.tcp_proxy',
+            typed_config: {
+              '@type': type('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy'),
+              stat_prefix: name,
+              cluster: 'PassthroughCluster',
+            },
+          },
+        ],
+      },
+    ],
+  };
+}

@@ -1,0 +1,155 @@
+import { Agent } from 'node:http';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import {
+  bootstrap,
+  cluster,
+  httpListener,
+  knownCluster,
+  mutualTls,
+  routeConfig,
+} from './bootstrap.ts';
+import { call } from './client.ts';
+import { type Companion, direct, gateway, passthrough, startCompanion } from './companion.ts';
+import { type Envoy, startEnvoy } from './envoy.ts';
+import {
+  type Certificates,
+  makeCertificates,
+  startHttp,
+  startMutualTls,
+  type Upstream,
+} from './upstreams.ts';
+
+const good = 'spiffe://cluster.local/ns/app/sa/reviews';
+const evil = 'spiffe://cluster.local/ns/app/sa/evil';
+
+let companion: Companion;
+let certificates: Certificates;
+let upstreams: Upstream[] = [];
+let envoy: Envoy;
+
+beforeAll(async () => {
+  companion = await startCompanion();
+  certificates = await makeCertificates(good);
+  const plain = ['reviews', 'outside'].map((name) => startHttp(name));
+  const tls = ['egress', 'direct'].map((name) => startMutualTls(name, certificates.server));
+  upstreams = await Promise.all([...plain, ...tls]);
+  const ports = upstreams.map((u) => u.port);
+  const routes = { 'reviews:9080': knownCluster };
+  envoy = await startEnvoy(
+    bootstrap(
+      [
+        httpListener('allow', { route_config: routeConfig(routes) }, { mode: 'http' }),
+        httpListener('block', { route_config: routeConfig(routes, true) }, { mode: 'http' }),
+      ],
+      [
+        cluster(knownCluster, ports[0] ?? 0),
+        cluster('PassthroughCluster', ports[1] ?? 0),
+        cluster('lazyscope-egress', ports[2] ?? 0, mutualTls(certificates.client)),
+        cluster('lazyscope-direct', ports[3] ?? 0, mutualTls(certificates.client)),
+        cluster('lazyscope-node', companion.port),
+        cluster('lazyscope-hold', companion.port),
+      ],
+    ),
+  );
+});
+
+afterAll(async () => {
+  await envoy?.stop();
+  await Promise.all(upstreams.map((u) => u.stop()));
+  await companion?.stop();
+  await certificates?.remove();
+});
+
+beforeEach(() => {
+  companion.questions.length = 0;
+});
+
+test('a known destination is not asked about', async () => {
+  const { status, seen } = await call(envoy.port('allow'), { host: 'reviews:9080' });
+  expect([status, seen?.server]).toEqual([200, 'reviews']);
+  expect(companion.questions).toEqual([]);
+});
+
+test('gateway: an unknown destination goes to the egress gateway under the SNI of the answer', async () => {
+  companion.answer = () => gateway({ 'x-lazyscope-identities': `${evil},${good}` });
+  const { status, seen } = await call(envoy.port('allow'), { host: 'gateway.app:9080' });
+  expect([status, seen?.server]).toEqual([200, 'egress']);
+  expect(seen?.sni).toBe('outbound_.9080_._.reviews.app.svc.cluster.local');
+  expect(seen?.headers.host).toBe('gateway.app:9080');
+  expect(companion.questions).toEqual([
+    {
+      call: 'http',
+      authority: 'gateway.app:9080',
+      destination: `127.0.0.1:${envoy.port('allow')}`,
+    },
+  ]);
+});
+
+test('direct: an unknown destination is called under mutual TLS', async () => {
+  companion.answer = () => direct({ 'x-lazyscope-identities': good });
+  const { status, seen } = await call(envoy.port('allow'), { host: 'direct.app:9080' });
+  expect([status, seen?.server]).toEqual([200, 'direct']);
+});
+
+test('passthrough: an unknown destination is left to the route that it had', async () => {
+  companion.answer = () => passthrough;
+  const allowed = await call(envoy.port('allow'), { host: 'example.com' });
+  expect([allowed.status, allowed.seen?.server]).toEqual([200, 'outside']);
+  const blocked = await call(envoy.port('block'), { host: 'example.com' });
+  expect(blocked.status).toBe(502);
+});
+
+test('a blocked destination is steered as one that is allowed', async () => {
+  companion.answer = () => gateway();
+  const { status, seen } = await call(envoy.port('block'), { host: 'blocked.app:9080' });
+  expect([status, seen?.server]).toEqual([200, 'egress']);
+});
+
+test('a server whose identity is not in the answer is refused', async () => {
+  companion.answer = () => gateway({ 'x-lazyscope-identities': evil });
+  const { status } = await call(envoy.port('allow'), { host: 'evil.app:9080' });
+  expect(status).toBe(503);
+  const refused = 'cluster.lazyscope-egress.ssl.fail_verify_san';
+  expect((await envoy.stats(`^${refused}$`)).get(refused)).toBe(1);
+});
+
+test('the identities of one destination do not stick to the next on the same connection', async () => {
+  companion.answer = ({ authority }) =>
+    gateway({ 'x-lazyscope-identities': authority === 'first.app' ? evil : good });
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const first = await call(envoy.port('allow'), { host: 'first.app' }, { agent });
+  const second = await call(envoy.port('allow'), { host: 'second.app' }, { agent });
+  agent.destroy();
+  expect([first.status, second.status]).toEqual([503, 200]);
+});
+
+test('headers forged by the app neither steer nor arrive', async () => {
+  const forged = {
+    'x-lazyscope-cluster': 'lazyscope-egress',
+    'X-Lazyscope-Destination': '10.0.0.1:1',
+    'x-lazyscope-anything': 'x',
+  };
+  companion.answer = () => passthrough;
+  const known = await call(envoy.port('allow'), { host: 'reviews:9080', ...forged });
+  const unknown = await call(envoy.port('allow'), { host: 'forged.app', ...forged });
+  const steered = await call(envoy.port('allow'), { host: 'gateway.app:9080', ...forged });
+  expect([known, unknown, steered].map((r) => r.seen?.server)).toEqual([
+    'reviews',
+    'outside',
+    'egress',
+  ]);
+  for (const { seen } of [known, unknown, steered]) {
+    expect(Object.keys(seen?.headers ?? {}).filter((h) => h.startsWith('x-lazyscope'))).toEqual([]);
+  }
+});
+
+test('reports count what was called, and Envoy counts no failure of the filter', async () => {
+  await expect
+    .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 10_000 })
+    .toContainEqual({ destination: { kind: 'cluster', cluster: knownCluster }, count: 2n });
+  const stats = await envoy.stats('wasm');
+  for (const [name, value] of stats) {
+    if (/fail|error|reload/.test(name)) expect([name, value]).toEqual([name, 0]);
+  }
+  expect(companion.reports.at(-1)?.totals.errors).toBe(0n);
+});

@@ -1,0 +1,172 @@
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { Agent } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import {
+  bootstrap,
+  cluster,
+  httpListener,
+  knownCluster,
+  routeConfig,
+  routeDiscovery,
+  routesFrom,
+} from './bootstrap.ts';
+import { call } from './client.ts';
+import { type Companion, hold, startCompanion } from './companion.ts';
+import { type Envoy, startEnvoy } from './envoy.ts';
+import { type Seen, startHttp, type Upstream } from './upstreams.ts';
+
+const holdSeconds = 1;
+
+let folder: string;
+let companion: Companion;
+let upstreams: Upstream[] = [];
+let envoy: Envoy;
+let version = 0;
+
+async function setRoutes(known: { [host: string]: string }): Promise<void> {
+  const path = join(folder, 'routes.json');
+  await writeFile(`${path}.new`, JSON.stringify(routeDiscovery(++version, routeConfig(known))));
+  await rename(`${path}.new`, path);
+}
+
+/** What the companion does while a request is held: the scope goes live, as by istiod's push. */
+async function goLive(host: string): Promise<void> {
+  await setRoutes({ [host]: knownCluster });
+  const wanted = String(version);
+  await expect
+    .poll(() => envoy.admin('/config_dump?resource=dynamic_route_configs'))
+    .toContain(`"version_info": "${wanted}"`);
+}
+
+/** Headers that a hold leaves behind. */
+function ours(seen: Seen | undefined): string[] {
+  const names = Object.keys(seen?.headers ?? {});
+  return names.filter((name) => /lazyscope|x-envoy-original-url/.test(name));
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lazyscope-routes-'));
+  await setRoutes({});
+  companion = await startCompanion();
+  upstreams = await Promise.all(['reviews', 'outside', 'egress'].map((name) => startHttp(name)));
+  const ports = upstreams.map((u) => u.port);
+  envoy = await startEnvoy(
+    bootstrap(
+      [
+        httpListener('http', routesFrom(join(folder, 'routes.json')), {
+          mode: 'http',
+          holdSeconds,
+        }),
+      ],
+      [
+        cluster(knownCluster, ports[0] ?? 0),
+        cluster('PassthroughCluster', ports[1] ?? 0),
+        cluster('lazyscope-egress', ports[2] ?? 0),
+        cluster('lazyscope-node', companion.port),
+        cluster('lazyscope-hold', companion.port),
+      ],
+    ),
+  );
+});
+
+afterAll(async () => {
+  await envoy?.stop();
+  await Promise.all(upstreams.map((u) => u.stop()));
+  await companion?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+beforeEach(async () => {
+  await setRoutes({});
+  companion.questions.length = 0;
+  companion.held.length = 0;
+  companion.answer = () => hold();
+  companion.hold = () => sleep(50);
+});
+
+test('a held request is run again once the scope is live, with its body', async () => {
+  const host = 'live.app:9080';
+  companion.hold = () => goLive(host);
+  const body = 'x'.repeat(60_000);
+  const headers = { host, 'content-length': String(body.length), 'x-own': '1' };
+  const { status, seen } = await call(envoy.port('http'), headers, {
+    method: 'POST',
+    path: '/orders?id=1',
+    body,
+  });
+  expect([status, seen?.server, seen?.method, seen?.url]).toEqual([
+    200,
+    'reviews',
+    'POST',
+    '/orders?id=1',
+  ]);
+  expect(seen?.body).toBe(body);
+  expect(seen?.headers['x-own']).toBe('1');
+  const [held] = companion.held;
+  expect(held?.body.toString()).toBe(body);
+  expect(held?.headers['x-lazyscope-destination']).toBe(`127.0.0.1:${envoy.port('http')}`);
+});
+
+test('the destination of a held request sees no header of ours', async () => {
+  const host = 'clean.app:9080';
+  companion.hold = () => goLive(host);
+  const { seen } = await call(envoy.port('http'), { host });
+  expect(seen?.server).toBe('reviews');
+  expect(ours(seen)).toEqual([]);
+});
+
+test('a request whose scope does not come takes the other way after the deadline', async () => {
+  const { status, seen } = await call(envoy.port('http'), { host: 'never.app:9080' });
+  expect([status, seen?.server]).toEqual([200, 'egress']);
+  expect(companion.held.length).toBeGreaterThan(3);
+  expect(ours(seen)).toEqual([]);
+});
+
+test('a companion that sends every request back at once cannot make it loop', async () => {
+  companion.hold = async () => {};
+  const { status, seen } = await call(envoy.port('http'), { host: 'impatient.app:9080' });
+  expect([status, seen?.server]).toEqual([200, 'egress']);
+  expect(companion.held.length).toBeLessThanOrEqual(24);
+});
+
+test.each([
+  ['a large body', { 'content-length': '70000' }, { method: 'POST', body: 'x'.repeat(70_000) }],
+  ['a body of unknown size', { 'transfer-encoding': 'chunked' }, { method: 'POST', body: 'x' }],
+  [
+    'gRPC',
+    { 'content-type': 'application/grpc', 'content-length': '1' },
+    { method: 'POST', body: 'x' },
+  ],
+])('%s is not held', async (what, headers, options) => {
+  const host = `${what.replaceAll(' ', '-').toLowerCase()}.app`;
+  const { seen } = await call(envoy.port('http'), { host, ...headers }, options);
+  expect(seen?.server).toBe('egress');
+  expect(companion.held).toEqual([]);
+});
+
+test('each request on a connection has its own deadline', async () => {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const first = await call(envoy.port('http'), { host: 'twice.app:9080' }, { agent });
+  const rounds = companion.held.length;
+  const second = await call(envoy.port('http'), { host: 'twice.app:9080' }, { agent });
+  agent.destroy();
+  expect([first.seen?.server, second.seen?.server]).toEqual(['egress', 'egress']);
+  expect(companion.held.length).toBeGreaterThan(rounds);
+});
+
+test('a held request is counted once, and no round failed', async () => {
+  await expect
+    .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 10_000 })
+    .toContainEqual({
+      destination: {
+        kind: 'http',
+        authority: 'never.app:9080',
+        address: `127.0.0.1:${envoy.port('http')}`,
+      },
+      count: 1n,
+    });
+  expect(companion.reports.at(-1)?.totals.errors).toBe(0n);
+});

@@ -1,0 +1,147 @@
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import {
+  bootstrap,
+  cluster,
+  httpListener,
+  mutualTls,
+  routeConfig,
+  tcpListener,
+} from './bootstrap.ts';
+import { call } from './client.ts';
+import { type Companion, direct, gateway, hold, passthrough, startCompanion } from './companion.ts';
+import { type Envoy, startEnvoy } from './envoy.ts';
+import {
+  type Certificates,
+  makeCertificates,
+  startMutualTcp,
+  startTcp,
+  type Upstream,
+} from './upstreams.ts';
+
+const good = 'spiffe://cluster.local/ns/app/sa/db';
+const evil = 'spiffe://cluster.local/ns/app/sa/evil';
+const sni = 'outbound_.3306_._.db.app.svc.cluster.local';
+
+let companion: Companion;
+let certificates: Certificates;
+let upstreams: Upstream[] = [];
+let envoy: Envoy;
+
+/** Answers stay cached by destination, so every test has a listener of its own, named by its number. */
+const listeners = Array.from({ length: 8 }, (_, i) => `tcp-${i}`);
+let listener = -1;
+
+beforeAll(async () => {
+  companion = await startCompanion();
+  certificates = await makeCertificates(good);
+  upstreams = await Promise.all([
+    startTcp('plain', false),
+    startMutualTcp('egress', certificates.server, true),
+    startMutualTcp('direct', certificates.server, false),
+  ]);
+  const ports = upstreams.map((u) => u.port);
+  const mode = { mode: 'tcp' };
+  envoy = await startEnvoy(
+    bootstrap(
+      [
+        ...listeners.map((name) => tcpListener(name, mode)),
+        httpListener('http', { route_config: routeConfig({}) }, { mode: 'http' }),
+      ],
+      [
+        cluster('PassthroughCluster', ports[0] ?? 0),
+        cluster('lazyscope-egress', ports[1] ?? 0, mutualTls(certificates.client)),
+        cluster('lazyscope-direct', ports[2] ?? 0, mutualTls(certificates.client)),
+        cluster('lazyscope-node', companion.port),
+        cluster('lazyscope-hold', companion.port),
+      ],
+    ),
+  );
+});
+
+afterAll(async () => {
+  await envoy?.stop();
+  await Promise.all(upstreams.map((u) => u.stop()));
+  await companion?.stop();
+  await certificates?.remove();
+});
+
+beforeEach(() => {
+  listener++;
+  companion.questions.length = 0;
+});
+
+const port = () => envoy.port(listeners[listener] ?? '');
+
+/** Connects, says `first` at once unless it is empty, and reads until the server ends. */
+async function talk(first: string): Promise<string> {
+  const socket = connect(port(), '127.0.0.1');
+  if (first !== '') socket.write(first);
+  try {
+    return await text(socket);
+  } catch (error) {
+    return `closed: ${(error as NodeJS.ErrnoException).code}`;
+  }
+}
+
+test('server first: a silent client gets the greeting of the server behind the gateway', async () => {
+  companion.answer = () => gateway({ 'x-lazyscope-sni': sni, 'x-lazyscope-identities': good });
+  expect(await talk('')).toBe(`egress greets ${sni}`);
+  const destination = `127.0.0.1:${port()}`;
+  expect(companion.questions).toEqual([{ call: 'tcp', authority: undefined, destination }]);
+});
+
+test('client first: what the client says at once waits for the answer and arrives', async () => {
+  companion.answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return direct({ 'x-lazyscope-sni': sni });
+  };
+  expect(await talk('hello')).toBe(`direct got hello from ${sni}`);
+});
+
+test('passthrough leaves the connection to the cluster that it had', async () => {
+  companion.answer = () => passthrough;
+  expect(await talk('hello')).toBe('plain got hello');
+});
+
+test('a connection is never held: it takes the other way', async () => {
+  companion.answer = () => hold({ 'x-lazyscope-otherwise': 'direct', 'x-lazyscope-sni': sni });
+  expect(await talk('hello')).toBe(`direct got hello from ${sni}`);
+  expect(companion.held).toEqual([]);
+});
+
+test('a server whose identity is not in the answer is refused', async () => {
+  companion.answer = () => direct({ 'x-lazyscope-sni': sni, 'x-lazyscope-identities': evil });
+  expect(await talk('hello')).not.toContain('direct got');
+  const refused = 'cluster.lazyscope-direct.ssl.fail_verify_san';
+  expect((await envoy.stats(`^${refused}$`)).get(refused)).toBeGreaterThan(0);
+});
+
+test('without an answer the connection goes on by the fallback', async () => {
+  companion.answer = () => new Promise(() => {});
+  expect(await talk('hello')).toBe('plain got hello');
+});
+
+test('a client that leaves while its question is open harms nobody', async () => {
+  companion.answer = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return direct({ 'x-lazyscope-sni': sni });
+  };
+  const leaver = connect(port(), '127.0.0.1');
+  await expect.poll(() => companion.questions.length).toBe(1);
+  const stayer = talk('hello');
+  leaver.destroy();
+  expect(await stayer).toBe(`direct got hello from ${sni}`);
+});
+
+test('HTTP requests and connections share one VM, and reports tell them apart', async () => {
+  companion.answer = () => passthrough;
+  await talk('hello');
+  await call(envoy.port('http'), { host: 'both.app' }).catch(() => {});
+  const kinds = () => companion.reports.flatMap((r) => r.entries).map((e) => e.destination.kind);
+  await expect.poll(kinds, { timeout: 10_000 }).toEqual(expect.arrayContaining(['tcp', 'http']));
+  const inOne = companion.reports.some((r) => r.totals.requests > 0n && r.totals.connections > 0n);
+  expect(inOne).toBe(true);
+  expect(companion.reports.at(-1)?.totals.errors).toBe(0n);
+});
