@@ -45,7 +45,7 @@ export function startLeader(options: LeaderOptions): Leader {
   let observed: Observed | undefined;
 
   function remainingMs(): number {
-    return Math.max(0, deadlineMs - performance.now());
+    return Math.max(0, Math.floor(deadlineMs - performance.now()));
   }
 
   /** Losing is decided by the local clock, so it is noticed also while the API server is silent. */

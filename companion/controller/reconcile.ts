@@ -47,6 +47,8 @@ export type Reconciler = {
 export function createReconciler(options: ReconcileOptions): Reconciler {
   const { state, writer, now } = options;
   const statusWrittenAt = new Map<string, number>();
+  // After a start, nodes need a moment before their silence means anything.
+  const startedAt = now();
 
   async function runOnce(key: string): Promise<'wrote' | 'nothing'> {
     if (!writer.mayWrite()) return 'nothing';
@@ -81,12 +83,13 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
       proxies: state.proxies.count(workload.pods, now()),
       states: workload.pods.flatMap((pod) => state.proxies.of(pod) ?? []),
       scoped: plan.scoped,
+      justScoped: plan.change.verb === 'create',
       before: scope.status,
       now: now(),
     });
     const change = statusChange(scope.status, status);
     const key = `${namespace}/${name}`;
-    const calm = now() - (statusWrittenAt.get(key) ?? 0) >= calmMs;
+    const calm = now() - (statusWrittenAt.get(key) ?? startedAt) >= calmMs;
     if (change === 'no' || (change === 'later' && !calm)) return false;
     const { spec: _, ...object } = workloadScopeOf(workload);
     statusWrittenAt.set(key, now());

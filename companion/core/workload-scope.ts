@@ -94,6 +94,8 @@ export type StatusInput = {
   proxies: ProxyCount;
   states: readonly ProxyState[];
   scoped: Scoped;
+  /** The Sidecar was made in this very turn: what was measured so far is full configuration. */
+  justScoped: boolean;
   before: ScopeStatus | undefined;
   now: number;
 };
@@ -102,11 +104,16 @@ export function statusOf(input: StatusInput): ScopeStatus {
   const { mode, workload, hosts, proxies, states, scoped, before, now } = input;
   const isScoped = scoped.status === 'True';
   const usage = usageOf(states);
-  // What full configuration costs is known only while it is in force.
-  const full = isScoped
-    ? { clusters: before?.clusters?.before, bytes: before?.memory?.beforeBytes }
-    : { clusters: usage?.clusters, bytes: usage?.bytes };
-  const narrow = isScoped ? usage : undefined;
+  // What full configuration costs can be read only while it is in force, or has just ended.
+  const isFull = !isScoped || input.justScoped;
+  const full = (isFull ? usage : undefined) ?? {
+    clusters: before?.clusters?.before,
+    bytes: before?.memory?.beforeBytes,
+  };
+  // A restarted controller knows nothing for some seconds, which is no reason to forget.
+  const narrow = isFull
+    ? undefined
+    : (usage ?? { clusters: before?.clusters?.after, bytes: before?.memory?.afterBytes });
   return {
     mode,
     owners: workload.owners,
@@ -130,7 +137,7 @@ export function statusOf(input: StatusInput): ScopeStatus {
       beforeBytes: full.bytes,
       afterBytes: narrow?.bytes,
       before: full.bytes && megabytes(full.bytes),
-      after: narrow && megabytes(narrow.bytes),
+      after: narrow?.bytes && megabytes(narrow.bytes),
     }),
     conditions: [conditionOf(scoped, before, now)],
   };
@@ -183,7 +190,10 @@ export function statusChange(
       mode,
       owners,
       hosts.map(({ host, reason }) => [host, reason]),
-      conditions.map(({ type, status, reason }) => [type, status, reason]),
+      // Others may add conditions of their own.
+      conditions
+        .filter(({ type }) => type === 'Scoped')
+        .map(({ status, reason }) => [status, reason]),
     ]);
   if (essence(before) !== essence(after)) return 'now';
   const times = ({ hosts, proxies }: ScopeStatus) =>
