@@ -57,6 +57,7 @@ export async function startIngress(options: IngressOptions): Promise<FastifyInst
     logger: false,
     bodyLimit: ingressBounds.bodyBytes,
     serverFactory: (handleApi) => createIngressServer(options, handleApi),
+    clientErrorHandler: (error, socket) => refuseUnparsed(options.metrics, error, socket),
   });
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_, body, done) =>
@@ -164,6 +165,27 @@ function createIngressServer(
   boundSources(server, metrics);
   return server;
 }
+
+/**
+ * What Node cannot parse (an unknown method, a path with bytes above ASCII, too many headers) has
+ * no address to be sent back to, so a filter must not hold it.
+ */
+function refuseUnparsed(
+  metrics: NodeMetrics,
+  error: Error & { code?: string },
+  socket: Socket,
+): void {
+  const { code = 'unknown' } = error;
+  if (code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+  metrics.refused.inc({ path: 'unparsed', reason: code });
+  const status = unparsedStatus[code] ?? '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+}
+
+const unparsedStatus: Record<string, string> = {
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+};
 
 function boundSources(server: Server, metrics: NodeMetrics): void {
   const connections = new Map<string, number>();

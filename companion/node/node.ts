@@ -1,38 +1,51 @@
+import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
 import type { NodeConfig } from '../config.ts';
-import { connectKube } from '../kube.ts';
-import { createNodeMetrics } from '../metrics.ts';
+import { connectKube, type Kube } from '../kube.ts';
+import type { Lifecycle } from '../lifecycle.ts';
+import { createNodeMetrics, type NodeMetrics } from '../metrics.ts';
 import type { RoleDeps } from '../role.ts';
 import { version } from '../version.ts';
-import { createAggregate } from './aggregate.ts';
+import { type Aggregate, createAggregate } from './aggregate.ts';
 import { caFromFile, caFromKube } from './ca.ts';
-import { createDecisions } from './decisions.ts';
+import { type Ask, createDecisions } from './decisions.ts';
 import { createHold } from './hold.ts';
 import { startIngress } from './ingress.ts';
-import { createPods, watchPods } from './pods.ts';
+import { createPods, type Pods, watchPods } from './pods.ts';
 import { proxiesView } from './proxies-view.ts';
 import { createQuestions } from './questions.ts';
 import { startScrape } from './scrape.ts';
 import { createAdmit } from './source.ts';
-import { startUplink } from './uplink.ts';
+import { startUplink, type Uplink } from './uplink.ts';
 import { readVmReport } from './vm-report.ts';
 
 /** The companion of one node: hears its filters, asks controllers, holds requests. */
 export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void> {
-  const { log, lifecycle, registry, debug } = deps;
-  const metrics = createNodeMetrics(registry);
-  const now = () => performance.now();
-
+  const { log, lifecycle } = deps;
   const kube = connectKube({
     log,
     ...(config.kubeconfig && { kubeconfigPath: config.kubeconfig }),
   });
   lifecycle.onStop('kube', () => kube.close());
-  const ca = config.caPath ? caFromFile(config.caPath) : caFromKube(kube, config.namespace);
-  lifecycle.onStop('ca', ca.stop);
+  await startNode(config, deps, kube);
+}
 
+/** With the API server given; returns the port it serves, for whoever configured port 0. */
+export async function startNode(
+  config: NodeConfig,
+  deps: RoleDeps,
+  kube: Kube,
+): Promise<{ port: number }> {
+  const { log, lifecycle, registry, debug } = deps;
+  const metrics = createNodeMetrics(registry);
+  const now = () => performance.now();
   const aggregate = createAggregate({ metrics, now });
+  debug.set('proxies', () => proxiesView(aggregate, now()));
+  const common = { config, lifecycle, kube, metrics, log, now, aggregate };
+
+  const { uplink, ask } = startControllers(common);
   const pods = createPods({
     metrics,
     onGone(pod) {
@@ -42,50 +55,11 @@ export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void>
     },
   });
   const admit = createAdmit(pods, metrics, now);
-  const questions = createQuestions({
-    send: (question) => uplink.ask(question),
-    answerMs: config.answerMilliseconds,
-    metrics,
-    log,
-    now,
-  });
-  const uplink = startUplink({
-    service: config.controllerService,
-    port: config.controllerGrpcPort,
-    hello: { node: config.nodeName, version },
-    ca: ca.read,
-    tokenPath: config.tokenPath,
-    aggregate,
-    metrics,
-    log,
-    now,
-    onAnswer: questions.answered,
-  });
-  lifecycle.onStop('uplink', uplink.stop);
-
-  const watches = watchPods(kube, config.nodeName, pods);
-  lifecycle.onStop('watches', () => {
-    for (const watch of watches) watch.stop();
-  });
-  const watched = lifecycle.await('pods of this node');
-  void Promise.all(watches.map((watch) => watch.synced)).then(watched);
-
-  const scrape = startScrape({
-    pods: pods.enabled,
-    onStats(pod, stats) {
-      // The pod may have gone while it was asked.
-      if (!pods.isServed(pod)) return;
-      aggregate.setStats(pod, stats);
-      uplink.changed(pod.uid, false);
-    },
-    intervalMs: config.scrapeSeconds * 1000,
-    metrics,
-    log,
-  });
-  lifecycle.onStop('scrape', scrape.stop);
+  followPods(common, pods);
+  followStats(common, pods, uplink);
 
   const hold = createHold({
-    ask: questions.ask,
+    ask,
     metrics,
     now,
     sleep: (ms, signal) => sleep(ms, undefined, { ...(signal && { signal }) }),
@@ -97,7 +71,7 @@ export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void>
     admit,
     decode: readVmReport,
     aggregate,
-    decisions: createDecisions({ ask: questions.ask, metrics, now }),
+    decisions: createDecisions({ ask, metrics, now }),
     hold,
     onReport: uplink.changed,
     metrics,
@@ -105,5 +79,61 @@ export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void>
   });
   lifecycle.onStop('node port', () => ingress.close());
   lifecycle.onStop('held requests', hold.stop);
-  debug.set('proxies', () => proxiesView(aggregate, now()));
+  return { port: (ingress.server.address() as AddressInfo).port };
+}
+
+type Common = {
+  config: NodeConfig;
+  lifecycle: Lifecycle;
+  kube: Kube;
+  metrics: NodeMetrics;
+  log: Logger;
+  now: () => number;
+  aggregate: Aggregate;
+};
+
+function startControllers(common: Common): { uplink: Uplink; ask: Ask } {
+  const { config, lifecycle, kube } = common;
+  const ca = config.caPath ? caFromFile(config.caPath) : caFromKube(kube, config.namespace);
+  lifecycle.onStop('ca', ca.stop);
+  const questions = createQuestions({
+    ...common,
+    send: (question) => uplink.ask(question),
+    answerMs: config.answerMilliseconds,
+  });
+  const uplink = startUplink({
+    ...common,
+    service: config.controllerService,
+    port: config.controllerGrpcPort,
+    hello: { node: config.nodeName, version },
+    ca: ca.read,
+    tokenPath: config.tokenPath,
+    onAnswer: questions.answered,
+  });
+  lifecycle.onStop('uplink', uplink.stop);
+  return { uplink, ask: questions.ask };
+}
+
+function followPods({ kube, config, lifecycle }: Common, pods: Pods): void {
+  const watches = watchPods(kube, config.nodeName, pods);
+  lifecycle.onStop('watches', () => {
+    for (const watch of watches) watch.stop();
+  });
+  const watched = lifecycle.await('pods of this node');
+  void Promise.all(watches.map((watch) => watch.synced)).then(watched);
+}
+
+function followStats(common: Common, pods: Pods, uplink: Uplink): void {
+  const scrape = startScrape({
+    ...common,
+    pods: pods.enabled,
+    onStats(pod, stats) {
+      // The pod may have gone while it was asked.
+      if (!pods.isServed(pod)) return;
+      common.aggregate.setStats(pod, stats);
+      uplink.changed(pod.uid, false);
+    },
+    intervalMs: common.config.scrapeSeconds * 1000,
+  });
+  common.lifecycle.onStop('scrape', scrape.stop);
 }

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
-import { credentials, Metadata } from '@grpc/grpc-js';
+import { type ChannelInterface, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { NodeMetrics } from '../metrics.ts';
@@ -146,41 +146,60 @@ async function runStream(state: State, address: string, log: Logger): Promise<En
   const target = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
   const client = connectController(target, credentials.createSsl(ca));
   try {
-    await new Promise<void>((resolve, reject) => {
-      client.waitForReady(Date.now() + connectMs, (err) => (err ? reject(err) : resolve()));
-    });
+    const connection = await connect(client.getChannel());
     if (stopped.signal.aborted) return { kind: 'stream', detail: 'stopping' };
-    return await follow(state, client.connect(metadata), log);
-  } catch (err) {
-    return { kind: 'connect', detail: messageOf(err) };
+    if (connection === 'late') return { kind: 'connect', detail: `not within ${connectMs} ms` };
+    const stream = client.connect(metadata);
+    // Without a connection nothing is sent, but the stream ends at once and says why.
+    if (connection === 'failed') return { kind: 'connect', detail: await endOf(stream) };
+    return { kind: 'stream', detail: await follow(state, stream, log) };
   } finally {
     client.close();
   }
 }
 
-/** Resolves when the stream has ended, for whatever reason. */
-async function follow(state: State, stream: NodeStream, log: Logger): Promise<Ended> {
-  const { links, metrics, stopped } = state;
+/** Tries once: the pause before the next attempt is ours to choose. */
+async function connect(channel: ChannelInterface): Promise<'ready' | 'failed' | 'late'> {
+  const deadline = Date.now() + connectMs;
+  while (Date.now() < deadline) {
+    const now = channel.getConnectivityState(true);
+    if (now === connectivityState.READY) return 'ready';
+    if (now === connectivityState.TRANSIENT_FAILURE) return 'failed';
+    await new Promise((resolve) => channel.watchConnectivityState(now, deadline, resolve));
+  }
+  return 'late';
+}
+
+/** What ended the stream, once it has. */
+function endOf(stream: NodeStream): Promise<string> {
   let failure = 'ended by the controller';
-  const ended = new Promise<void>((resolve) => {
-    stream.on('error', (err) => {
-      failure = messageOf(err);
+  return new Promise((resolve) => {
+    stream.on('error', (error) => {
+      failure = messageOf(error);
     });
     stream.on('end', () => stream.end());
-    stream.on('status', () => resolve());
+    stream.on('status', () => resolve(failure));
+    // Ends do not come while nobody reads.
+    stream.resume();
   });
+}
+
+/** Uses the stream until it ends, for whatever reason. */
+async function follow(state: State, stream: NodeStream, log: Logger): Promise<string> {
+  const { links, metrics, stopped } = state;
   const cancel = () => stream.cancel();
   stopped.signal.addEventListener('abort', cancel);
   const link = startLink({ ...state, stream, log });
   links.add(link);
   metrics.streams.set(links.size);
   log.info('controller stream open');
-  await ended;
+  if (stopped.signal.aborted) stream.cancel();
+  const end = await endOf(stream);
   link.stop();
   links.delete(link);
   metrics.streams.set(links.size);
   stopped.signal.removeEventListener('abort', cancel);
-  return { kind: 'stream', detail: failure };
+  return end;
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,0 +1,347 @@
+import { connect } from 'node:net';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  type Certificate,
+  type FakeController,
+  makeCertificate,
+  startFakeController,
+} from './fake-controller.ts';
+import { clusterEntry, reportBody } from './report-body.ts';
+import { addresses, eventually, type Reply, runTestNode, type TestNode } from './running-node.ts';
+
+const destination = '10.96.0.7:9080';
+const reviews = 'outbound|9080||reviews.shop.svc.cluster.local';
+
+let certificate: Certificate;
+let controller: FakeController;
+let node: TestNode;
+
+beforeAll(async () => {
+  certificate = await makeCertificate();
+});
+afterAll(() => certificate.remove());
+
+beforeEach(async () => {
+  controller = await startFakeController(certificate);
+  node = await runTestNode(certificate, controller.port);
+  await eventually(async () => (await node.metric('controller_streams')) === 1);
+});
+afterEach(async () => {
+  expect(await node.stop()).toBe(true);
+  await controller.stop();
+});
+
+function ask(from: string, authority = 'reviews:9080'): Promise<Reply> {
+  return node.call({
+    from,
+    path: '/v1/resolve',
+    headers: {
+      host: 'lazyscope-node',
+      'x-lazyscope-call': 'http',
+      'x-lazyscope-authority': authority,
+      'x-lazyscope-destination': destination,
+    },
+  });
+}
+
+function report(from: string, body: Buffer, type = 'application/octet-stream'): Promise<Reply> {
+  return node.call({
+    from,
+    method: 'POST',
+    path: '/v1/report',
+    headers: { host: 'lazyscope-node', 'content-type': type, 'content-length': body.length },
+    body,
+  });
+}
+
+describe('a question', () => {
+  it('reaches the controller under the name of the pod it came from, and its answer the filter', async () => {
+    controller.answer = () => ({ strategy: 'hold', otherwise: 'direct', ttlSeconds: 7 });
+    const { status, headers } = await ask(addresses.cart);
+    expect(status).toBe(200);
+    expect(headers).toMatchObject({
+      'x-lazyscope-strategy': 'hold',
+      'x-lazyscope-otherwise': 'direct',
+      'x-lazyscope-sni': 'outbound_.9080_._.reviews.shop.svc.cluster.local',
+      'x-lazyscope-identities': 'spiffe://cluster.local/ns/shop/sa/reviews',
+      'x-lazyscope-ttl': '7',
+      'content-length': '0',
+    });
+    expect(controller.questions()).toMatchObject([
+      {
+        namespace: 'shop',
+        pod: 'cart',
+        podUid: 'uid-cart',
+        call: { tcp: false, authority: 'reviews:9080', destination },
+        held: false,
+      },
+    ]);
+    expect(controller.tokens).toEqual(['Bearer token-1']);
+  });
+
+  it('is answered from the cache the next time', async () => {
+    await ask(addresses.cart);
+    expect((await ask(addresses.cart)).status).toBe(200);
+    expect(controller.questions()).toHaveLength(1);
+  });
+
+  it('gets the last answer known, or 503, when no controller is there', async () => {
+    controller.answer = () => ({ ttlSeconds: 1 });
+    await ask(addresses.cart);
+    await controller.stop();
+    await eventually(async () => (await node.metric('controller_streams')) === 0);
+    await new Promise((resolve) => setTimeout(resolve, 1_050));
+    expect((await ask(addresses.cart)).headers['x-lazyscope-ttl']).toBe('1');
+    expect(await node.metric('questions_total', { source: 'stale' })).toBe(1);
+    expect((await ask(addresses.cart, 'ratings:9080')).status).toBe(503);
+  });
+
+  it('gets 503 when the controller says nothing, or nothing usable', async () => {
+    controller.answer = () => undefined;
+    expect((await ask(addresses.cart)).status).toBe(503);
+    controller.answer = () => ({ sni: 'evil\r\nx-injected: 1' });
+    expect((await ask(addresses.cart)).status).toBe(503);
+    controller.answer = () => ({ strategy: 'teleport' });
+    expect((await ask(addresses.cart)).status).toBe(503);
+  });
+});
+
+describe('a report', () => {
+  it('reaches the controller whole the first time, then only what changed', async () => {
+    const both = [clusterEntry(reviews, 3n), clusterEntry('outbound|80||ratings', 1n)];
+    expect((await report(addresses.cart, reportBody(7n, 1, both))).status).toBe(204);
+    const [first] = await eventually(() => {
+      const reports = controller.reports('cart');
+      return reports.length > 0 && reports;
+    });
+    expect(first).toMatchObject({ complete: true, filterVersion: '0.1.0', podUid: 'uid-cart' });
+    expect(first?.edges.map(({ cluster, count }) => [cluster, count])).toEqual([
+      [reviews, 3],
+      ['outbound|80||ratings', 1],
+    ]);
+    const more = [
+      clusterEntry(reviews, 4n),
+      { destination: { kind: 'tcp' as const, address: '10.0.0.9:5432' }, count: 1n },
+    ];
+    await report(addresses.cart, reportBody(7n, 2, more));
+    const second = await eventually(() => controller.reports('cart')[1]);
+    expect(second.complete).toBe(false);
+    expect(second.edges).toMatchObject([
+      { cluster: reviews, count: 4 },
+      { unknown: { tcp: true, authority: '', destination: '10.0.0.9:5432' }, count: 1 },
+    ]);
+  });
+
+  it('is answered 409 when an earlier life of the companion acknowledged what it lost', async () => {
+    expect((await report(addresses.cart, reportBody(7n, 5, []))).status).toBe(409);
+    expect((await report(addresses.cart, reportBody(7n, 6, []))).status).toBe(204);
+  });
+
+  it('is sent whole again when the controller forgot the pod, or was restarted', async () => {
+    await report(addresses.cart, reportBody(7n, 1, [clusterEntry(reviews, 3n)]));
+    await eventually(() => controller.reports('cart').length === 1);
+    controller.forget('shop', 'cart');
+    const again = await eventually(() => controller.reports('cart')[1]);
+    expect(again).toMatchObject({ complete: true, edges: [{ cluster: reviews, count: 3 }] });
+    await controller.stop();
+    controller = await startFakeController(certificate, `127.0.0.1:${controller.port}`);
+    const anew = await eventually(() => controller.reports('cart')[0]);
+    expect(anew).toMatchObject({ complete: true, edges: [{ cluster: reviews, count: 3 }] });
+    expect(controller.received[0]).toMatchObject({ hello: { node: 'worker-1' } });
+  });
+
+  it('is forgotten with its pod, which the controller is told', async () => {
+    await report(addresses.cart, reportBody(7n, 1, [clusterEntry(reviews, 3n)]));
+    expect(node.debug.get('proxies')?.()).toMatchObject([{ pod: 'cart', destinations: 1 }]);
+    node.watches.get('pods')?.remove({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'cart', namespace: 'shop', uid: 'uid-cart' },
+    });
+    const gone = await eventually(() => controller.received.find((message) => message.gone));
+    expect(gone).toMatchObject({ gone: { namespace: 'shop', pod: 'cart', podUid: 'uid-cart' } });
+    expect(node.debug.get('proxies')?.()).toEqual([]);
+  });
+});
+
+const longPath = `/${'long/'.repeat(2000)}`;
+
+describe('a held request', () => {
+  const live = () => ({
+    strategy: 'hold',
+    otherwise: 'gateway',
+    millisecondsSinceScopeWritten: 5_000,
+  });
+
+  it.each([
+    ['GET', '/'],
+    ['GET', '/v1/report'],
+    ['GET', '/v1/resolve'],
+    ['POST', '/v1/report'],
+    ['DELETE', '//double//slashes/%zz?broken=%'],
+    ['OPTIONS', '/a;b=c/./../d?e=f&g=%00#'],
+    ['PROPFIND', '/dav'],
+    ['PATCH', longPath],
+    ['PUT', '/caf%C3%A9'],
+  ])('by %s is sent back to exactly where it was going: %#', async (method, path) => {
+    controller.answer = live;
+    const { status, headers } = await node.call({
+      from: addresses.cart,
+      method,
+      path,
+      headers: { host: 'reviews:9080', 'x-lazyscope-destination': destination },
+    });
+    expect(status).toBe(307);
+    expect(headers.location).toBe(`http://reviews:9080${path}`);
+    expect(controller.questions()).toMatchObject([
+      { pod: 'cart', held: true, call: { authority: 'reviews:9080', destination } },
+    ]);
+  });
+
+  it.each([
+    ['a method that Node does not know', 'BREW /pot', '400', 'HPE_INVALID_METHOD'],
+    ['a path with bytes above ASCII', 'GET /caf\u00e9', '400', 'HPE_INVALID_URL'],
+    ['larger headers', `GET /${'x'.repeat(100_000)}`, '431', 'HPE_HEADER_OVERFLOW'],
+  ])('may not have %s, which is counted', async (_, line, status, reason) => {
+    const socket = connect({ host: '127.0.0.1', port: node.port, localAddress: addresses.cart });
+    socket.write(`${line} HTTP/1.1\r\nhost: reviews\r\n\r\n`, 'latin1');
+    const reply = Buffer.concat(await socket.toArray()).toString('latin1');
+    expect(reply).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(await node.metric('refused_total', { path: 'unparsed', reason })).toBe(1);
+  });
+
+  it.each(['application/json', ';;;', 'application/octet-stream', 'multipart/form-data', ''])(
+    'may have a body of content type "%s" up to the size that filters hold',
+    async (type) => {
+      controller.answer = live;
+      const { status } = await node.call({
+        from: addresses.cart,
+        method: 'POST',
+        path: '/orders',
+        headers: {
+          host: 'reviews',
+          'x-lazyscope-destination': destination,
+          ...(type && { 'content-type': type }),
+        },
+        body: Buffer.alloc(65_536, '{'),
+      });
+      expect(status).toBe(307);
+      expect(await node.metric('refused_total')).toBe(0);
+    },
+  );
+
+  it('may have the largest headers that Envoy takes by default', async () => {
+    controller.answer = live;
+    const { status } = await node.call({
+      from: addresses.cart,
+      headers: {
+        host: 'reviews',
+        'x-lazyscope-destination': destination,
+        cookie: 'c'.repeat(60 * 1024),
+      },
+    });
+    expect(status).toBe(307);
+  });
+
+  it('is sent back all the same, and counted, when its body is too large', async () => {
+    controller.answer = live;
+    const { status, headers } = await node.call({
+      from: addresses.cart,
+      method: 'POST',
+      headers: { host: 'reviews', 'x-lazyscope-destination': destination },
+      body: Buffer.alloc(70_000),
+    });
+    expect({ status, connection: headers.connection }).toEqual({
+      status: 307,
+      connection: 'close',
+    });
+    expect(await node.metric('refused_total', { path: 'hold', reason: 'too-large' })).toBe(1);
+  });
+
+  it('is sent back at once when it does not say where it was going', async () => {
+    const { status, headers } = await node.call({ from: addresses.cart, headers: { host: 'a' } });
+    expect({ status, location: headers.location }).toEqual({ status: 307, location: 'http://a/' });
+    expect(await node.metric('refused_total', { path: 'hold', reason: 'malformed' })).toBe(1);
+  });
+
+  it('is no longer held when its client has gone', async () => {
+    controller.answer = () => ({ ...live(), millisecondsSinceScopeWritten: 0 });
+    const client = new AbortController();
+    const held = node.call({
+      from: addresses.cart,
+      headers: { host: 'reviews', 'x-lazyscope-destination': destination },
+      signal: client.signal,
+    });
+    await eventually(async () => (await node.metric('held')) === 1);
+    client.abort();
+    await expect(held).rejects.toThrow();
+    await eventually(async () => (await node.metric('held')) === 0);
+    expect(await node.metric('holds_total', { outcome: 'cancelled' })).toBe(1);
+  });
+
+  it('is let go when the process stops', async () => {
+    controller.answer = () => ({ ...live(), millisecondsSinceScopeWritten: 0 });
+    const held = node.call({
+      from: addresses.cart,
+      headers: { host: 'reviews', 'x-lazyscope-destination': destination },
+    });
+    await eventually(async () => (await node.metric('held')) === 1);
+    expect(await node.stop()).toBe(true);
+    expect((await held).status).toBe(307);
+  });
+});
+
+describe('whoever is not an enabled pod of this node', () => {
+  it.each([
+    ['stranger', addresses.stranger, 'unknown-source'],
+    ['disabled', addresses.disabled, 'namespace-not-enabled'],
+  ])('is refused and counted, and nothing is learned: %s', async (_, from, reason) => {
+    const held = { host: 'a', 'x-lazyscope-destination': destination };
+    const replies = [
+      await ask(from),
+      await report(from, reportBody(1n, 1, [clusterEntry(reviews, 1n)])),
+      await node.call({ from, headers: held }),
+    ];
+    expect(replies.map(({ status }) => status)).toEqual([403, 403, 403]);
+    for (const path of ['resolve', 'report', 'hold']) {
+      expect(await node.metric('refused_total', { path, reason })).toBe(1);
+    }
+    expect(controller.questions()).toEqual([]);
+    expect(node.debug.get('proxies')?.()).toEqual([]);
+  });
+});
+
+describe('a hostile pod', () => {
+  it('cannot send more than a report may hold', async () => {
+    const sent = report(addresses.cart, Buffer.alloc(1024 * 1024));
+    // The answer comes before the body is read; the connection may break under the rest of it.
+    const outcome = await sent.then(
+      ({ status }) => status,
+      (error) => error.code,
+    );
+    expect([413, 'EPIPE', 'ECONNRESET']).toContain(outcome);
+    expect(await node.metric('refused_total', { path: 'report' })).toBe(1);
+  });
+
+  it('gets 400 for garbage and 415 for another content type, both counted', async () => {
+    expect((await report(addresses.cart, Buffer.alloc(500, 'x'))).status).toBe(400);
+    expect((await report(addresses.cart, Buffer.from('{}'), 'application/json')).status).toBe(415);
+    expect((await ask(addresses.cart, 'a'.repeat(513))).status).toBe(400);
+    expect(await node.metric('refused_total')).toBe(3);
+    expect(node.debug.get('proxies')?.()).toEqual([]);
+  });
+
+  it('cannot speak for another pod, nor use up what others may do', async () => {
+    await report(addresses.cart, reportBody(1n, 1, [clusterEntry('from-cart', 1n)]));
+    await report(addresses.shipping, reportBody(1n, 1, [clusterEntry('from-shipping', 1n)]));
+    const shipping = await eventually(() => controller.reports('shipping')[0]);
+    expect(shipping.edges).toMatchObject([{ cluster: 'from-shipping' }]);
+    const statuses = new Set<number>();
+    for (let turn = 0; turn < 40 && !statuses.has(429); turn++) {
+      const batch = Array.from({ length: 50 }, () => report(addresses.cart, reportBody(2n, 1, [])));
+      for (const { status } of await Promise.all(batch)) statuses.add(status);
+    }
+    expect([...statuses].sort()).toEqual([204, 429]);
+    expect((await report(addresses.shipping, reportBody(1n, 2, []))).status).toBe(204);
+  });
+});

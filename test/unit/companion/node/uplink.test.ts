@@ -1,0 +1,131 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { createAggregate } from '../../../../companion/node/aggregate.ts';
+import { createQuestions } from '../../../../companion/node/questions.ts';
+import { startUplink } from '../../../../companion/node/uplink.ts';
+import { type Certificate, makeCertificate, startFakeController } from './fake-controller.ts';
+import { httpCall, log, podOf, testMetrics } from './fixtures.ts';
+import { eventually } from './running-node.ts';
+
+const pod = podOf('cart');
+const stops: (() => unknown)[] = [];
+let certificate: Certificate;
+let stranger: Certificate;
+
+beforeAll(async () => {
+  certificate = await makeCertificate();
+  stranger = await makeCertificate();
+});
+afterAll(async () => {
+  await certificate.remove();
+  await stranger.remove();
+});
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+});
+
+function connect(port: number, addresses: () => string[], overrides = {}) {
+  const now = () => performance.now();
+  const { metrics, value } = testMetrics();
+  const questions = createQuestions({
+    send: (question) => uplink.ask(question),
+    answerMs: 5_000,
+    metrics,
+    log,
+    now,
+  });
+  const aggregate = createAggregate({ metrics, now });
+  const uplink = startUplink({
+    service: 'controllers.example',
+    port,
+    hello: { node: 'worker-1', version: '0.1.0' },
+    ca: async () => certificate.certificate,
+    tokenPath: certificate.tokenPath,
+    aggregate,
+    metrics,
+    log,
+    now,
+    onAnswer: questions.answered,
+    resolve: async () => addresses(),
+    ...overrides,
+  });
+  stops.push(uplink.stop);
+  return { uplink, questions, aggregate, value };
+}
+
+async function startControllers() {
+  const first = await startFakeController(certificate);
+  stops.push(first.stop);
+  const second = await startFakeController(certificate, `127.0.0.2:${first.port}`);
+  stops.push(second.stop);
+  return { first, second };
+}
+
+describe('with two controllers', () => {
+  it('both get every question, and the first usable answer counts', async () => {
+    const { first, second } = await startControllers();
+    first.answer = () => undefined;
+    second.answer = () => ({ strategy: 'direct' });
+    const { questions, value } = connect(first.port, () => ['127.0.0.1', '127.0.0.2']);
+    await eventually(async () => (await value('node_controller_streams')) === 2);
+    expect(await questions.ask(pod, httpCall, false)).toMatchObject({ strategy: 'direct' });
+    first.answer = () => ({ strategy: 'teleport' });
+    expect(await questions.ask(pod, httpCall, false)).toMatchObject({ strategy: 'direct' });
+    await eventually(() => first.questions().length === 2 && second.questions().length === 2);
+  });
+
+  it('both get every report', async () => {
+    const { first, second } = await startControllers();
+    const { uplink, aggregate, value } = connect(first.port, () => ['127.0.0.1', '127.0.0.2']);
+    await eventually(async () => (await value('node_controller_streams')) === 2);
+    const observations = [{ cluster: 'a', count: 1 }];
+    const report = { filterVersion: '1', epoch: 'x', sequence: 1, overflow: 0, observations };
+    aggregate.record(pod, report);
+    uplink.changed(pod.uid, true);
+    for (const controller of [first, second]) {
+      const sent = await eventually(() => controller.reports('cart')[0]);
+      expect(sent.edges).toMatchObject([{ cluster: 'a', count: 1 }]);
+    }
+  });
+});
+
+describe('a controller that is not to be trusted', () => {
+  it('is not connected when another CA signed it, and the failure is counted', async () => {
+    const impostor = await startFakeController(stranger);
+    stops.push(impostor.stop);
+    const { value } = connect(impostor.port, () => ['127.0.0.1']);
+    await eventually(
+      async () => (await value('node_controller_stream_failures_total', { reason: 'connect' })) > 0,
+    );
+    expect(impostor.received).toEqual([]);
+    expect(impostor.tokens).toEqual([]);
+  });
+});
+
+describe('what is missing at the start', () => {
+  it('is waited for: the CA', async () => {
+    const { first } = await startControllers();
+    let ca: Buffer | undefined;
+    const { value } = connect(first.port, () => ['127.0.0.1'], { ca: async () => ca });
+    const reason = { reason: 'ca' };
+    await eventually(
+      async () => (await value('node_controller_stream_failures_total', reason)) > 0,
+    );
+    ca = certificate.certificate;
+    await eventually(async () => (await value('node_controller_streams')) === 1);
+  });
+
+  it('is counted: a token that cannot be read, a name that cannot be resolved', async () => {
+    const { value } = connect(1, () => ['127.0.0.1'], { tokenPath: '/nonexistent' });
+    const failures = 'node_controller_stream_failures_total';
+    await eventually(async () => (await value(failures, { reason: 'token' })) > 0);
+    const unnamed = connect(1, () => {
+      throw new Error('ENOTFOUND');
+    });
+    await eventually(async () => (await unnamed.value(failures, { reason: 'lookup' })) > 0);
+  });
+
+  it('answers a question at once while there is no controller', async () => {
+    const { questions } = connect(1, () => []);
+    expect(await questions.ask(pod, httpCall, false)).toBeUndefined();
+  });
+});
