@@ -1,0 +1,211 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { controllerSettings, nodeSettings } from '../../../companion/config.ts';
+import { caConfigMap } from '../../../companion/node/ca.ts';
+import { readSettings, type Settings } from '../../../companion/settings.ts';
+import { filesBelow, find, type Manifest, manifests, parse, render, repository } from './render.ts';
+
+const objects = render(join(manifests, 'base'));
+const workloads = objects.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet');
+const controller = find(objects, 'Deployment', 'lazyscope-controller');
+const node = find(objects, 'DaemonSet', 'lazyscope-node');
+const sources = filesBelow(join(repository, 'companion'), '.ts');
+
+const podOf = (workload: Manifest): Manifest => workload.spec.template.spec;
+const containerOf = (workload: Manifest): Manifest => podOf(workload).containers[0];
+const labelsOf = (workload: Manifest): Manifest => workload.spec.template.metadata.labels;
+const portOf = (workload: Manifest, name: string): number =>
+  containerOf(workload).ports.find((port: Manifest) => port.name === name)?.containerPort;
+
+/** The variables as the kubelet would set them; what is filled from the pod gets a stand-in. */
+function environmentOf(workload: Manifest): Record<string, string> {
+  const variables: Manifest[] = containerOf(workload).env;
+  return Object.fromEntries(variables.map(({ name, value }) => [name, value ?? 'from-the-pod']));
+}
+
+test('every manifest is YAML without duplicate keys', () => {
+  const files = filesBelow(manifests, '.yaml');
+  expect(files.length).toBeGreaterThan(15);
+  for (const { text } of files) expect(parse(text).length).toBeGreaterThan(0);
+});
+
+test('everything that has a namespace is in lazyscope-system', () => {
+  const clusterWide = /^(Namespace|PriorityClass|CustomResourceDefinition|ClusterRole(Binding)?)$/;
+  for (const { kind, metadata } of objects)
+    if (!clusterWide.test(kind))
+      expect([kind, metadata.namespace]).toEqual([kind, 'lazyscope-system']);
+});
+
+describe.each(workloads.map((workload) => [workload.metadata.name, workload] as const))(
+  '%s',
+  (_name, workload) => {
+    test('has no privileges and cannot write to its image', () => {
+      const pod = podOf(workload);
+      expect(pod.securityContext).toMatchObject({
+        runAsNonRoot: true,
+        seccompProfile: { type: 'RuntimeDefault' },
+      });
+      for (const { securityContext } of pod.containers)
+        expect(securityContext).toMatchObject({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+      const kinds = (pod.volumes ?? []).flatMap((volume: Manifest) => Object.keys(volume));
+      expect(kinds).not.toContain('hostPath');
+      for (const key of ['hostNetwork', 'hostPID', 'hostIPC']) expect(pod).not.toHaveProperty(key);
+    });
+
+    test('asks for little and gets no service links', () => {
+      expect(containerOf(workload).resources.requests).toHaveProperty('cpu');
+      expect(containerOf(workload).resources.requests).toHaveProperty('memory');
+      expect(podOf(workload).enableServiceLinks).toBe(false);
+    });
+
+    test('runs under a service account and a priority that exist', () => {
+      const { serviceAccountName, priorityClassName } = podOf(workload);
+      expect(find(objects, 'ServiceAccount', serviceAccountName)).toBeDefined();
+      if (priorityClassName)
+        expect(find(objects, 'PriorityClass', priorityClassName)).toBeDefined();
+    });
+  },
+);
+
+describe.each([
+  ['controller', controller, controllerSettings as Settings],
+  ['node', node, nodeSettings as Settings],
+] as const)('the %s companion', (role, workload, settings) => {
+  test('starts with the settings it is given', () => {
+    expect(containerOf(workload).args).toEqual([role]);
+    const config = readSettings(settings, environmentOf(workload), []);
+    const { namespace, adminPort } = config as { namespace: string; adminPort: number };
+    expect(namespace).toBe('from-the-pod');
+    expect(adminPort).toBe(portOf(workload, 'admin'));
+  });
+
+  test('is probed on its admin port and stays out of the mesh', () => {
+    const { startupProbe, livenessProbe, readinessProbe } = containerOf(workload);
+    expect(startupProbe.httpGet).toEqual({ path: '/livez', port: 'admin' });
+    expect(livenessProbe.httpGet).toEqual({ path: '/livez', port: 'admin' });
+    expect(readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'admin' });
+    expect(labelsOf(workload)['sidecar.istio.io/inject']).toBe('false');
+  });
+
+  test('has the time to stop in order', () => {
+    const { stopSeconds } = readSettings(settings, environmentOf(workload), []);
+    expect(podOf(workload).terminationGracePeriodSeconds).toBeGreaterThan(stopSeconds);
+  });
+});
+
+test('ports agree with the defaults of the companion', () => {
+  const { port, tokenPath } = readSettings(nodeSettings, environmentOf(node), []);
+  const { grpcPort, filterPort } = readSettings(controllerSettings, environmentOf(controller), []);
+  expect(port).toBe(portOf(node, 'http'));
+  expect(grpcPort).toBe(portOf(controller, 'grpc'));
+  expect(filterPort).toBe(portOf(controller, 'filter'));
+
+  const [{ mountPath }] = containerOf(node).volumeMounts;
+  const [{ serviceAccountToken }] = podOf(node).volumes[0].projected.sources;
+  expect(`${mountPath}/${serviceAccountToken.path}`).toBe(tokenPath);
+  expect(serviceAccountToken.audience).toBe('lazyscope');
+});
+
+test.each([
+  ['lazyscope-node', node, 9470, { internalTrafficPolicy: 'Local' }],
+  ['lazyscope-controller', controller, 9471, { clusterIP: 'None' }],
+  ['lazyscope-filter', controller, 9473, {}],
+] as const)('Service %s reaches its pods', (name, workload, number, more) => {
+  const { spec } = find(objects, 'Service', name);
+  expect(labelsOf(workload)).toMatchObject(spec.selector);
+  expect(spec.ports).toHaveLength(1);
+  expect(spec.ports[0].port).toBe(number);
+  expect(portOf(workload, spec.ports[0].targetPort)).toBe(number);
+  expect(spec).toMatchObject(more);
+});
+
+test('the gateway is injected from the gateway template and selected by its Gateway', () => {
+  const gateway = find(objects, 'Deployment', 'lazyscope-egress');
+  const { annotations, labels } = gateway.spec.template.metadata;
+  expect(annotations['inject.istio.io/templates']).toBe('gateway');
+  expect(labels['sidecar.istio.io/inject']).toBe('true');
+  const { spec } = find(objects, 'Gateway', 'lazyscope-egress');
+  expect(labels).toMatchObject(spec.selector);
+  expect(spec.servers[0]).toMatchObject({
+    port: { number: portOf(gateway, 'tls') },
+    tls: { mode: 'AUTO_PASSTHROUGH' },
+  });
+  // The webhook that honours the label on a pod looks only at namespaces without this one.
+  const { metadata } = find(objects, 'Namespace', 'lazyscope-system');
+  expect(metadata.labels).not.toHaveProperty('istio-injection');
+});
+
+describe('permissions', () => {
+  const roles = objects.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
+  const rules: Manifest[] = roles.flatMap((role) => role.rules);
+
+  test('are written out: no wildcard anywhere', () => {
+    expect(rules.length).toBeGreaterThan(10);
+    expect(JSON.stringify(rules)).not.toContain('*');
+  });
+
+  test('each role is bound, to a service account of its name', () => {
+    for (const { kind, metadata } of roles) {
+      const binding = find(objects, `${kind}Binding`, metadata.name);
+      expect(binding.roleRef).toMatchObject({ kind, name: metadata.name });
+      expect(binding.subjects).toEqual([
+        { kind: 'ServiceAccount', name: metadata.name, namespace: 'lazyscope-system' },
+      ]);
+    }
+  });
+
+  test('secrets are never listed', () => {
+    const secrets = rules.filter(({ resources }) => resources.includes('secrets'));
+    expect(secrets.flatMap(({ verbs }) => verbs).sort()).toEqual(['create', 'get', 'update']);
+  });
+
+  test('names of single objects are those that the companion uses', () => {
+    const names = rules.flatMap(({ resourceNames = [] }) => resourceNames);
+    expect(names).toContain(caConfigMap.name);
+    for (const name of names)
+      expect(sources.filter(({ text }) => text.includes(`'${name}'`)).length, name).toBeGreaterThan(
+        0,
+      );
+  });
+
+  test('cover every kind that the companion reads', () => {
+    const named = sources.flatMap(({ text }) => [...text.matchAll(/plural: '([a-z]+)'/g)]);
+    const plurals = new Set(named.map(([, plural]) => plural));
+    expect(plurals.size).toBeGreaterThan(8);
+    const covered = new Set(rules.flatMap(({ resources }) => resources));
+    for (const plural of plurals) expect(covered).toContain(plural);
+  });
+});
+
+test('network policies leave nothing open but what the contract names', () => {
+  const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy');
+  const ports = Object.fromEntries(
+    policies.map(({ metadata, spec }) => [
+      metadata.name,
+      (spec.ingress ?? []).flatMap(({ ports }: Manifest) =>
+        ports.map((each: Manifest) => each.port),
+      ),
+    ]),
+  );
+  expect(ports).toEqual({
+    'default-deny': [],
+    'lazyscope-node': [9470],
+    'lazyscope-controller': [9471, 9473],
+    'lazyscope-egress': [15443],
+    metrics: [9472, 15020, 15090],
+  });
+  const open = policies.flatMap(({ spec }) => spec.ingress ?? []).filter(({ from }) => !from);
+  expect(open).toEqual([]);
+});
+
+test('disruption budgets keep one of two', () => {
+  for (const { metadata, spec } of objects.filter(({ kind }) => kind === 'PodDisruptionBudget')) {
+    const workload = find(objects, 'Deployment', metadata.name);
+    expect(labelsOf(workload)).toMatchObject(spec.selector.matchLabels);
+    expect([workload.spec.replicas, spec.minAvailable]).toEqual([2, 1]);
+  }
+});
