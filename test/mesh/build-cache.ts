@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheDir } from './paths.ts';
 
@@ -15,8 +15,9 @@ export function hashOf(parts: (string | Buffer)[]): string {
   return hash.digest('hex').slice(0, 16);
 }
 
-/** Hash of the names and contents of all files below a folder. */
+/** Hash of a file, or of the names and contents of all files below a folder. */
 export async function hashOfTree(dir: string): Promise<string> {
+  if ((await stat(dir)).isFile()) return hashOf([await readFile(dir)]);
   const entries = await readdir(dir, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((e) => join(e.parentPath, e.name));
   const parts: (string | Buffer)[] = [];

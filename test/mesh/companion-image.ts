@@ -1,0 +1,77 @@
+import { copyFile, cp, mkdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { cached, hashOf, hashOfTree, type Progress } from './build-cache.ts';
+import { baseLayer, fileLayer } from './image-layers.ts';
+import { imageName, ociLayout } from './images.ts';
+import { repoDir } from './paths.ts';
+import { run } from './run.ts';
+
+/** The name in manifests/base/kustomization.yaml, as containerd spells it. */
+export const companionImage = 'docker.io/lazyscope/companion:0.1.0';
+
+/**
+ * The product's image as a docker archive, built by buildah from the Dockerfile that users get. The
+ * base image is the mesh's own with this machine's Node.js; the files are those of `npm run build`,
+ * because a build in the image would need a registry for its base.
+ */
+export async function companionArchive(progress: Progress): Promise<string> {
+  await run('npm', ['run', '-s', 'build'], { cwd: repoDir });
+  await productionModules(progress);
+  const base = await nodeBase(progress);
+  const inputs = await Promise.all(
+    ['build/companion', 'companion/proto', 'build/image/node_modules/.package-lock.json'].map(
+      (path) => hashOfTree(join(repoDir, path)),
+    ),
+  );
+  const files = ['Dockerfile', '.dockerignore', 'package.json', 'build/filter.wasm'];
+  for (const file of files) inputs.push(await hashOfTree(join(repoDir, file)));
+  const dir = await cached('companion-image', [base, ...inputs], progress, async (out) => {
+    const store = join(out, 'store');
+    const buildah = (args: string[], cwd = repoDir) =>
+      run('buildah', [...storage(store), ...args], { cwd });
+    // A relative path, because buildah makes the image's name of it.
+    await buildah(['pull', '--quiet', `oci:${basename(base)}`], dirname(base));
+    const localBase = `localhost/${basename(base)}`;
+    const build = ['bud', '--isolation', 'chroot', '--pull-never', '--tag', companionImage];
+    const choice = ['--build-arg', 'ARTIFACTS=prebuilt', '--build-arg', `BASE_IMAGE=${localBase}`];
+    await buildah([...build, ...choice, '.']);
+    await buildah([
+      'push',
+      companionImage,
+      `docker-archive:${join(out, 'image.tar')}:${companionImage}`,
+    ]);
+    await rm(store, { recursive: true });
+  });
+  return join(dir, 'image.tar');
+}
+
+/** An image store of its own: the machine's is not ours to fill. */
+const storage = (dir: string) => [
+  ...['--root', join(dir, 'root'), '--runroot', join(dir, 'run')],
+  ...['--storage-driver', 'overlay'],
+];
+
+async function nodeBase(progress: Progress): Promise<string> {
+  const node = await fileLayer(
+    'node',
+    [{ path: '/usr/local/bin/node', from: process.execPath }],
+    progress,
+  );
+  const layers = [await baseLayer(progress), node];
+  const image = { name: imageName('node'), layers, entrypoint: ['node'], user: '0' };
+  return ociLayout([image], progress);
+}
+
+/** `npm ci --omit=dev`, once for each lockfile, put where the Dockerfile takes it from. */
+async function productionModules(progress: Progress): Promise<void> {
+  const locks = ['package.json', 'package-lock.json', '.npmrc'];
+  const pins = await Promise.all(locks.map((name) => hashOfTree(join(repoDir, name))));
+  const dir = await cached('companion-modules', [hashOf(pins)], progress, async (out) => {
+    for (const name of locks) await copyFile(join(repoDir, name), join(out, name));
+    await run('npm', ['ci', '--omit=dev', '--no-audit', '--no-fund'], { cwd: out });
+  });
+  const target = join(repoDir, 'build', 'image');
+  await rm(target, { recursive: true, force: true });
+  await mkdir(target, { recursive: true });
+  await cp(join(dir, 'node_modules'), join(target, 'node_modules'), { recursive: true });
+}
