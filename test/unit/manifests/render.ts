@@ -6,6 +6,7 @@ import { parseAllDocuments } from 'yaml';
 
 export const repository = fileURLToPath(new URL('../../..', import.meta.url));
 export const manifests = join(repository, 'manifests');
+const renderer = 'kubectl';
 
 // biome-ignore lint/suspicious/noExplicitAny: manifests are looked into as they are.
 export type Manifest = Record<string, any>;
@@ -17,11 +18,13 @@ export function render(folder: string): Manifest[] {
 
 function kubectlKustomize(folder: string): string {
   try {
-    return execFileSync('kubectl', ['kustomize', folder], { encoding: 'utf8' });
+    return execFileSync(renderer, ['kustomize', folder], { encoding: 'utf8' });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     const remedy = 'install kubectl 1.27 or later; no cluster is needed';
-    throw new Error(`kubectl is not in the PATH, and the manifests are rendered by it: ${remedy}`);
+    throw new Error(
+      `${renderer} is not in the PATH, and the manifests are rendered by it: ${remedy}`,
+    );
   }
 }
 

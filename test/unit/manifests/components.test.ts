@@ -1,0 +1,53 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { copyOfManifests, edit } from './copy.ts';
+import { find, manifests, render, repository, valuesOf } from './render.ts';
+
+test('the allocator component reaches the workloads of the kustomization', () => {
+  const folder = copyOfManifests();
+  writeFileSync(join(folder, 'example/workload.yaml'), workload);
+  edit(join(folder, 'example/kustomization.yaml'), (text) =>
+    text
+      .replace('- namespace.yaml', '- namespace.yaml\n  - workload.yaml')
+      .replace('- ../namespace', '- ../namespace\n  - ../components/allocator'),
+  );
+  const rendered = render(join(folder, 'example'));
+  const { metadata } = find(rendered, 'StatefulSet', 'db').spec.template;
+  const { data, metadata: placed } = find(
+    rendered,
+    'ConfigMap',
+    metadata.annotations['sidecar.istio.io/bootstrapOverride'],
+  );
+  expect(placed.namespace).toBe('my-namespace');
+  expect(Object.keys(JSON.parse(data['custom_bootstrap.json']).memory_allocator_manager)).toEqual([
+    'bytes_to_release',
+    'memory_release_interval',
+    'soft_memory_limit_bytes',
+    'max_unfreed_memory_bytes',
+  ]);
+});
+
+const workload = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: my-namespace}
+spec:
+  serviceName: db
+  selector: {matchLabels: {app: db}}
+  template: {metadata: {labels: {app: db}}, spec: {containers: [{name: db, image: db}]}}
+`;
+
+test('alerts and monitors name metrics and ports that exist', () => {
+  const rendered = render(join(manifests, 'components/monitoring'));
+  const sources = ['metrics.ts', 'controller/metrics.ts']
+    .map((file) => readFileSync(join(repository, 'companion', file), 'utf8'))
+    .join('\n');
+  const used = valuesOf(find(rendered, 'PrometheusRule', 'lazyscope'), 'expr').flatMap((expr) => [
+    ...String(expr).matchAll(/lazyscope_([a-z_]+)/g),
+  ]);
+  expect(used.length).toBeGreaterThanOrEqual(5);
+  for (const [, metric] of used) expect(sources).toContain(`'${metric}'`);
+  const [endpoint] = find(rendered, 'PodMonitor', 'lazyscope').spec.podMetricsEndpoints;
+  expect(endpoint.port).toBe('admin');
+});

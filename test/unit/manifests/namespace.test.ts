@@ -1,0 +1,205 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { copyOfManifests, edit } from './copy.ts';
+import { find, type Manifest, manifests, parse, render, repository, valuesOf } from './render.ts';
+
+const objects = render(join(manifests, 'example'));
+const patches: Manifest[] = find(objects, 'EnvoyFilter', 'lazyscope').spec.configPatches;
+const plugins = objects.filter(({ kind }) => kind === 'WasmPlugin');
+const clusters: Manifest[] = patches
+  .filter(({ applyTo }) => applyTo === 'CLUSTER')
+  .map(({ patch }) => patch.value);
+const clusterNamed = (name: string) => clusters.find((each) => each.name === name) ?? {};
+
+/** Every text constant of the filter; the module itself is AssemblyScript. */
+const filterNames = [
+  ...readFileSync(join(repository, 'wasm-filter/names.ts'), 'utf8').matchAll(/ascii\('([^']+)'\)/g),
+].map(([, name]) => name as string);
+
+const extension = (plugin: string) =>
+  `extensions.istio.io/trafficextension/my-namespace.${plugin}~istio-translated-wasmplugin`;
+
+test('what is applied: two plugins, one EnvoyFilter, all in the namespace', () => {
+  expect(objects.map(({ kind, metadata }) => [kind, metadata.namespace, metadata.name])).toEqual([
+    ['Namespace', undefined, 'my-namespace'],
+    ['WasmPlugin', 'my-namespace', 'lazyscope'],
+    ['WasmPlugin', 'my-namespace', 'lazyscope-tcp'],
+    ['EnvoyFilter', 'my-namespace', 'lazyscope'],
+  ]);
+});
+
+test('names of extensions carry the namespace, and no placeholder is left', () => {
+  const [removeKnown, catchAll, passThrough, removeTcp, removeHttp] = patches;
+  const removed = removeKnown?.match.listener.filterChain.filter.name;
+  expect(removed).toBe(extension('lazyscope-tcp'));
+  expect(catchAll?.patch.value.name).toBe(extension('lazyscope-tcp'));
+  expect(passThrough?.patch.value.name).toBe(extension('lazyscope-tcp'));
+  const chainOf = (patch?: Manifest) => patch?.match.listener.filterChain;
+  expect(chainOf(removeTcp).filter.name).toBe(extension('lazyscope-tcp'));
+  expect(chainOf(removeHttp).filter.subFilter.name).toBe(extension('lazyscope'));
+  expect(JSON.stringify(objects)).not.toMatch(/NAMESPACE|FILLED/);
+});
+
+test('the network filter is taken from everywhere before it is put where nothing is known', () => {
+  const [first, ...rest] = patches.filter(
+    ({ applyTo, match, patch }) =>
+      applyTo === 'NETWORK_FILTER' &&
+      match.context === 'SIDECAR_OUTBOUND' &&
+      patch.operation !== 'MERGE',
+  );
+  expect(first?.patch.operation).toBe('REMOVE');
+  expect(Object.keys(first?.match.listener.filterChain)).toEqual(['filter']);
+  expect(
+    rest.map(({ match, patch }) => [patch.operation, match.listener.filterChain.name]),
+  ).toEqual([
+    ['INSERT_BEFORE', 'virtualOutbound-catchall-tcp'],
+    ['INSERT_BEFORE', 'PassthroughFilterChain'],
+  ]);
+  // Neither a missing plugin nor a slow one may hold up a listener.
+  for (const { patch } of rest)
+    expect(patch.value.config_discovery).toMatchObject({
+      apply_default_config_without_warming: true,
+      default_config: { stat_prefix: 'lazyscope' },
+    });
+});
+
+test('only outbound sidecar traffic is touched; in gateways the filter is only taken away', () => {
+  for (const { match, patch } of patches) {
+    expect(['SIDECAR_OUTBOUND', 'GATEWAY']).toContain(match.context);
+    if (match.context === 'GATEWAY') expect(patch).toEqual({ operation: 'REMOVE' });
+  }
+  for (const { spec } of plugins) expect(spec.match).toEqual([{ mode: 'CLIENT' }]);
+});
+
+describe('the plugins', () => {
+  test('run the same bytes and fail open', () => {
+    const [http, tcp] = plugins.map(({ spec }) => spec);
+    expect([http?.type, tcp?.type]).toEqual(['HTTP', 'NETWORK']);
+    expect([http?.pluginConfig.mode, tcp?.pluginConfig.mode]).toEqual(['http', 'tcp']);
+    for (const spec of [http, tcp]) {
+      expect(spec?.failStrategy).toBe('FAIL_OPEN');
+      expect(spec?.url).toBe('http://lazyscope-filter.lazyscope-system.svc:9473/filter.wasm');
+      expect(spec?.sha256).toMatch(/^[0-9a-f]{64}$/);
+    }
+    expect(http?.sha256).toBe(tcp?.sha256);
+  });
+
+  test('are configured by keys and values that the filter knows', () => {
+    for (const { spec } of plugins)
+      for (const [key, value] of Object.entries(spec.pluginConfig)) {
+        expect(filterNames).toContain(key);
+        if (typeof value === 'string') expect(filterNames).toContain(value);
+      }
+  });
+
+  test('are pinned to a file by the script', () => {
+    const folder = copyOfManifests();
+    const wasm = join(folder, 'filter.wasm');
+    writeFileSync(wasm, 'any bytes');
+    execFileSync(join(folder, 'namespace/pin-filter.sh'), [wasm]);
+    const digest = createHash('sha256').update('any bytes').digest('hex');
+    const pinned = render(join(folder, 'example')).filter(({ kind }) => kind === 'WasmPlugin');
+    expect(pinned.map(({ spec }) => spec.sha256)).toEqual([digest, digest]);
+  });
+});
+
+describe('the clusters', () => {
+  test('are those that the filter names', () => {
+    const names = clusters.map(({ name }) => name).sort();
+    expect(names).toEqual(filterNames.filter((name) => /^lazyscope-/.test(name)).sort());
+  });
+
+  test('have explicit timeouts and limits, and never hold up the start of a proxy', () => {
+    for (const { connect_timeout, circuit_breakers, cluster_type, ...cluster } of clusters) {
+      expect(connect_timeout).toMatch(/^\d+(\.\d+)?s$/);
+      expect(Object.keys(circuit_breakers.thresholds[0])).toHaveLength(4);
+      if (cluster_type) expect(cluster.wait_for_warm_on_init).toBe(false);
+      expect(valuesOf(cluster, 'eds_cluster_config')).toEqual([]);
+    }
+  });
+
+  test('that lead into the mesh speak Istio mTLS with the own identity of the workload', () => {
+    for (const name of ['lazyscope-egress', 'lazyscope-direct']) {
+      const tls = clusterNamed(name).transport_socket.typed_config.common_tls_context;
+      expect(tls.alpn_protocols).toEqual(['istio']);
+      expect(tls.tls_certificate_sds_secret_configs[0].name).toBe('default');
+      const { default_validation_context: rule } = tls.combined_validation_context;
+      expect(rule.match_typed_subject_alt_names[0].matcher.prefix).toBe('spiffe://cluster.local/');
+    }
+    for (const name of ['lazyscope-node', 'lazyscope-hold'])
+      expect(clusterNamed(name)).not.toHaveProperty('transport_socket');
+  });
+
+  test('reach the Services of the base', () => {
+    const services = render(join(manifests, 'base')).filter(({ kind }) => kind === 'Service');
+    const known = services.flatMap(({ metadata, spec }) =>
+      spec.ports.map(
+        ({ port }: Manifest) => `${metadata.name}.${metadata.namespace}.svc.cluster.local:${port}`,
+      ),
+    );
+    const sockets = clusters.flatMap((cluster) => valuesOf(cluster, 'socket_address'));
+    expect(sockets).toHaveLength(3);
+    for (const socket of sockets as Manifest[])
+      expect(known).toContain(`${socket.address}:${socket.port_value}`);
+  });
+
+  test('follow the domain and the trust domain of another mesh', () => {
+    const folder = copyOfManifests();
+    edit(join(folder, 'namespace/settings.env'), (text) =>
+      text
+        .replace('clusterDomain=cluster.local', 'clusterDomain=corp.example')
+        .replace('trustDomain=cluster.local', 'trustDomain=prod.example'),
+    );
+    const rendered = JSON.stringify(render(join(folder, 'example')));
+    expect(rendered).not.toContain('cluster.local');
+    expect(rendered.match(/\.lazyscope-system\.svc\.corp\.example"/g)).toHaveLength(3);
+    expect(rendered.match(/"spiffe:\/\/prod\.example\/"/g)).toHaveLength(2);
+  });
+});
+
+describe('the routes', () => {
+  const routes = patches.filter(({ applyTo }) => applyTo === 'HTTP_ROUTE');
+  const routesOf = (host: string) =>
+    routes
+      .filter(({ match }) => match.routeConfiguration.vhost.name === host)
+      .map(({ patch }) => patch.value);
+
+  test.each(['allow_any', 'block_all'])('in %s put the hold in front', (host) => {
+    // INSERT_FIRST stacks: the last patch is looked at first.
+    const names = routesOf(host).map(({ name }) => name);
+    expect(names).toEqual(['lazyscope_first_call', 'lazyscope_hold']);
+    expect(routesOf(host)).toEqual(routesOf('allow_any'));
+  });
+
+  test('are taken by the marker only, and take it off', () => {
+    for (const { match, request_headers_to_remove: removed } of routesOf('allow_any')) {
+      expect(match.headers.map(({ name }: Manifest) => name)).toEqual(['x-lazyscope-cluster']);
+      expect(removed).toEqual(['x-lazyscope-cluster']);
+      expect(filterNames).toContain('x-lazyscope-cluster');
+    }
+  });
+
+  test('follow a redirect of the companion, never one of a destination', () => {
+    const [firstCall, hold] = routesOf('allow_any').map(({ route }) => route);
+    expect(firstCall).not.toHaveProperty('internal_redirect_policy');
+    expect(firstCall.cluster_header).toBe('x-lazyscope-cluster');
+    expect(hold.cluster).toBe('lazyscope-hold');
+    expect(hold.internal_redirect_policy.redirect_response_codes).toEqual([307]);
+  });
+
+  test('cannot be steered by the app: all our headers are taken off before', () => {
+    const [merge] = patches.filter(({ patch }) => patch.operation === 'MERGE');
+    const [matcher] = valuesOf(merge, 'key_matcher') as { prefix: string }[];
+    const headers = filterNames.filter((name) => /^x-(?!envoy-)/.test(name));
+    expect(headers.length).toBeGreaterThan(5);
+    for (const header of headers) expect(header.startsWith(String(matcher?.prefix))).toBe(true);
+  });
+});
+
+test('the example says how it is enabled', () => {
+  const [namespace] = parse(readFileSync(join(manifests, 'example/namespace.yaml'), 'utf8'));
+  expect(namespace?.metadata.labels).toEqual({ 'lazyscope.io/mode': 'observe' });
+});
