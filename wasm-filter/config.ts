@@ -45,21 +45,30 @@ const MAX_HOLD_SECONDS: u32 = 10;
 const CIDRS: usize = memory.data(2 * MAX_CIDRS * CIDR_SIZE, 8);
 const CIDR_COUNTS: usize = memory.data(8, 8);
 
-let flushSecondsSet: u32 = 5;
-let holdSecondsSet: u32 = 2;
+const DEFAULT_FLUSH_SECONDS: u32 = 5;
+const DEFAULT_HOLD_SECONDS: u32 = 2;
+
+/** For each mode; 0 = not configured yet. */
+const FLUSH_SECONDS: usize = memory.data(8, 8);
+let heldSeconds: u32 = DEFAULT_HOLD_SECONDS;
 
 // What the configuration being read says so far.
 let mode: u32 = MODE_HTTP;
+let flush: u32 = 0;
+let hold: u32 = 0;
 let direct: bool = false;
 let cidrs: usize = 0;
 let cidrCount: u32 = 0;
 
+/** The shorter of the two modes' intervals: they share their reports. */
 export function flushSeconds(): u32 {
-  return flushSecondsSet;
+  const http = load<u32>(FLUSH_SECONDS);
+  const tcp = load<u32>(FLUSH_SECONDS, 4);
+  return http == 0 || (tcp != 0 && tcp < http) ? tcp : http;
 }
 
 export function holdSeconds(): u32 {
-  return holdSecondsSet;
+  return heldSeconds;
 }
 
 /** Whether `ip:port` falls back to `direct`, for TCP connections or HTTP requests. */
@@ -80,8 +89,8 @@ export function configure(size: u32): void {
   direct = false;
   cidrCount = 0;
   cidrs = allocate(MAX_CIDRS * CIDR_SIZE);
-  flushSecondsSet = 5;
-  holdSecondsSet = 2;
+  flush = DEFAULT_FLUSH_SECONDS;
+  hold = DEFAULT_HOLD_SECONDS;
   if (size > 0) {
     if (getConfiguration(size)) read(gotAt(), gotSize());
     else refuse(CONFIGURATION);
@@ -89,6 +98,8 @@ export function configure(size: u32): void {
   const blocks = direct ? cidrCount : 0;
   memory.copy(CIDRS + mode * MAX_CIDRS * CIDR_SIZE, cidrs, blocks * CIDR_SIZE);
   store<u32>(CIDR_COUNTS + mode * 4, blocks);
+  store<u32>(FLUSH_SECONDS + mode * 4, flush);
+  if (mode == MODE_HTTP) heldSeconds = hold;
 }
 
 function read(text: usize, size: u32): void {
@@ -115,11 +126,11 @@ function readPair(): void {
   else if (equals(key, size, names.DIRECT_CIDRS_KEY)) readCidrs();
   else if (equals(key, size, names.FLUSH_SECONDS_KEY)) {
     const value = readNumber(1, MAX_FLUSH_SECONDS);
-    if (value != NOT_A_NUMBER) flushSecondsSet = value;
+    if (value != NOT_A_NUMBER) flush = value;
     else refuse(names.FLUSH_SECONDS_KEY);
   } else if (equals(key, size, names.HOLD_SECONDS_KEY)) {
     const value = readNumber(0, MAX_HOLD_SECONDS);
-    if (value != NOT_A_NUMBER) holdSecondsSet = value;
+    if (value != NOT_A_NUMBER) hold = value;
     else refuse(names.HOLD_SECONDS_KEY);
   } else {
     say(LOG_WARN, UNKNOWN, key, min(size, 64));

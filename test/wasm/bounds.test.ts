@@ -1,0 +1,129 @@
+import { beforeEach, expect, test } from 'vitest';
+import {
+  answer,
+  gateway,
+  knownRequest,
+  markOf,
+  nextReport,
+  passthrough,
+  tick,
+  unknownRequest,
+} from './calls.ts';
+import { Host } from './host.ts';
+
+let host: Host;
+let root: number;
+
+beforeEach(() => {
+  host = new Host();
+  root = host.configure();
+});
+
+const totals = () => nextReport(host, root).totals;
+
+test.each([513, 60_000, 300_000])('an authority of %i bytes falls back unasked', (size) => {
+  const stream = unknownRequest(host, 'a'.repeat(size));
+  expect([stream.paused, markOf(stream), host.calls.length]).toEqual([false, undefined, 0]);
+  expect(totals()).toMatchObject({ overflow: 1n, fallbacks: 1n });
+});
+
+test('an authority of 512 bytes is asked about', () => {
+  const authority = 'a'.repeat(512);
+  expect(unknownRequest(host, authority).paused).toBe(true);
+  expect(host.call('/v1/resolve').headers['x-lazyscope-authority']).toBe(authority);
+});
+
+test('a request without authority falls back unasked', () => {
+  const stream = host.request(
+    { 'destination\0address': '10.0.0.1:1' },
+    { ':method': 'GET', ':path': '/' },
+  );
+  expect(stream.paused).toBe(false);
+});
+
+test.each([353, 5_000, 300_000])(
+  'a cluster name of %i bytes is let through and counted',
+  (size) => {
+    expect(knownRequest(host, 'c'.repeat(size)).paused).toBe(false);
+    const { overflow, errors } = totals();
+    expect(overflow + errors).toBe(1n);
+  },
+);
+
+test('the longest answer is applied to every waiter', () => {
+  const identities = 'spiffe://cluster.local/'.padEnd(2048, 'x');
+  const streams = Array.from({ length: 512 }, () => unknownRequest(host, 'reviews'));
+  answer(host, { ...gateway, 'x-lazyscope-identities': identities });
+  for (const stream of streams) {
+    const state = stream.filterState.get('envoy.network.upstream_subject_alt_names');
+    expect([stream.continued, state?.value]).toEqual([1, identities]);
+  }
+  expect(totals().errors).toBe(0n);
+});
+
+test('512 streams wait at most; the next falls back at once, and room comes back', () => {
+  const streams = Array.from({ length: 513 }, () => unknownRequest(host, 'reviews'));
+  expect(streams.filter((s) => s.paused).length).toBe(512);
+  expect(streams.at(-1)?.paused).toBe(false);
+  answer(host, { ...passthrough, 'x-lazyscope-ttl': '1' });
+  expect(streams.filter((s) => s.continued === 1).length).toBe(512);
+  expect(totals()).toMatchObject({ overflow: 1n, fallbacks: 1n });
+  host.now += 10_000_000_000n;
+  const again = Array.from({ length: 512 }, () => unknownRequest(host, 'reviews'));
+  expect(again.every((s) => s.paused)).toBe(true);
+});
+
+test('64 questions are open at most; the next destination falls back at once', () => {
+  const streams = Array.from({ length: 80 }, (_, i) => unknownRequest(host, `host-${i}`));
+  expect(host.calls.length).toBeLessThanOrEqual(64);
+  expect(streams.filter((s) => s.paused).length).toBe(host.calls.length);
+  for (const call of [...host.calls]) host.respond(call, gateway);
+  expect(streams.filter((s) => s.paused && s.continued !== 1)).toEqual([]);
+  expect(unknownRequest(host, 'host-79').paused).toBe(true);
+});
+
+test('10,000 distinct authorities are each asked about, in bounded memory, and none is stuck', () => {
+  const pages = host.memory.pages();
+  for (let i = 0; i < 10_000; i++) {
+    const stream = unknownRequest(host, `host-${i}.example.com`);
+    expect(stream.paused).toBe(true);
+    answer(host, passthrough);
+    expect(stream.continued).toBe(1);
+    host.close(stream);
+  }
+  expect(host.memory.pages()).toBe(pages);
+  const { entries, totals: counts } = nextReport(host, root);
+  expect(entries.length).toBeLessThanOrEqual(512);
+  expect(counts.asked).toBe(10_000n);
+  expect(counts.lost).toBe(10_000n - BigInt(entries.length));
+});
+
+test('the destination used last stays when others come', () => {
+  unknownRequest(host, 'favourite');
+  answer(host, gateway);
+  for (let i = 0; i < 3_000; i++) {
+    unknownRequest(host, `host-${i}`);
+    answer(host, passthrough);
+    expect(unknownRequest(host, 'favourite').paused).toBe(false);
+  }
+});
+
+test('a destination whose question is open is never evicted', () => {
+  const waiting = unknownRequest(host, 'waiting');
+  for (let i = 0; i < 3_000; i++) {
+    unknownRequest(host, `host-${i}`);
+    const call = host.calls.find((c) => c.headers['x-lazyscope-authority'] === `host-${i}`);
+    if (call !== undefined) host.respond(call, passthrough);
+  }
+  answer(host, gateway);
+  expect([waiting.continued, markOf(waiting)]).toEqual([1, 'lazyscope-egress']);
+});
+
+test('clusters that come and go for years do not fill the table for ever', () => {
+  for (let generation = 0; generation < 50; generation++) {
+    for (let i = 0; i < 300; i++) knownRequest(host, `outbound|80||service-${generation}-${i}`);
+    const { entries } = nextReport(host, root);
+    expect(entries.length).toBeGreaterThan(280);
+    tick(host, root);
+  }
+});

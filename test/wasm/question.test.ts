@@ -1,0 +1,201 @@
+import { beforeEach, expect, test } from 'vitest';
+import {
+  address,
+  answer,
+  direct,
+  gateway,
+  knownRequest,
+  markOf,
+  nextReport,
+  passthrough,
+  second,
+  tick,
+  unknownRequest,
+} from './calls.ts';
+import { Host } from './host.ts';
+
+let host: Host;
+let root: number;
+
+beforeEach(() => {
+  host = new Host();
+  root = host.configure({ mode: 'http' });
+});
+
+const sniKey = 'envoy.network.upstream_server_name';
+const identitiesKey = 'envoy.network.upstream_subject_alt_names';
+
+test('an unknown request waits, and the question names authority and destination', () => {
+  const stream = unknownRequest(host, 'reviews:9080');
+  expect(stream.paused).toBe(true);
+  const { cluster, timeout, headers, body } = host.call('/v1/resolve');
+  expect([cluster, timeout, body.length]).toEqual(['lazyscope-node', 200, 0]);
+  expect(headers).toEqual({
+    ':method': 'GET',
+    ':path': '/v1/resolve',
+    ':authority': 'lazyscope-node',
+    'x-lazyscope-call': 'http',
+    'x-lazyscope-authority': 'reviews:9080',
+    'x-lazyscope-destination': address,
+  });
+});
+
+test.each([
+  ['gateway', gateway, 'lazyscope-egress'],
+  ['direct', direct, 'lazyscope-direct'],
+])('%s marks the request and pins the server for this request alone', (_, headers, cluster) => {
+  const stream = unknownRequest(host, 'reviews');
+  answer(host, headers);
+  expect([stream.continued, markOf(stream)]).toEqual([1, cluster]);
+  expect(stream.filterState.get(sniKey)).toEqual({ value: gateway['x-lazyscope-sni'], span: 0 });
+  const identities = { value: gateway['x-lazyscope-identities'], span: 0 };
+  expect(stream.filterState.get(identitiesKey)).toEqual(identities);
+});
+
+test('passthrough leaves the request untouched, also where no route has a cluster', () => {
+  const allowed = unknownRequest(host, 'example.com');
+  answer(host, passthrough);
+  const blocked = host.request(
+    { 'destination\0address': address },
+    { ':method': 'GET', ':authority': 'example.com' },
+  );
+  expect([allowed.continued, markOf(allowed), allowed.filterState.size]).toEqual([1, undefined, 0]);
+  expect([blocked.paused, markOf(blocked)]).toEqual([false, undefined]);
+});
+
+test.each(['BlackHoleCluster', 'PassthroughCluster'])('%s is an unknown destination', (cluster) => {
+  expect(unknownRequest(host, 'a', {}, { cluster }).paused).toBe(true);
+});
+
+test('requests to one destination share a question; another destination has its own', () => {
+  const streams = [1, 2, 3].map(() => unknownRequest(host, 'reviews'));
+  const others = [unknownRequest(host, 'ratings')];
+  others.push(unknownRequest(host, 'reviews', {}, { destination: '10.0.0.8:80' }));
+  expect(host.calls.length).toBe(3);
+  answer(host, gateway);
+  expect(streams.map((s) => s.continued)).toEqual([1, 1, 1]);
+  expect(others.map((s) => s.continued)).toEqual([0, 0]);
+});
+
+test('a fresh answer is used unasked until its time is over', () => {
+  unknownRequest(host, 'reviews');
+  answer(host, { ...gateway, 'x-lazyscope-ttl': '2' });
+  host.now += second;
+  const soon = unknownRequest(host, 'reviews');
+  expect([soon.paused, markOf(soon), host.calls.length]).toEqual([false, 'lazyscope-egress', 0]);
+  host.now += second;
+  expect(unknownRequest(host, 'reviews').paused).toBe(true);
+});
+
+test('a clock that jumps back ends the freshness of an answer', () => {
+  unknownRequest(host, 'reviews');
+  answer(host, gateway);
+  host.now -= 3600n * second;
+  expect(unknownRequest(host, 'reviews').paused).toBe(true);
+});
+
+test('without an answer the last one known is used, and nobody asks for a second', () => {
+  unknownRequest(host, 'reviews');
+  answer(host, { ...gateway, 'x-lazyscope-ttl': '1' });
+  host.now += 5n * second;
+  const waiting = unknownRequest(host, 'reviews');
+  answer(host);
+  expect([waiting.continued, markOf(waiting)]).toEqual([1, 'lazyscope-egress']);
+  const next = unknownRequest(host, 'reviews');
+  expect([next.paused, markOf(next)]).toEqual([false, 'lazyscope-egress']);
+  host.now += second;
+  expect(unknownRequest(host, 'reviews').paused).toBe(true);
+  answer(host, gateway);
+  expect(nextReport(host, root).totals).toMatchObject({ asked: 3n, answered: 2n, stale: 2n });
+});
+
+test('a stream that went away is skipped, the others go on', () => {
+  const [first, gone, last] = [1, 2, 3].map(() => unknownRequest(host, 'reviews'));
+  if (gone !== undefined) host.close(gone);
+  answer(host, gateway);
+  expect([first?.continued, gone?.continued, last?.continued]).toEqual([1, 0, 1]);
+  expect(nextReport(host, root).totals.errors).toBe(0n);
+});
+
+test('a stream that waits gets the answer that comes, even when the scope went live meanwhile', () => {
+  const waiting = unknownRequest(host, 'reviews');
+  knownRequest(host, 'outbound|9080||reviews.app.svc.cluster.local');
+  answer(host, gateway);
+  expect(markOf(waiting)).toBe('lazyscope-egress');
+});
+
+test('a question that Envoy forgot is ended by the timer', () => {
+  const stream = unknownRequest(host, 'reviews');
+  host.calls.length = 0;
+  tick(host, root);
+  tick(host, root);
+  expect([stream.continued, markOf(stream)]).toEqual([1, undefined]);
+  expect(unknownRequest(host, 'reviews').paused).toBe(false);
+});
+
+test('a reply that nobody waits for is ignored', () => {
+  unknownRequest(host, 'reviews');
+  const call = host.call('/v1/resolve');
+  host.respond(call, gateway);
+  host.respond({ ...call, token: call.token }, gateway);
+  host.respond({ ...call, token: 4_000_000_000 });
+  expect(nextReport(host, root).totals.answered).toBe(1n);
+});
+
+test.each([
+  ['another status', { ...gateway, ':status': '404' }],
+  ['no status', { ...gateway, ':status': undefined }],
+  ['an unknown strategy', { ...gateway, 'x-lazyscope-strategy': 'teleport' }],
+  ['no time to live', { ...gateway, 'x-lazyscope-ttl': undefined }],
+  ['no time', { ...gateway, 'x-lazyscope-ttl': '0' }],
+  ['too long a time', { ...gateway, 'x-lazyscope-ttl': '3601' }],
+  ['a time that is none', { ...gateway, 'x-lazyscope-ttl': '-1' }],
+  ['no SNI', { ...gateway, 'x-lazyscope-sni': undefined }],
+  ['too long an SNI', { ...gateway, 'x-lazyscope-sni': 'a'.repeat(400) }],
+  ['too many identities', { ...gateway, 'x-lazyscope-identities': 'a'.repeat(2049) }],
+  ['hold without otherwise', { ...gateway, 'x-lazyscope-strategy': 'hold' }],
+])('%s is no answer', (_, headers) => {
+  const stream = unknownRequest(host, 'reviews');
+  const given = Object.entries(headers).filter(([, value]) => value !== undefined);
+  answer(host, Object.fromEntries(given) as { [name: string]: string });
+  expect([stream.continued, markOf(stream)]).toEqual([1, undefined]);
+});
+
+test('a TCP connection is asked about by its destination and sent to the cluster of the answer', () => {
+  host.configure({ mode: 'tcp' });
+  const stream = host.connect('10.0.0.9:3306');
+  expect(stream.paused).toBe(true);
+  const { headers } = host.call('/v1/resolve');
+  expect(headers['x-lazyscope-call']).toBe('tcp');
+  expect(headers['x-lazyscope-destination']).toBe('10.0.0.9:3306');
+  expect(headers['x-lazyscope-authority']).toBeUndefined();
+  answer(host, direct);
+  expect(stream.continued).toBe(1);
+  expect(Object.fromEntries(stream.filterState)).toEqual({
+    'envoy.tcp_proxy.cluster': { value: 'lazyscope-direct', span: 2 },
+    [sniKey]: { value: direct['x-lazyscope-sni'], span: 2 },
+    [identitiesKey]: { value: direct['x-lazyscope-identities'], span: 2 },
+  });
+});
+
+test('streams of an old and a new configuration wait together', () => {
+  const old = unknownRequest(host, 'reviews');
+  host.configure({ mode: 'http', flushSeconds: 1 });
+  const young = unknownRequest(host, 'reviews');
+  expect(host.calls.length).toBe(1);
+  answer(host, gateway);
+  expect([old.continued, young.continued]).toEqual([1, 1]);
+});
+
+test('when the root that asked is gone, its question is asked again by the next one', () => {
+  const old = unknownRequest(host, 'reviews');
+  const next = host.configure({ mode: 'http' });
+  host.removeRoot(root);
+  host.close(old);
+  const waiting = unknownRequest(host, 'reviews');
+  tick(host, next, 2n);
+  expect(waiting.continued).toBe(1);
+  tick(host, next, 2n);
+  expect(unknownRequest(host, 'reviews').paused).toBe(true);
+  answer(host, gateway);
+});

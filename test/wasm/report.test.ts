@@ -1,0 +1,196 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { decodeReport, type Report } from '../../companion/node/report.ts';
+import {
+  address,
+  answer,
+  gateway,
+  knownRequest,
+  nextReport,
+  passthrough,
+  second,
+  tick,
+  unknownRequest,
+} from './calls.ts';
+import { Host } from './host.ts';
+
+const name = (i: number) => `outbound|80||service-${i}.app.svc.cluster.local`;
+
+/** What a report says of each destination, by a readable key. */
+function countsOf(report: Report): Map<string, bigint> {
+  return new Map(
+    report.entries.map(({ destination, count }) => [Object.values(destination).join(' '), count]),
+  );
+}
+
+test('a report is a bounded POST to the node companion', () => {
+  const host = new Host();
+  const root = host.configure();
+  knownRequest(host, name(1));
+  tick(host, root);
+  const { cluster, headers, timeout } = host.call('/v1/report');
+  expect([cluster, timeout]).toEqual(['lazyscope-node', 1000]);
+  expect(headers).toMatchObject({ ':method': 'POST', 'content-type': 'application/octet-stream' });
+});
+
+test('a destination seen for the first time is told at the next tick, others at the interval', () => {
+  const host = new Host();
+  const root = host.configure({ flushSeconds: 10 });
+  nextReport(host, root);
+  knownRequest(host, name(1));
+  tick(host, root);
+  expect(countsOf(decodeReport(host.call('/v1/report').body)).get(`cluster ${name(1)}`)).toBe(1n);
+  host.respond(host.call('/v1/report'), { ':status': '204' });
+  knownRequest(host, name(1));
+  for (let i = 0; i < 8; i++) tick(host, root);
+  expect(host.calls).toEqual([]);
+  for (let i = 0; i < 4; i++) tick(host, root);
+  expect(countsOf(decodeReport(host.call('/v1/report').body)).get(`cluster ${name(1)}`)).toBe(2n);
+});
+
+test('silence is broken by a heartbeat without entries within 30 seconds', () => {
+  const host = new Host();
+  const root = host.configure();
+  const first = nextReport(host, root);
+  let seconds = 0;
+  for (; seconds < 40 && host.calls.length === 0; seconds++) tick(host, root);
+  const heartbeat = decodeReport(host.call('/v1/report').body);
+  expect(seconds).toBeLessThanOrEqual(30);
+  expect(heartbeat.entries).toEqual([]);
+  expect([heartbeat.epoch, heartbeat.sequence]).toEqual([first.epoch, first.sequence + 1]);
+});
+
+test.each(['broken' as const, 503, 429, 504])(
+  'what a report lost by %s said is said again',
+  (status) => {
+    const host = new Host();
+    const root = host.configure();
+    knownRequest(host, name(1));
+    expect(nextReport(host, root, status).entries.length).toBe(1);
+    expect(nextReport(host, root).entries.length).toBe(1);
+    knownRequest(host, name(2));
+    expect(countsOf(nextReport(host, root))).toEqual(new Map([[`cluster ${name(2)}`, 1n]]));
+  },
+);
+
+test('after 409 everything is said again', () => {
+  const host = new Host();
+  const root = host.configure();
+  for (let i = 0; i < 10; i++) knownRequest(host, name(i));
+  expect(nextReport(host, root).entries.length).toBe(10);
+  knownRequest(host, name(3));
+  expect(nextReport(host, root, 409).entries.length).toBe(1);
+  const again = countsOf(nextReport(host, root));
+  expect(again.size).toBe(10);
+  expect(again.get(`cluster ${name(3)}`)).toBe(2n);
+});
+
+test('one report is under way at most, and one that Envoy forgot is given up', () => {
+  const host = new Host();
+  const root = host.configure();
+  knownRequest(host, name(1));
+  tick(host, root);
+  for (let i = 0; i < 2; i++) {
+    knownRequest(host, name(10 + i));
+    tick(host, root);
+  }
+  expect(host.calls.length).toBe(1);
+  host.calls.length = 0;
+  for (let i = 0; i < 3; i++) tick(host, root);
+  expect(decodeReport(host.call('/v1/report').body).entries.length).toBe(3);
+});
+
+test('a table too large for one body is told in several, and nothing is left out', () => {
+  const host = new Host();
+  const root = host.configure();
+  const long = (i: number) => `outbound|80||${'x'.repeat(250)}${i}`;
+  for (let i = 0; i < 500; i++) knownRequest(host, long(i));
+  const told = new Map<string, bigint>();
+  let reports = 0;
+  for (; reports < 6 && told.size < 500; reports++) {
+    for (const [key, count] of countsOf(nextReport(host, root))) told.set(key, count);
+  }
+  expect(told.size).toBe(500);
+  expect(reports).toBeLessThanOrEqual(4);
+});
+
+test('two roots of one VM, and a root that goes, keep one series of reports', () => {
+  const host = new Host();
+  const http = host.configure({ mode: 'http' });
+  const tcp = host.configure({ mode: 'tcp' });
+  expect([...host.tickPeriods.keys()]).toEqual([http, tcp]);
+  knownRequest(host, name(1));
+  const first = nextReport(host, http);
+  knownRequest(host, name(2));
+  host.removeRoot(http);
+  const second = nextReport(host, tcp);
+  expect([second.epoch, second.sequence]).toEqual([first.epoch, first.sequence + 1]);
+});
+
+test('each VM has an epoch of its own', () => {
+  const epochs = [1, 2, 3].map((seed) => {
+    const host = new Host(seed);
+    return nextReport(host, host.configure()).epoch;
+  });
+  expect(new Set(epochs).size).toBe(3);
+});
+
+test('proxies that start together spread their reports', () => {
+  const seconds = new Set<number>();
+  for (let seed = 0; seed < 20; seed++) {
+    const host = new Host(seed);
+    const root = host.configure({ flushSeconds: 30 });
+    nextReport(host, root);
+    knownRequest(host, name(1));
+    nextReport(host, root);
+    knownRequest(host, name(1));
+    const before = host.now;
+    nextReport(host, root);
+    seconds.add(Number((host.now - before) / second));
+  }
+  expect(seconds.size).toBeGreaterThan(3);
+});
+
+/** One thing that may happen to a proxy; small numbers name destinations. */
+const event = fc.oneof(
+  fc.record({ kind: fc.constant('known' as const), i: fc.nat(20) }),
+  fc.record({ kind: fc.constant('http' as const), i: fc.nat(10) }),
+  fc.record({ kind: fc.constant('tcp' as const), i: fc.nat(10) }),
+  fc.record({
+    kind: fc.constant('report' as const),
+    i: fc.constantFrom(204, 204, 409, 503, 'broken' as const),
+  }),
+);
+
+test('whatever is lost, the reports add up to what happened', () => {
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 200 }), (events) => {
+      const host = new Host();
+      const root = host.configure();
+      const happened = new Map<string, bigint>();
+      const told = new Map<string, bigint>();
+      const count = (key: string) => happened.set(key, (happened.get(key) ?? 0n) + 1n);
+      const take = (status: number | 'broken') => {
+        const report = countsOf(nextReport(host, root, status));
+        // The companion has what it acknowledged; a reply that is lost may still have been taken.
+        if (status === 204 || status === 503) for (const [k, v] of report) told.set(k, v);
+        if (status === 409) told.clear();
+      };
+      for (const { kind, i } of events) {
+        if (kind === 'known') {
+          knownRequest(host, name(i));
+          count(`cluster ${name(i)}`);
+        } else if (kind === 'http') {
+          if (unknownRequest(host, `host-${i}`).paused) answer(host, passthrough);
+          count(`http host-${i} ${address}`);
+        } else if (kind === 'tcp') {
+          if (host.connect(`10.0.0.${i}:1`).paused) answer(host, gateway);
+          count(`tcp 10.0.0.${i}:1`);
+        } else take(i);
+      }
+      take(204);
+      expect(told).toEqual(happened);
+    }),
+    { numRuns: 150 },
+  );
+});
