@@ -1,0 +1,144 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { type PlanInput, planScope } from '../../../../companion/core/plan.ts';
+import {
+  foreignSidecar,
+  importedHosts,
+  readSidecar,
+  type SidecarRecord,
+  sidecarOf,
+} from '../../../../companion/core/sidecar.ts';
+import type { Workload } from '../../../../companion/core/workload.ts';
+import { istio } from './objects.ts';
+
+const workload: Workload = {
+  namespace: 'shop',
+  name: 'web',
+  owners: ['web'],
+  selector: { app: 'web' },
+  pods: [],
+};
+const owner = { name: 'web', uid: 'uid' };
+
+function written(hosts: string[]): SidecarRecord {
+  return readSidecar(sidecarOf({ workload, owner, hosts, shadowed: undefined }));
+}
+
+const theirs = readSidecar(
+  istio('Sidecar', 'shop/theirs', { workloadSelector: { labels: { app: 'web' } } }),
+);
+
+const all: PlanInput = {
+  workload,
+  owner,
+  hosts: ['a/x', 'a/y'],
+  shadowed: undefined,
+  mode: 'enforce',
+  current: undefined,
+  foreign: undefined,
+  proxies: { total: 2, live: 2 },
+  learningMs: 0,
+};
+
+type Row = [string, Partial<PlanInput>, string, string];
+
+describe('the plan', () => {
+  test.each<Row>([
+    ['creates once every proxy reports', {}, 'create', 'Enforced'],
+    ['waits for a silent proxy', { proxies: { total: 2, live: 1 } }, 'none', 'ProxiesNotReporting'],
+    ['waits where nothing runs', { proxies: { total: 0, live: 0 } }, 'none', 'NoProxies'],
+    ['waits for the learning window', { learningMs: 1 }, 'none', 'Learning'],
+    ['only looks on in observe', { mode: 'observe' }, 'none', 'Observing'],
+    ['does nothing in off', { mode: 'off' }, 'none', 'Off'],
+    ['leaves the workload of a user alone', { foreign: theirs }, 'none', 'ForeignSidecar'],
+    ['widens', { current: written(['a/x']) }, 'update', 'Enforced'],
+    ['narrows', { current: written(['a/x', 'a/y', 'a/z']) }, 'update', 'Enforced'],
+    ['leaves what is right', { current: written(['a/x', 'a/y']) }, 'none', 'Enforced'],
+    [
+      'gives way to a user',
+      { current: written(['a/x']), foreign: theirs },
+      'delete',
+      'ForeignSidecar',
+    ],
+    [
+      'takes back in observe',
+      { current: written(['a/x']), mode: 'observe' },
+      'delete',
+      'Observing',
+    ],
+    ['takes back in off', { current: written(['a/x']), mode: 'off' }, 'delete', 'Off'],
+    [
+      'takes over after the scope was made anew',
+      { current: { ...written(['a/x', 'a/y']), ownerUid: 'other' } },
+      'update',
+      'Enforced',
+    ],
+  ])('%s', (_what, part, verb, reason) => {
+    const plan = planScope({ ...all, ...part });
+    expect(plan.change.verb).toBe(verb);
+    expect(plan.scoped.reason).toBe(reason);
+  });
+
+  test('takes nothing away while a proxy is silent, and still adds', () => {
+    const current = written(['a/old']);
+    const plan = planScope({ ...all, current, proxies: { total: 2, live: 1 } });
+    expect(plan.change.verb === 'update' && importedHosts(plan.change.sidecar as never)).toEqual([
+      'a/old',
+      'a/x',
+      'a/y',
+    ]);
+  });
+});
+
+const hostLists = fc
+  .uniqueArray(fc.constantFrom('a/1', 'a/2', 'b/1', 'b/2'), { minLength: 1 })
+  .map((list) => list.sort());
+const inputs: fc.Arbitrary<PlanInput> = fc.record({
+  workload: fc.constant(workload),
+  owner: fc.constant(owner),
+  shadowed: fc.constant(undefined),
+  hosts: hostLists,
+  mode: fc.constantFrom('observe', 'enforce', 'off'),
+  current: fc.option(hostLists.map(written), { nil: undefined }),
+  foreign: fc.option(fc.constant(theirs), { nil: undefined }),
+  proxies: fc.record({ total: fc.nat(3), live: fc.nat(3) }),
+  learningMs: fc.constantFrom(-1, 0, 1),
+});
+
+test('a plan that was carried out leaves nothing to do', () => {
+  fc.assert(
+    fc.property(inputs, (input) => {
+      const { change } = planScope(input);
+      const current =
+        change.verb === 'none'
+          ? input.current
+          : change.verb === 'delete'
+            ? undefined
+            : readSidecar(change.sidecar);
+      expect(planScope({ ...input, current }).change).toEqual({ verb: 'none' });
+    }),
+  );
+});
+
+test('no plan narrows a workload that has a silent proxy', () => {
+  fc.assert(
+    fc.property(inputs, (input) => {
+      fc.pre(input.proxies.live < input.proxies.total);
+      const { change } = planScope(input);
+      expect(change.verb).not.toBe('create');
+      if (change.verb !== 'update') return;
+      expect(importedHosts(change.sidecar as never)).toEqual(
+        expect.arrayContaining(input.current ? importedHosts(input.current) : []),
+      );
+    }),
+  );
+});
+
+test('the Sidecar of a user counts when it selects a pod of the workload', () => {
+  const pods = [{ labels: { app: 'web' } }] as unknown as Workload['pods'];
+  const far = readSidecar(
+    istio('Sidecar', 'shop/far', { workloadSelector: { labels: { app: 'other' } } }),
+  );
+  expect(foreignSidecar([far, theirs], { ...workload, pods })).toBe(theirs);
+  expect(foreignSidecar([far, written(['a/x'])], { ...workload, pods })).toBeUndefined();
+});

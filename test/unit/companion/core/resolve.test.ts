@@ -1,0 +1,192 @@
+import { describe, expect, test } from 'vitest';
+import { createCatalog } from '../../../../companion/core/catalog.ts';
+import { resolve, type UnknownCall } from '../../../../companion/core/resolve.ts';
+import { app, istio, pod, service, slice } from './objects.ts';
+
+const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+for (const object of [
+  ...app('shop/cart', '10.96.0.1', '10.1.0.1'),
+  ...app('other/cart', '10.96.0.2', '10.1.0.2'),
+  service('shop/db', { ports: [{ name: 'tcp', port: 5432 }] }),
+  pod('shop/db-0', { ip: '10.1.0.3' }),
+  slice('shop/db', [{ ip: '10.1.0.3', pod: 'db-0' }], [5432]),
+  service('other/private', { ip: '10.96.0.4', exportTo: '.' }),
+  service('other/sniffed', { ip: '10.96.0.5', ports: [{ name: 'web', port: 8000 }] }),
+  service('other/far', { externalName: 'far.example.com' }),
+  istio('ServiceEntry', 'shop/bank', {
+    hosts: ['api.bank.example'],
+    addresses: ['240.0.0.1'],
+    ports: [
+      { number: 443, name: 'tls', protocol: 'TLS' },
+      { number: 80, protocol: 'HTTP' },
+    ],
+  }),
+  istio('ServiceEntry', 'shop/wiki', {
+    hosts: ['*.wiki.example'],
+    ports: [{ number: 80, protocol: 'HTTP' }],
+  }),
+  istio('ServiceEntry', 'other/hidden', {
+    hosts: ['hidden.example'],
+    exportTo: ['.'],
+    ports: [{ number: 80, protocol: 'HTTP' }],
+  }),
+  istio('VirtualService', 'routing/front', { hosts: ['front.internal'], http: [] }),
+  istio('VirtualService', 'other/cart', { hosts: ['cart'], http: [], exportTo: ['shop'] }),
+  istio('VirtualService', 'shop/ingress', { hosts: ['cart'], gateways: ['shop/gw'], http: [] }),
+]) {
+  catalog.upsert(object);
+}
+
+const clusterIp = '10.96.0.1:80';
+
+function find(authority: string, destination = clusterIp, namespace = 'shop', tcp = false) {
+  const call: UnknownCall = { tcp, authority, destination };
+  const {
+    kind,
+    host,
+    port,
+    record,
+    learnable,
+    pod: target,
+    virtualServices,
+  } = resolve(catalog, call, { namespace, clusterDomain: 'cluster.local' });
+  return {
+    kind,
+    host,
+    port,
+    learnable,
+    in: record?.namespace,
+    pod: target?.name,
+    rules: virtualServices.map((rule) => `${rule.namespace}/${rule.name}`),
+  };
+}
+
+const shopCart = { kind: 'service', host: 'cart.shop.svc.cluster.local', port: 80, in: 'shop' };
+const otherCart = { kind: 'service', host: 'cart.other.svc.cluster.local', port: 80, in: 'other' };
+const outside = { kind: 'external', learnable: false };
+
+describe('a name of a Service', () => {
+  test.each([
+    'cart',
+    'cart:80',
+    'CART',
+    'cart.shop',
+    'cart.shop.svc',
+    'cart.shop.svc.cluster.local',
+    'cart.shop.svc.cluster.local.',
+  ])('%s means the one in the namespace of the caller', (authority) => {
+    expect(find(authority)).toMatchObject({ ...shopCart, learnable: true });
+  });
+
+  test('with a namespace means the one there', () => {
+    expect(find('cart.other')).toMatchObject(otherCart);
+    expect(find('cart', clusterIp, 'other')).toMatchObject(otherCart);
+  });
+
+  test('counts on the ports that the Service declares only', () => {
+    expect(find('cart', '10.96.0.1:81')).toMatchObject(outside);
+  });
+
+  test('that is not exported to the caller means nothing to him', () => {
+    expect(find('private.other', '10.96.9.9:80')).toMatchObject(outside);
+    expect(find('private', '10.96.9.9:80', 'other')).toMatchObject({ kind: 'service' });
+  });
+
+  test('of a pod behind a headless Service means that Service and that pod', () => {
+    const found = find('db-0.db.shop.svc.cluster.local', '10.1.0.3:5432');
+    expect(found).toMatchObject({ host: 'db.shop.svc.cluster.local', pod: 'db-0' });
+  });
+
+  test('of type ExternalName is still a host of the mesh', () => {
+    expect(find('far.other', '93.0.0.1:80')).toMatchObject({
+      kind: 'service',
+      host: 'far.other.svc.cluster.local',
+    });
+  });
+});
+
+describe('a ServiceEntry', () => {
+  test('is found by its host', () => {
+    expect(find('api.bank.example', '93.0.0.1:80')).toMatchObject({
+      kind: 'entry',
+      host: 'api.bank.example',
+      learnable: true,
+    });
+  });
+
+  test('with a wildcard matches, and is not learned, since a scope has exact hosts only', () => {
+    expect(find('en.wiki.example', '93.0.0.1:80')).toMatchObject({
+      kind: 'entry',
+      host: 'en.wiki.example',
+      learnable: false,
+    });
+  });
+
+  test('of another namespace that keeps it to itself is not there', () => {
+    expect(find('hidden.example', '93.0.0.1:80')).toMatchObject(outside);
+  });
+
+  test('is found by its address', () => {
+    expect(find('', '240.0.0.1:443', 'shop', true)).toMatchObject({
+      kind: 'entry',
+      host: 'api.bank.example',
+      port: 443,
+      learnable: true,
+    });
+  });
+});
+
+describe('a VirtualService', () => {
+  test('of the mesh rules over a host where it is exported to', () => {
+    expect(find('cart.other').rules).toEqual(['other/cart']);
+    expect(find('cart.other', clusterIp, 'elsewhere').rules).toEqual([]);
+  });
+
+  test('of a gateway only does not count', () => {
+    expect(find('cart').rules).toEqual([]);
+  });
+
+  test('alone makes a host', () => {
+    expect(find('front.internal')).toMatchObject({
+      kind: 'virtual',
+      host: 'front.internal',
+      rules: ['routing/front'],
+      learnable: true,
+    });
+  });
+});
+
+describe('an address', () => {
+  test('of a Service means that Service', () => {
+    expect(find('', '10.96.0.2:80', 'shop', true)).toMatchObject({ ...otherCart, learnable: true });
+    expect(find('10.96.0.2', '10.96.0.2:80')).toMatchObject({ ...otherCart, learnable: true });
+  });
+
+  test('under a foreign name means the Service, but no scope would route that name', () => {
+    expect(find('example.com', '10.96.0.2:80')).toMatchObject({ ...otherCart, learnable: false });
+  });
+
+  test('under a foreign name is learned where the port is sniffed, which ignores names', () => {
+    expect(find('example.com', '10.96.0.5:8000')).toMatchObject({ learnable: true });
+  });
+
+  test('of a pod behind a headless Service means both', () => {
+    expect(find('', '10.1.0.3:5432', 'shop', true)).toMatchObject({
+      host: 'db.shop.svc.cluster.local',
+      pod: 'db-0',
+      learnable: true,
+    });
+  });
+
+  test('of a pod of one ordinary Service means both, but a scope would not catch the call', () => {
+    expect(find('', '10.1.0.1:8080', 'shop', true)).toMatchObject({
+      host: 'cart.shop.svc.cluster.local',
+      pod: 'cart',
+      learnable: false,
+    });
+  });
+
+  test.each(['93.0.0.1:80', 'nonsense', ''])('%j is not of the mesh', (destination) => {
+    expect(find('', destination, 'shop', true)).toMatchObject(outside);
+  });
+});

@@ -1,0 +1,132 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { createCatalog } from '../../../../companion/core/catalog.ts';
+import { createEdgeStore, type HostRef } from '../../../../companion/core/edges.ts';
+import { planScope } from '../../../../companion/core/plan.ts';
+import { readPod } from '../../../../companion/core/records.ts';
+import { entryOf, scopeOf } from '../../../../companion/core/scope.ts';
+import { sentinelHost } from '../../../../companion/core/sentinel.ts';
+import {
+  admits,
+  readSidecar,
+  shadowedSidecar,
+  sidecarOf,
+} from '../../../../companion/core/sidecar.ts';
+import { groupWorkloads } from '../../../../companion/core/workload.ts';
+import type { KubeObject } from '../../../../companion/kube.ts';
+
+/**
+ * Each file of scope/ says in its description what it shows: what a workload in namespace `shop` was
+ * seen to call, what the mesh is, and the Sidecar that follows.
+ */
+type Golden = {
+  description: string;
+  input: {
+    labels: Record<string, string>;
+    learned: string[];
+    pins?: string[];
+    excludes?: string[];
+    objects?: KubeObject[];
+    defaults?: KubeObject[];
+  };
+  reasons: Record<string, string>;
+  sidecar: KubeObject;
+};
+
+const sentinel: HostRef = { namespace: 'lazyscope-system', host: sentinelHost };
+const gateway: HostRef = {
+  namespace: 'lazyscope-system',
+  host: 'lazyscope-egress.lazyscope-system.svc.cluster.local',
+};
+const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
+const source = { namespace: 'shop', owner: 'web' };
+const folder = new URL('./scope/', import.meta.url);
+
+function build({ input }: Golden, learned = input.learned) {
+  const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+  for (const object of input.objects ?? []) catalog.upsert(object);
+  const edges = createEdgeStore();
+  for (const entry of learned) {
+    const [namespace = '', host = ''] = entry.split('/');
+    edges.see(source, { namespace, host }, 1_000);
+  }
+  const [workload] = groupWorkloads([
+    readPod({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name: 'web-1',
+        namespace: 'shop',
+        labels: { ...input.labels, 'security.istio.io/tlsMode': 'istio' },
+        ownerReferences: [
+          { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 'x', controller: true },
+        ],
+      },
+    }),
+  ]);
+  if (!workload) throw new Error('the pod makes no workload');
+  const shadowed = shadowedSidecar((input.defaults ?? []).map(readSidecar), 'shop', 'istio-system');
+  const hosts = scopeOf(catalog, {
+    namespace: 'shop',
+    edges: edges.edgesFrom(source),
+    pins: input.pins ?? [],
+    excludes: input.excludes ?? [],
+    sentinel,
+    gateway,
+  }).filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, 'shop'));
+  const sidecarInput = {
+    workload,
+    owner: { name: 'web', uid: 'uid-of-scope' },
+    hosts: hosts.map(({ entry }) => entry),
+    shadowed,
+  };
+  return { hosts, sidecarInput, sidecar: sidecarOf(sidecarInput) };
+}
+
+const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
+const goldens = files.map((name) => {
+  const golden = parse(readFileSync(new URL(name, folder), 'utf8')) as Golden;
+  return [name, golden] as const;
+});
+
+describe.each(goldens)('%s', (_name, golden) => {
+  test(golden.description.trim(), () => {
+    const { hosts, sidecar } = build(golden);
+    expect(sidecar).toEqual(golden.sidecar);
+    const reasons = hosts.filter(({ entry }) => !ours.has(entry));
+    expect(Object.fromEntries(reasons.map(({ entry, reason }) => [entry, reason]))).toEqual(
+      golden.reasons,
+    );
+  });
+
+  test('the order in which calls were seen does not change a byte', () => {
+    const { learned } = golden.input;
+    const orders = fc.shuffledSubarray(learned, { minLength: learned.length });
+    const expected = JSON.stringify(build(golden).sidecar);
+    fc.assert(
+      fc.property(orders, (order) => {
+        expect(JSON.stringify(build(golden, order).sidecar)).toBe(expected);
+      }),
+    );
+  });
+
+  test('once written, there is nothing left to do', () => {
+    const { sidecar, sidecarInput } = build(golden);
+    const plan = planScope({
+      ...sidecarInput,
+      mode: 'enforce',
+      // As the API server gives it back, with fields in another order.
+      current: readSidecar({ ...sidecar, spec: reversed(sidecar.spec) }),
+      foreign: undefined,
+      proxies: { total: 1, live: 1 },
+      learningMs: 0,
+    });
+    expect(plan.change).toEqual({ verb: 'none' });
+  });
+});
+
+function reversed(spec: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(spec).reverse());
+}

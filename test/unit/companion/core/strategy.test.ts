@@ -1,0 +1,213 @@
+import { describe, expect, test } from 'vitest';
+import { createCatalog } from '../../../../companion/core/catalog.ts';
+import { mtlsOf } from '../../../../companion/core/mtls.ts';
+import { resolve } from '../../../../companion/core/resolve.ts';
+import { chooseStrategy, type Setting, settings } from '../../../../companion/core/strategy.ts';
+import type { KubeObject } from '../../../../companion/kube.ts';
+import { app, istio, pod, service, slice } from './objects.ts';
+
+const names = { trustDomain: 'cluster.local', rootNamespace: 'istio-system' };
+
+type Case = {
+  setting?: Setting;
+  authority?: string;
+  destination?: string;
+  tcp?: boolean;
+  network?: string;
+};
+
+function choose(objects: KubeObject[], options: Case = {}) {
+  const { setting = 'gateway', authority = 'cart', destination = '10.96.0.1:80' } = options;
+  const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+  for (const object of objects) catalog.upsert(object);
+  const tcp = options.tcp ?? false;
+  const found = resolve(
+    catalog,
+    { tcp, authority, destination },
+    { namespace: 'shop', clusterDomain: 'cluster.local' },
+  );
+  const mtls = found.record
+    ? mtlsOf(catalog, { record: found.record, port: found.port, pod: found.pod }, 'shop', names)
+    : { capable: false, ownTls: false, reason: '', identities: [], networks: new Set<string>() };
+  return chooseStrategy({ tcp, setting, callerNetwork: options.network ?? '' }, found, mtls);
+}
+
+const cart = app('shop/cart', '10.96.0.1', '10.1.0.1');
+const rules = istio('VirtualService', 'shop/cart', { hosts: ['cart'], http: [] });
+
+describe('a destination in the mesh', () => {
+  test.each([
+    ['gateway', { strategy: 'gateway' }],
+    ['direct', { strategy: 'direct' }],
+    ['auto', { strategy: 'direct' }],
+    ['hold', { strategy: 'hold', otherwise: 'direct' }],
+    ['passthrough', { strategy: 'passthrough' }],
+  ] as const)('is called as setting %s says', (setting, expected) => {
+    expect(choose(cart, { setting })).toMatchObject(expected);
+  });
+
+  test('comes with the name that the gateway routes by and the identity it answers as', () => {
+    expect(choose(cart)).toMatchObject({
+      sni: 'outbound_.80_._.cart.shop.svc.cluster.local',
+      identities: ['spiffe://cluster.local/ns/shop/sa/cart'],
+    });
+  });
+
+  test.each(settings)('is held under a VirtualService, also with setting %s', (setting) => {
+    expect(choose([...cart, rules], { setting })).toMatchObject({ strategy: 'hold' });
+  });
+
+  test('is never held for TCP', () => {
+    const tcp = [service('shop/db', { ip: '10.96.0.1', ports: [{ name: 'tcp', port: 80 }] })];
+    const found = choose([...tcp, rules], { setting: 'hold', tcp: true });
+    expect(found.strategy).toBe('passthrough');
+  });
+
+  test('on another network is called through the gateway, whatever is wanted', () => {
+    expect(choose(cart, { setting: 'auto', network: 'east' })).toMatchObject({
+      strategy: 'gateway',
+    });
+  });
+
+  test('without endpoints is passed through, and asked about again soon', () => {
+    const empty = [service('shop/cart', { ip: '10.96.0.1' })];
+    expect(choose(empty)).toMatchObject({ strategy: 'passthrough', ttlSeconds: 5 });
+  });
+
+  test('that is headless is called directly: only one pod is meant', () => {
+    const headless = [
+      service('shop/cart', { ports: [{ name: 'http', port: 80 }] }),
+      pod('shop/cart-0', { ip: '10.1.0.1', account: 'cart' }),
+      slice('shop/cart', [{ ip: '10.1.0.1', pod: 'cart-0' }]),
+    ];
+    expect(choose(headless, { destination: '10.1.0.1:80' })).toMatchObject({ strategy: 'direct' });
+  });
+});
+
+describe('a destination that takes no mutual TLS is passed through', () => {
+  test('when one of its pods has no sidecar', () => {
+    const mixed = [
+      ...cart,
+      pod('shop/plain', { ip: '10.1.0.9', tlsMode: '' }),
+      slice('shop/cart', [
+        { ip: '10.1.0.1', pod: 'cart' },
+        { ip: '10.1.0.9', pod: 'plain' },
+      ]),
+    ];
+    expect(choose(mixed)).toMatchObject({
+      strategy: 'passthrough',
+      reason: 'an endpoint has no sidecar',
+    });
+  });
+
+  test('unless that pod is not ready', () => {
+    const mixed = [
+      ...cart,
+      pod('shop/plain', { ip: '10.1.0.9', tlsMode: '' }),
+      slice('shop/cart', [
+        { ip: '10.1.0.1', pod: 'cart' },
+        { ip: '10.1.0.9', pod: 'plain', ready: false },
+      ]),
+    ];
+    expect(choose(mixed)).toMatchObject({ strategy: 'gateway' });
+  });
+
+  test('when a DestinationRule switches it off', () => {
+    const rule = istio('DestinationRule', 'shop/cart', {
+      host: 'cart',
+      trafficPolicy: { tls: { mode: 'DISABLE' } },
+    });
+    expect(choose([...cart, rule])).toMatchObject({ strategy: 'passthrough' });
+  });
+
+  test('when its endpoints are not pods', () => {
+    const elsewhere = [
+      service('shop/cart', { ip: '10.96.0.1' }),
+      slice('shop/cart', [{ ip: '192.0.2.1' }]),
+    ];
+    expect(choose(elsewhere)).toMatchObject({ strategy: 'passthrough' });
+  });
+
+  test.each([
+    ['the mesh', 'istio-system/default', {}],
+    ['its namespace', 'shop/default', {}],
+    ['its pods', 'shop/cart', { selector: { matchLabels: { app: 'cart' } } }],
+  ])('when PeerAuthentication of %s disables it', (_of, path, selector) => {
+    const policy = istio('PeerAuthentication', path, { ...selector, mtls: { mode: 'DISABLE' } });
+    expect(choose([...cart, policy])).toMatchObject({ strategy: 'passthrough' });
+  });
+
+  test('but not when a closer PeerAuthentication allows it', () => {
+    const mesh = istio('PeerAuthentication', 'istio-system/default', { mtls: { mode: 'DISABLE' } });
+    const near = istio('PeerAuthentication', 'shop/default', { mtls: { mode: 'STRICT' } });
+    expect(choose([...cart, mesh, near])).toMatchObject({ strategy: 'gateway' });
+  });
+
+  test('when it is disabled on the port that the pods listen on', () => {
+    const policy = istio('PeerAuthentication', 'shop/cart', {
+      selector: { matchLabels: { app: 'cart' } },
+      portLevelMtls: { 8080: { mode: 'DISABLE' } },
+    });
+    expect(choose([...cart, policy])).toMatchObject({ strategy: 'passthrough' });
+  });
+});
+
+describe('a destination that only its real route reaches', () => {
+  const entry = istio('ServiceEntry', 'shop/bank', {
+    hosts: ['bank.example'],
+    ports: [{ number: 80, protocol: 'HTTP' }],
+  });
+  const call = { authority: 'bank.example', destination: '93.0.0.1:80' };
+
+  test('is held for a ServiceEntry, and passed through otherwise', () => {
+    expect(choose([entry], call)).toMatchObject({ strategy: 'hold', otherwise: 'passthrough' });
+  });
+
+  test('is passed through where that is the setting', () => {
+    expect(choose([entry], { ...call, setting: 'passthrough' })).toMatchObject({
+      strategy: 'passthrough',
+    });
+  });
+
+  test('is held where a DestinationRule originates TLS', () => {
+    const rule = istio('DestinationRule', 'shop/cart', {
+      host: 'cart',
+      trafficPolicy: { tls: { mode: 'SIMPLE' } },
+    });
+    expect(choose([...cart, rule])).toMatchObject({ strategy: 'hold', otherwise: 'passthrough' });
+  });
+});
+
+test('a DestinationRule of the caller comes before that of the service', () => {
+  const far = app('other/cart', '10.96.0.2', '10.1.0.2');
+  const theirs = istio('DestinationRule', 'other/cart', {
+    host: 'cart',
+    trafficPolicy: { tls: { mode: 'DISABLE' } },
+  });
+  const ours = istio('DestinationRule', 'shop/cart', {
+    host: '*.other.svc.cluster.local',
+    trafficPolicy: { tls: { mode: 'ISTIO_MUTUAL' } },
+  });
+  const call = { authority: 'cart.other', destination: '10.96.0.2:80' };
+  expect(choose([...far, theirs], call).strategy).toBe('passthrough');
+  expect(choose([...far, theirs, ours], call).strategy).toBe('gateway');
+});
+
+test('more identities than fit are left out, so that the trust domain alone is pinned', () => {
+  const pods = Array.from({ length: 17 }, (_, n) =>
+    pod(`shop/cart-${n}`, { ip: `10.1.0.${n + 1}`, account: `sa-${n}` }),
+  );
+  const endpoints = pods.map(({ metadata }, n) => ({ ip: `10.1.0.${n + 1}`, pod: metadata.name }));
+  const base = service('shop/cart', { ip: '10.96.0.1' });
+  expect(choose([base, ...pods, slice('shop/cart', endpoints)]).identities).toEqual([]);
+  expect(choose([base, ...pods, slice('shop/cart', endpoints.slice(1))]).identities).toHaveLength(
+    16,
+  );
+});
+
+test('what is not of the mesh is passed through, and asked about again', () => {
+  expect(choose([], { authority: 'example.com' })).toMatchObject({
+    strategy: 'passthrough',
+    ttlSeconds: 30,
+  });
+});

@@ -1,0 +1,151 @@
+import { describe, expect, test } from 'vitest';
+import { createProxyTable, liveMs, type ProxyState } from '../../../../companion/core/proxies.ts';
+import { readPod } from '../../../../companion/core/records.ts';
+import type { ScopeHost } from '../../../../companion/core/scope.ts';
+import type { Workload } from '../../../../companion/core/workload.ts';
+import {
+  learnedEdges,
+  readWorkloadScope,
+  type StatusInput,
+  statusChange,
+  statusOf,
+  workloadScopeOf,
+} from '../../../../companion/core/workload-scope.ts';
+import { pod } from './objects.ts';
+
+const hour = 3_600_000;
+const now = Date.parse('2026-01-02T03:04:05Z');
+const workload: Workload = {
+  namespace: 'shop',
+  name: 'web',
+  owners: ['web'],
+  selector: { app: 'web' },
+  pods: [readPod(pod('shop/web-1'))],
+};
+
+function learned(lastSeen: number): ScopeHost {
+  const edge = { namespace: 'shop', host: 'cart', firstSeen: now - 5 * hour, lastSeen };
+  return { entry: 'shop/cart', reason: 'learned', edge };
+}
+
+function proxy(allocatedBytes: number, clusters: number): ProxyState {
+  return {
+    namespace: 'shop',
+    pod: 'web-1',
+    uid: 'uid-shop/web-1',
+    filterVersion: '1',
+    heartbeatAt: now,
+    reportedAt: now,
+    overflow: 0,
+    stats: { allocatedBytes, physicalBytes: 0, clusters },
+  };
+}
+
+const enforced = { status: 'True', reason: 'Enforced', message: 'Imports 1 hosts.' } as const;
+const waiting = { status: 'False', reason: 'ProxiesNotReporting', message: '' } as const;
+
+const input: StatusInput = {
+  mode: 'enforce',
+  workload,
+  hosts: [learned(now)],
+  proxies: { total: 1, live: 1 },
+  states: [],
+  scoped: enforced,
+  justScoped: false,
+  before: undefined,
+  now,
+};
+
+describe('the status of a scope', () => {
+  test('brings back what was learned, to the hour', () => {
+    const object = { ...workloadScopeOf(workload), status: statusOf(input) };
+    const [[source, edges] = []] = [...learnedEdges(readWorkloadScope(object))];
+    expect(source).toEqual({ namespace: 'shop', owner: 'web' });
+    const lastSeen = Date.parse('2026-01-02T03:00:00Z');
+    expect(edges).toEqual([
+      { namespace: 'shop', host: 'cart', firstSeen: now - 5 * hour, lastSeen },
+    ]);
+  });
+
+  test('keeps the cost of full configuration after the scope came into force', () => {
+    const full = statusOf({ ...input, scoped: waiting, states: [proxy(150e6, 2010)] });
+    expect(full.memory).toEqual({ beforeBytes: 150e6, before: '150.0MB' });
+    const scoped = statusOf({ ...input, before: full, states: [proxy(10.5e6, 13)] });
+    expect(scoped.memory).toEqual({
+      beforeBytes: 150e6,
+      before: '150.0MB',
+      afterBytes: 10.5e6,
+      after: '10.5MB',
+    });
+    expect(scoped.clusters).toEqual({ before: 2010, after: 13 });
+    const silent = statusOf({ ...input, before: scoped });
+    expect(silent.memory).toEqual(scoped.memory);
+  });
+
+  test('takes what was measured up to the turn that made the Sidecar for full', () => {
+    const status = statusOf({ ...input, justScoped: true, states: [proxy(150e6, 2010)] });
+    expect(status.clusters).toEqual({ before: 2010 });
+  });
+
+  test('changes the time of a condition with its status only', () => {
+    const before = statusOf({ ...input, scoped: waiting });
+    const later = { ...input, before, now: now + 1000 };
+    expect(statusOf({ ...later, scoped: waiting }).conditions).toEqual(before.conditions);
+    expect(statusOf(later).conditions[0]?.lastTransitionTime).toBe('2026-01-02T03:04:06Z');
+  });
+});
+
+describe('a change of the status', () => {
+  const before = statusOf({ ...input, states: [proxy(10e6, 13)] });
+
+  test.each<[string, Partial<StatusInput>, string]>([
+    ['of nothing', {}, 'no'],
+    ['of a message alone', { scoped: { ...enforced, message: 'x' } }, 'no'],
+    ['of last seen within the hour', { hosts: [learned(now + 60_000)] }, 'no'],
+    ['of memory by a little', { states: [proxy(10.2e6, 13)] }, 'no'],
+    ['of memory by much', { states: [proxy(11e6, 13)] }, 'later'],
+    ['of last seen by an hour', { hosts: [learned(now + hour)] }, 'later'],
+    ['of proxies that report', { proxies: { total: 1, live: 0 } }, 'later'],
+    ['of hosts', { hosts: [] }, 'now'],
+    ['of the mode', { mode: 'observe' }, 'now'],
+    ['of a condition', { scoped: waiting }, 'now'],
+  ])('%s is written: %s', (_what, part, expected) => {
+    const after = statusOf({ ...input, states: [proxy(10e6, 13)], before, ...part });
+    expect(statusChange(before, after)).toBe(expected);
+  });
+
+  test('from nothing is written now', () => {
+    expect(statusChange(undefined, before)).toBe('now');
+  });
+});
+
+describe('a proxy', () => {
+  test('is live while its filter is heard, under its own uid', () => {
+    const table = createProxyTable();
+    table.report(proxy(1, 1));
+    expect(table.count(workload.pods, now + liveMs)).toEqual({ total: 1, live: 1 });
+    expect(table.count(workload.pods, now + liveMs + 1)).toEqual({ total: 1, live: 0 });
+    const reborn = [{ ...readPod(pod('shop/web-1')), uid: 'other' }];
+    expect(table.count(reborn, now)).toEqual({ total: 1, live: 0 });
+  });
+
+  test('keeps its last figures when a report has none', () => {
+    const table = createProxyTable();
+    table.report(proxy(7, 1));
+    table.report({ ...proxy(0, 0), stats: undefined });
+    const [first] = workload.pods;
+    expect(first && table.of(first)?.stats?.allocatedBytes).toBe(7);
+  });
+
+  test('is forgotten when its node is silent for long, or says that it is gone', () => {
+    const table = createProxyTable();
+    table.report(proxy(1, 1));
+    expect(table.expire(now + 299_000)).toBe(0);
+    expect(table.expire(now + 301_000)).toBe(1);
+    table.report(proxy(1, 1));
+    table.gone({ namespace: 'shop', pod: 'web-1', uid: 'another life' });
+    expect([...table.values()]).toHaveLength(1);
+    table.gone({ namespace: 'shop', pod: 'web-1', uid: 'uid-shop/web-1' });
+    expect([...table.values()]).toHaveLength(0);
+  });
+});

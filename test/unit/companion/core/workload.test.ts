@@ -1,0 +1,137 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { selects } from '../../../../companion/core/mtls.ts';
+import { type PodRecord, readPod } from '../../../../companion/core/records.ts';
+import { groupWorkloads } from '../../../../companion/core/workload.ts';
+import { type PodOptions, pod } from './objects.ts';
+
+function record(name: string, options: PodOptions = {}): PodRecord {
+  return readPod(pod(`shop/${name}`, options));
+}
+
+/** A pod as a Deployment makes it, with all that the injector adds. */
+function replica(deployment: string, hash: string, labels: Record<string, string>): PodRecord {
+  return record(`${deployment}-${hash}-x`, {
+    owner: { kind: 'ReplicaSet', name: `${deployment}-${hash}` },
+    labels: { ...labels, 'pod-template-hash': hash, 'istio.io/rev': `r-${hash}` },
+  });
+}
+
+function shape(pods: PodRecord[]) {
+  return groupWorkloads(pods).map(({ name, owners, selector, pods: members }) => ({
+    name,
+    owners,
+    selector,
+    pods: members.length,
+  }));
+}
+
+describe('the pods of one owner', () => {
+  test('share a scope that selects by the labels that stay', () => {
+    expect(shape([replica('web', 'abc', { app: 'web', version: 'v1' })])).toEqual([
+      { name: 'web', owners: ['web'], selector: { app: 'web', version: 'v1' }, pods: 1 },
+    ]);
+  });
+
+  test('share it during a rollout that changes a label', () => {
+    const pods = [
+      replica('web', 'abc', { app: 'web', version: 'v1' }),
+      replica('web', 'def', { app: 'web', version: 'v2', extra: 'yes' }),
+    ];
+    expect(shape(pods)).toEqual([
+      { name: 'web', owners: ['web'], selector: { app: 'web' }, pods: 2 },
+    ]);
+  });
+
+  test.each([
+    [{ kind: 'StatefulSet', name: 'db' }, 'db'],
+    [{ kind: 'DaemonSet', name: 'agent' }, 'agent'],
+    [{ kind: 'Job', name: 'report-29384756' }, 'report'],
+    [{ kind: 'Job', name: 'migrate-2' }, 'migrate-2'],
+  ])('of %j go by the name %s', (owner, name) => {
+    const labels = { app: 'x', 'job-name': 'j', 'batch.kubernetes.io/job-name': 'j' };
+    expect(shape([record('p', { owner, labels })])).toEqual([
+      { name, owners: [name], selector: { app: 'x' }, pods: 1 },
+    ]);
+  });
+
+  test('without an owner go by their canonical name', () => {
+    const labels = { 'service.istio.io/canonical-name': 'curl' };
+    expect(shape([record('curl-1', { labels })])).toMatchObject([{ name: 'curl' }]);
+  });
+});
+
+describe('two workloads', () => {
+  test('of different labels have a scope each', () => {
+    const pods = [replica('a', '1', { app: 'a' }), replica('b', '1', { app: 'b' })];
+    expect(shape(pods).map(({ name }) => name)).toEqual(['a', 'b']);
+  });
+
+  test('become one where the labels of one are among those of the other', () => {
+    const pods = [
+      replica('web', '1', { app: 'web' }),
+      replica('web-canary', '1', { app: 'web', track: 'canary' }),
+    ];
+    expect(shape(pods)).toEqual([
+      { name: 'web', owners: ['web', 'web-canary'], selector: { app: 'web' }, pods: 2 },
+    ]);
+  });
+
+  test('become one with a third that both would select', () => {
+    const pods = [
+      replica('a', '1', { team: 't', app: 'a' }),
+      replica('b', '1', { team: 't', tier: 'b' }),
+      replica('c', '1', { team: 't', app: 'a', tier: 'b' }),
+    ];
+    expect(shape(pods)).toEqual([
+      { name: 'a', owners: ['a', 'b', 'c'], selector: { team: 't' }, pods: 3 },
+    ]);
+  });
+});
+
+test('pods that no Sidecar applies to belong to no workload', () => {
+  const gateway = { 'inject.istio.io/templates': 'gateway' };
+  expect(
+    shape([
+      record('plain', { tlsMode: '' }),
+      record('gw', { annotations: gateway }),
+      record('done', { phase: 'Succeeded' }),
+    ]),
+  ).toEqual([]);
+});
+
+const labels = fc.dictionary(
+  fc.constantFrom('app', 'tier', 'team', 'pod-template-hash'),
+  fc.constantFrom('a', 'b'),
+);
+const pods = fc
+  .array(fc.record({ owner: fc.constantFrom('o1', 'o2', 'o3', 'o4'), labels }), { maxLength: 12 })
+  .map((list) =>
+    list.map((each, n) =>
+      record(`p${n}`, { owner: { kind: 'StatefulSet', name: each.owner }, labels: each.labels }),
+    ),
+  );
+
+test('every pod is selected by its own workload and by no other', () => {
+  fc.assert(
+    fc.property(pods, (list) => {
+      const workloads = groupWorkloads(list);
+      for (const each of list) {
+        const selecting = workloads.filter(({ selector }) => selects(selector, each.labels));
+        expect(selecting).toHaveLength(1);
+        expect(selecting[0]?.pods).toContain(each);
+      }
+    }),
+  );
+});
+
+test('the same pods in another order give the same workloads', () => {
+  const shuffled = pods.chain((list) =>
+    fc.tuple(fc.constant(list), fc.shuffledSubarray(list, { minLength: list.length })),
+  );
+  fc.assert(
+    fc.property(shuffled, ([list, other]) => {
+      expect(JSON.stringify(groupWorkloads(other))).toBe(JSON.stringify(groupWorkloads(list)));
+    }),
+  );
+});
