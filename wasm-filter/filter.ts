@@ -17,11 +17,14 @@ import { allocate } from './arena';
 import { equals } from './bytes';
 import { comesBack } from './hold';
 import {
+  ALLOW_ANY,
   AUTHORITY,
   BLACK_HOLE_CLUSTER,
+  BLOCK_ALL,
   CLUSTER_NAME,
   DESTINATION_ADDRESS,
   PASSTHROUGH_CLUSTER,
+  VIRTUAL_HOST_NAME,
 } from './names';
 import { wait } from './question';
 import { reportSoon } from './report';
@@ -45,21 +48,24 @@ const MAX_DESTINATION: u32 = 64;
 export function onRequest(stream: u32, endOfStream: bool): u32 {
   bump(REQUESTS);
   const result = getProperty(CLUSTER_NAME);
-  if (result == OK && gotSize() > 0 && !isUnknown(gotAt(), gotSize())) {
+  if (result == OK && gotSize() > 0) {
+    if (isCatchAll(PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER))
+      return unknownRequest(stream, endOfStream);
     count(gotAt(), gotSize());
     comesBack();
     return CONTINUE;
   }
-  // Not found: the route has no cluster, as that of REGISTRY_ONLY.
-  if (result != OK && result != NOT_FOUND) {
-    bump(ERRORS);
-    return CONTINUE;
+  if (result != OK && result != NOT_FOUND) bump(ERRORS);
+  // The route has no cluster: that of REGISTRY_ONLY answers 502. A redirect or a direct response of a
+  // VirtualService has none either, and is none of our business.
+  else if (getProperty(VIRTUAL_HOST_NAME) == OK && isCatchAll(BLOCK_ALL, ALLOW_ANY)) {
+    return unknownRequest(stream, endOfStream);
   }
-  return unknownRequest(stream, endOfStream);
+  return CONTINUE;
 }
 
-function isUnknown(cluster: usize, size: u32): bool {
-  return equals(cluster, size, PASSTHROUGH_CLUSTER) || equals(cluster, size, BLACK_HOLE_CLUSTER);
+function isCatchAll(one: usize, other: usize): bool {
+  return equals(gotAt(), gotSize(), one) || equals(gotAt(), gotSize(), other);
 }
 
 /** The hot path: one look-up, one addition. */

@@ -4,6 +4,7 @@ import { ascii } from './bytes';
 
 // Envoy properties, parts joined by NUL (source/extensions/filters/common/expr/context.h).
 export const CLUSTER_NAME = ascii('xds\0cluster_name');
+export const VIRTUAL_HOST_NAME = ascii('xds\0virtual_host_name');
 export const DESTINATION_ADDRESS = ascii('destination\0address');
 /** Our own property: since when and how often this request was held. */
 export const HOLD_STATE = ascii('lazyscope_hold');
@@ -11,6 +12,10 @@ export const HOLD_STATE = ascii('lazyscope_hold');
 // Where Istio sends what it does not know: outboundTrafficPolicy ALLOW_ANY and REGISTRY_ONLY.
 export const PASSTHROUGH_CLUSTER = ascii('PassthroughCluster');
 export const BLACK_HOLE_CLUSTER = ascii('BlackHoleCluster');
+
+// Istio's virtual hosts for the same (pilot/pkg/networking/core/httproute.go).
+export const ALLOW_ANY = ascii('allow_any');
+export const BLOCK_ALL = ascii('block_all');
 
 // Clusters added by the EnvoyFilter of the namespace.
 export const EGRESS_CLUSTER = ascii('lazyscope-egress');

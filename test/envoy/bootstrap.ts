@@ -115,6 +115,12 @@ export function routeConfig(known: { [host: string]: string }, blocked = false):
         domains: [host],
         routes: [{ match: { prefix: '/' }, route: { cluster: name } }],
       })),
+      // A VirtualService's redirect or direct response: a known host whose route has no cluster.
+      {
+        name: 'teapot',
+        domains: ['teapot'],
+        routes: [{ match: { prefix: '/' }, direct_response: { status: 418 } }],
+      },
       { name: rest.name, domains: ['*'], routes: [markerRoute, rest] },
     ],
     validate_clusters: false,

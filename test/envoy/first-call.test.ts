@@ -70,6 +70,12 @@ test('a known destination is not asked about', async () => {
   expect(companion.questions).toEqual([]);
 });
 
+test('a known host whose route answers by itself is not asked about', async () => {
+  const { status } = await call(envoy.port('allow'), { host: 'teapot' });
+  expect(status).toBe(418);
+  expect(companion.questions).toEqual([]);
+});
+
 test('gateway: an unknown destination goes to the egress gateway under the SNI of the answer', async () => {
   companion.answer = () => gateway({ 'x-lazyscope-identities': `${evil},${good}` });
   const { status, seen } = await call(envoy.port('allow'), { host: 'gateway.app:9080' });

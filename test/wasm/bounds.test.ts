@@ -35,10 +35,11 @@ test('an authority of 512 bytes is asked about', () => {
 
 test('a request without authority falls back unasked', () => {
   const stream = host.request(
-    { 'destination\0address': '10.0.0.1:1' },
+    { 'xds\0cluster_name': 'PassthroughCluster', 'destination\0address': '10.0.0.1:1' },
     { ':method': 'GET', ':path': '/' },
   );
   expect(stream.paused).toBe(false);
+  expect(totals()).toMatchObject({ overflow: 1n, fallbacks: 1n });
 });
 
 test.each([353, 5_000, 300_000])(

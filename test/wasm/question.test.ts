@@ -56,7 +56,7 @@ test('passthrough leaves the request untouched, also where no route has a cluste
   const allowed = unknownRequest(host, 'example.com');
   answer(host, passthrough);
   const blocked = host.request(
-    { 'destination\0address': address },
+    { 'xds\0virtual_host_name': 'block_all', 'destination\0address': address },
     { ':method': 'GET', ':authority': 'example.com' },
   );
   expect([allowed.continued, markOf(allowed), allowed.filterState.size]).toEqual([1, undefined, 0]);
@@ -65,6 +65,21 @@ test('passthrough leaves the request untouched, also where no route has a cluste
 
 test.each(['BlackHoleCluster', 'PassthroughCluster'])('%s is an unknown destination', (cluster) => {
   expect(unknownRequest(host, 'a', {}, { cluster }).paused).toBe(true);
+});
+
+test.each([
+  ['block_all', true],
+  ['allow_any', true],
+  ['reviews.app.svc.cluster.local:9080', false],
+])('a route of %s without a cluster is unknown: %s', (name, isUnknown) => {
+  const properties = { 'xds\0virtual_host_name': name, 'destination\0address': address };
+  const stream = host.request(properties, { ':method': 'GET', ':authority': 'a' });
+  expect(stream.paused).toBe(isUnknown);
+});
+
+test('a request without a route is left alone', () => {
+  const stream = host.request({ 'destination\0address': address }, { ':authority': 'a' });
+  expect([stream.paused, host.calls.length]).toEqual([false, 0]);
 });
 
 test('requests to one destination share a question; another destination has its own', () => {
