@@ -13,8 +13,6 @@ export function createRegistry(version: string, role: string): Registry {
   return registry;
 }
 
-export type Metrics = ReturnType<typeof describeMetrics>;
-
 /** Shorthands that all register the same way: name, help, labels. */
 export function describeMetrics(registry: Registry) {
   const registers = [registry];

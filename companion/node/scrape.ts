@@ -1,6 +1,6 @@
-import { isIPv6 } from 'node:net';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import type { Logger } from 'pino';
-import { Agent, request } from 'undici';
 import { messageOf } from '../errors.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { ProxyStats } from '../rpc.ts';
@@ -39,12 +39,11 @@ export type ScrapeOptions = {
   port?: number;
 };
 
-type State = ScrapeOptions & { agent: Agent; stopped: boolean; open: Set<AbortController> };
+type State = ScrapeOptions & { stopped: boolean; open: Set<AbortController> };
 
 /** Reads the memory of every enabled proxy of this node, again and again. */
 export function startScrape(options: ScrapeOptions): Scrape {
-  const agent = new Agent({ connections: 1, pipelining: 1, keepAliveTimeout: 1_000 });
-  const state: State = { ...options, agent, stopped: false, open: new Set() };
+  const state: State = { ...options, stopped: false, open: new Set() };
   let running: Promise<void> = Promise.resolve();
   let idle = true;
   const timer = setInterval(() => {
@@ -59,9 +58,8 @@ export function startScrape(options: ScrapeOptions): Scrape {
     async stop() {
       clearInterval(timer);
       state.stopped = true;
-      for (const request of state.open) request.abort();
+      for (const abort of state.open) abort.abort();
       await running;
-      await agent.destroy();
     },
   };
 }
@@ -97,19 +95,20 @@ async function scrapePod(state: State, pod: Pod): Promise<void> {
 }
 
 async function readStats(
-  { agent, port = proxyStatsPort }: State,
-  { addresses: [address = ''] }: Pod,
+  { port = proxyStatsPort }: State,
+  { addresses: [host = ''] }: Pod,
   signal: AbortSignal,
 ): Promise<ProxyStats> {
-  const host = isIPv6(address) ? `[${address}]` : address;
-  const { statusCode, body } = await request(`http://${host}:${port}${statsPath}`, {
-    dispatcher: agent,
-    signal,
-    // Envoy may compress, which three lines are not worth.
-    headers: { 'accept-encoding': 'identity' },
-  });
-  const stats = parseStats(await readBounded(body));
-  if (statusCode !== 200 || !stats) throw new Error(`status ${statusCode}, no usable figures`);
+  // Envoy may compress, which three lines are not worth. A connection each: rounds are seconds apart.
+  const headers = { 'accept-encoding': 'identity' };
+  const sent = request({ host, port, path: statsPath, headers, agent: false, signal }).end();
+  // `once` reports a failure before the answer, reading the answer one after; here none is news.
+  sent.on('error', () => undefined);
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  const stats = parseStats(await readBounded(response));
+  if (response.statusCode !== 200 || !stats) {
+    throw new Error(`status ${response.statusCode}, no usable figures`);
+  }
   return stats;
 }
 

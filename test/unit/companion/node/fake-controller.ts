@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { selfSigned } from '../../../../companion/controller/self-signed.ts';
 import {
   type Answer,
   authorizationKey,
@@ -17,23 +17,17 @@ import {
 } from '../../../../companion/rpc.ts';
 import { answerOf } from './fixtures.ts';
 
-/** A throw-away certificate that signs itself, made by the openssl command line. */
+/** A throw-away certificate that signs itself, made as the controller makes its own. */
 export async function makeCertificate() {
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-'));
-  const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'ca.pem')];
-  const subject = ['-subj', `/CN=${controllerServerName}`];
-  const names = ['-addext', `subjectAltName=DNS:${controllerServerName}`];
-  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const out = ['-keyout', key, '-out', certificate, '-days', '2'];
-  execFileSync('openssl', ['req', '-x509', ...kind, ...out, ...subject, ...names], {
-    stdio: 'pipe',
-  });
-  const tokenPath = join(folder, 'token');
+  const { certificate, key } = selfSigned(controllerServerName, new Date(), 2);
+  const [caPath, tokenPath] = [join(folder, 'ca.pem'), join(folder, 'token')];
+  await writeFile(caPath, certificate);
   await writeFile(tokenPath, 'token-1\n');
   return {
-    certificate: await readFile(certificate),
-    key: await readFile(key),
-    caPath: certificate,
+    certificate: Buffer.from(certificate),
+    key: Buffer.from(key),
+    caPath,
     tokenPath,
     remove: () => rm(folder, { recursive: true }),
   };

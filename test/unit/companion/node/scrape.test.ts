@@ -39,7 +39,7 @@ async function scrape(listener: RequestListener, hasProxy = true) {
     server.closeAllConnections();
     server.close();
   });
-  return { found, value };
+  return { found, value, stop: scraping.stop };
 }
 
 describe('the memory of a proxy', () => {
@@ -66,6 +66,17 @@ describe('the memory of a proxy', () => {
   ])('is a counted failure when the proxy %s', async (_, listener) => {
     const { found, value } = await scrape(listener);
     await eventually(async () => (await value('node_scrapes_total', { outcome: 'failed' })) > 1);
+    expect(found).toEqual([]);
+  });
+
+  it('is given up in the middle of an answer when the process stops', async () => {
+    let asked = 0;
+    const { found, stop } = await scrape((_, response) => {
+      asked += 1;
+      response.write(text);
+    });
+    await eventually(() => asked === 1);
+    await stop();
     expect(found).toEqual([]);
   });
 
