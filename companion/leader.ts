@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { isKubeError, type Kube, type KubeObject } from './kube.ts';
 
@@ -38,7 +37,8 @@ type Observed = { resourceVersion: string; sinceMs: number };
 export function startLeader(options: LeaderOptions): Leader {
   const { kube, log, namespace, name, identity, leaseSeconds } = options;
   const durationMs = leaseSeconds * 1000;
-  const stopped = new AbortController();
+  let stopped = false;
+  let wake = () => {};
   let deadlineMs = 0;
   let leading = false;
   let held: KubeObject | undefined;
@@ -85,7 +85,7 @@ export function startLeader(options: LeaderOptions): Leader {
   }
 
   async function run(): Promise<void> {
-    while (!stopped.signal.aborted) {
+    while (!stopped) {
       try {
         await campaign();
       } catch (error) {
@@ -95,9 +95,13 @@ export function startLeader(options: LeaderOptions): Leader {
       }
       settle();
       const pauseMs = (durationMs * holderShare) / renewalsPerShare;
-      await sleep(pauseMs * (0.8 + Math.random() * 0.2), undefined, {
-        signal: stopped.signal,
-      }).catch(() => undefined);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, pauseMs * (0.8 + Math.random() * 0.2));
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
     }
   }
 
@@ -107,7 +111,8 @@ export function startLeader(options: LeaderOptions): Leader {
   return {
     remainingMs,
     async release() {
-      stopped.abort();
+      stopped = true;
+      wake();
       clearInterval(watchdog);
       await running;
       const wasLeading = remainingMs() > 0;

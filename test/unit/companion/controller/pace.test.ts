@@ -1,0 +1,136 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createPace, type Pace } from '../../../../companion/controller/pace.ts';
+
+let runs: { key: string; at: number }[];
+let throttled: number;
+let outcome: (key: string) => Promise<'wrote' | 'nothing'>;
+let pace: Pace;
+
+function start(writesPerSecond: number): void {
+  pace = createPace({
+    run(key) {
+      runs.push({ key, at: performance.now() });
+      return outcome(key);
+    },
+    writesPerSecond,
+    pauseMs: 1_000,
+    onThrottled: () => {
+      throttled += 1;
+    },
+    onFailed: () => undefined,
+  });
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  runs = [];
+  throttled = 0;
+  outcome = async () => 'wrote';
+});
+
+afterEach(async () => {
+  await pace.stop();
+  vi.useRealTimers();
+});
+
+function times(key: string): number[] {
+  const [first] = runs;
+  return runs.filter((run) => run.key === key).map(({ at }) => Math.round(at - (first?.at ?? 0)));
+}
+
+test('an urgent mark runs in the same turn, without any timer', () => {
+  start(10);
+  pace.mark('a', true);
+  expect(runs).toHaveLength(1);
+});
+
+test('what is marked again without urgency waits a second after the write', async () => {
+  start(10);
+  pace.mark('a', true);
+  await vi.advanceTimersByTimeAsync(100);
+  pace.mark('a', false);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(times('a')).toEqual([0, 1_000]);
+});
+
+test('an urgent mark does not wait for the second', async () => {
+  start(10);
+  pace.mark('a', true);
+  await vi.advanceTimersByTimeAsync(100);
+  pace.mark('a', true);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(times('a')).toEqual([0, 100]);
+});
+
+test('marks during a run become one more run', async () => {
+  let finish = () => {};
+  outcome = () =>
+    new Promise((resolve) => {
+      finish = () => resolve('wrote');
+    });
+  start(10);
+  pace.mark('a', true);
+  for (let n = 0; n < 5; n++) pace.mark('a', true);
+  expect(runs).toHaveLength(1);
+  finish();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(runs).toHaveLength(2);
+  finish();
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(runs).toHaveLength(2);
+});
+
+test('writes over all keys keep to the rate, urgent ones first', async () => {
+  start(2);
+  for (const key of ['a', 'b', 'c', 'd']) pace.mark(key, false);
+  await vi.advanceTimersByTimeAsync(10);
+  pace.mark('urgent', true);
+  expect(runs.map(({ key }) => key)).toEqual(['a', 'b']);
+  expect(throttled).toBeGreaterThan(0);
+  await vi.advanceTimersByTimeAsync(600);
+  expect(runs.map(({ key }) => key)).toEqual(['a', 'b', 'urgent']);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(runs.map(({ key }) => key)).toEqual(['a', 'b', 'urgent', 'c', 'd']);
+});
+
+test('looks that write nothing cost nothing of the rate', async () => {
+  outcome = async () => 'nothing';
+  start(2);
+  for (let n = 0; n < 1_000; n++) pace.mark(`k${n}`, false);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(runs).toHaveLength(1_000);
+  expect(pace.pending()).toBe(0);
+});
+
+test('a failure is tried again, later and later, also when it is urgent', async () => {
+  outcome = async () => {
+    throw new Error('away');
+  };
+  start(100);
+  pace.mark('a', true);
+  for (let n = 0; n < 600; n++) {
+    await vi.advanceTimersByTimeAsync(100);
+    pace.mark('a', true);
+  }
+  expect(runs.length).toBeGreaterThan(4);
+  expect(runs.length).toBeLessThan(14);
+  outcome = async () => 'wrote';
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(pace.pending()).toBe(0);
+});
+
+test('nothing starts after stop, which waits for what runs', async () => {
+  let finish = () => {};
+  outcome = () =>
+    new Promise((resolve) => {
+      finish = () => resolve('wrote');
+    });
+  start(10);
+  pace.mark('a', true);
+  pace.mark('a', true);
+  const stopped = pace.stop();
+  finish();
+  await stopped;
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(runs).toHaveLength(1);
+});

@@ -1,0 +1,72 @@
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { connect, createServer } from 'node:tls';
+import { expect, test } from 'vitest';
+import { selfSigned } from '../../../../companion/controller/self-signed.ts';
+import { servingCertificate } from '../../../../companion/controller/serving-certificate.ts';
+import { createFakeKube } from './fake-kube.ts';
+
+const now = Date.parse('2026-11-20T00:00:00Z');
+const day = 86_400_000;
+const namespace = 'lazyscope-system';
+
+test('a certificate that we make is valid where and when it says', () => {
+  const { certificate } = selfSigned('controller.example', new Date(now), 9_000);
+  const parsed = new X509Certificate(certificate);
+  expect(parsed.checkHost('controller.example')).toBe('controller.example');
+  expect(parsed.checkHost('other.example')).toBeUndefined();
+  expect(Date.parse(parsed.validFrom)).toBe(now);
+  // Beyond 2049 the time is written in another form.
+  expect(Date.parse(parsed.validTo)).toBe(now + 9_000 * day);
+  expect(parsed.verify(parsed.publicKey)).toBe(true);
+  expect(parsed.ca).toBe(true);
+});
+
+test('a client that trusts it alone talks with a server that has it', async () => {
+  const { certificate, key } = selfSigned('controller.example', new Date(Date.now() - day), 10);
+  const server = createServer({ cert: certificate, key }, (socket) => socket.end('hello'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const client = connect({
+    host: '127.0.0.1',
+    port,
+    ca: certificate,
+    servername: 'controller.example',
+  });
+  const [data] = await once(client, 'data');
+  expect(String(data)).toBe('hello');
+  expect(client.authorized).toBe(true);
+  client.destroy();
+  server.close();
+});
+
+test('all replicas serve with the certificate of the first, and publish it', async () => {
+  const kube = createFakeKube();
+  const first = await servingCertificate(kube, namespace, now);
+  const second = await servingCertificate(kube, namespace, now);
+  expect(second).toEqual(first);
+  expect(kube.all('ConfigMap')[0]?.data).toEqual({ 'ca.crt': first.certificate });
+});
+
+test('two replicas that start at once end up with the same', async () => {
+  const kube = createFakeKube();
+  const [a, b] = await Promise.all([
+    servingCertificate(kube, namespace, now),
+    servingCertificate(kube, namespace, now),
+  ]);
+  expect(a).toEqual(b);
+});
+
+test('one that nears its end, or is garbage, is replaced', async () => {
+  const kube = createFakeKube();
+  const first = await servingCertificate(kube, namespace, now);
+  const later = await servingCertificate(kube, namespace, now + 3_400 * day);
+  expect(later).not.toEqual(first);
+  const [secret] = kube.all('Secret');
+  const garbage = Buffer.from('garbage').toString('base64');
+  if (secret) kube.put({ ...secret, data: { 'tls.crt': garbage, 'tls.key': garbage } });
+  const repaired = await servingCertificate(kube, namespace, now);
+  expect(new X509Certificate(repaired.certificate).ca).toBe(true);
+});
