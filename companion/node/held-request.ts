@@ -11,7 +11,8 @@ export type HeldRequestOptions = { admit: Admit; hold: Hold; metrics: NodeMetric
 
 /**
  * Answers a held request: any method, any path, any content. It never fails a request of the
- * app: what cannot be held is sent back at once, and its proxy decides what to do.
+ * app: what cannot or may not be held is sent back at once, and its proxy decides what to do. That
+ * gives nothing away: the answer holds what the request said, and no controller is asked.
  */
 export async function answerHeld(
   { admit, hold, metrics }: HeldRequestOptions,
@@ -19,11 +20,6 @@ export async function answerHeld(
   response: ServerResponse,
 ): Promise<void> {
   const admission = admit(request, 'hold');
-  if ('status' in admission && admission.status === 403) {
-    response.writeHead(403, { 'content-length': 0 }).end();
-    request.resume();
-    return;
-  }
   const client = new AbortController();
   response.on('close', () => client.abort());
   const body = readAway(request);
