@@ -143,7 +143,40 @@ export function routeDiscovery(version: number, routes: Json): Json {
   return { version_info: String(version), resources: [resource] };
 }
 
-export function httpListener(name: string, routes: Json, pluginConfig: unknown): Json {
+/** An HTTP filter that holds the plugin itself. */
+export function httpFilter(pluginConfig: unknown): Json {
+  return { name: 'app.lazyscope', typed_config: httpPlugin(pluginConfig) };
+}
+
+/** An HTTP filter that is discovered from a file, as a WasmPlugin is by istiod's extension discovery. */
+export function discoveredFilter(path: string): Json {
+  return {
+    name: 'app.lazyscope',
+    config_discovery: {
+      config_source: { path_config_source: { path }, resource_api_version: 'V3' },
+      type_urls: [type('envoy.extensions.filters.http.wasm.v3.Wasm')],
+    },
+  };
+}
+
+/** What that file holds. */
+export function filterDiscovery(version: number, pluginConfig: unknown): Json {
+  const resource = {
+    '@type': type('envoy.config.core.v3.TypedExtensionConfig'),
+    name: 'app.lazyscope',
+    typed_config: httpPlugin(pluginConfig),
+  };
+  return { version_info: String(version), resources: [resource] };
+}
+
+function httpPlugin(pluginConfig: unknown): Json {
+  return {
+    '@type': type('envoy.extensions.filters.http.wasm.v3.Wasm'),
+    config: wasmConfig(pluginConfig),
+  };
+}
+
+export function httpListener(name: string, routes: Json, filter: Json): Json {
   return {
     name,
     address: address(0),
@@ -161,13 +194,7 @@ export function httpListener(name: string, routes: Json, pluginConfig: unknown):
               ...routes,
               early_header_mutation_extensions: [earlyHeaderMutation],
               http_filters: [
-                {
-                  name: 'app.lazyscope',
-                  typed_config: {
-                    '@type': type('envoy.extensions.filters.http.wasm.v3.Wasm'),
-                    config: wasmConfig(pluginConfig),
-                  },
-                },
+                filter,
                 {
                   name: 'envoy.filters.http.router',
                   typed_config: { '@type': type('envoy.extensions.filters.http.router.v3.Router') },

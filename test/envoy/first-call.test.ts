@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
   bootstrap,
   cluster,
+  httpFilter,
   httpListener,
   knownCluster,
   mutualTls,
@@ -35,11 +36,12 @@ beforeAll(async () => {
   upstreams = await Promise.all([...plain, ...tls]);
   const ports = upstreams.map((u) => u.port);
   const routes = { 'reviews:9080': knownCluster };
+  const filter = httpFilter({ mode: 'http' });
   envoy = await startEnvoy(
     bootstrap(
       [
-        httpListener('allow', { route_config: routeConfig(routes) }, { mode: 'http' }),
-        httpListener('block', { route_config: routeConfig(routes, true) }, { mode: 'http' }),
+        httpListener('allow', { route_config: routeConfig(routes) }, filter),
+        httpListener('block', { route_config: routeConfig(routes, true) }, filter),
       ],
       [
         cluster(knownCluster, ports[0] ?? 0),

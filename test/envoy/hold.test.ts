@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
   bootstrap,
   cluster,
+  httpFilter,
   httpListener,
   knownCluster,
   routeConfig,
@@ -56,10 +57,11 @@ beforeAll(async () => {
   envoy = await startEnvoy(
     bootstrap(
       [
-        httpListener('http', routesFrom(join(folder, 'routes.json')), {
-          mode: 'http',
-          holdSeconds,
-        }),
+        httpListener(
+          'http',
+          routesFrom(join(folder, 'routes.json')),
+          httpFilter({ mode: 'http', holdSeconds }),
+        ),
       ],
       [
         cluster(knownCluster, ports[0] ?? 0),

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { bootstrap, cluster, httpListener, routeConfig } from './bootstrap.ts';
+import { bootstrap, cluster, httpFilter, httpListener, routeConfig } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Answer, type Companion, gateway, hold, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
@@ -15,7 +15,7 @@ async function start(pluginConfig: unknown): Promise<void> {
   const ports = upstreams.map((u) => u.port);
   envoy = await startEnvoy(
     bootstrap(
-      [httpListener('http', { route_config: routeConfig({}) }, pluginConfig)],
+      [httpListener('http', { route_config: routeConfig({}) }, httpFilter(pluginConfig))],
       [
         cluster('PassthroughCluster', ports[0] ?? 0),
         cluster('lazyscope-egress', ports[1] ?? 0),

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import {
   bootstrap,
   cluster,
+  httpFilter,
   httpListener,
   mutualTls,
   routeConfig,
@@ -47,7 +48,7 @@ beforeAll(async () => {
     bootstrap(
       [
         ...listeners.map((name) => tcpListener(name, mode)),
-        httpListener('http', { route_config: routeConfig({}) }, { mode: 'http' }),
+        httpListener('http', { route_config: routeConfig({}) }, httpFilter({ mode: 'http' })),
       ],
       [
         cluster('PassthroughCluster', ports[0] ?? 0),
