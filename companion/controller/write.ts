@@ -20,7 +20,7 @@ export type WriterOptions = {
   now: () => number;
 };
 
-export const fieldManager = 'lazyscope';
+const fieldManager = 'lazyscope';
 
 /** A write that takes longer is given up and tried again. */
 const writeTimeoutMs = 10_000;

@@ -1,0 +1,111 @@
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { createAnswering } from '../../../../companion/controller/answering.ts';
+import { createChanges } from '../../../../companion/controller/changes.ts';
+import { startInformers } from '../../../../companion/controller/informers.ts';
+import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
+import { createPace } from '../../../../companion/controller/pace.ts';
+import { createReconciler } from '../../../../companion/controller/reconcile.ts';
+import { createState } from '../../../../companion/controller/state.ts';
+import { createWriter } from '../../../../companion/controller/write.ts';
+import { sentinelHost } from '../../../../companion/core/sentinel.ts';
+import type { Edge } from '../../../../companion/rpc.ts';
+import type { FakeKube } from './fake-kube.ts';
+
+const clusterDomain = 'cluster.local';
+const gatewayHost = 'lazyscope-egress.lazyscope-system.svc.cluster.local';
+const rootNamespace = 'istio-system';
+const silent = pino({ level: 'silent' });
+
+/** A controller without its network: the parts of `runController`, wired the same way. */
+export async function startController(kube: FakeKube, options: { leads?: boolean } = {}) {
+  let leads = options.leads ?? true;
+  let clock = Date.parse('2026-01-01T00:00:00Z');
+  const now = () => clock;
+  const metrics = createControllerMetrics(new Registry());
+  const state = createState({ clusterDomain });
+  const writer = createWriter({
+    kube,
+    log: silent,
+    metrics,
+    leaseMs: () => (leads ? 10_000 : 0),
+    now,
+  });
+  const reconciler = createReconciler({
+    state,
+    writer,
+    rootNamespace,
+    sentinel: { namespace: 'lazyscope-system', host: sentinelHost },
+    gateway: { namespace: 'lazyscope-system', host: gatewayHost },
+    learningWindowMs: 0,
+    now,
+  });
+  const failures: unknown[] = [];
+  const pace = createPace({
+    run: reconciler.runOnce,
+    writesPerSecond: 1_000,
+    pauseMs: 0,
+    onThrottled: () => undefined,
+    onFailed: (_key, error) => failures.push(error),
+  });
+  const changes = createChanges({
+    state,
+    mark: (key) => pace.mark(key, false),
+    markPorts: () => undefined,
+    isLeader: writer.mayWrite,
+  });
+  const informers = startInformers(kube, state, changes, { rootNamespace, now });
+  await informers.synced;
+  const config = {
+    clusterDomain,
+    gatewayHost,
+    rootNamespace,
+    trustDomain: 'cluster.local',
+    firstCall: 'direct' as const,
+  };
+  const answering = createAnswering({ state, metrics, config, now, mark: pace.mark });
+
+  function uidOf(pod: string): string {
+    return kube.all('Pod').find(({ metadata }) => metadata.name === pod)?.metadata.uid ?? 'none';
+  }
+
+  let questions = 0;
+  return {
+    state,
+    answering,
+    failures,
+    pass: (ms: number) => {
+      clock += ms;
+    },
+    elect() {
+      leads = true;
+      changes.all();
+    },
+    /** Looks at everything, as the tick does. */
+    look: () => changes.all(),
+    report(pod: string, edges: Edge[] = [], node = 'node-1') {
+      answering.onReport(node, {
+        namespace: 'shop',
+        pod,
+        podUid: uidOf(pod),
+        filterVersion: '1',
+        edges,
+        complete: true,
+        overflow: 0,
+        secondsSinceHeartbeat: 0,
+        stats: { allocatedBytes: 150e6, physicalBytes: 0, clusters: 2010 },
+      });
+    },
+    ask(pod: string, authority: string, destination = '10.96.0.1:80', node = 'node-1') {
+      questions += 1;
+      const call = { tcp: false, authority, destination };
+      const asker = { id: questions, namespace: 'shop', pod, podUid: uidOf(pod) };
+      return answering.onQuestion(node, { ...asker, call, held: false });
+    },
+    async stop() {
+      informers.stop();
+      changes.stop();
+      await pace.stop();
+    },
+  };
+}
