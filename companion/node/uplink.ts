@@ -112,16 +112,20 @@ async function resolveHost(service: string): Promise<string[]> {
 }
 
 async function keepConnected(state: State, address: string): Promise<void> {
-  const { stopped, addresses, now } = state;
+  const { stopped, addresses, metrics, now } = state;
   const log = state.log.child({ controller: address });
   let failures = 0;
+  let lastKind = '';
   while (!stopped.signal.aborted && addresses.get(address)?.wanted) {
     const started = now();
-    const reason = await runStream(state, address, log);
+    const { kind, detail } = await runStream(state, address, log);
     if (stopped.signal.aborted) break;
-    failures = now() - started > healthyMs ? 0 : failures + 1;
-    state.metrics.streamFailures.inc({ reason: reason.kind });
-    log.warn({ reason: reason.kind, detail: reason.detail, failures }, 'controller stream ended');
+    // Waiting for the CA troubles nobody, and it should be used as soon as it is there.
+    failures = kind === 'ca' || now() - started > healthyMs ? 0 : failures + 1;
+    metrics.streamFailures.inc({ reason: kind });
+    // The first of a kind is news; the metric counts the others.
+    log[kind === lastKind ? 'debug' : 'warn']({ kind, detail, failures }, 'no controller stream');
+    lastKind = kind;
     const limit = Math.min(backoffMs.from * 2 ** failures, backoffMs.to);
     await pause(limit / 2 + (Math.random() * limit) / 2, stopped.signal);
   }

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   type Certificate,
   type FakeController,
@@ -8,6 +8,9 @@ import {
 } from './fake-controller.ts';
 import { clusterEntry, reportBody } from './report-body.ts';
 import { addresses, eventually, type Reply, runTestNode, type TestNode } from './running-node.ts';
+
+// Real sockets and timers, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const destination = '10.96.0.7:9080';
 const reviews = 'outbound|9080||reviews.shop.svc.cluster.local';

@@ -1,11 +1,14 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { parseStats, startScrape } from '../../../../companion/node/scrape.ts';
 import type { ProxyStats } from '../../../../companion/rpc.ts';
 import { log, podOf, testMetrics } from './fixtures.ts';
 import { eventually } from './running-node.ts';
+
+// Real sockets and timers, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const stops: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -1,10 +1,13 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { createQuestions } from '../../../../companion/node/questions.ts';
 import { startUplink } from '../../../../companion/node/uplink.ts';
 import { type Certificate, makeCertificate, startFakeController } from './fake-controller.ts';
 import { httpCall, log, podOf, testMetrics } from './fixtures.ts';
 import { eventually } from './running-node.ts';
+
+// Real sockets and timers, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const pod = podOf('cart');
 const stops: (() => unknown)[] = [];
