@@ -29,13 +29,13 @@ export type Hold = {
 };
 
 export type HoldBounds = {
-  /** Held at once on this node; each is a socket and two timers, about 20 KB: 10 MB. */
+  /** Held at once on this node; each is a socket, a timer and two promises, about 15 KB: 15 MB. */
   held: number;
   /** Held at once for one pod, so that one pod cannot use up the node's share. */
   heldPerPod: number;
 };
 
-export const holdBounds: HoldBounds = { held: 512, heldPerPod: 128 };
+export const holdBounds: HoldBounds = { held: 1024, heldPerPod: 256 };
 
 /** How often a scope that is not yet written is asked for, and the pause before another try. */
 const roundMs = 50;

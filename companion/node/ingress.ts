@@ -36,8 +36,11 @@ export const ingressBounds = {
   headerBytes: 96 * 1024,
   /** 110 pods with 8 workers and 3 clusters each are 2,640. */
   connections: 4096,
-  /** 64 workers with 3 clusters each. */
-  connectionsPerSource: 192,
+  /**
+   * A held request keeps a connection, and one that is refused here fails, so this is four times
+   * what is held for a pod (hold.ts) before requests are sent back at once.
+   */
+  connectionsPerSource: 1024,
   /** For the headers, and for the whole request: both come from the same machine. */
   receiveMs: 10_000,
   /**

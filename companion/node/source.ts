@@ -19,8 +19,8 @@ const rates: Record<Path, Rate> = {
   report: { perSecond: 50, burst: 200 },
   // A starting app calls everything it knows at once; then answers live for many seconds.
   resolve: { perSecond: 200, burst: 1000 },
-  // 128 held requests (hold.ts) with a round of 50 ms each would be 2,560.
-  hold: { perSecond: 1000, burst: 1000 },
+  // A first call takes two rounds of about 100 ms, so 256 held requests (hold.ts) are 2,560.
+  hold: { perSecond: 2500, burst: 5000 },
 };
 
 /** The source address names the pod; what a request says of itself is not looked at. */
