@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { ingressBounds } from '../../../../companion/node/ingress.ts';
 import {
   type Certificate,
   type FakeController,
@@ -347,5 +348,17 @@ describe('a hostile pod', () => {
     }
     expect([...statuses].sort()).toEqual([204, 429]);
     expect((await report(addresses.shipping, reportBody(1n, 2, []))).status).toBe(204);
+  });
+
+  it('cannot open more connections than its share, and others still can', async () => {
+    const sockets = Array.from({ length: ingressBounds.connectionsPerSource + 5 }, () =>
+      connect({ host: '127.0.0.1', port: node.port, localAddress: addresses.cart }),
+    );
+    for (const socket of sockets) socket.on('error', () => undefined);
+    await eventually(async () => {
+      return (await node.metric('connections_dropped_total', { bound: 'source' })) === 5;
+    });
+    expect((await ask(addresses.shipping)).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
   });
 });
