@@ -2,6 +2,7 @@ import type { RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { Agent, type Dispatcher, request } from 'undici';
+import { collectionPath, objectPath } from './kube-path.ts';
 import { startWatch } from './kube-watch.ts';
 
 /**
@@ -60,9 +61,9 @@ export type Watch = { synced: Promise<void>; stop(): void };
 
 export type TokenReview = {
   authenticated: boolean;
-  username?: string;
-  extra?: Record<string, string[]>;
-  error?: string;
+  username?: string | undefined;
+  extra?: Record<string, string[]> | undefined;
+  error?: string | undefined;
 };
 
 export type ApplyOptions = {
@@ -115,19 +116,6 @@ const defaultTimeoutMs = 10_000;
 /** A dozen watches hold one connection each; the rest is for writes, which are rate limited. */
 const connectionsMax = 64;
 
-/** Collections by kind, for objects that are written and so carry a kind instead of a plural. */
-const plurals: Record<string, string> = {
-  ConfigMap: 'configmaps',
-  Event: 'events',
-  Lease: 'leases',
-  Namespace: 'namespaces',
-  Secret: 'secrets',
-  ServiceEntry: 'serviceentries',
-  Sidecar: 'sidecars',
-  TokenReview: 'tokenreviews',
-  WorkloadScope: 'workloadscopes',
-};
-
 export type Send = (
   method: Dispatcher.HttpMethod,
   path: string,
@@ -178,26 +166,18 @@ export function connectKube(options: { log: Logger; kubeconfigPath?: string }): 
       }
     },
     tokenReview: async (token, audiences) => {
-      const review = await json('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
+      const { status = {} } = await json('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
         body: {
           apiVersion: 'authentication.k8s.io/v1',
           kind: 'TokenReview',
           spec: { token, audiences },
         },
       });
-      return readTokenReview(review);
+      const { user = {}, error } = status;
+      const authenticated = status.authenticated === true;
+      return { authenticated, username: user.username, extra: user.extra, error };
     },
     close,
-  };
-}
-
-function readTokenReview(review: KubeObject): TokenReview {
-  const status = review.status ?? {};
-  return {
-    authenticated: status.authenticated === true,
-    ...(status.user?.username && { username: status.user.username }),
-    ...(status.user?.extra && { extra: status.user.extra }),
-    ...(status.error && { error: status.error }),
   };
 }
 
@@ -263,22 +243,4 @@ function statusMessage(text: string): string {
   } catch {
     return text.slice(0, 512);
   }
-}
-
-function collectionPath(resource: Resource, namespace?: string, name?: string): string {
-  const { group, version, plural } = resource;
-  const root = group ? `/apis/${group}/${version}` : `/api/${version}`;
-  const inNamespace = namespace ?? resource.namespace;
-  const scope = inNamespace ? `/namespaces/${encodeURIComponent(inNamespace)}` : '';
-  return `${root}${scope}/${plural}${name ? `/${encodeURIComponent(name)}` : ''}`;
-}
-
-function objectPath(object: KubeObject, of: 'object' | 'collection' = 'object'): string {
-  const plural = plurals[object.kind];
-  if (!plural) throw new Error(`kind ${object.kind}: not in the table of kinds that are written`);
-  const [group, version] = object.apiVersion.includes('/')
-    ? (object.apiVersion.split('/') as [string, string])
-    : ['', object.apiVersion];
-  const { name, namespace } = object.metadata;
-  return collectionPath({ group, version, plural }, namespace, of === 'object' ? name : undefined);
 }

@@ -53,10 +53,12 @@ export function createProxyTable(): ProxyTable {
       if (proxies.get(keyOf(proxy))?.uid === proxy.uid) proxies.delete(keyOf(proxy));
     },
     of,
-    count: (pods, now) => ({
-      total: pods.length,
-      live: pods.filter((pod) => now - (of(pod)?.heartbeatAt ?? 0) <= liveMs).length,
-    }),
+    count(pods, now) {
+      // Without an address nothing runs in the pod yet: one that hangs there must not hold up others.
+      const started = pods.filter(({ ips }) => ips.length > 0);
+      const live = started.filter((pod) => now - (of(pod)?.heartbeatAt ?? 0) <= liveMs);
+      return { total: started.length, live: live.length };
+    },
     expire(now) {
       const before = proxies.size;
       for (const [key, { reportedAt }] of proxies) {

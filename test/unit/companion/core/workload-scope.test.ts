@@ -20,7 +20,7 @@ const workload: Workload = {
   name: 'web',
   owners: ['web'],
   selector: { app: 'web' },
-  pods: [readPod(pod('shop/web-1'))],
+  pods: [readPod(pod('shop/web-1', { ip: '10.1.0.1' }))],
 };
 
 function learned(lastSeen: number): ScopeHost {
@@ -125,8 +125,10 @@ describe('a proxy', () => {
     table.report(proxy(1, 1));
     expect(table.count(workload.pods, now + liveMs)).toEqual({ total: 1, live: 1 });
     expect(table.count(workload.pods, now + liveMs + 1)).toEqual({ total: 1, live: 0 });
-    const reborn = [{ ...readPod(pod('shop/web-1')), uid: 'other' }];
+    const reborn = workload.pods.map((each) => ({ ...each, uid: 'other' }));
     expect(table.count(reborn, now)).toEqual({ total: 1, live: 0 });
+    const starting = workload.pods.map((each) => ({ ...each, ips: [] }));
+    expect(table.count(starting, now)).toEqual({ total: 0, live: 0 });
   });
 
   test('keeps its last figures when a report has none', () => {

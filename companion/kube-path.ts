@@ -1,0 +1,34 @@
+import type { KubeObject, Resource } from './kube.ts';
+
+/** Collections by kind, for objects that are written and so carry a kind instead of a plural. */
+const plurals: Record<string, string> = {
+  ConfigMap: 'configmaps',
+  Event: 'events',
+  Lease: 'leases',
+  Namespace: 'namespaces',
+  Secret: 'secrets',
+  ServiceEntry: 'serviceentries',
+  Sidecar: 'sidecars',
+  TokenReview: 'tokenreviews',
+  WorkloadScope: 'workloadscopes',
+};
+
+/** Path of a collection, or of one object in it. */
+export function collectionPath(resource: Resource, namespace?: string, name?: string): string {
+  const { group, version, plural } = resource;
+  const root = group ? `/apis/${group}/${version}` : `/api/${version}`;
+  const inNamespace = namespace ?? resource.namespace;
+  const scope = inNamespace ? `/namespaces/${encodeURIComponent(inNamespace)}` : '';
+  return `${root}${scope}/${plural}${name ? `/${encodeURIComponent(name)}` : ''}`;
+}
+
+/** Path of an object that is written, or of the collection that it is created in. */
+export function objectPath(object: KubeObject, of: 'object' | 'collection' = 'object'): string {
+  const plural = plurals[object.kind];
+  if (!plural) throw new Error(`kind ${object.kind}: not in the table of kinds that are written`);
+  const [group, version] = object.apiVersion.includes('/')
+    ? (object.apiVersion.split('/') as [string, string])
+    : ['', object.apiVersion];
+  const { name, namespace } = object.metadata;
+  return collectionPath({ group, version, plural }, namespace, of === 'object' ? name : undefined);
+}

@@ -1,0 +1,169 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { KubeObject, Watch } from '../../../../companion/kube.ts';
+import {
+  type Answer,
+  type Request,
+  reply,
+  type ScriptedApi,
+  startScriptedApi,
+} from './scripted-api.ts';
+
+let api: ScriptedApi;
+let watch: Watch | undefined;
+
+beforeEach(async () => {
+  api = await startScriptedApi();
+});
+
+afterEach(async () => {
+  watch?.stop();
+  watch = undefined;
+  await api.stop();
+});
+
+const pods = { group: '', version: 'v1', plural: 'pods' };
+
+function podOf(name: string, version: number, uid = name): KubeObject {
+  const metadata = { namespace: 'shop', name, uid, resourceVersion: String(version) };
+  return { metadata } as KubeObject;
+}
+
+function listOf(version: number, items: KubeObject[], next = '') {
+  const metadata = { resourceVersion: String(version), continue: next };
+  return { apiVersion: 'v1', kind: 'PodList', metadata, items };
+}
+
+function event(type: string, object: unknown): string {
+  return `${JSON.stringify({ type, object })}\n`;
+}
+
+const isWatch = ({ url }: Request) => url.searchParams.get('watch') === 'true';
+
+/** Lists and watches are answered from these, in turn; the last one stands. */
+function script(lists: Answer[], watches: Answer[]): void {
+  api.answer = (request, response) => {
+    const queue = isWatch(request) ? watches : lists;
+    const [next] = queue.length > 1 ? queue.splice(0, 1) : queue;
+    next?.(request, response);
+  };
+}
+
+function follow() {
+  const seen: string[] = [];
+  const present = new Set<string>();
+  watch = api.kube.watch(pods, {
+    upsert({ kind, metadata }) {
+      seen.push(`+${metadata.name}`);
+      present.add(`${kind} ${metadata.name}`);
+    },
+    remove({ kind, metadata }) {
+      seen.push(`-${metadata.name}`);
+      present.delete(`${kind} ${metadata.name}`);
+    },
+    synced: () => seen.push('synced'),
+  });
+  return { seen, present, watch };
+}
+
+const silent: Answer = (_request, response) => void response.writeHead(200).flushHeaders();
+
+test('a list in pages and then events make the picture, with the kind that lists leave out', async () => {
+  const pages: Answer[] = [
+    (_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)], 'more')),
+    (_request, response) => reply(response, 200, listOf(5, [podOf('b', 2)])),
+  ];
+  script(pages, [
+    (_request, response) => {
+      response.writeHead(200);
+      response.write(event('ADDED', { ...podOf('c', 6), kind: 'Pod' }));
+      response.write(event('DELETED', { ...podOf('a', 7), kind: 'Pod' }));
+    },
+    silent,
+  ]);
+  const { seen, present, watch } = follow();
+  await watch.synced;
+  expect(seen).toEqual(['+a', '+b', 'synced']);
+  await vi.waitFor(() => expect([...present]).toEqual(['Pod b', 'Pod c']));
+  expect(api.requests[1]?.url.searchParams.get('continue')).toBe('more');
+  expect(api.requests[2]?.url.searchParams.get('resourceVersion')).toBe('5');
+});
+
+test('a watch that ends goes on from where it was, without a new list', async () => {
+  script(
+    [(_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)]))],
+    [
+      (_request, response) => {
+        response.writeHead(200);
+        response.end(event('BOOKMARK', { kind: 'Pod', metadata: { resourceVersion: '9' } }));
+      },
+      silent,
+    ],
+  );
+  const { seen, watch } = follow();
+  await watch.synced;
+  await vi.waitFor(() => expect(api.requests.filter(isWatch)).toHaveLength(2));
+  expect(api.requests.filter(isWatch)[1]?.url.searchParams.get('resourceVersion')).toBe('9');
+  expect(seen).toEqual(['+a', 'synced']);
+});
+
+const gone = { kind: 'Status', code: 410, message: 'too old resource version' };
+
+test.each<[string, Answer]>([
+  ['as a status', (_request, response) => reply(response, 410, gone)],
+  [
+    'as an event',
+    (_request, response) => {
+      response.writeHead(200);
+      response.end(event('ERROR', gone));
+    },
+  ],
+])(
+  '410 %s leads to a new list, which says what has gone and what was made anew',
+  async (_how, expired) => {
+    script(
+      [
+        (_request, response) =>
+          reply(response, 200, listOf(5, [podOf('a', 1), podOf('b', 2), podOf('c', 3)])),
+        (_request, response) =>
+          reply(response, 200, listOf(9, [podOf('a', 1), podOf('b', 8, 'another b')])),
+      ],
+      [expired, silent],
+    );
+    const { seen } = follow();
+    await vi.waitFor(() => expect(seen.filter((what) => what === 'synced')).toHaveLength(2));
+    expect(seen.slice(4)).toEqual(['+a', '-b', '+b', '-c', 'synced']);
+  },
+);
+
+test('a server that is away, refuses, or talks nonsense is asked again', async () => {
+  script(
+    [
+      (_request, response) => void response.destroy(),
+      (_request, response) => reply(response, 401, { message: 'expired token' }),
+      (_request, response) => void response.end('nonsense'),
+      (_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)])),
+    ],
+    [(_request, response) => void response.end('{"type":'), silent],
+  );
+  const { seen, watch } = follow();
+  await watch.synced;
+  expect(seen).toEqual(['+a', 'synced']);
+  await vi.waitFor(() => expect(api.requests.filter(isWatch).length).toBeGreaterThan(1), 5_000);
+});
+
+test('a handler that throws at one object still gets the next', async () => {
+  script(
+    [(_request, response) => reply(response, 200, listOf(5, [podOf('bad', 1), podOf('good', 2)]))],
+    [silent],
+  );
+  const seen: string[] = [];
+  watch = api.kube.watch(pods, {
+    upsert({ metadata: { name } }) {
+      if (name === 'bad') throw new Error('a bug');
+      seen.push(name);
+    },
+    remove: () => undefined,
+  });
+  await watch.synced;
+  expect(seen).toEqual(['good']);
+});

@@ -1,0 +1,183 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { KubeObject } from '../../../../companion/kube.ts';
+import { app, istio, pod } from '../core/objects.ts';
+import { createFakeKube, type FakeKube } from './fake-kube.ts';
+import { startController } from './harness.ts';
+
+type Controller = Awaited<ReturnType<typeof startController>>;
+
+const cart = 'shop/cart.shop.svc.cluster.local';
+const always = [
+  'lazyscope-system/http-ports.lazyscope.internal',
+  'lazyscope-system/lazyscope-egress.lazyscope-system.svc.cluster.local',
+];
+
+let kube: FakeKube;
+let running: Controller[];
+
+beforeEach(() => {
+  kube = createFakeKube();
+  running = [];
+  enable('enforce');
+  for (const object of app('shop/cart', '10.96.0.1', '10.1.0.1')) kube.put(object);
+  for (const object of app('shop/web', '10.96.0.2', '10.1.0.2')) kube.put(object);
+});
+
+afterEach(async () => {
+  await Promise.all(running.map((controller) => controller.stop()));
+});
+
+function enable(mode?: string): void {
+  const labels = mode ? { 'lazyscope.io/mode': mode } : {};
+  kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
+}
+
+async function start(options?: { leads?: boolean }): Promise<Controller> {
+  const controller = await startController(kube, options);
+  running.push(controller);
+  return controller;
+}
+
+function hosts(name = 'web'): string[] | undefined {
+  const sidecar = kube.all('Sidecar').find(({ metadata }) => metadata.name === `lazyscope-${name}`);
+  return sidecar?.spec.egress[0].hosts;
+}
+
+function scope(name = 'web'): KubeObject | undefined {
+  return kube.all('WorkloadScope').find(({ metadata }) => metadata.name === name);
+}
+
+function reason(name?: string): string | undefined {
+  return scope(name)?.status?.conditions[0].reason;
+}
+
+/** Long enough for changes to be gathered and written; nothing more comes after. */
+async function settle(): Promise<void> {
+  await sleep(150);
+}
+
+describe('what belongs to others', () => {
+  const selecting = istio('Sidecar', 'shop/mine', {
+    workloadSelector: { labels: { app: 'web' } },
+    egress: [{ hosts: ['./*'] }],
+  });
+
+  test('a Sidecar of a user wins, and ours gives way', async () => {
+    const controller = await start();
+    controller.report('web');
+    await vi.waitFor(() => expect(hosts()).toEqual(always));
+    kube.put(selecting);
+    await vi.waitFor(() => expect(hosts()).toBeUndefined());
+    await vi.waitFor(() => expect(reason()).toBe('ForeignSidecar'));
+    expect(controller.ask('web', 'cart')).toMatchObject({
+      strategy: 'passthrough',
+      reason: 'Sidecar mine of the namespace rules',
+    });
+  });
+
+  test('a Sidecar of a user with our name is never written to', async () => {
+    kube.put(istio('Sidecar', 'shop/lazyscope-web', { egress: [{ hosts: ['~/*'] }] }));
+    const controller = await start();
+    controller.report('web');
+    await vi.waitFor(() => expect(reason()).toBe('ForeignSidecar'));
+    await settle();
+    expect(kube.writes.filter((write) => write.includes('Sidecar'))).toEqual([]);
+  });
+
+  test('a default Sidecar of the namespace limits scope and answers', async () => {
+    const egress = [{ hosts: ['bank/*'] }];
+    kube.put(istio('Sidecar', 'shop/default', { egress, outboundTrafficPolicy: { mode: 'X' } }));
+    const controller = await start();
+    controller.report('web', [
+      { cluster: 'outbound|80||cart.shop.svc.cluster.local', count: 1, secondsSinceSeen: 0 },
+    ]);
+    await vi.waitFor(() => expect(hosts()).toEqual(always));
+    expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
+    const [ours] = kube.all('Sidecar').filter(({ metadata }) => metadata.ownerReferences);
+    expect(ours?.spec.outboundTrafficPolicy).toEqual({ mode: 'X' });
+  });
+
+  test('a node is not heard about pods of another node', async () => {
+    const controller = await start();
+    controller.report('web', [], 'node-2');
+    const answer = controller.ask('web', 'cart', '10.96.0.1:80', 'node-2');
+    expect(answer).toMatchObject({ strategy: 'passthrough', sni: '', identities: [] });
+    controller.look();
+    await vi.waitFor(() => expect(reason()).toBe('ProxiesNotReporting'));
+    expect(scope()?.status.hostCount).toBe(2);
+  });
+
+  test('names that do not exist are answered and never kept', async () => {
+    const controller = await start();
+    for (let n = 0; n < 10_000; n++) controller.ask('web', `made-up-${n}`, '192.0.2.1:80');
+    expect(controller.state.edges.size()).toBe(0);
+  });
+});
+
+describe('replicas', () => {
+  test('a follower answers and learns, and writes only once it leads', async () => {
+    const follower = await start({ leads: false });
+    follower.report('web');
+    follower.ask('web', 'cart');
+    follower.look();
+    await settle();
+    expect(kube.writes).toEqual([]);
+    follower.elect();
+    await vi.waitFor(() => expect(hosts()).toEqual([...always, cart]));
+  });
+
+  test('a controller that restarts does not narrow from an empty memory', async () => {
+    const first = await start();
+    first.report('web');
+    first.ask('web', 'cart');
+    await vi.waitFor(() => expect(scope()?.status?.hostCount).toBe(3));
+    await first.stop();
+    kube.writes.length = 0;
+    const second = await start();
+    second.look();
+    await settle();
+    second.report('web');
+    second.look();
+    await settle();
+    expect(hosts()).toEqual([...always, cart]);
+    expect(kube.writes.filter((write) => write.includes('Sidecar'))).toEqual([]);
+  });
+
+  test('a scope that somebody deletes takes its Sidecar along, and both come back', async () => {
+    const controller = await start();
+    controller.report('web');
+    controller.ask('web', 'cart');
+    await vi.waitFor(() => expect(hosts()).toContain(cart));
+    const uid = scope()?.metadata.uid;
+    await kube.delete({ group: '', version: '', plural: 'workloadscopes' }, 'web', 'shop');
+    await vi.waitFor(() => expect(hosts()).toContain(cart));
+    expect(scope()?.metadata.uid).not.toBe(uid);
+    const [sidecar] = kube.all('Sidecar');
+    expect(sidecar?.metadata.ownerReferences?.[0]?.uid).toBe(scope()?.metadata.uid);
+  });
+});
+
+test('two workloads that come to share labels share a scope, and the other Sidecar goes', async () => {
+  const owner = { kind: 'StatefulSet', name: 'other' };
+  kube.put(pod('shop/other', { ip: '10.1.0.9', owner, labels: { app: 'other' } }));
+  const controller = await start();
+  controller.report('web');
+  controller.report('other');
+  await vi.waitFor(() => expect([hosts('other'), hosts('web')]).toEqual([always, always]));
+  kube.put(pod('shop/other', { ip: '10.1.0.9', owner, labels: { app: 'web', x: 'y' } }));
+  await vi.waitFor(() => expect(kube.all('Sidecar')).toHaveLength(1));
+  expect(scope('other')?.status.owners).toEqual(['other', 'web']);
+  expect(kube.all('Sidecar')[0]?.spec.workloadSelector.labels).toEqual({ app: 'web' });
+});
+
+test('a pod that its node knows before the watch does is asked for again', async () => {
+  const controller = await start();
+  const early = { namespace: 'shop', pod: 'new', podUid: 'uid-shop/new', id: 1, held: false };
+  const call = { tcp: false, authority: 'cart', destination: '10.96.0.1:80' };
+  expect(controller.answering.onQuestion('node-1', { ...early, call }).strategy).toBe('direct');
+  expect(controller.answering.takeArrived()).toEqual([]);
+  kube.put(pod('shop/new', { ip: '10.1.0.7' }));
+  expect(controller.answering.takeArrived()).toEqual([{ namespace: 'shop', pod: 'new' }]);
+  expect(controller.answering.takeArrived()).toEqual([]);
+});
