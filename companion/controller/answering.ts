@@ -40,7 +40,11 @@ export function createAnswering(options: AnsweringOptions): Answering {
 
   function markOf(pod: PodRecord, urgent: boolean): void {
     const workload = state.workloadOf(pod);
-    if (workload) mark(`${workload.namespace}/${workload.name}`, urgent);
+    if (!workload) return;
+    const { namespace, name } = workload;
+    const mode = state.scopes.get(namespace, name)?.mode ?? state.namespaces.get(namespace)?.mode;
+    // Without a Sidecar to write nobody waits.
+    mark(`${namespace}/${name}`, urgent && mode === 'enforce');
   }
 
   /** The pod as the API server has it. A node speaks for its own pods only. */

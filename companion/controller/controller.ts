@@ -1,4 +1,5 @@
 import type { ControllerConfig } from '../config.ts';
+import { entryOf } from '../core/scope.ts';
 import { sentinelHost } from '../core/sentinel.ts';
 import { connectKube, type Kube } from '../kube.ts';
 import { startLeader } from '../leader.ts';
@@ -11,6 +12,7 @@ import { createControllerMetrics } from './metrics.ts';
 import { createNodes, startNodeServer } from './nodes.ts';
 import { createPace } from './pace.ts';
 import { createReconciler } from './reconcile.ts';
+import { recoverUnrecorded } from './recover.ts';
 import { createSentinelKeeper } from './sentinel-keeper.ts';
 import { servingCertificate } from './serving-certificate.ts';
 import { createState } from './state.ts';
@@ -45,12 +47,14 @@ export async function runController(
   const writer = createWriter({ kube, log, metrics, leaseMs: () => leaseMs(), now });
   const sentinel = createSentinelKeeper({ state, writer, log, namespace: config.namespace });
   const gatewayNamespace = config.gatewayHost.split('.')[1] ?? config.namespace;
+  const sentinelRef = { namespace: config.namespace, host: sentinelHost };
+  const gatewayRef = { namespace: gatewayNamespace, host: config.gatewayHost };
   const reconciler = createReconciler({
     state,
     writer,
     rootNamespace: config.rootNamespace,
-    sentinel: { namespace: config.namespace, host: sentinelHost },
-    gateway: { namespace: gatewayNamespace, host: config.gatewayHost },
+    sentinel: sentinelRef,
+    gateway: gatewayRef,
     learningWindowMs: config.learningWindowSeconds * 1000,
     now,
   });
@@ -91,6 +95,7 @@ export async function runController(
     leaseSeconds: config.leaseSeconds,
     onElected() {
       metrics.leader.set(1);
+      recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());
       changed.all();
       changed.ports();
     },

@@ -38,6 +38,8 @@ export const sidecars: Resource = {
 
 /** Counts and usage are written at most this often for a workload, so that etcd stays calm. */
 const calmMs = 30_000;
+/** Hosts may come in bursts; the Sidecar has each at once, the record of them within a pass. */
+const burstMs = 1_000;
 
 export type Reconciler = {
   /** One look at a workload, `namespace/name`: edges, scope, plan, apply. */
@@ -89,15 +91,15 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     });
     const change = statusChange(scope.status, status);
     const key = `${namespace}/${name}`;
-    const calm = now() - (statusWrittenAt.get(key) ?? startedAt) >= calmMs;
-    if (change === 'no' || (change === 'later' && !calm)) return false;
+    const isNews = scope.status?.conditions?.[0]?.reason !== plan.scoped.reason;
+    const sinceMs = now() - (statusWrittenAt.get(key) ?? startedAt);
+    const pauseMs = change === 'later' ? calmMs : statusWrittenAt.has(key) ? burstMs : 0;
+    if (change === 'no' || (!isNews && sinceMs < pauseMs)) return false;
     const { spec: _, ...object } = workloadScopeOf(workload);
     statusWrittenAt.set(key, now());
     const written = await writer.apply({ ...object, status }, 'status');
     state.scopes.set(readWorkloadScope(written));
-    if (scope.status?.conditions?.[0]?.reason !== plan.scoped.reason) {
-      await writer.tell(written, plan.scoped);
-    }
+    if (isNews) await writer.tell(written, plan.scoped);
     return true;
   }
 

@@ -6,8 +6,10 @@ import { startInformers } from '../../../../companion/controller/informers.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
 import { createPace } from '../../../../companion/controller/pace.ts';
 import { createReconciler } from '../../../../companion/controller/reconcile.ts';
+import { recoverUnrecorded } from '../../../../companion/controller/recover.ts';
 import { createState } from '../../../../companion/controller/state.ts';
 import { createWriter } from '../../../../companion/controller/write.ts';
+import { entryOf } from '../../../../companion/core/scope.ts';
 import { sentinelHost } from '../../../../companion/core/sentinel.ts';
 import type { Edge } from '../../../../companion/rpc.ts';
 import type { FakeKube } from './fake-kube.ts';
@@ -31,12 +33,14 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
     leaseMs: () => (leads ? 10_000 : 0),
     now,
   });
+  const sentinel = { namespace: 'lazyscope-system', host: sentinelHost };
+  const gateway = { namespace: 'lazyscope-system', host: gatewayHost };
   const reconciler = createReconciler({
     state,
     writer,
     rootNamespace,
-    sentinel: { namespace: 'lazyscope-system', host: sentinelHost },
-    gateway: { namespace: 'lazyscope-system', host: gatewayHost },
+    sentinel,
+    gateway,
     learningWindowMs: 0,
     now,
   });
@@ -79,6 +83,7 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
     },
     elect() {
       leads = true;
+      recoverUnrecorded(state, new Set([sentinel, gateway].map(entryOf)), now());
       changes.all();
     },
     /** Looks at everything, as the tick does. */

@@ -144,6 +144,22 @@ describe('replicas', () => {
     expect(kube.writes.filter((write) => write.includes('Sidecar'))).toEqual([]);
   });
 
+  test('a host that the last leader had no time to record is not lost', async () => {
+    const first = await start();
+    first.report('web');
+    await vi.waitFor(() => expect(reason()).toBe('Enforced'));
+    await first.stop();
+    const [sidecar] = kube.all('Sidecar');
+    if (!sidecar) throw new Error('no Sidecar');
+    kube.put({ ...sidecar, spec: { ...sidecar.spec, egress: [{ hosts: [...always, cart] }] } });
+    kube.writes.length = 0;
+    const second = await start({ leads: false });
+    second.elect();
+    second.report('web');
+    await vi.waitFor(() => expect(scope()?.status.hostCount).toBe(3));
+    expect(kube.writes.filter((write) => write.includes('Sidecar'))).toEqual([]);
+  });
+
   test('a scope that somebody deletes takes its Sidecar along, and both come back', async () => {
     const controller = await start();
     controller.report('web');
@@ -167,7 +183,9 @@ test('two workloads that come to share labels share a scope, and the other Sidec
   await vi.waitFor(() => expect([hosts('other'), hosts('web')]).toEqual([always, always]));
   kube.put(pod('shop/other', { ip: '10.1.0.9', owner, labels: { app: 'web', x: 'y' } }));
   await vi.waitFor(() => expect(kube.all('Sidecar')).toHaveLength(1));
-  expect(scope('other')?.status.owners).toEqual(['other', 'web']);
+  controller.pass(2_000);
+  controller.look();
+  await vi.waitFor(() => expect(scope('other')?.status.owners).toEqual(['other', 'web']));
   expect(kube.all('Sidecar')[0]?.spec.workloadSelector.labels).toEqual({ app: 'web' });
 });
 

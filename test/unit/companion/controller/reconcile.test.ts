@@ -88,11 +88,20 @@ describe('a namespace in enforce', () => {
     await vi.waitFor(() => expect(hosts()).toContain(cart));
     controller.pass(70);
     expect(controller.ask('web', 'cart').millisecondsSinceScopeWritten).toBe(70);
-    await vi.waitFor(() =>
-      expect(scope()?.status.hosts).toContainEqual(
-        expect.objectContaining({ host: cart, reason: 'learned' }),
-      ),
-    );
+  });
+
+  test('has what it learned in bursts recorded a moment later', async () => {
+    const controller = await start();
+    controller.report('web');
+    await vi.waitFor(() => expect(reason()).toBe('Enforced'));
+    controller.ask('web', 'cart');
+    await vi.waitFor(() => expect(hosts()).toContain(cart));
+    await settle();
+    expect(scope()?.status.hostCount).toBe(2);
+    controller.pass(2_000);
+    controller.look();
+    const recorded = expect.objectContaining({ host: cart, reason: 'learned' });
+    await vi.waitFor(() => expect(scope()?.status.hosts).toContainEqual(recorded));
   });
 
   test('learns from reports, by cluster and by unknown call', async () => {
