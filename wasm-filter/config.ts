@@ -165,7 +165,7 @@ function readFallback(): void {
 /** One block that is none refuses the whole list: half a list would send some traffic in plaintext. */
 function readCidrs(): void {
   let count: u32 = 0;
-  let good = cidrs != 0 && peek() == 0x5b;
+  let good: bool = cidrs != 0 && peek() == 0x5b;
   if (!take(0x5b)) skip();
   else if (!take(0x5d)) {
     do {

@@ -87,7 +87,8 @@ function beginRound(time: u64): bool {
     since = load<u64>(gotAt());
     rounds = load<u32>(gotAt(), 8);
   }
-  if (time < since || time - since >= <u64>limit * SECOND) return false;
+  // Unsigned: a clock that jumped back looks like a deadline long past.
+  if (time - since >= <u64>limit * SECOND) return false;
   if (rounds >= limit * ROUNDS_A_SECOND + SPARE_ROUNDS) return false;
   const state = allocate(STATE_SIZE);
   if (state == 0) return false;

@@ -158,7 +158,6 @@ function release(question: Question, confirmed: bool, time: u64): void {
   const streamType = entry.kind == TCP_DESTINATION ? DOWNSTREAM_STREAM : REQUEST_STREAM;
   const mark = markArena();
   let number = question.first;
-  const last = question.last;
   question.token = 0;
   entry.question = 0;
   openQuestions--;
@@ -169,7 +168,7 @@ function release(question: Question, confirmed: bool, time: u64): void {
       steer(entry, confirmed, waiter.endOfStream, time);
       if (!resume(streamType)) bump(ERRORS);
     }
-    const next = number == last ? 0 : waiter.next;
+    const next = waiter.next;
     waiter.next = freeWaiter;
     freeWaiter = number;
     number = next;

@@ -2,9 +2,9 @@
  * Fixed tables of destinations: 8-way set-associative, as a CPU cache is. A look-up and an eviction
  * touch eight entries, whatever the keys are, so no app can make them slow by choosing names.
  *
- * Eviction: within its set the entry used longest ago goes, among those whose count the node companion
- * has acknowledged; when there is none, the one used longest ago, and its unreported count is counted
- * as lost. An entry whose question is open stays: streams wait on it.
+ * Eviction: the entry of the set that was used longest ago goes. While reports arrive, its count has been
+ * acknowledged long before; if it has not, the total `lost` says so. An entry whose question is open
+ * stays: streams wait on it.
  */
 
 import { hash } from './bytes';
@@ -151,20 +151,16 @@ function claim(table: Table, first: u32, h: u64, kind: u8, key: usize, size: u32
 
 const NONE: u32 = 0xffffffff;
 
+/** Index of a free entry, else of the one used longest ago; NONE when all have their question open. */
 function victim(table: Table, first: u32): u32 {
   let oldest = NONE;
   let oldestUsed = u64.MAX_VALUE;
-  let oldestAcknowledged = false;
   for (let way: u32 = 0; way < WAYS; way++) {
     const entry = entryAt(table, first + way);
     if (entry.hash == 0) return first + way;
-    if (entry.question != 0) continue;
-    const acknowledged = entry.count == entry.acknowledged;
-    if (acknowledged == oldestAcknowledged ? entry.used < oldestUsed : acknowledged) {
-      oldest = first + way;
-      oldestUsed = entry.used;
-      oldestAcknowledged = acknowledged;
-    }
+    if (entry.question != 0 || entry.used >= oldestUsed) continue;
+    oldest = first + way;
+    oldestUsed = entry.used;
   }
   return oldest;
 }

@@ -118,6 +118,12 @@ test('a destination whose question is open is never evicted', () => {
   }
   answer(host, gateway);
   expect([waiting.continued, markOf(waiting)]).toEqual([1, 'lazyscope-egress']);
+  expect(unknownRequest(host, 'waiting').paused).toBe(false);
+});
+
+test.each([65_537, 2 ** 31, 2 ** 32 - 1, 2 ** 32 - 16])('%i bytes are not allocated', (size) => {
+  expect(host.malloc(16)).not.toBe(0);
+  expect(host.malloc(size)).toBe(0);
 });
 
 test('clusters that come and go for years do not fill the table for ever', () => {

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { direct, gateway, hold, knownRequest, passthrough, unknownRequest } from './calls.ts';
+import {
+  direct,
+  gateway,
+  hold,
+  knownRequest,
+  markOf,
+  passthrough,
+  unknownRequest,
+} from './calls.ts';
 import { filterTypes, Host, type Stream } from './host.ts';
 
 const codes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 4_294_967_295];
@@ -58,6 +66,17 @@ test('host functions that fail now and then leave no stream waiting', () => {
     }),
     { numRuns: 200 },
   );
+});
+
+test('a stream whose server cannot be pinned is not sent there', () => {
+  const host = new Host();
+  host.configure();
+  const stream = unknownRequest(host, 'a');
+  let calls = 0;
+  host.fail = (name) =>
+    name === 'env.proxy_call_foreign_function' && ++calls === 2 ? 1 : undefined;
+  host.respond(host.call('/v1/resolve'), gateway);
+  expect([calls, stream.continued, markOf(stream)]).toEqual([2, 1, undefined]);
 });
 
 test('a call that cannot be started falls back at once and is tried again a second later', () => {

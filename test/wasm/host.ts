@@ -111,7 +111,7 @@ export class Host {
     }
   }
 
-  private malloc(size: number): number {
+  malloc(size: number): number {
     this.restricted = true;
     const at = (this.exports.malloc as (size: number) => number)(size);
     this.restricted = false;

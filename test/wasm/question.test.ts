@@ -109,6 +109,14 @@ test('a clock that jumps back ends the freshness of an answer', () => {
   expect(unknownRequest(host, 'reviews').paused).toBe(true);
 });
 
+test('a clock that jumps back does not keep a destination unasked', () => {
+  unknownRequest(host, 'reviews');
+  answer(host);
+  expect(unknownRequest(host, 'reviews').paused).toBe(false);
+  host.now -= 3600n * second;
+  expect(unknownRequest(host, 'reviews').paused).toBe(true);
+});
+
 test('without an answer the last one known is used, and nobody asks for a second', () => {
   unknownRequest(host, 'reviews');
   answer(host, { ...gateway, 'x-lazyscope-ttl': '1' });
