@@ -10,8 +10,8 @@ const meshOptions = {
 
 /**
  * One project a test group, so that the fast ones answer in seconds:
- * `unit` needs nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh` and
- * `mesh-lifecycle` root and the cluster in a box (the latter starts and ends its own).
+ * `unit` needs nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh`,
+ * `mesh-lifecycle` and `product` root and the cluster in a box.
  */
 export default defineConfig({
   test: {
@@ -40,6 +40,14 @@ export default defineConfig({
           name: 'mesh-lifecycle',
           include: ['test/mesh/lifecycle/*.test.ts'],
           ...meshOptions,
+        },
+      },
+      {
+        test: {
+          name: 'product',
+          include: ['test/mesh/product/*.test.ts'],
+          ...meshOptions,
+          globalSetup: ['test/mesh/product/global-setup.ts'],
         },
       },
     ],

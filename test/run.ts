@@ -37,6 +37,7 @@ const groups: Group[] = [
   { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },
   vitest('mesh-lifecycle', meshNeeds),
   vitest('mesh', meshNeeds),
+  vitest('product', async () => missingPrerequisites('product')),
 ];
 
 type Outcome = { name: string; seconds: number; passed: number; failed: number; missing: string[] };

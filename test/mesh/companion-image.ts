@@ -48,7 +48,7 @@ export async function companionArchive(progress: Progress): Promise<string> {
 /** An image store of its own: the machine's is not ours to fill. */
 const storage = (dir: string) => [
   ...['--root', join(dir, 'root'), '--runroot', join(dir, 'run')],
-  ...['--storage-driver', 'overlay'],
+  ...['--storage-driver', 'vfs'],
 ];
 
 async function nodeBase(progress: Progress): Promise<string> {

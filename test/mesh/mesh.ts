@@ -156,12 +156,13 @@ function meshHandle(state: State, boxPid: string) {
     loadImage: async (name: string, files: string[]) => {
       const image = await imageOfFiles(name.includes('/') ? name : imageName(name), files, say);
       const layout = await ociLayout([image], say);
-      const load = `tar -C ${layout} -cf - . | nsenter`;
-      for (const node of state.nodes) {
-        const command = `${inBox(boxPid)} nsenter ${node.enter.join(' ')} ctr -n k8s.io images import -`;
-        await run('bash', ['-o', 'pipefail', '-c', `${load} ${command}`]);
-      }
+      for (const node of state.nodes)
+        await importImage(boxPid, node.enter, `tar -C ${layout} -cf - .`);
       return image.name;
+    },
+    /** Loads a docker or OCI archive into every node. */
+    loadArchive: async (file: string) => {
+      for (const node of state.nodes) await importImage(boxPid, node.enter, `cat ${file}`);
     },
     /** Runs a command in a node's namespaces, as on its console. */
     onNode: (name: string, command: string[]) => {
@@ -176,6 +177,11 @@ function meshHandle(state: State, boxPid: string) {
 /** nsenter arguments for the box's own namespaces; a node's process ids mean something only there. */
 function inBox(boxPid: string): string {
   return `-t ${boxPid} --mount --net --pid=/proc/${boxPid}/ns/pid_for_children --`;
+}
+
+async function importImage(boxPid: string, enterNode: string[], source: string): Promise<void> {
+  const ctr = `nsenter ${inBox(boxPid)} nsenter ${enterNode.join(' ')} ctr -n k8s.io images import -`;
+  await run('bash', ['-o', 'pipefail', '-c', `${source} | ${ctr}`]);
 }
 
 function execArgs(pod: PodRef, command: string[]): string[] {

@@ -19,7 +19,7 @@ const packages: Record<string, string> = {
 };
 
 /** What has to be there before anything is built; each entry is a sentence with its remedy. */
-export function missingPrerequisites(): string[] {
+export function missingPrerequisites(forWhat: 'mesh' | 'product' = 'mesh'): string[] {
   const missing: string[] = [];
   if (process.platform !== 'linux') return ['the mesh needs Linux: it is made of namespaces'];
   if (process.getuid?.() !== 0) missing.push('root is needed for namespaces: run it with sudo');
@@ -30,6 +30,8 @@ export function missingPrerequisites(): string[] {
   const debian = Object.entries(packages)
     .filter(([command]) => !onPath(command))
     .map(([, name]) => name);
+  // Builds the companion image.
+  if (forWhat === 'product' && !onPath('buildah')) debian.push('buildah');
   if (!exists('/usr/lib/cni/bridge') && !exists('/opt/cni/bin/bridge'))
     debian.push('containernetworking-plugins');
   if (debian.length > 0)

@@ -1,0 +1,154 @@
+import type { CallResult } from './app-call.ts';
+import type { Mesh, PodRef } from './mesh.ts';
+import { enableNamespace, type FirstCall, type Mode } from './product.ts';
+import { appPorts, namespaceObject, workload } from './shop.ts';
+
+/**
+ * A namespace for a test of the product: clients, one server, and many Services that all lead to that
+ * server. Each Service is a destination of its own to Istio, so that every test has first calls left.
+ */
+export type FleetOptions = {
+  namespace: string;
+  clients: string[];
+  targets: number;
+  mode?: Mode;
+  firstCall?: FirstCall;
+  strict?: boolean;
+};
+
+export const target = (index: number) => `target-${index}`;
+export const hostOf = (namespace: string, name: string) => `${name}.${namespace}.svc.cluster.local`;
+export const entryOf = (namespace: string, name: string) =>
+  `${namespace}/${hostOf(namespace, name)}`;
+
+const targetPorts = [
+  { name: 'http', port: appPorts.http },
+  { name: 'grpc', port: appPorts.grpc },
+  { name: 'tcp-server-first', port: appPorts.tcpServerFirst },
+  { name: 'tcp-echo', port: appPorts.tcpEcho },
+];
+
+export function serviceObject(namespace: string, name: string, extra: object = {}): object {
+  const spec = { selector: { app: 'server' }, ports: targetPorts, ...extra };
+  return { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec };
+}
+
+export const strictMtls = (namespace: string): object => ({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'strict', namespace },
+  spec: { mtls: { mode: 'STRICT' } },
+});
+
+/** Creates the namespace, enables it and, in `enforce`, returns when every workload is narrowed. */
+export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<void> {
+  const { namespace, clients, targets, mode = 'enforce' } = options;
+  await mesh.apply([
+    namespaceObject(namespace),
+    ...workload(namespace, 'server'),
+    ...clients.flatMap((client) => workload(namespace, client)),
+    ...Array.from({ length: targets }, (_, i) => serviceObject(namespace, target(i))),
+    ...(options.strict ? [strictMtls(namespace)] : []),
+  ]);
+  await mesh.rollout(namespace);
+  await enableNamespace(mesh, namespace, mode, options.firstCall);
+  if (mode === 'enforce') await untilNarrowed(mesh, namespace, clients);
+}
+
+export async function deleteNamespaces(mesh: Mesh, ...names: string[]): Promise<void> {
+  await mesh.kubectl(['delete', 'namespace', ...names, '--ignore-not-found', '--wait=false']);
+}
+
+type ScopeStatus = {
+  hosts?: { host: string; reason: string }[];
+  conditions?: { type: string; status: string; reason: string }[];
+  proxies?: { total: number; reporting: number; scoped: number };
+  clusters?: { before?: number; after?: number };
+  memory?: { beforeBytes?: number; afterBytes?: number };
+};
+
+export async function scopeStatus(
+  mesh: Mesh,
+  namespace: string,
+  name: string,
+): Promise<ScopeStatus> {
+  const scope = await mesh.get(['workloadscope', name, '-n', namespace]);
+  return scope.status ?? {};
+}
+
+/** The scope is written, and the Envoys of these workloads have it (their clusters are few). */
+export async function untilNarrowed(mesh: Mesh, namespace: string, names: string[]): Promise<void> {
+  for (const name of names) {
+    const pod = await mesh.pod(namespace, `app=${name}`);
+    await mesh.waitFor(`${namespace}/${name} to be narrowed`, async () => {
+      const clusters = await clusterNames(mesh, pod);
+      return clusters.filter((cluster) => cluster.includes('synthetic-')).length === 0;
+    });
+  }
+}
+
+/** The hosts that the Sidecar of a workload imports. */
+export async function importedHosts(
+  mesh: Mesh,
+  namespace: string,
+  name: string,
+): Promise<string[]> {
+  const sidecar = await mesh.get(['sidecar', `lazyscope-${name}`, '-n', namespace]);
+  return sidecar.spec.egress.flatMap((egress: { hosts: string[] }) => egress.hosts);
+}
+
+/** Names of the clusters that a sidecar has. */
+export async function clusterNames(mesh: Mesh, pod: PodRef): Promise<string[]> {
+  const text = await mesh.admin(pod, '/clusters');
+  return [...new Set(text.split('\n').map((line) => line.split('::')[0] ?? ''))].filter(Boolean);
+}
+
+/** Requests (HTTP) and connections that a sidecar has sent to a cluster, by cluster name. */
+export async function sentTo(mesh: Mesh, pod: PodRef, cluster: string) {
+  const text = await mesh.admin(pod, '/clusters');
+  const sum = (key: string) =>
+    text
+      .split('\n')
+      .filter((line) => line.startsWith(`${cluster}::`) && line.includes(`::${key}::`))
+      .reduce((total, line) => total + Number(line.split('::').at(-1)), 0);
+  return { requests: sum('rq_total'), connections: sum('cx_total') };
+}
+
+/** Result of `meshapp load`. */
+export type LoadResult = {
+  sent: number;
+  ok: number;
+  failed: number;
+  rps: number;
+  outcomes: { key: string; count: number; firstMs: number; lastMs: number }[];
+  failures: { atMs: number; url: string; key: string; error?: string }[];
+};
+
+/** Sends at a fixed rate from inside a pod; resolves when the duration is over. */
+export async function load(
+  mesh: Mesh,
+  from: PodRef,
+  urls: string[],
+  flags: { rps: number; seconds: number; more?: string[] },
+): Promise<LoadResult> {
+  const rate = ['--rps', String(flags.rps), '--duration', `${flags.seconds}s`];
+  const command = ['meshapp', 'load', ...rate, ...(flags.more ?? []), ...urls];
+  const { stdout, stderr } = await mesh.exec({ container: 'app', ...from }, command);
+  try {
+    return JSON.parse(stdout) as LoadResult;
+  } catch {
+    throw new Error(`meshapp load in ${from.name} printed no result: ${stdout}${stderr}`);
+  }
+}
+
+/** What an assertion shows of a load that had to be without failure. */
+export const failuresOf = ({ failed, failures }: LoadResult) => ({
+  failed,
+  failures: failures.slice(0, 5),
+});
+
+export const succeeded = (result: CallResult, identity: string) => ({
+  status: result.status,
+  error: result.error ?? '',
+  sees: result.body?.peerIdentity === identity,
+});

@@ -1,0 +1,93 @@
+import { copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import type { Progress } from './build-cache.ts';
+import { companionArchive } from './companion-image.ts';
+import type { Mesh } from './mesh.ts';
+import { repoDir } from './paths.ts';
+import { run } from './run.ts';
+
+export type Mode = 'observe' | 'enforce' | 'off';
+export type FirstCall = 'gateway' | 'direct' | 'hold' | 'passthrough' | 'auto';
+
+const systemNamespace = 'lazyscope-system';
+
+type BaseObject = {
+  kind: string;
+  metadata: { name: string };
+  spec: {
+    template: {
+      metadata: { annotations?: Record<string, string> };
+      spec: { containers: { env: { name: string; value: string }[] }[] };
+    };
+  };
+};
+
+/** Settings that tests shorten, by the environment of the controller. */
+type ControllerEnvironment = Record<string, string>;
+
+/**
+ * Installs the product as a user would: the image built from the Dockerfile, `manifests/base` applied
+ * by kubectl. Returns when controller, node companions and gateway are rolled out.
+ */
+export async function installProduct(
+  mesh: Mesh,
+  progress: Progress,
+  environment: ControllerEnvironment = {},
+): Promise<void> {
+  const archive = await companionArchive(progress);
+  await mesh.loadArchive(archive);
+  const base = await mesh.kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
+  const objects = parseAllDocuments(base).map((document) => document.toJS() as BaseObject);
+  for (const { kind, metadata, spec } of objects) {
+    if (!['Deployment', 'DaemonSet'].includes(kind) || metadata.name === 'lazyscope-egress')
+      continue;
+    const { template } = spec;
+    // The tag is the same for every build: this restarts the pods when the image is another one.
+    template.metadata.annotations = { 'lazyscope.test/image': basename(dirname(archive)) };
+    if (kind === 'Deployment')
+      for (const [name, value] of Object.entries(environment))
+        template.spec.containers[0]?.env.push({ name, value });
+  }
+  await mesh.apply(objects);
+  await mesh.rollout(systemNamespace);
+}
+
+/**
+ * Enables a namespace with a copy of the kustomization that users copy, and the digest of the filter
+ * that the image holds. Workloads in the namespace stay as they are.
+ */
+export async function enableNamespace(
+  mesh: Mesh,
+  name: string,
+  mode: Mode,
+  firstCall?: FirstCall,
+): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'lazyscope-namespace-'));
+  try {
+    await cp(join(repoDir, 'manifests', 'namespace'), join(dir, 'namespace'), { recursive: true });
+    await cp(join(repoDir, 'manifests', 'example'), join(dir, 'example'), { recursive: true });
+    await copyFile(join(repoDir, 'build', 'filter.wasm'), join(dir, 'filter.wasm'));
+    await run(join(dir, 'namespace', 'pin-filter.sh'), [join(dir, 'filter.wasm')]);
+    const file = join(dir, 'example', 'namespace.yaml');
+    const text = await readFile(file, 'utf8');
+    await run('sed', ['-i', `s/my-namespace/${name}/; s/: observe$/: ${mode}/`, file]);
+    if (!text.includes('lazyscope.io/mode: observe')) throw new Error(`${file} has another shape`);
+    await mesh.kubectl(['apply', '--server-side', '-k', join(dir, 'example')]);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+  await mesh.kubectl(['label', 'namespace', name, 'istio-injection=enabled', '--overwrite']);
+  if (firstCall) await setFirstCall(mesh, name, firstCall);
+}
+
+/** The first-call strategy of a namespace, as users set it. */
+export async function setFirstCall(mesh: Mesh, name: string, value: FirstCall): Promise<void> {
+  const annotation = `lazyscope.io/first-call=${value}`;
+  await mesh.kubectl(['annotate', 'namespace', name, annotation, '--overwrite']);
+}
+
+export async function setMode(mesh: Mesh, name: string, mode: Mode): Promise<void> {
+  await mesh.kubectl(['label', 'namespace', name, `lazyscope.io/mode=${mode}`, '--overwrite']);
+}

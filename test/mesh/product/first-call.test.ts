@@ -1,0 +1,212 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import {
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  hostOf,
+  importedHosts,
+  sentTo,
+  succeeded,
+  target,
+} from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { setFirstCall } from '../product.ts';
+import { appPorts } from '../shop.ts';
+
+const mesh = openMesh();
+const namespace = 'first-call';
+const port = appPorts.http;
+let client: PodRef;
+let other: PodRef;
+
+const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
+
+beforeAll(async () => {
+  await createFleet(mesh, { namespace, clients: ['client', 'other'], targets: 40, strict: true });
+  client = await mesh.pod(namespace, 'app=client');
+  other = await mesh.pod(namespace, 'app=other');
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+/** Fresh destinations: each test takes the next ones. */
+let taken = 0;
+const fresh = () => target(taken++);
+
+const isLearned = (host: string) =>
+  mesh.waitFor(`${host} in the scope`, async () =>
+    (await importedHosts(mesh, namespace, 'client')).includes(entryOf(namespace, host)),
+  );
+
+test.each([
+  ['gateway', 'lazyscope-egress'],
+  ['direct', 'lazyscope-direct'],
+  ['hold', 'lazyscope-hold'],
+] as const)(
+  'a first call by %s succeeds under STRICT mTLS with the identity of the caller',
+  async (strategy, cluster) => {
+    await setFirstCall(mesh, namespace, strategy);
+    const host = fresh();
+    const before = await sentTo(mesh, client, cluster);
+    const first = await mesh.waitFor('the strategy to be in force', async () => {
+      const result = await call(mesh, client, `http://${fresh()}:${port}/`);
+      const now = await sentTo(mesh, client, cluster);
+      return now.requests > before.requests && result;
+    });
+    expect(succeeded(first, identity)).toEqual({ status: 200, error: '', sees: true });
+    const again = await call(mesh, client, `http://${host}:${port}/`);
+    expect(succeeded(again, identity)).toEqual({ status: 200, error: '', sees: true });
+    await isLearned(host);
+  },
+);
+
+test('the second call is ordinary: the real cluster, no gateway, no marker', async () => {
+  await setFirstCall(mesh, namespace, 'gateway');
+  const host = fresh();
+  await call(mesh, client, `http://${host}:${port}/`);
+  await isLearned(host);
+  const cluster = `outbound|${port}||${hostOf(namespace, host)}`;
+  await mesh.waitFor('the real cluster to be used', async () => {
+    await call(mesh, client, `http://${host}:${port}/`);
+    return (await sentTo(mesh, client, cluster)).requests > 0;
+  });
+  const gateway = await sentTo(mesh, client, 'lazyscope-egress');
+  const real = await sentTo(mesh, client, cluster);
+  const result = await call(mesh, client, `http://${host}:${port}/`);
+  expect(await sentTo(mesh, client, 'lazyscope-egress')).toEqual(gateway);
+  expect((await sentTo(mesh, client, cluster)).requests).toBe(real.requests + 1);
+  expect(Object.keys(result.body.headers).filter((name) => /lazyscope/i.test(name))).toEqual([]);
+});
+
+test('an AuthorizationPolicy admits the caller that it names on a first call, and no other', async () => {
+  const policy = {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'AuthorizationPolicy',
+    metadata: { name: 'only-client', namespace },
+    spec: {
+      selector: { matchLabels: { app: 'server' } },
+      rules: [{ from: [{ source: { principals: [`cluster.local/ns/${namespace}/sa/client`] } }] }],
+    },
+  };
+  await mesh.apply([policy]);
+  try {
+    await mesh.waitFor('the policy', async () => {
+      const result = await call(mesh, other, `http://server:${port}/`);
+      return result.status === 403;
+    });
+    for (const strategy of ['gateway', 'direct', 'hold'] as const) {
+      await setFirstCall(mesh, namespace, strategy);
+      const host = fresh();
+      expect((await call(mesh, client, `http://${host}:${port}/`)).status).toBe(200);
+      expect((await call(mesh, other, `http://${host}:${port}/`)).status).toBe(403);
+    }
+  } finally {
+    await mesh.kubectl(['delete', 'authorizationpolicy', 'only-client', '-n', namespace]);
+  }
+});
+
+test.each(['gateway', 'direct'] as const)(
+  'a server with another identity than that of the Service is refused on a first call by %s',
+  async (strategy) => {
+    await setFirstCall(mesh, namespace, strategy);
+    const name = `impostor-${strategy}`;
+    const { items } = await mesh.get(['pods', '-n', namespace, '-l', 'app=server']);
+    const server = await mesh.get(['pod', other.name, '-n', namespace]);
+    // The slice says that the endpoint is the pod of `server`; at the address runs `other`.
+    await mesh.apply([
+      {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name, namespace },
+        spec: { ports: [{ name: 'http', port }] },
+      },
+      {
+        apiVersion: 'discovery.k8s.io/v1',
+        kind: 'EndpointSlice',
+        metadata: { name, namespace, labels: { 'kubernetes.io/service-name': name } },
+        addressType: 'IPv4',
+        ports: [{ name: 'http', port }],
+        endpoints: [
+          {
+            addresses: [server.status.podIP],
+            conditions: { ready: true },
+            targetRef: { kind: 'Pod', namespace, name: items[0].metadata.name },
+          },
+        ],
+      },
+    ]);
+    const result = await call(mesh, client, `http://${name}:${port}/`);
+    expect({ status: result.status, name: result.body?.name }).not.toMatchObject({ status: 200 });
+    expect(JSON.stringify(result.body)).toMatch(/SAN|certificate|TLS|CERTIFICATE/i);
+  },
+);
+
+test('a VirtualService is obeyed on the first call: header match, rewrite and split', async () => {
+  await setFirstCall(mesh, namespace, 'gateway');
+  const host = fresh();
+  const special = fresh();
+  const route = (name: string, weight?: number) => ({
+    destination: { host: name },
+    ...(weight === undefined ? {} : { weight }),
+  });
+  const seen = (value: string) => ({ request: { set: { 'x-route': value } } });
+  const virtualService = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'VirtualService',
+    metadata: { name: 'rules', namespace },
+    spec: {
+      hosts: [host],
+      http: [
+        {
+          match: [{ headers: { 'x-special': { exact: 'yes' } } }],
+          rewrite: { uri: '/rewritten' },
+          headers: seen('special'),
+          route: [route(special)],
+        },
+        {
+          headers: seen('split'),
+          route: [
+            { ...route(host, 90), headers: seen('ninety') },
+            { ...route(special, 10), headers: seen('ten') },
+          ],
+        },
+      ],
+    },
+  };
+  await mesh.apply([virtualService]);
+  const held = await sentTo(mesh, client, 'lazyscope-hold');
+  const url = `http://${host}:${port}/original`;
+  const data = 'a body that is sent again';
+  const first = await call(mesh, client, url, '--header', 'x-special: yes', '--data', data);
+  expect(first).toMatchObject({
+    status: 200,
+    body: { path: '/rewritten', bodyBytes: data.length },
+  });
+  expect(first.body.headers['X-Route']).toContain('special');
+  expect((await sentTo(mesh, client, 'lazyscope-hold')).requests).toBeGreaterThan(held.requests);
+  const routes = new Map<string, number>();
+  for (let i = 0; i < 40; i++) {
+    const { body } = await call(mesh, client, url);
+    for (const name of body.headers['X-Route'] ?? []) routes.set(name, (routes.get(name) ?? 0) + 1);
+  }
+  expect(routes.get('ninety') ?? 0).toBeGreaterThan(25);
+});
+
+test('headers of the app that look like ours steer nothing and arrive nowhere', async () => {
+  const forged = ['x-lazyscope-cluster: PassthroughCluster', 'x-lazyscope-strategy: passthrough'];
+  const flags = forged.flatMap((header) => ['--header', header]);
+  for (const host of ['server', fresh()]) {
+    const result = await call(mesh, client, `http://${host}:${port}/`, ...flags);
+    expect(succeeded(result, identity)).toEqual({ status: 200, error: '', sees: true });
+    expect(Object.keys(result.body.headers).filter((name) => /lazyscope/i.test(name))).toEqual([]);
+  }
+});
+
+test('passthrough leaves the call as Istio would: refused under STRICT', async () => {
+  await setFirstCall(mesh, namespace, 'passthrough');
+  await mesh.waitFor('the strategy to be in force', async () => {
+    const result = await call(mesh, client, `http://${fresh()}:${port}/`);
+    return result.status !== 200;
+  });
+});

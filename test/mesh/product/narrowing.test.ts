@@ -1,0 +1,90 @@
+import { afterAll, expect, test } from 'vitest';
+import { clusterNames, deleteNamespaces, scopeStatus, untilNarrowed } from '../fleet.ts';
+import { openMesh, type ProxyFigures } from '../mesh.ts';
+import { enableNamespace, setMode } from '../product.ts';
+import { runResult } from '../run.ts';
+import { installShop, shopNamespace, shopWorkloads } from '../shop.ts';
+
+const mesh = openMesh();
+
+/** The aims of the product for a mesh of 1,000 services. */
+const allocatedShareMax = 0.1;
+const clustersMax = 30;
+/** How far the figures in WorkloadScope may be from what Envoy says of itself. */
+const tolerance = 0.05;
+
+afterAll(() => deleteNamespaces(mesh, shopNamespace));
+
+async function allFigures(): Promise<Map<string, ProxyFigures>> {
+  const figures = new Map<string, ProxyFigures>();
+  for (const name of shopWorkloads)
+    figures.set(name, await mesh.figures(await mesh.pod(shopNamespace, `app=${name}`)));
+  return figures;
+}
+
+const near = (a = 0, b = 0) => Math.abs(a - b) <= tolerance * b;
+
+test('in observe mode nothing is narrowed, and the scopes show what is known', async () => {
+  await installShop(mesh);
+  await enableNamespace(mesh, shopNamespace, 'observe');
+  await mesh.waitFor('every proxy to report', async () => {
+    const states = await Promise.all(
+      shopWorkloads.map((name) => scopeStatus(mesh, shopNamespace, name)),
+    );
+    return states.every(({ proxies, memory }) => proxies?.reporting === 1 && memory?.beforeBytes);
+  });
+  expect(await mesh.kubectl(['get', 'sidecars', '-n', shopNamespace, '-o', 'name'])).toBe('');
+  expect(await clusterNames(mesh, await mesh.pod(shopNamespace, 'app=cart'))).toContain(
+    'outbound|8080||service-0.synthetic-0.svc.cluster.local',
+  );
+});
+
+test('in enforce mode every proxy carries at most a tenth, and the figures agree with Envoy', async () => {
+  const full = await allFigures();
+  await setMode(mesh, shopNamespace, 'enforce');
+  await untilNarrowed(mesh, shopNamespace, [...shopWorkloads]);
+  const shares: string[] = [];
+  await mesh.waitFor(
+    'figures that agree with Envoy',
+    async () => {
+      shares.length = 0;
+      for (const [name, now] of await allFigures()) {
+        const { memory, clusters } = await scopeStatus(mesh, shopNamespace, name);
+        const before = full.get(name);
+        shares.push(`${name} ${(now.allocatedBytes / (before?.allocatedBytes ?? 1)).toFixed(3)}`);
+        expect(now.clusters).toBeLessThanOrEqual(clustersMax);
+        expect(now.allocatedBytes / (before?.allocatedBytes ?? 0)).toBeLessThan(allocatedShareMax);
+        expect({
+          name,
+          before: near(memory?.beforeBytes, before?.allocatedBytes),
+          after: near(memory?.afterBytes, now.allocatedBytes),
+          clustersBefore: near(clusters?.before, before?.clusters),
+          clustersAfter: near(clusters?.after, now.clusters),
+          figures: [memory, clusters, now.allocatedBytes, now.clusters],
+        }).toMatchObject({ before: true, after: true, clustersBefore: true, clustersAfter: true });
+      }
+      return true;
+    },
+    120,
+  );
+  console.log(`allocated, scoped/full: ${shares.join(', ')}`);
+  console.log(await mesh.kubectl(['get', 'workloadscopes', '-n', shopNamespace]));
+});
+
+test('istioctl analyze finds nothing wrong with what is installed and generated', async () => {
+  const [command = '', ...args] = mesh.argv('istioctl', ['analyze', '--failure-threshold', 'Info']);
+  for (const namespace of [shopNamespace, 'lazyscope-system']) {
+    const { code, stdout, stderr } = await runResult(command, [...args, '-n', namespace]);
+    expect({ namespace, code, found: stdout.trim(), stderr }).toMatchObject({ code: 0, found: '' });
+  }
+});
+
+test('mode off gives the full configuration back', async () => {
+  await setMode(mesh, shopNamespace, 'off');
+  const pod = await mesh.pod(shopNamespace, 'app=cart');
+  await mesh.waitFor('the full configuration', async () =>
+    (await clusterNames(mesh, pod)).includes(
+      'outbound|8080||service-0.synthetic-0.svc.cluster.local',
+    ),
+  );
+});

@@ -1,0 +1,65 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import { clusterNames, createFleet, deleteNamespaces, hostOf, sentTo, target } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { setFirstCall } from '../product.ts';
+import { appPorts } from '../shop.ts';
+
+const mesh = openMesh();
+const namespace = 'tcp';
+let client: PodRef;
+
+beforeAll(async () => {
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 12, strict: true });
+  client = await mesh.pod(namespace, 'app=client');
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+let taken = 0;
+
+test.each([
+  ['gateway', 'server-first', appPorts.tcpServerFirst, []],
+  ['gateway', 'client-first', appPorts.tcpEcho, ['--send', 'hello']],
+  ['direct', 'server-first', appPorts.tcpServerFirst, []],
+  ['direct', 'client-first', appPorts.tcpEcho, ['--send', 'hello']],
+] as const)(
+  'by %s a %s TCP connection to an unlearned service works under STRICT, and later ones use its listener',
+  async (strategy, _kind, port, flags) => {
+    await setFirstCall(mesh, namespace, strategy);
+    const used = strategy === 'gateway' ? 'lazyscope-egress' : 'lazyscope-direct';
+    const before = await sentTo(mesh, client, used);
+    await mesh.waitFor('the strategy to be in force', async () => {
+      const result = await call(mesh, client, `tcp://${target(taken++)}:${port}`, ...flags);
+      expect(result.error ?? '').toBe('');
+      expect(JSON.stringify(result.body)).toContain('server');
+      return (await sentTo(mesh, client, used)).connections > before.connections;
+    });
+    const host = target(taken - 1);
+    const cluster = `outbound|${port}||${hostOf(namespace, host)}`;
+    await mesh.waitFor('the real cluster', async () =>
+      (await clusterNames(mesh, client)).includes(cluster),
+    );
+    await mesh.waitFor('a connection by the real listener', async () => {
+      await call(mesh, client, `tcp://${host}:${port}`, ...flags);
+      return (await sentTo(mesh, client, cluster)).connections > 0;
+    });
+  },
+);
+
+test('an AuthorizationPolicy on TCP admits the identity of the caller on a first connection', async () => {
+  await setFirstCall(mesh, namespace, 'gateway');
+  const policy = {
+    apiVersion: 'security.istio.io/v1',
+    kind: 'AuthorizationPolicy',
+    metadata: { name: 'only-client', namespace },
+    spec: {
+      selector: { matchLabels: { app: 'server' } },
+      rules: [{ from: [{ source: { principals: [`cluster.local/ns/${namespace}/sa/client`] } }] }],
+    },
+  };
+  await mesh.apply([policy]);
+  const result = await call(mesh, client, `tcp://${target(11)}:${appPorts.tcpServerFirst}`);
+  expect(result.error ?? '').toBe('');
+  expect(JSON.stringify(result.body)).toContain('server');
+});
