@@ -51,7 +51,9 @@ function byName(
   const host = record && !isWildcard(record.host) ? record.host : name;
   const virtualServices = virtualServicesOf(catalog, host, caller.namespace);
   if (!record) {
-    if (virtualServices.length === 0) return undefined;
+    // istiod routes a host without a Service on port 80 alone (pilot/pkg/networking/core/route/route.go,
+    // buildSidecarVirtualHostsForVirtualService).
+    if (virtualServices.length === 0 || port !== 80) return undefined;
     return { kind: 'virtual', host, port, virtualServices, learnable: true };
   }
   // Istio routes a name only on the ports that its Service declares.

@@ -146,7 +146,8 @@ describe('a VirtualService', () => {
     expect(find('cart').rules).toEqual([]);
   });
 
-  test('alone makes a host', () => {
+  test('alone makes a host on port 80 and no other, as istiod routes it', () => {
+    expect(find('front.internal', '10.96.9.9:8080')).toMatchObject(outside);
     expect(find('front.internal')).toMatchObject({
       kind: 'virtual',
       host: 'front.internal',
