@@ -135,11 +135,13 @@ function sidecarHandler(
   return {
     upsert(object) {
       const record = readSidecar(object);
+      if (isStale(sidecars.get(record.namespace, record.name), record)) return;
       sidecars.set(record);
       if (record.ours) imports.note(record, now());
       touch(record.namespace);
     },
-    remove({ metadata: { namespace = '', name } }: KubeObject) {
+    remove({ metadata: { namespace = '', name, uid } }: KubeObject) {
+      if (sidecars.get(namespace, name)?.uid !== uid) return;
       sidecars.delete(namespace, name);
       imports.forget(namespace, name);
       touch(namespace);
@@ -152,6 +154,7 @@ function scopeHandler({ scopes, edges }: State, changed: Changed): WatchHandler 
     upsert(object) {
       const record = readWorkloadScope(object);
       const known = scopes.get(record.namespace, record.name);
+      if (isStale(known, record)) return;
       scopes.set(record);
       // Its status is the memory of earlier controllers, and of the leader for a follower.
       for (const [source, learned] of learnedEdges(record)) edges.restore(source, learned);
@@ -159,9 +162,21 @@ function scopeHandler({ scopes, edges }: State, changed: Changed): WatchHandler 
         changed.workload(record.namespace, record.name);
       }
     },
-    remove({ metadata: { namespace = '', name } }) {
+    remove({ metadata: { namespace = '', name, uid } }) {
+      if (scopes.get(namespace, name)?.uid !== uid) return;
       scopes.delete(namespace, name);
       changed.workload(namespace, name);
     },
   };
+}
+
+/**
+ * What the leader wrote is known from the answer; the watch tells of it later, and before that of
+ * what it replaced. Resource versions of one object grow (Kubernetes API concepts, "Resource versions").
+ */
+function isStale(
+  known: { uid: string; version: number } | undefined,
+  told: { uid: string; version: number },
+): boolean {
+  return known !== undefined && known.uid === told.uid && known.version > told.version;
 }

@@ -1,5 +1,6 @@
 import { type Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import { anyAddress } from '../admin.ts';
 import { messageOf } from '../errors.ts';
 import type { Kube } from '../kube.ts';
 import {
@@ -195,8 +196,10 @@ export async function startNodeServer(
     { cert_chain: Buffer.from(certificate), private_key: Buffer.from(key) },
   ]);
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`[::]:${port}`, credentials, (error, actual) =>
-      error ? reject(error) : resolve(actual),
+    server.bindAsync(
+      `${anyAddress() === '::' ? '[::]' : '0.0.0.0'}:${port}`,
+      credentials,
+      (error, actual) => (error ? reject(error) : resolve(actual)),
     );
   });
   return {

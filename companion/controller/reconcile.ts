@@ -5,6 +5,7 @@ import {
   admits,
   foreignSidecar,
   readSidecar,
+  type SidecarRecord,
   shadowedSidecar,
   sidecarName,
 } from '../core/sidecar.ts';
@@ -64,7 +65,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     const { scope } = ensured;
     const hosts = hostsOf(options, workload, scope);
     const plan = planOf(options, workload, scope, hosts, mode);
-    const applied = await apply(options, workload, plan);
+    const applied = await apply(options, plan);
     const told = await writeStatus({ workload, scope, hosts, plan, mode });
     return ensured.wrote || applied || told ? 'wrote' : 'nothing';
   }
@@ -189,16 +190,10 @@ function shadowedOf({ sidecars: table }: State, namespace: string, rootNamespace
   );
 }
 
-async function apply(
-  { state, writer, now }: ReconcileOptions,
-  workload: Workload,
-  { change }: Plan,
-): Promise<boolean> {
+async function apply({ state, writer, now }: ReconcileOptions, { change }: Plan): Promise<boolean> {
   if (change.verb === 'none') return false;
   if (change.verb === 'delete') {
-    await writer.delete(sidecars, { namespace: workload.namespace, name: sidecarName(workload) });
-    state.sidecars.delete(workload.namespace, sidecarName(workload));
-    state.imports.forget(workload.namespace, sidecarName(workload));
+    await takeBack({ state, writer }, change.current);
     return true;
   }
   const written: KubeObject = await writer.apply(change.sidecar);
@@ -224,8 +219,15 @@ async function retire(
   const joined = state.workloads(namespace).some(({ owners }) => owners.includes(name));
   const mode = scope.mode ?? state.namespaces.get(namespace)?.mode;
   if (!joined && mode === 'enforce') return 'nothing';
-  await writer.delete(sidecars, sidecar);
-  state.sidecars.delete(namespace, sidecar.name);
-  state.imports.forget(namespace, sidecar.name);
+  await takeBack({ state, writer }, sidecar);
   return 'wrote';
+}
+
+async function takeBack(
+  { state, writer }: Pick<ReconcileOptions, 'state' | 'writer'>,
+  sidecar: SidecarRecord,
+): Promise<void> {
+  await writer.delete(sidecars, sidecar);
+  state.sidecars.delete(sidecar.namespace, sidecar.name);
+  state.imports.forget(sidecar.namespace, sidecar.name);
 }

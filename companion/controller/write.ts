@@ -6,7 +6,11 @@ import type { ControllerMetrics } from './metrics.ts';
 export type Writer = {
   mayWrite(): boolean;
   apply(object: KubeObject, subresource?: 'status'): Promise<KubeObject>;
-  delete(resource: Resource, object: { namespace: string; name: string }): Promise<void>;
+  /** Deletes this very object, not another that took its name. */
+  delete(
+    resource: Resource,
+    object: { namespace: string; name: string; uid: string },
+  ): Promise<void>;
   /** Tells people of a change; a failure is logged and nothing else. */
   tell(about: KubeObject, event: { reason: string; message: string }): Promise<void>;
 };
@@ -58,8 +62,10 @@ export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions
         }),
       );
     },
-    delete: (resource, { namespace, name }) =>
-      measured(resource.plural, 'delete', () => kube.delete(resource, name, namespace)),
+    delete: (resource, { namespace, name, uid }) =>
+      measured(resource.plural, 'delete', () =>
+        kube.delete(resource, name, namespace, { preconditions: { uid } }),
+      ),
     async tell(about, event) {
       try {
         await measured('Event', 'create', () => kube.create(eventOf(about, event, now())));

@@ -1,6 +1,5 @@
 import type { KubeObject } from '../kube.ts';
-import type { SidecarInput } from './sidecar.ts';
-import { importedHosts, type SidecarRecord, sidecarOf } from './sidecar.ts';
+import { importedHosts, type SidecarInput, type SidecarRecord, sidecarOf } from './sidecar.ts';
 
 export type Mode = 'observe' | 'enforce' | 'off';
 
@@ -24,7 +23,7 @@ export type PlanInput = SidecarInput & {
 export type Change =
   | { verb: 'none' }
   | { verb: 'create' | 'update'; sidecar: KubeObject }
-  | { verb: 'delete' };
+  | { verb: 'delete'; current: SidecarRecord };
 
 /** Condition `Scoped` of the WorkloadScope: whether its Sidecar is in force, and why or why not. */
 export type Scoped = { status: 'True' | 'False'; reason: string; message: string };
@@ -46,7 +45,8 @@ export type Plan = { change: Change; scoped: Scoped };
 export function planScope(input: PlanInput): Plan {
   const { mode, current, foreign } = input;
   if (mode !== 'enforce' || foreign) {
-    return { change: { verb: current ? 'delete' : 'none' }, scoped: unscoped(input) };
+    const change: Change = current ? { verb: 'delete', current } : { verb: 'none' };
+    return { change, scoped: unscoped(input) };
   }
   const barrier = barrierToNarrowing(input);
   if (!current) {

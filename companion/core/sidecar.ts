@@ -13,6 +13,8 @@ type SidecarSpec = Record<string, any>;
 export type SidecarRecord = {
   namespace: string;
   name: string;
+  uid: string;
+  version: number;
   created: string;
   /** Undefined: holds for every workload of its namespace. */
   selector: Readonly<Record<string, string>> | undefined;
@@ -27,6 +29,8 @@ export function readSidecar({ metadata, spec = {} }: KubeObject): SidecarRecord 
   return {
     namespace: metadata.namespace ?? '',
     name: metadata.name,
+    uid: metadata.uid ?? '',
+    version: Number(metadata.resourceVersion ?? 0),
     created: metadata.creationTimestamp ?? '',
     selector: labels && Object.keys(labels).length > 0 ? labels : undefined,
     ours: selects(managedBy, metadata.labels ?? {}) && owner !== undefined,

@@ -12,6 +12,7 @@ export type ScopeRecord = {
   namespace: string;
   name: string;
   uid: string;
+  version: number;
   created: number;
   selector: Record<string, string>;
   mode: Mode | undefined;
@@ -50,6 +51,7 @@ export function readWorkloadScope({ metadata, spec = {}, status }: KubeObject): 
     namespace: metadata.namespace ?? '',
     name: metadata.name,
     uid: metadata.uid ?? '',
+    version: Number(metadata.resourceVersion ?? 0),
     created: Date.parse(metadata.creationTimestamp ?? '') || 0,
     selector: spec.selector?.matchLabels ?? {},
     mode: modeOf(spec.mode),

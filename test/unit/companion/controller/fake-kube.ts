@@ -13,6 +13,8 @@ import {
 export type FakeKube = Kube & {
   put(object: KubeObject): KubeObject;
   all(kind: string): KubeObject[];
+  /** Tells the watches of a state that is past, as a slow one does. */
+  tellLate(object: KubeObject): void;
   /** Every write so far, as `verb Kind namespace/name`. */
   writes: string[];
   /** Makes the next requests fail as if the server were away. */
@@ -97,6 +99,9 @@ export function createFakeKube(): FakeKube {
     failing: false,
     put,
     all: (kind) => [...objects.values()].filter((object) => object.kind === kind),
+    tellLate(object) {
+      for (const handler of handlersOf(object.kind)) handler.upsert(structuredClone(object));
+    },
     watch(resource, handler) {
       const kind = kindOf(resource);
       for (const object of fake.all(kind)) handler.upsert(structuredClone(object));

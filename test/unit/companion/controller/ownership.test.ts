@@ -160,6 +160,23 @@ describe('replicas', () => {
     expect(kube.writes.filter((write) => write.includes('Sidecar'))).toEqual([]);
   });
 
+  test('a watch that is late brings back nothing that was replaced', async () => {
+    const controller = await start();
+    controller.report('web');
+    await vi.waitFor(() => expect(reason()).toBe('Enforced'));
+    const before = [...kube.all('Sidecar'), ...kube.all('WorkloadScope')];
+    controller.ask('web', 'cart');
+    await vi.waitFor(() => expect(hosts()).toContain(cart));
+    controller.pass(2_000);
+    controller.look();
+    await vi.waitFor(() => expect(scope()?.status.hostCount).toBe(3));
+    kube.writes.length = 0;
+    for (const object of before) kube.tellLate(object);
+    controller.look();
+    await settle();
+    expect(kube.writes).toEqual([]);
+  });
+
   test('a scope that somebody deletes takes its Sidecar along, and both come back', async () => {
     const controller = await start();
     controller.report('web');
