@@ -6,12 +6,10 @@
 
 import {
   declareProperty,
-  getHeader,
   getProperty,
   gotAt,
   gotSize,
   OK,
-  REQUEST_HEADERS,
   removeHeader,
   replaceHeader,
   SECOND,
@@ -19,13 +17,11 @@ import {
   setProperty,
 } from './abi';
 import { allocate } from './arena';
-import { decimal, equals, sizeOf, startsWith } from './bytes';
+import { sizeOf } from './bytes';
 import { holdSeconds } from './config';
 import * as names from './names';
 import { bump, ERRORS, HELD } from './totals';
 
-/** The companion buffers a held body; more than this it refuses. */
-const MAX_BODY: u32 = 65536;
 /** The companion takes about 50 ms a round, so this many rounds a second pass the deadline anyway. */
 const ROUNDS_A_SECOND: u32 = 20;
 /** Rounds that may come back at once before the first wait. */
@@ -95,17 +91,4 @@ function beginRound(time: u64): bool {
   store<u64>(state, since);
   store<u32>(state, rounds + 1, 8);
   return setProperty(names.HOLD_STATE, state, STATE_SIZE);
-}
-
-/** Whether Envoy can replay the current request: complete or small, and neither tunnel nor gRPC stream. */
-export function canBeHeld(endOfStream: bool): bool {
-  if (!got(names.METHOD) || equals(gotAt(), gotSize(), names.CONNECT)) return false;
-  if (got(names.UPGRADE)) return false;
-  if (got(names.CONTENT_TYPE) && startsWith(gotAt(), gotSize(), names.GRPC)) return false;
-  if (endOfStream) return true;
-  return got(names.CONTENT_LENGTH) && decimal(gotAt(), gotSize()) <= MAX_BODY;
-}
-
-function got(name: usize): bool {
-  return getHeader(REQUEST_HEADERS, name);
 }

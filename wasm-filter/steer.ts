@@ -4,7 +4,8 @@ import { replaceHeader, SPAN_CONNECTION, SPAN_FILTER_CHAIN, setFilterState } fro
 import { DIRECT, GATEWAY, HOLD, PASSTHROUGH, UNANSWERED } from './answer';
 import { sizeOf } from './bytes';
 import { fallsBackToDirect } from './config';
-import { canBeHeld, hold } from './hold';
+import { hold } from './hold';
+import { isHoldable } from './holdable';
 import * as names from './names';
 import { Entry, MAX_SNI, TCP_DESTINATION } from './table';
 import { bump, ERRORS, FALLBACKS, STALE } from './totals';
@@ -24,7 +25,7 @@ export function steer(entry: Entry, confirmed: bool, endOfStream: bool, time: u6
   if (!confirmed) bump(STALE);
   let strategy = entry.strategy;
   if (strategy == HOLD) {
-    const held = confirmed && !isTcp && canBeHeld(endOfStream);
+    const held = confirmed && !isTcp && isHoldable(endOfStream);
     if (held && hold(destination, destinationSize, time)) return;
     strategy = entry.otherwise;
   }

@@ -139,7 +139,12 @@ export function routesFrom(path: string): Json {
 
 /** What that file holds. */
 export function routeDiscovery(version: number, routes: Json): Json {
-  const resource = { '@type': type('envoy.config.route.v3.RouteConfiguration'), ...routes };
+  const resource = {
+    '@type': type('envoy.config.route.v3.RouteConfiguration'),
+    ...routes,
+    // Envoy passes over an update whose content it has, and its version with it.
+    internal_only_headers: [`x-version-${version}`],
+  };
   return { version_info: String(version), resources: [resource] };
 }
 

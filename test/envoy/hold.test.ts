@@ -15,7 +15,7 @@ import {
   routesFrom,
 } from './bootstrap.ts';
 import { call } from './client.ts';
-import { type Companion, hold, startCompanion } from './companion.ts';
+import { type Companion, gateway, hold, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
 import { type Seen, startHttp, type Upstream } from './upstreams.ts';
 
@@ -27,15 +27,17 @@ let upstreams: Upstream[] = [];
 let envoy: Envoy;
 let version = 0;
 
-async function setRoutes(known: { [host: string]: string }): Promise<void> {
+async function writeRoutes(known: { [host: string]: string }): Promise<void> {
   const path = join(folder, 'routes.json');
   await writeFile(`${path}.new`, JSON.stringify(routeDiscovery(++version, routeConfig(known))));
   await rename(`${path}.new`, path);
 }
 
 /** What the companion does while a request is held: the scope goes live, as by istiod's push. */
-async function goLive(host: string): Promise<void> {
-  await setRoutes({ [host]: knownCluster });
+const goLive = (host: string) => setRoutes({ [host]: knownCluster });
+
+async function setRoutes(known: { [host: string]: string }): Promise<void> {
+  await writeRoutes(known);
   const wanted = String(version);
   await expect
     .poll(() => envoy.admin('/config_dump?resource=dynamic_route_configs'))
@@ -50,7 +52,7 @@ function ours(seen: Seen | undefined): string[] {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lazyscope-routes-'));
-  await setRoutes({});
+  await writeRoutes({});
   companion = await startCompanion();
   upstreams = await Promise.all(['reviews', 'outside', 'egress'].map((name) => startHttp(name)));
   const ports = upstreams.map((u) => u.port);
@@ -112,6 +114,26 @@ test('a held request is run again once the scope is live, with its body', async 
   expect(held?.headers['x-lazyscope-destination']).toBe(`127.0.0.1:${envoy.port('http')}`);
 });
 
+test.each([
+  { 'x-forwarded-proto': 'https' },
+  { 'x-forwarded-for': '192.0.2.1' },
+  { expect: '100-continue', 'content-length': '4' },
+  { te: 'trailers' },
+  { cookie: 'a=1; b=2', 'user-agent': 'x', 'accept-encoding': 'br' },
+])('a held request keeps %o', async (headers) => {
+  const [name] = Object.keys(headers);
+  const [plain, kept] = [`plain-${name}.app`, `kept-${name}.app`];
+  const options = 'content-length' in headers ? { method: 'POST', body: 'body' } : {};
+  companion.answer = ({ authority }) => (authority === plain ? gateway() : hold());
+  companion.hold = () => goLive(kept);
+  const steered = await call(envoy.port('http'), { host: plain, ...headers }, options);
+  const held = await call(envoy.port('http'), { host: kept, ...headers }, options);
+  expect([steered.seen?.server, held.seen?.server]).toEqual(['egress', 'reviews']);
+  const { 'x-request-id': _, ...wanted } = steered.seen?.headers ?? {};
+  expect(held.seen?.headers).toMatchObject({ ...wanted, host: kept });
+  expect(held.seen?.body).toBe(steered.seen?.body);
+});
+
 test('the destination of a held request sees no header of ours', async () => {
   const host = 'clean.app:9080';
   companion.hold = () => goLive(host);
@@ -119,6 +141,33 @@ test('the destination of a held request sees no header of ours', async () => {
   expect(seen?.server).toBe('reviews');
   expect(ours(seen)).toEqual([]);
 });
+
+test.each([
+  ['plain', '/a%2Fb/%C3%A4?q=[1]&r={2}|"3"<4>^`?5'],
+  ['UPPER.app:1', '/'],
+  ['10.0.0.7:9080', '/?'],
+  ['[fd00::7]:9080', '/;p=1//x'],
+  ['reviews.app.svc.cluster.local.', '/'.padEnd(4000, 'x')],
+  ['dotted.app', '/a/../b'],
+])('%s%s is asked for again as it was', async (host, path) => {
+  companion.hold = () => goLive(host);
+  const { status, seen } = await call(envoy.port('http'), { host }, { path });
+  expect([status, seen?.server, seen?.headers.host, seen?.url]).toEqual([
+    200,
+    'reviews',
+    host,
+    path,
+  ]);
+});
+
+test.each(['under_score.app', 'user@host.app', 'odd$.app', 'port.app:', 'port.app:99999', '*'])(
+  '%s cannot be redirected to, so it is not held',
+  async (host) => {
+    const { status, seen } = await call(envoy.port('http'), { host });
+    expect([status, seen?.server]).toEqual([200, 'egress']);
+    expect(companion.held).toEqual([]);
+  },
+);
 
 test('a request whose scope does not come takes the other way after the deadline', async () => {
   const { status, seen } = await call(envoy.port('http'), { host: 'never.app:9080' });

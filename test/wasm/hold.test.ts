@@ -14,7 +14,11 @@ const unknown = { 'xds\0cluster_name': 'PassthroughCluster', 'destination\0addre
 const known = { 'xds\0cluster_name': 'outbound|9080||reviews.app.svc.cluster.local' };
 
 function heldRequest(headers: Headers = {}, endOfStream = true): Stream {
-  const stream = unknownRequest(host, 'reviews', headers, { endOfStream });
+  const stream = host.request(
+    unknown,
+    { ':method': 'GET', ':path': '/', ':authority': 'reviews', ...headers },
+    endOfStream,
+  );
   if (stream.paused) answer(host, hold);
   return stream;
 }
@@ -84,6 +88,19 @@ test.each([
   ['a body of unknown size', { ':method': 'POST' }, false],
   ['a body of 65,537 bytes', { ':method': 'POST', 'content-length': '65537' }, false],
   ['a body size that is none', { ':method': 'POST', 'content-length': '1e3' }, false],
+  ['a host with an underscore', { ':authority': 'a_b' }, true],
+  ['a host with user info', { ':authority': 'user@host' }, true],
+  ['a host without a name', { ':authority': ':80' }, true],
+  ['an empty port', { ':authority': 'a:' }, true],
+  ['port 0', { ':authority': 'a:0' }, true],
+  ['port 65536', { ':authority': 'a:65536' }, true],
+  ['an address with a zone', { ':authority': '[fe80::1%eth0]:80' }, true],
+  ['an open bracket', { ':authority': '[::1' }, true],
+  ['text after the bracket', { ':authority': '[::1]a80' }, true],
+  ['an empty path', { ':path': '' }, true],
+  ['a path of a star', { ':path': '*' }, true],
+  ['a fragment', { ':path': '/a#b' }, true],
+  ['a path beyond ASCII', { ':path': '/\u00e4' }, true],
 ])('%s is not held', (_, headers, endOfStream) => {
   expect(markOf(heldRequest(headers, endOfStream))).toBe('lazyscope-direct');
 });
@@ -92,6 +109,10 @@ test.each([
   ['GET without body', {}, true],
   ['a body of 65,536 bytes', { ':method': 'POST', 'content-length': '65536' }, false],
   ['POST without body', { ':method': 'POST' }, true],
+  ['a host in capitals', { ':authority': 'REVIEWS.App-1:65535' }, true],
+  ['an IPv6 address', { ':authority': '[fd00::7]:9080' }, true],
+  ['an IPv6 address alone', { ':authority': '[::]' }, true],
+  ['any visible path', { ':path': '/~!$%&\'()*+,;=:@|{}[]<>^`"?/' }, true],
 ])('%s is held', (_, headers, endOfStream) => {
   expect(markOf(heldRequest(headers, endOfStream))).toBe('lazyscope-hold');
 });
