@@ -79,7 +79,7 @@ function wasmConfig(pluginConfig: unknown): Json {
 }
 
 /** Strips what an app may have forged before the route is chosen, in one native pass. */
-export const earlyHeaderMutation: Json = {
+const earlyHeaderMutation: Json = {
   name: 'lazyscope',
   typed_config: {
     '@type': type('envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation'),
@@ -87,20 +87,37 @@ export const earlyHeaderMutation: Json = {
   },
 };
 
-/** The marker route, first in `allow_any` and `block_all`. */
-export const markerRoute: Json = {
-  name: 'lazyscope_first_call',
-  match: {
-    prefix: '/',
-    headers: [{ name: 'x-lazyscope-cluster', present_match: true }],
-  },
-  route: {
-    cluster_header: 'x-lazyscope-cluster',
-    timeout: '0s',
-    internal_redirect_policy: { max_internal_redirects: 210, redirect_response_codes: [307] },
-  },
-  request_headers_to_remove: ['x-lazyscope-cluster'],
+const retryPolicy: Json = {
+  retry_on: 'connect-failure,refused-stream,reset-before-request',
+  num_retries: 2,
 };
+
+/**
+ * The marker routes, first in `allow_any` and `block_all`. Only the one to the companion follows a 307:
+ * one that a destination sends belongs to the app.
+ */
+const markerRoutes: Json[] = [
+  {
+    name: 'lazyscope_hold',
+    match: {
+      prefix: '/',
+      headers: [{ name: 'x-lazyscope-cluster', string_match: { exact: 'lazyscope-hold' } }],
+    },
+    route: {
+      cluster: 'lazyscope-hold',
+      timeout: '0s',
+      internal_redirect_policy: { max_internal_redirects: 200, redirect_response_codes: [307] },
+      retry_policy: retryPolicy,
+    },
+    request_headers_to_remove: ['x-lazyscope-cluster'],
+  },
+  {
+    name: 'lazyscope_first_call',
+    match: { prefix: '/', headers: [{ name: 'x-lazyscope-cluster', present_match: true }] },
+    route: { cluster_header: 'x-lazyscope-cluster', timeout: '0s', retry_policy: retryPolicy },
+    request_headers_to_remove: ['x-lazyscope-cluster'],
+  },
+];
 
 /** Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY. */
 export function routeConfig(known: { [host: string]: string }, blocked = false): Json {
@@ -121,7 +138,7 @@ export function routeConfig(known: { [host: string]: string }, blocked = false):
         domains: ['teapot'],
         routes: [{ match: { prefix: '/' }, direct_response: { status: 418 } }],
       },
-      { name: rest.name, domains: ['*'], routes: [markerRoute, rest] },
+      { name: rest.name, domains: ['*'], routes: [...markerRoutes, rest] },
     ],
     validate_clusters: false,
   };

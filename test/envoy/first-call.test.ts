@@ -113,6 +113,13 @@ test('a blocked destination is steered as one that is allowed', async () => {
   expect([status, seen?.server]).toEqual([200, 'egress']);
 });
 
+test('a redirect of the destination belongs to the app', async () => {
+  companion.answer = () => gateway();
+  const path = '/status/307';
+  const { status, seen } = await call(envoy.port('allow'), { host: 'moved.app' }, { path });
+  expect([status, seen?.server]).toEqual([307, 'egress']);
+});
+
 test('a server whose identity is not in the answer is refused', async () => {
   companion.answer = () => gateway({ 'x-lazyscope-identities': evil });
   const { status } = await call(envoy.port('allow'), { host: 'evil.app:9080' });

@@ -44,6 +44,9 @@ async function echo(name: string, request: IncomingMessage, response: ServerResp
     body: await text(request),
     sni: typeof socket.servername === 'string' ? socket.servername : undefined,
   };
+  // A path asks for another status, so that a test sees what becomes of it.
+  response.statusCode = Number(/^\/status\/(\d{3})$/.exec(seen.url)?.[1] ?? 200);
+  if (response.statusCode === 307) response.setHeader('location', `http://${seen.headers.host}/`);
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify(seen));
 }
