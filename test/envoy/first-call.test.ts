@@ -7,11 +7,11 @@ import {
   httpListener,
   knownCluster,
   mutualTls,
-  routeConfig,
 } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, direct, gateway, passthrough, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig } from './routes.ts';
 import {
   type Certificates,
   makeCertificates,
@@ -125,7 +125,7 @@ test('a server whose identity is not in the answer is refused', async () => {
   const { status } = await call(envoy.port('allow'), { host: 'evil.app:9080' });
   expect(status).toBe(503);
   const refused = 'cluster.lazyscope-egress.ssl.fail_verify_san';
-  expect((await envoy.stats(`^${refused}$`)).get(refused)).toBe(1);
+  expect((await envoy.stats(`^${refused}$`)).get(refused)).toBeGreaterThan(0);
 });
 
 test('the identities of one destination do not stick to the next on the same connection', async () => {

@@ -10,11 +10,11 @@ import {
   filterDiscovery,
   httpListener,
   knownCluster,
-  routeConfig,
 } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, gateway, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig } from './routes.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
 let folder: string;
