@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 export type Json = { [key: string]: unknown };
 export type Bootstrap = Json;
 
-export const filterPath = fileURLToPath(new URL('../../build/filter.wasm', import.meta.url));
+const filterPath = fileURLToPath(new URL('../../build/filter.wasm', import.meta.url));
 export const knownCluster = 'outbound|9080||reviews.app.svc.cluster.local';
 export const type = (name: string) => `type.googleapis.com/${name}`;
 
@@ -87,69 +87,33 @@ const earlyHeaderMutation: Json = {
   },
 };
 
-const retryPolicy: Json = {
-  retry_on: 'connect-failure,refused-stream,reset-before-request',
-  num_retries: 2,
-};
-
-/**
- * The marker routes, first in `allow_any` and `block_all`. Only the one to the companion follows a 307:
- * one that a destination sends belongs to the app.
- */
-const markerRoutes: Json[] = [
-  {
-    name: 'lazyscope_hold',
-    match: {
-      prefix: '/',
-      headers: [{ name: 'x-lazyscope-cluster', string_match: { exact: 'lazyscope-hold' } }],
-    },
-    route: {
-      cluster: 'lazyscope-hold',
-      timeout: '0s',
-      internal_redirect_policy: { max_internal_redirects: 200, redirect_response_codes: [307] },
-      retry_policy: retryPolicy,
-    },
-    request_headers_to_remove: ['x-lazyscope-cluster'],
-  },
-  {
-    name: 'lazyscope_first_call',
-    match: { prefix: '/', headers: [{ name: 'x-lazyscope-cluster', present_match: true }] },
-    route: { cluster_header: 'x-lazyscope-cluster', timeout: '0s', retry_policy: retryPolicy },
-    request_headers_to_remove: ['x-lazyscope-cluster'],
-  },
-];
-
-/** Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY. */
-export function routeConfig(known: { [host: string]: string }, blocked = false): Json {
-  const rest = blocked
-    ? { name: 'block_all', match: { prefix: '/' }, direct_response: { status: 502 } }
-    : { name: 'allow_any', match: { prefix: '/' }, route: { cluster: 'PassthroughCluster' } };
-  return {
-    name: '9080',
-    virtual_hosts: [
-      ...Object.entries(known).map(([host, name]) => ({
-        name: host,
-        domains: [host],
-        routes: [{ match: { prefix: '/' }, route: { cluster: name } }],
-      })),
-      // A VirtualService's redirect or direct response: a known host whose route has no cluster.
-      {
-        name: 'teapot',
-        domains: ['teapot'],
-        routes: [{ match: { prefix: '/' }, direct_response: { status: 418 } }],
-      },
-      { name: rest.name, domains: ['*'], routes: [...markerRoutes, rest] },
-    ],
-    validate_clusters: false,
-  };
-}
-
 /** An HTTP filter that holds the plugin itself. */
 export function httpFilter(pluginConfig: unknown): Json {
   return { name: 'app.lazyscope', typed_config: httpPlugin(pluginConfig) };
 }
 
-export function httpPlugin(pluginConfig: unknown): Json {
+/** An HTTP filter that is discovered from a file, as a WasmPlugin is by istiod's extension discovery. */
+export function discoveredFilter(path: string): Json {
+  return {
+    name: 'app.lazyscope',
+    config_discovery: {
+      config_source: { path_config_source: { path }, resource_api_version: 'V3' },
+      type_urls: [type('envoy.extensions.filters.http.wasm.v3.Wasm')],
+    },
+  };
+}
+
+/** What that file holds. */
+export function filterDiscovery(version: number, pluginConfig: unknown): Json {
+  const resource = {
+    '@type': type('envoy.config.core.v3.TypedExtensionConfig'),
+    name: 'app.lazyscope',
+    typed_config: httpPlugin(pluginConfig),
+  };
+  return { version_info: String(version), resources: [resource] };
+}
+
+function httpPlugin(pluginConfig: unknown): Json {
   return {
     '@type': type('envoy.extensions.filters.http.wasm.v3.Wasm'),
     config: wasmConfig(pluginConfig),

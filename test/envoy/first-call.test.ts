@@ -7,11 +7,11 @@ import {
   httpListener,
   knownCluster,
   mutualTls,
-  routeConfig,
 } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, direct, gateway, passthrough, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig } from './routes.ts';
 import {
   type Certificates,
   makeCertificates,

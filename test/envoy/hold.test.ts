@@ -4,18 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import {
-  bootstrap,
-  cluster,
-  httpFilter,
-  httpListener,
-  knownCluster,
-  routeConfig,
-} from './bootstrap.ts';
+import { bootstrap, cluster, httpFilter, httpListener, knownCluster } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, gateway, hold, startCompanion } from './companion.ts';
-import { routeDiscovery, routesFrom } from './discovery.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig, routeDiscovery, routesFrom } from './routes.ts';
 import { type Seen, startHttp, type Upstream } from './upstreams.ts';
 
 const holdSeconds = 1;

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { bootstrap, cluster, httpFilter, httpListener, routeConfig } from './bootstrap.ts';
+import { bootstrap, cluster, httpFilter, httpListener } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Answer, type Companion, gateway, hold, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig } from './routes.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
 const workers = 2;

@@ -3,11 +3,18 @@ import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { bootstrap, cluster, httpListener, knownCluster, routeConfig } from './bootstrap.ts';
+import {
+  bootstrap,
+  cluster,
+  discoveredFilter,
+  filterDiscovery,
+  httpListener,
+  knownCluster,
+} from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, gateway, startCompanion } from './companion.ts';
-import { discoveredFilter, filterDiscovery } from './discovery.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig } from './routes.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
 let folder: string;

@@ -7,12 +7,12 @@ import {
   httpFilter,
   httpListener,
   mutualTls,
-  routeConfig,
   tcpListener,
 } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, direct, gateway, hold, passthrough, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig } from './routes.ts';
 import {
   type Certificates,
   makeCertificates,

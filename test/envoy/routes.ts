@@ -1,0 +1,79 @@
+import { type Json, type } from './bootstrap.ts';
+
+const retryPolicy: Json = {
+  retry_on: 'connect-failure,refused-stream,reset-before-request',
+  num_retries: 2,
+};
+
+/**
+ * The marker routes, first in `allow_any` and `block_all`. Only the one to the companion follows a 307:
+ * one that a destination sends belongs to the app.
+ */
+const markerRoutes: Json[] = [
+  {
+    name: 'lazyscope_hold',
+    match: {
+      prefix: '/',
+      headers: [{ name: 'x-lazyscope-cluster', string_match: { exact: 'lazyscope-hold' } }],
+    },
+    route: {
+      cluster: 'lazyscope-hold',
+      timeout: '0s',
+      internal_redirect_policy: { max_internal_redirects: 200, redirect_response_codes: [307] },
+      retry_policy: retryPolicy,
+    },
+    request_headers_to_remove: ['x-lazyscope-cluster'],
+  },
+  {
+    name: 'lazyscope_first_call',
+    match: { prefix: '/', headers: [{ name: 'x-lazyscope-cluster', present_match: true }] },
+    route: { cluster_header: 'x-lazyscope-cluster', timeout: '0s', retry_policy: retryPolicy },
+    request_headers_to_remove: ['x-lazyscope-cluster'],
+  },
+];
+
+/** Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY. */
+export function routeConfig(known: { [host: string]: string }, blocked = false): Json {
+  const rest = blocked
+    ? { name: 'block_all', match: { prefix: '/' }, direct_response: { status: 502 } }
+    : { name: 'allow_any', match: { prefix: '/' }, route: { cluster: 'PassthroughCluster' } };
+  return {
+    name: '9080',
+    virtual_hosts: [
+      ...Object.entries(known).map(([host, name]) => ({
+        name: host,
+        domains: [host],
+        routes: [{ match: { prefix: '/' }, route: { cluster: name } }],
+      })),
+      // A VirtualService's redirect or direct response: a known host whose route has no cluster.
+      {
+        name: 'teapot',
+        domains: ['teapot'],
+        routes: [{ match: { prefix: '/' }, direct_response: { status: 418 } }],
+      },
+      { name: rest.name, domains: ['*'], routes: [...markerRoutes, rest] },
+    ],
+    validate_clusters: false,
+  };
+}
+
+/** Route discovery from a file, which stands in for istiod's pushes. */
+export function routesFrom(path: string): Json {
+  return {
+    rds: {
+      route_config_name: '9080',
+      config_source: { path_config_source: { path }, resource_api_version: 'V3' },
+    },
+  };
+}
+
+/** What that file holds. */
+export function routeDiscovery(version: number, routes: Json): Json {
+  const resource = {
+    '@type': type('envoy.config.route.v3.RouteConfiguration'),
+    ...routes,
+    // Envoy passes over an update whose content it has, and its version with it.
+    internal_only_headers: [`x-version-${version}`],
+  };
+  return { version_info: String(version), resources: [resource] };
+}
