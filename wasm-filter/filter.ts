@@ -11,11 +11,13 @@ import {
   OK,
   PAUSE,
   REQUEST_HEADERS,
+  SECOND,
 } from './abi';
 import { isFresh, isQuiet } from './answer';
 import { allocate } from './arena';
 import { equals } from './bytes';
-import { comesBack } from './hold';
+import { comesBack, holdOverGap } from './hold';
+import { isHoldable } from './holdable';
 import {
   ALLOW_ANY,
   AUTHORITY,
@@ -27,7 +29,7 @@ import {
   VIRTUAL_HOST_NAME,
 } from './names';
 import { wait } from './question';
-import { reportSoon } from './report';
+import { companionLives, reportSoon } from './report';
 import { fallBack, steer } from './steer';
 import {
   CLUSTER,
@@ -56,12 +58,32 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
     return CONTINUE;
   }
   if (result != OK && result != NOT_FOUND) bump(ERRORS);
-  // The route has no cluster: that of REGISTRY_ONLY answers 502. A redirect or a direct response of a
-  // VirtualService has none either, and is none of our business.
+  // The route has no cluster: that of REGISTRY_ONLY answers 502.
   else if (getProperty(VIRTUAL_HOST_NAME) == OK && isCatchAll(BLOCK_ALL, ALLOW_ANY)) {
     return unknownRequest(stream, endOfStream);
-  }
+  } else bridge(endOfStream);
   return CONTINUE;
+}
+
+/** A VirtualService is not rewritten more often than this; until then its route is left alone. */
+const SELF_ANSWERING: u64 = 60 * SECOND;
+
+/**
+ * The route of a known host has no cluster. Either istiod has just sent the cluster's end before the
+ * route's, or the route before the cluster (both a few milliseconds): Envoy would answer 503, so the
+ * request goes round by the companion and meets routes and clusters anew. Or the route answers by
+ * itself, a redirect or a direct response of a VirtualService, as it still does after the way round.
+ */
+function bridge(endOfStream: bool): void {
+  const returned = comesBack();
+  const time = now();
+  if (!getDestination() || !companionLives(time)) return;
+  const destination = gotAt();
+  const size = gotSize();
+  const entry = entryOfRequest(destination, size);
+  if (entry === null || time < entry.selfAnsweringUntil) return;
+  if (isHoldable(endOfStream) && holdOverGap(destination, size, time)) return;
+  if (returned) entry.selfAnsweringUntil = time + SELF_ANSWERING;
 }
 
 function isCatchAll(one: usize, other: usize): bool {

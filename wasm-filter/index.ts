@@ -61,5 +61,6 @@ export function proxy_on_http_call_response(
   _trailers: u32,
 ): void {
   resetArena();
-  if (!settleReport(token, headers == 0)) settle(token, headers == 0, now());
+  const time = now();
+  if (!settleReport(token, headers == 0, time)) settle(token, headers == 0, time);
 }

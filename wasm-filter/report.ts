@@ -86,12 +86,23 @@ function send(size: u32): u32 {
   return call(names.NODE_CLUSTER, at, end, BODY, size, TIMEOUT_MS);
 }
 
+/** A companion that took a report this recently will take a held request: three heartbeats at the longest. */
+const ALIVE: u64 = 90 * SECOND;
+
+let heardAt: u64 = 0;
+
+/** Whether the companion is known to live; a clock that jumped says no. */
+export function companionLives(time: u64): bool {
+  return heardAt != 0 && time >= heardAt && time - heardAt < ALIVE;
+}
+
 /** Handles the response of a call when it is that of a report; false when it is not. */
-export function settleReport(responseToken: u32, failed: bool): bool {
+export function settleReport(responseToken: u32, failed: bool, time: u64): bool {
   if (token == 0 || responseToken != token) return false;
   token = 0;
   if (failed || !getHeader(CALL_RESPONSE_HEADERS, names.STATUS)) return true;
   const status = decimal(gotAt(), gotSize());
+  if (status == 204 || status == 409) heardAt = time;
   if (status == 204) acknowledge();
   else if (status == 409) forgetAcknowledgements();
   return true;

@@ -31,6 +31,8 @@ export class Entry {
   answeredAt: u64;
   freshUntil: u64;
   quietUntil: u64;
+  /** Until when the route is taken for one that answers by itself; see `bridge` in filter.ts. */
+  selfAnsweringUntil: u64;
   key: usize;
   /** Room for SNI and, behind it, identities; 0 in a table without answers. */
   text: usize;

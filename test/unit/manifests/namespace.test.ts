@@ -164,7 +164,7 @@ describe('the routes', () => {
   const routes = patches.filter(({ applyTo }) => applyTo === 'HTTP_ROUTE');
   const routesOf = (host: string) =>
     routes
-      .filter(({ match }) => match.routeConfiguration.vhost.name === host)
+      .filter(({ match }) => (match.routeConfiguration?.vhost.name ?? host) === host)
       .map(({ patch }) => patch.value);
 
   test.each(['allow_any', 'block_all'])('in %s put the hold in front', (host) => {
@@ -172,6 +172,12 @@ describe('the routes', () => {
     const names = routesOf(host).map(({ name }) => name);
     expect(names).toEqual(['lazyscope_first_call', 'lazyscope_hold']);
     expect(routesOf(host)).toEqual(routesOf('allow_any'));
+  });
+
+  test('bridge a missing cluster in the virtual hosts of known hosts too', () => {
+    expect(routesOf('reviews.shop.svc.cluster.local:8080').map(({ name }) => name)).toEqual([
+      'lazyscope_hold',
+    ]);
   });
 
   test('are taken by the marker only, and take it off', () => {

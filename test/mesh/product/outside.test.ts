@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import { createFleet, deleteNamespaces, importedHosts, untilNarrowed } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { outside } from '../network-plan.ts';
+import { enableNamespace } from '../product.ts';
+import { appPorts, namespaceObject, workload } from '../shop.ts';
+
+const mesh = openMesh();
+const namespace = 'outside';
+const bare = 'outside-bare';
+let client: PodRef;
+
+/** Calls that have nothing to do with mTLS, and what makes two answers the same. */
+const calls = [
+  ['an external host by name', `http://${outside.host}:8080/a`],
+  ['an external host by address', `http://${outside.address}:8080/a`],
+  ['an external host on a port that is HTTP in the mesh', `http://${outside.host}:80/a`],
+  ['a service without a sidecar', `http://plain.${bare}:${appPorts.http}/a`],
+  ['a service without a sidecar, TCP', `tcp://plain.${bare}:${appPorts.tcpServerFirst}`],
+  ['a name that does not exist', 'http://no-such-host.example.com/'],
+  ['a port on which nobody listens', `http://${outside.host}:8081/`],
+] as const;
+
+async function answer(url: string) {
+  const result = await call(mesh, client, url, '--timeout', '5s');
+  const { name, path, peerIdentity } = result.body ?? {};
+  const kind = result.error ? 'error' : 'answer';
+  return { status: result.status, kind, name, path, peerIdentity };
+}
+
+const withFullConfiguration = new Map<string, Awaited<ReturnType<typeof answer>>>();
+
+beforeAll(async () => {
+  await mesh.apply([namespaceObject(bare, false), ...workload(bare, 'plain')]);
+  await mesh.rollout(bare);
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 0, mode: 'off' });
+  client = await mesh.pod(namespace, 'app=client');
+  for (const [, url] of calls) withFullConfiguration.set(url, await answer(url));
+  await enableNamespace(mesh, namespace, 'enforce');
+  await untilNarrowed(mesh, namespace, ['client']);
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace, bare));
+
+test.each(calls)(
+  '%s is answered, first and second time, as with full configuration',
+  async (_, url) => {
+    expect(await answer(url)).toEqual(withFullConfiguration.get(url));
+    expect(await answer(url)).toEqual(withFullConfiguration.get(url));
+  },
+);
+
+test('what is outside of the mesh does not enter the scope; a service without a sidecar does', async () => {
+  const entry = `${bare}/plain.${bare}.svc.cluster.local`;
+  const hosts = await mesh.waitFor('the service in the scope', async () => {
+    const now = await importedHosts(mesh, namespace, 'client');
+    return now.includes(entry) && now;
+  });
+  expect(hosts.filter((host) => host.includes(outside.host))).toEqual([]);
+});
