@@ -1,6 +1,6 @@
 # A short front for the npm scripts; `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help test check mesh build clean
+.PHONY: help test check mesh bench build clean
 
 node_modules: package-lock.json
 	npm ci
@@ -20,6 +20,9 @@ check: node_modules ## Types, lint, format, unused code
 
 mesh: node_modules ## A cluster with Istio and a small shop on this machine (root); prints what to try
 	npm run -s mesh -- up --shop
+
+bench: node_modules ## All benchmarks (root; an hour); one: `npm run -s bench -- NAME`
+	npm run -s bench -- all
 
 clean: ## What was built; the cache outside the repository stays
 	rm -rf build node_modules

@@ -1,0 +1,105 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { repoDir } from '../test/mesh/paths.ts';
+import { run } from '../test/mesh/run.ts';
+import type { Bench } from './bench.ts';
+import { describeMachine } from './machine.ts';
+import { missedAims, type Result, tableOf } from './result.ts';
+
+type Entry = { about: string; load(): Promise<Bench> };
+
+/** Loaded one by one: each is a program of its own. */
+const benches: Record<string, Entry> = {
+  filter: {
+    about: 'CPU per request of Envoy: no filter, a no-op Wasm filter, ours',
+    load: async () => (await import('./filter.ts')).filter,
+  },
+  ingest: {
+    about: 'node: observations/s and RSS; controller with 1,000 workloads, 5,000 services',
+    load: async () => (await import('./ingest.ts')).ingest,
+  },
+};
+
+const list = Object.entries(benches)
+  .map(([name, { about }]) => `  ${name.padEnd(12)}${about}`)
+  .join('\n');
+
+const help = `Usage: npm run -s bench -- NAME... [--json] [--quick]
+
+${list}
+  all         each of them in turn
+
+  --json   print {name, machine, rows} only; for several names, an object a line
+  --quick  fewer repetitions and sizes; the result is not kept
+
+Results are kept in bench/results/NAME.json. Those that need a cluster run as root and start the mesh
+of \`npm run -s mesh\`, or with MESH=keep use the one that is up.
+Exit status: 0 when all aims are met, 1 when one is missed, 2 when a benchmark could not run, 64 for
+a wrong command line.
+`;
+
+const status = { missed: 1, failed: 2, usage: 64 };
+
+async function measure(name: string, quick: boolean): Promise<Result> {
+  const entry = benches[name];
+  if (!entry) throw new Error(`no benchmark '${name}'`);
+  const started = Date.now();
+  const say = (line: string) =>
+    console.error(`${((Date.now() - started) / 1000).toFixed(0).padStart(5)} s  ${name}: ${line}`);
+  const bench = await entry.load();
+  const rows = await bench({ quick, say });
+  return { name, machine: await describeMachine(), rows };
+}
+
+async function keep(result: Result): Promise<void> {
+  const folder = fileURLToPath(new URL('results/', import.meta.url));
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, `${result.name}.json`), `${JSON.stringify(result, null, 2)}\n`);
+}
+
+async function main(argv: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: argv,
+    allowPositionals: true,
+    options: {
+      json: { type: 'boolean', default: false },
+      quick: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(help);
+    return 0;
+  }
+  const names = positionals.includes('all') ? Object.keys(benches) : positionals;
+  const wrong = names.filter((name) => !(name in benches));
+  if (names.length === 0 || wrong.length > 0)
+    throw new Error(
+      names.length === 0 ? 'name a benchmark' : `no benchmark '${wrong.join("', '")}'`,
+    );
+
+  await run('npm', ['run', '-s', 'build'], { cwd: repoDir });
+  let code = 0;
+  for (const name of names) {
+    try {
+      const result = await measure(name, values.quick);
+      if (!values.quick) await keep(result);
+      console.log(values.json ? JSON.stringify(result) : `${tableOf(result)}\n`);
+      if (missedAims(result).length > 0) code ||= status.missed;
+    } catch (error) {
+      console.error(`bench: ${name} could not run: ${(error as Error).message}`);
+      code = status.failed;
+    }
+  }
+  return code;
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: Error) => {
+    console.error(`bench: ${error.message}\n\n${help}`);
+    process.exit(status.usage);
+  },
+);

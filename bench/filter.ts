@@ -1,0 +1,184 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  bootstrap,
+  cluster,
+  httpFilter,
+  httpListener,
+  knownCluster,
+} from '../test/envoy/bootstrap.ts';
+import { type Companion, gateway, passthrough, startCompanion } from '../test/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../test/envoy/envoy.ts';
+import { routeConfig } from '../test/envoy/routes.ts';
+import { ensureApp } from '../test/mesh/binaries.ts';
+import type { BenchOptions } from './bench.ts';
+import { compileNoOpFilter } from './no-op-filter.ts';
+import { children, cpuSeconds } from './process.ts';
+import { type Row, row } from './result.ts';
+import { median } from './statistics.ts';
+import { type LoadOptions, loadOf, startUpstream, type Upstream } from './upstream.ts';
+
+/** A busy Envoy does more for each wake-up, so that a filter is a larger share of what is left. */
+const loads = {
+  calm: { rps: 2000, connections: 4 },
+  busy: { rps: 5000, connections: 64 },
+} as const;
+type Load = keyof typeof loads;
+
+const filters = ['none', 'no-op', 'ours'] as const;
+type Filter = (typeof filters)[number];
+type Proxy = Envoy & { pid: number };
+
+/** What is asked for: a host with a route of its own, or one that the filter has an answer for. */
+const calls = {
+  known: 'reviews:9080',
+  'unknown, passthrough': 'outside.app:9080',
+  'unknown, gateway': 'gateway.app:9080',
+} as const;
+type Call = keyof typeof calls;
+
+/** The hop to the gateway is made by our filter only; it stays out of what is compared. */
+const cases: [Filter, Call][] = [
+  ...filters.map((filter): [Filter, Call] => [filter, 'known']),
+  ...filters.map((filter): [Filter, Call] => [filter, 'unknown, passthrough']),
+  ['ours', 'unknown, gateway'],
+];
+
+/** CPU time of Envoy for a request: without a filter, with one that does nothing, with ours. */
+export async function filter({ quick, say }: BenchOptions): Promise<Row[]> {
+  const rounds = quick ? 3 : 8;
+  const seconds = quick ? 2 : 3;
+  const app = await ensureApp(say);
+  const folder = await mkdtemp(join(tmpdir(), 'lazyscope-bench-'));
+  const companion = await startCompanion();
+  const upstream = await startUpstream(app);
+  const proxies = new Map<Filter, Proxy>();
+  const proxyOf = (each: Filter) => {
+    const proxy = proxies.get(each);
+    if (!proxy) throw new Error(`no proxy with filter ${each}`);
+    return proxy;
+  };
+  try {
+    const noOpPath = join(folder, 'no-op.wasm');
+    await writeFile(noOpPath, await compileNoOpFilter());
+    companion.answer = ({ authority }) => ({
+      ...(authority === calls['unknown, gateway'] ? gateway() : passthrough),
+      'x-lazyscope-ttl': '3600',
+    });
+    for (const each of filters)
+      proxies.set(each, await startProxy(each, noOpPath, upstream, companion));
+
+    const costs = new Map<string, number[]>();
+    // The first round warms up: connections, the answers, V8's optimizing compiler.
+    for (let round = 0; round <= rounds; round++) {
+      for (const name of ['calm', 'busy'] as const) {
+        for (const [each, call] of cases) {
+          const load = { ...loads[name], host: calls[call], seconds };
+          const cost = await costOf(proxyOf(each), app, load);
+          const key = keyOf(name, each, call);
+          if (round > 0) costs.set(key, [...(costs.get(key) ?? []), cost]);
+        }
+      }
+      say(`round ${round} of ${rounds}`);
+    }
+    return rowsOf(costs);
+  } finally {
+    for (const proxy of proxies.values()) await proxy.stop();
+    await upstream.stop();
+    await companion.stop();
+    await rm(folder, { recursive: true });
+  }
+}
+
+const keyOf = (load: Load, each: Filter, call: Call) => `${load}, ${call}: ${each}`;
+
+function rowsOf(costs: Map<string, number[]>): Row[] {
+  return (['calm', 'busy'] as const).flatMap((load) => {
+    const of = (each: Filter, call: Call) => costs.get(keyOf(load, each, call)) ?? [];
+    // Neighbours in time are compared, so that what else the machine does cancels out.
+    const pairwise = (a: number[], b: number[], how: (x: number, y: number) => number) =>
+      median(a.map((cost, i) => how(cost, b[i] ?? Number.NaN)));
+    const compared = (['known', 'unknown, passthrough'] as const).flatMap((call) => {
+      const [ours, noOp, none] = [of('ours', call), of('no-op', call), of('none', call)];
+      const subject = `${load}, ${call}`;
+      const ratio = (a: number[], b: number[]) => pairwise(a, b, (x, y) => x / y);
+      return [
+        row(subject, 'ours / no-op', ratio(ours, noOp), 'ratio', { atMost: 1.15 }),
+        row(subject, 'ours / none', ratio(ours, none), 'ratio'),
+        row(
+          subject,
+          'ours - none',
+          pairwise(ours, none, (x, y) => x - y),
+          'us',
+        ),
+        row(
+          subject,
+          'no-op - none',
+          pairwise(noOp, none, (x, y) => x - y),
+          'us',
+        ),
+      ];
+    });
+    const absolute = cases.map(([each, call]) =>
+      row(`${load}, ${call}`, `CPU per request, ${each}`, median(of(each, call)), 'us'),
+    );
+    return [...absolute, ...compared];
+  });
+}
+
+/** CPU microseconds of the proxy for each request of a steady load. */
+async function costOf(proxy: Proxy, app: string, load: LoadOptions): Promise<number> {
+  const url = `http://127.0.0.1:${proxy.port('http')}/healthz`;
+  const before = await cpuSeconds(proxy.pid);
+  const { sent, failed } = await loadOf(app, url, load);
+  const used = (await cpuSeconds(proxy.pid)) - before;
+  if (failed > 0) throw new Error(`${failed} of ${sent} requests to ${load.host} failed`);
+  return (used / sent) * 1e6;
+}
+
+async function startProxy(
+  which: Filter,
+  noOpPath: string,
+  upstream: Upstream,
+  companion: Companion,
+): Promise<Proxy> {
+  const routes = { [calls.known]: knownCluster };
+  const listener = httpListener('http', { route_config: routeConfig(routes) }, httpFilter({}));
+  const listeners = {
+    none: without(listener, 'app.lazyscope'),
+    'no-op': withModule(listener, noOpPath),
+    ours: listener,
+  };
+  const before = await children();
+  const envoy = await startEnvoy(
+    bootstrap(
+      [listeners[which]],
+      [
+        cluster(knownCluster, upstream.port),
+        cluster('PassthroughCluster', upstream.port),
+        cluster('lazyscope-egress', upstream.port),
+        cluster('lazyscope-direct', upstream.port),
+        cluster('lazyscope-node', companion.port),
+        cluster('lazyscope-hold', companion.port),
+      ],
+    ),
+  );
+  const [pid] = [...(await children())].filter((child) => !before.has(child));
+  if (pid === undefined) throw new Error('Envoy has no process');
+  return { ...envoy, pid };
+}
+
+type Json = { [key: string]: unknown };
+
+/** A copy without the elements of that name in any list. */
+function without(value: Json, name: string): Json {
+  return JSON.parse(JSON.stringify(value), (_key, each) =>
+    Array.isArray(each) ? each.filter((element) => element?.name !== name) : each,
+  );
+}
+
+/** A copy with another Wasm module; nothing else in a listener is read from a file. */
+function withModule(value: Json, path: string): Json {
+  return JSON.parse(JSON.stringify(value), (key, each) => (key === 'filename' ? path : each));
+}

@@ -1,0 +1,124 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { repoDir } from '../test/mesh/paths.ts';
+import { type ApiServer, startApiServer } from './api-server.ts';
+import type { BenchOptions } from './bench.ts';
+import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
+import { type PlayedNodes, playNodes } from './played-nodes.ts';
+import { type Population, populate } from './population.ts';
+import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
+import { type Row, row } from './result.ts';
+import { freePort } from './upstream.ts';
+
+const aimMegabytes = 300;
+/** Long enough for two passes over all workloads (companion/controller/tick.ts). */
+const settledMs = 25_000;
+
+type Controller = CompanionProcess & { grpcPort: number };
+
+/** The controller against a real API server; pods and node companions are played. */
+export async function ingestController({ quick, say }: BenchOptions): Promise<Row[]> {
+  const population: Population = quick
+    ? { workloads: 100, services: 500 }
+    : { workloads: 1000, services: 5000 };
+  const subject = `controller, ${population.workloads} workloads, ${population.services} services`;
+  const api = await startApiServer(say);
+  let controller: Controller | undefined;
+  let nodes: PlayedNodes | undefined;
+  try {
+    await populate(api, population);
+    say('populated');
+    controller = await start(api);
+    nodes = await playNodes(api, controller.grpcPort, population);
+    const rows = await firstScopes(api, controller, population);
+    say('all workloads are scoped');
+    nodes.stop();
+    await controller.stop();
+
+    const started = performance.now();
+    const since = () => (performance.now() - started) / 1000;
+    controller = await start(api);
+    const synced = since();
+    nodes = await playNodes(api, controller.grpcPort, population);
+    await untilReconciled(controller);
+    const reconciled = since();
+    const cpu = await cpuSeconds(controller.pid);
+    say(`rebuilt in ${reconciled.toFixed(1)} s`);
+    rows.push(
+      row('rebuild, from start', 'until all is read', synced, 's'),
+      row('rebuild, from start', 'until all is reconciled', reconciled, 's'),
+      row('rebuild, from start', 'CPU', cpu, 's'),
+      ...(await steady(controller)),
+      ...(await relist(api, controller)),
+    );
+    return rows.map((each) => ({ ...each, case: `${subject}, ${each.case}` }));
+  } finally {
+    nodes?.stop();
+    await controller?.stop();
+    await api.stop();
+  }
+}
+
+async function start(api: ApiServer): Promise<Controller> {
+  const grpcPort = await freePort();
+  const started = await startCompanionProcess('controller', {
+    kubeconfig: api.kubeconfig,
+    'pod-name': 'controller-0',
+    'grpc-port': String(grpcPort),
+    'filter-port': String(await freePort()),
+    'wasm-path': join(repoDir, 'build', 'filter.wasm'),
+  });
+  return { ...started, grpcPort };
+}
+
+/** From node companions that connect to a Sidecar for each workload, at the default rate of writes. */
+async function firstScopes(api: ApiServer, controller: Controller, { workloads }: Population) {
+  const started = performance.now();
+  while ((await sidecars(api)) < workloads) await sleep(250);
+  const seconds = (performance.now() - started) / 1000;
+  const { peak } = await residentBytes(controller.pid);
+  return [
+    row('first scopes', 'until all are written', seconds, 's'),
+    row('first scopes', 'RSS, peak', peak / 1e6, 'MB', { atMost: aimMegabytes }),
+  ];
+}
+
+async function sidecars(api: ApiServer): Promise<number> {
+  type List = { items: object[]; metadata: { remainingItemCount?: number } };
+  const path = '/apis/networking.istio.io/v1/sidecars?limit=1';
+  const { items, metadata } = await api.call<List>('GET', path);
+  return items.length + (metadata.remainingItemCount ?? 0);
+}
+
+/** It leads and nothing waits any more; told once a second. */
+async function untilReconciled(controller: Controller): Promise<void> {
+  while ((await controller.metric('lazyscope_controller_leader')) < 1) await sleep(50);
+  await sleep(1000);
+  while ((await controller.metric('lazyscope_controller_workloads_pending')) > 0) await sleep(50);
+}
+
+async function steady(controller: Controller): Promise<Row[]> {
+  const cpu = await cpuSeconds(controller.pid);
+  await sleep(settledMs);
+  const cores = ((await cpuSeconds(controller.pid)) - cpu) / (settledMs / 1000);
+  const { now, peak } = await residentBytes(controller.pid);
+  return [
+    row('rebuilt', 'RSS, peak', peak / 1e6, 'MB', { atMost: aimMegabytes }),
+    row('rebuilt', 'RSS', now / 1e6, 'MB'),
+    row('rebuilt', 'CPU', cores, 'cores'),
+  ];
+}
+
+/** A new API server has forgotten every resource version, so that everything is listed again. */
+async function relist(api: ApiServer, controller: Controller): Promise<Row[]> {
+  await resetPeak(controller.pid);
+  const cpu = await cpuSeconds(controller.pid);
+  await api.restart();
+  await sleep(settledMs);
+  const { peak } = await residentBytes(controller.pid);
+  const used = (await cpuSeconds(controller.pid)) - cpu;
+  return [
+    row('listed again', 'RSS, peak', peak / 1e6, 'MB', { atMost: aimMegabytes }),
+    row('listed again', 'CPU', used, 's'),
+  ];
+}

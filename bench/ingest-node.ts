@@ -1,0 +1,143 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Pool } from 'undici';
+import { reply, startScriptedApi } from '../test/unit/companion/controller/scripted-api.ts';
+import {
+  makeCertificate,
+  startFakeController,
+} from '../test/unit/companion/node/fake-controller.ts';
+import { podObject } from '../test/unit/companion/node/fixtures.ts';
+import { clusterEntry, reportBody } from '../test/unit/companion/node/report-body.ts';
+import type { BenchOptions } from './bench.ts';
+import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
+import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
+import { type Row, row } from './result.ts';
+import { freePort } from './upstream.ts';
+
+/** A busy node: two VMs a pod (the filter runs in the main thread and the workers), 100 destinations each. */
+const load = { pods: 40, vmsPerPod: 2, destinations: 100 };
+const aim = { perSecond: 50_000, megabytes: 80 };
+/** Rates above the aim by this much, so that what timers lose does not decide. */
+const margin = 1.04;
+
+const addressOf = (pod: number) => `127.0.1.${pod + 1}`;
+const clusters = Array.from(
+  { length: load.destinations },
+  (_, i) => `outbound|9080||service-${i}.namespace-${i % 20}.svc.cluster.local`,
+);
+
+type Node = CompanionProcess & { port: number };
+
+/** The node role, with filters, controller and API server played by this process. */
+export async function ingestNode({ quick, say }: BenchOptions): Promise<Row[]> {
+  const seconds = quick ? 4 : 20;
+  const { node, stop } = await startNodeAlone();
+  try {
+    const idle = await residentBytes(node.pid);
+    const steady = await observe(node, aim.perSecond * margin, seconds);
+    say(`at a steady rate: ${JSON.stringify(steady)}`);
+    const most = await observe(node, Number.POSITIVE_INFINITY, seconds);
+    say(`as fast as it takes them: ${JSON.stringify(most)}`);
+    return [
+      row('node, idle', 'RSS', idle.now / 1e6, 'MB'),
+      row('node, steady', 'observations', steady.perSecond, '1/s', { atLeast: aim.perSecond }),
+      row('node, steady', 'RSS, peak', steady.megabytes, 'MB', { atMost: aim.megabytes }),
+      row('node, steady', 'CPU', steady.cores, 'cores'),
+      row('node, saturated', 'observations', most.perSecond, '1/s'),
+      row('node, saturated', 'RSS, peak', most.megabytes, 'MB'),
+      row('node, saturated', 'CPU', most.cores, 'cores'),
+    ];
+  } finally {
+    await stop();
+  }
+}
+
+async function startNodeAlone(): Promise<{ node: Node; stop(): Promise<void> }> {
+  const certificate = await makeCertificate();
+  const controller = await startFakeController(certificate);
+  // Nobody looks at what arrives, and keeping it would fill this process.
+  controller.received.push = () => 0;
+  const api = await startScriptedApi();
+  const shop = { metadata: { name: 'shop', labels: { 'lazyscope.io/mode': 'observe' } } };
+  const pods = Array.from({ length: load.pods }, (_, i) => podObject(`pod-${i}`, addressOf(i)));
+  api.answer = ({ url }, response) => {
+    if (url.searchParams.has('watch')) return void response.writeHead(200).flushHeaders();
+    const [kind, items] = url.pathname.endsWith('/pods') ? ['Pod', pods] : ['Namespace', [shop]];
+    const metadata = { resourceVersion: '1' };
+    reply(response, 200, { apiVersion: 'v1', kind: `${kind}List`, metadata, items });
+  };
+  const port = await freePort();
+  const started = await startCompanionProcess('node', {
+    kubeconfig: join(api.folder, 'config.json'),
+    port: String(port),
+    'node-name': 'worker-1',
+    'controller-service': '127.0.0.1',
+    'controller-grpc-port': String(controller.port),
+    'ca-path': certificate.caPath,
+    'token-path': certificate.tokenPath,
+    // There are no proxies behind the pods.
+    'scrape-seconds': '3600',
+  });
+  while ((await started.metric('lazyscope_node_controller_streams')) < 1) await sleep(50);
+  const stop = async () => {
+    await started.stop();
+    await controller.stop();
+    await api.stop();
+    await certificate.remove();
+  };
+  return { node: { ...started, port }, stop };
+}
+
+/** Epochs of VMs: each run starts VMs of its own, as restarted proxies would. */
+let epoch = 1n;
+
+/** Sends reports for so long, all VMs at once, and says what the node made of it. */
+async function observe(node: Node, perSecond: number, seconds: number) {
+  const vms = load.pods * load.vmsPerPod;
+  const pauseMs = (1000 * vms * load.destinations) / perSecond;
+  const before = await node.metric('lazyscope_node_observations_total');
+  await resetPeak(node.pid);
+  const cpu = await cpuSeconds(node.pid);
+  const started = performance.now();
+  const until = started + seconds * 1000;
+  const refused = await Promise.all(
+    Array.from({ length: vms }, (_, vm) => playVm(node.port, vm % load.pods, pauseMs, until)),
+  );
+  const elapsed = (performance.now() - started) / 1000;
+  const cores = ((await cpuSeconds(node.pid)) - cpu) / elapsed;
+  const { peak } = await residentBytes(node.pid);
+  const observed = (await node.metric('lazyscope_node_observations_total')) - before;
+  const failed = refused.reduce((sum, count) => sum + count, 0);
+  // Over its rate a pod is told to come again; that is no failure, but nothing is learned by it.
+  return { perSecond: observed / elapsed, megabytes: peak / 1e6, cores, refused: failed };
+}
+
+/** One VM of a filter: reports all its destinations at its pace; returns how many were refused. */
+async function playVm(port: number, pod: number, pauseMs: number, until: number): Promise<number> {
+  const pool = new Pool(`http://127.0.0.1:${port}`, {
+    connections: 1,
+    localAddress: addressOf(pod),
+  });
+  const mine = epoch++;
+  let refused = 0;
+  // Not all in the same millisecond.
+  let due = performance.now() + Math.random() * Math.min(pauseMs, 1000);
+  for (let sequence = 1; performance.now() < until; sequence++) {
+    await sleep(Math.max(0, due - performance.now()));
+    due += pauseMs;
+    const entries = clusters.map((name, i) => clusterEntry(name, BigInt(sequence * 3 + (i % 2))));
+    const { statusCode, body } = await pool.request({
+      method: 'POST',
+      path: '/v1/report',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: reportBody(mine, sequence, entries),
+    });
+    await body.dump();
+    if (statusCode === 204) continue;
+    refused += 1;
+    if (statusCode === 429) await sleep(100);
+    else if (statusCode !== 409) throw new Error(`a report was answered ${statusCode}`);
+  }
+  await pool.close();
+  return refused;
+}

@@ -1,0 +1,38 @@
+import asc from 'assemblyscript/asc';
+
+/**
+ * The least that a Wasm HTTP filter can be: it lets each request pass and wants to hear of nothing
+ * else. What any Wasm filter costs beyond this is its own doing.
+ */
+const source = `
+const HEAP: usize = memory.data(4096, 8);
+
+export function proxy_abi_version_0_2_1(): void {}
+
+// Called when the host hands something in, which it does for nothing that is in here.
+export function malloc(size: u32): usize {
+  return size <= 4096 ? HEAP : 0;
+}
+
+export function proxy_on_request_headers(_stream: u32, _headers: u32, _end: u32): u32 {
+  return 0;
+}
+`;
+
+/** The module, compiled with the flags of the product's filter (asconfig.json). */
+export async function compileNoOpFilter(): Promise<Uint8Array> {
+  let module: Uint8Array | undefined;
+  const flags = ['--runtime', 'stub', '-O3', '--noAssert', '--exportStart', '_initialize'];
+  const { error, stderr } = await asc.main(
+    ['no-op.ts', '--outFile', 'no-op.wasm', '--use', 'abort=', ...flags],
+    {
+      readFile: (name) => (name === 'no-op.ts' ? source : null),
+      writeFile: (name, contents) => {
+        if (name === 'no-op.wasm' && typeof contents !== 'string') module = contents;
+      },
+      listFiles: () => [],
+    },
+  );
+  if (error || !module) throw new Error(`the no-op filter does not compile: ${stderr}`);
+  return module;
+}

@@ -1,0 +1,98 @@
+import { credentials, Metadata } from '@grpc/grpc-js';
+import { authorizationKey, connectController, type ProxyReport } from '../companion/rpc.ts';
+import type { ApiServer } from './api-server.ts';
+import { clusterOf, namespaceOf, type Population, podName, podsPerWorkload } from './population.ts';
+
+/** Node companions as a controller sees them: streams that tell of the pods of their nodes. */
+export type PlayedNodes = { stop(): void };
+
+const nodes = 20;
+const destinationsPerWorkload = 10;
+/** As the node companion does, also when there is nothing new. */
+const repeatMs = 25_000;
+const namespace = 'lazyscope-system';
+const account = `/api/v1/namespaces/${namespace}/serviceaccounts`;
+
+type Pod = { metadata: { name: string; namespace: string; uid: string } };
+
+/** Connects with a token that the API server issues and reviews. */
+export async function playNodes(
+  api: ApiServer,
+  port: number,
+  population: Population,
+): Promise<PlayedNodes> {
+  const uids = await podUids(api);
+  const token = await nodeToken(api);
+  const config = `/api/v1/namespaces/${namespace}/configmaps/lazyscope-ca`;
+  const { data } = await api.call<{ data: { 'ca.crt': string } }>('GET', config);
+  const ca = Buffer.from(data['ca.crt']);
+  const streams = Array.from({ length: nodes }, (_, node) => {
+    const client = connectController(`127.0.0.1:${port}`, credentials.createSsl(ca));
+    const metadata = new Metadata();
+    metadata.set(authorizationKey, `Bearer ${token}`);
+    const stream = client.connect(metadata);
+    // The controller is ended while streams are open.
+    stream.on('error', () => undefined);
+    stream.on('data', () => undefined);
+    stream.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
+    const tell = () => {
+      for (let workload = node; workload < population.workloads; workload += nodes)
+        for (let pod = 0; pod < podsPerWorkload; pod++)
+          stream.write({ report: reportOf(workload, pod, population, uids) });
+    };
+    tell();
+    const timer = setInterval(tell, repeatMs);
+    return { client, timer };
+  });
+  return {
+    stop() {
+      for (const { client, timer } of streams) {
+        clearInterval(timer);
+        client.close();
+      }
+    },
+  };
+}
+
+function reportOf(
+  workload: number,
+  pod: number,
+  population: Population,
+  uids: Map<string, string>,
+): ProxyReport {
+  const [name, home] = [podName(workload, pod), namespaceOf(workload)];
+  return {
+    namespace: home,
+    pod: name,
+    podUid: uids.get(`${home}/${name}`) ?? '',
+    filterVersion: '0.1.0',
+    // Spread over the whole mesh, so that scopes differ.
+    edges: Array.from({ length: destinationsPerWorkload }, (_, i) => ({
+      cluster: clusterOf((workload * 7 + i * 101) % population.services, population),
+      count: 1000 + i,
+      secondsSinceSeen: i,
+    })),
+    complete: true,
+    stats: { allocatedBytes: 12e6, physicalBytes: 20e6, clusters: 25 },
+    overflow: 0,
+    secondsSinceHeartbeat: 1,
+  };
+}
+
+async function podUids(api: ApiServer): Promise<Map<string, string>> {
+  const { items } = await api.call<{ items: Pod[] }>('GET', '/api/v1/pods');
+  return new Map(items.map(({ metadata: m }) => [`${m.namespace}/${m.name}`, m.uid]));
+}
+
+async function nodeToken(api: ApiServer): Promise<string> {
+  const metadata = { name: 'lazyscope-node' };
+  // There already when the nodes connect a second time.
+  await api.call('POST', account, { metadata }).catch(() => undefined);
+  const wanted = { spec: { audiences: ['lazyscope'], expirationSeconds: 7200 } };
+  const { status } = await api.call<{ status: { token: string } }>(
+    'POST',
+    `${account}/lazyscope-node/token`,
+    wanted,
+  );
+  return status.token;
+}

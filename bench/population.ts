@@ -1,0 +1,146 @@
+import type { ApiServer } from './api-server.ts';
+
+/** A cluster of objects only: workloads with sidecars, their Services, and Services beside them. */
+export type Population = { workloads: number; services: number };
+
+export const podsPerWorkload = 2;
+const perNamespace = 50;
+/** Requests in flight: more only queue in an API server on two cores. */
+const concurrency = 24;
+
+export const namespaceOf = (workload: number) => `app-${Math.floor(workload / perNamespace)}`;
+export const workloadName = (workload: number) => `workload-${workload}`;
+export const podName = (workload: number, pod: number) =>
+  `${workloadName(workload)}-6d5f7c9b8-${pod}`;
+/** Namespace of a Service; the first ones are those of the workloads. */
+const serviceNamespace = (service: number, { workloads }: Population) =>
+  service < workloads ? namespaceOf(service) : `synthetic-${Math.floor(service / perNamespace)}`;
+const serviceName = (service: number, { workloads }: Population) =>
+  service < workloads ? workloadName(service) : `service-${service}`;
+
+export const clusterOf = (service: number, population: Population) =>
+  `outbound|8080||${serviceName(service, population)}.${serviceNamespace(service, population)}.svc.cluster.local`;
+
+export async function populate(api: ApiServer, population: Population): Promise<void> {
+  const { workloads, services } = population;
+  const indices = Array.from({ length: services }, (_, i) => i);
+  const used = new Set(indices.map((i) => serviceNamespace(i, population)));
+  const system = ['lazyscope-system', 'istio-system'];
+  await inParallel([...used, ...system], (name) =>
+    api.call('POST', '/api/v1/namespaces', namespaceObject(name)),
+  );
+  await inParallel(indices, async (i) => {
+    const namespace = serviceNamespace(i, population);
+    const slices = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
+    await api.call('POST', `/api/v1/namespaces/${namespace}/services`, service(i, population));
+    await api.call('POST', slices, slice(i, population));
+  });
+  await inParallel(indices.slice(0, workloads), async (i) => {
+    for (let pod = 0; pod < podsPerWorkload; pod++) {
+      const path = `/api/v1/namespaces/${namespaceOf(i)}/pods`;
+      await api.call('POST', path, injectedPod(i, pod));
+      const status = { status: podStatus(addressOf(i, pod)) };
+      await api.call('PATCH', `${path}/${podName(i, pod)}/status`, status);
+    }
+  });
+}
+
+async function inParallel<Item>(items: Item[], work: (item: Item) => Promise<unknown>) {
+  const queue = items.values();
+  const worker = async () => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+}
+
+function namespaceObject(name: string): object {
+  const enabled = name.startsWith('app-') ? { 'lazyscope.io/mode': 'enforce' } : {};
+  return { metadata: { name, labels: { 'istio-injection': 'enabled', ...enabled } } };
+}
+
+const ports = [
+  { name: 'http', port: 8080 },
+  { name: 'http-admin', port: 9080 },
+];
+
+function service(index: number, population: Population): object {
+  const name = serviceName(index, population);
+  const selector = index < population.workloads ? { app: name } : undefined;
+  return { metadata: { name, labels: { app: name } }, spec: { ports, selector } };
+}
+
+const addressOf = (index: number, endpoint: number) =>
+  `10.${100 + endpoint}.${index >> 8}.${index & 255}`;
+
+function slice(index: number, population: Population): object {
+  const name = serviceName(index, population);
+  const namespace = serviceNamespace(index, population);
+  const pod = (i: number) => ({ kind: 'Pod', name: podName(index, i), namespace });
+  return {
+    metadata: { name: `${name}-x7k2p`, labels: { 'kubernetes.io/service-name': name } },
+    addressType: 'IPv4',
+    ports,
+    endpoints: Array.from({ length: podsPerWorkload }, (_, i) => ({
+      addresses: [addressOf(index, i)],
+      conditions: { ready: true, serving: true, terminating: false },
+      ...(index < population.workloads && { targetRef: pod(i) }),
+    })),
+  };
+}
+
+/** About as large as what Istio's injector and the kubelet make of a small Deployment: 10 KB. */
+function injectedPod(workload: number, index: number): object {
+  const app = workloadName(workload);
+  const settings = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      name: `SETTING_OF_THE_CONTAINER_${i}`,
+      value: `a value of the length that is usual for ${app}`,
+    }));
+  const container = (name: string, env: number) => ({
+    name,
+    image: `registry.example.com/team/${name}:1.0.0`,
+    args: ['--log-level', 'info', '--port', '8080', '--config', '/etc/app/config.yaml'],
+    env: settings(env),
+    ports: [{ containerPort: 8080, name: 'http' }],
+    readinessProbe: { httpGet: { path: '/healthz', port: 8080 }, periodSeconds: 5 },
+    resources: { requests: { cpu: '10m', memory: '32Mi' }, limits: { memory: '256Mi' } },
+  });
+  const replicaSet = `${app}-6d5f7c9b8`;
+  return {
+    metadata: {
+      name: podName(workload, index),
+      labels: {
+        app,
+        'pod-template-hash': '6d5f7c9b8',
+        'security.istio.io/tlsMode': 'istio',
+        'service.istio.io/canonical-name': app,
+        'service.istio.io/canonical-revision': 'latest',
+      },
+      annotations: {
+        'sidecar.istio.io/status': JSON.stringify({
+          containers: ['istio-proxy'],
+          revision: 'default',
+        }),
+      },
+      ownerReferences: [
+        { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: replicaSet, uid: app, controller: true },
+      ],
+    },
+    spec: {
+      serviceAccountName: app,
+      nodeName: `node-${workload % 20}`,
+      containers: [container('app', 15), container('istio-proxy', 30)],
+      initContainers: [{ name: 'istio-init', image: 'registry.example.com/proxyv2:1.32.0' }],
+    },
+  };
+}
+
+function podStatus(ip: string): object {
+  const since = new Date().toISOString();
+  const conditions = ['Initialized', 'Ready', 'ContainersReady', 'PodScheduled'].map((type) => ({
+    type,
+    status: 'True',
+    lastTransitionTime: since,
+  }));
+  return { phase: 'Running', podIP: ip, podIPs: [{ ip }], startTime: since, conditions };
+}

@@ -1,0 +1,80 @@
+/** One figure of a benchmark. `aim` reads `<= 0.08`; figures without one are there to be known. */
+export type Row = {
+  case: string;
+  metric: string;
+  value: number;
+  unit: string;
+  aim: string | null;
+  pass: boolean | null;
+};
+
+export type Aim = { atMost: number } | { atLeast: number };
+
+/** What the machine and the parts under test were. */
+export type Machine = {
+  cpus: number;
+  memoryBytes: number;
+  kernel: string;
+  node: string;
+  envoy: string;
+  istio: string;
+  kubernetes: string;
+};
+
+export type Result = { name: string; machine: Machine; rows: Row[] };
+
+/** Digits that a repetition of a benchmark confirms, and one more. */
+const significantDigits = 4;
+
+/** The aim is held against the measured value, not against the rounded one. */
+export function row(subject: string, metric: string, value: number, unit: string, aim?: Aim): Row {
+  return {
+    case: subject,
+    metric,
+    value: Number(value.toPrecision(significantDigits)),
+    unit,
+    aim: aim ? aimText(aim) : null,
+    // A value that could not be measured meets no aim.
+    pass: aim ? meets(value, aim) : null,
+  };
+}
+
+function meets(value: number, aim: Aim): boolean {
+  return 'atMost' in aim ? value <= aim.atMost : value >= aim.atLeast;
+}
+
+function aimText(aim: Aim): string {
+  return 'atMost' in aim ? `<= ${aim.atMost}` : `>= ${aim.atLeast}`;
+}
+
+export function missedAims({ rows }: Result): Row[] {
+  return rows.filter(({ pass }) => pass === false);
+}
+
+/** The rows as an aligned table, figures to the right. */
+export function tableOf({ name, machine, rows }: Result): string {
+  const cells = rows.map((each) => [
+    each.case,
+    each.metric,
+    String(each.value),
+    each.unit,
+    each.aim ?? '',
+    each.pass === null ? '' : each.pass ? 'met' : 'MISSED',
+  ]);
+  const table = [['case', 'metric', 'value', 'unit', 'aim', ''], ...cells];
+  const widths = table[0]?.map((_, i) => Math.max(...table.map((line) => (line[i] ?? '').length)));
+  const lines = table.map((line) =>
+    line
+      .map((cell, i) => (i === 2 ? cell.padStart(widths?.[i] ?? 0) : cell.padEnd(widths?.[i] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  );
+  const { cpus, memoryBytes, kernel, node, envoy, istio, kubernetes } = machine;
+  const gigabytes = Math.round(memoryBytes / 2 ** 30);
+  return [
+    `${name}: ${cpus} CPUs, ${gigabytes} GiB, Linux ${kernel}, Node ${node}, Envoy ${envoy},`,
+    `Istio ${istio}, Kubernetes ${kubernetes}`,
+    '',
+    ...lines,
+  ].join('\n');
+}
