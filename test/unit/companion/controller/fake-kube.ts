@@ -151,7 +151,7 @@ export function createFakeKube(): FakeKube {
         drop(key);
       }),
     tokenReview: async () => ({ authenticated: false }),
-    close: async () => undefined,
+    close: () => undefined,
   };
   return fake;
 }

@@ -149,6 +149,8 @@ test('a server that is away, refuses, or talks nonsense is asked again', async (
   await watch.synced;
   expect(seen).toEqual(['+a', 'synced']);
   await vi.waitFor(() => expect(api.requests.filter(isWatch).length).toBeGreaterThan(1), 5_000);
+  const broken = await api.registry.getSingleMetric('lazyscope_watches_broken_total')?.get();
+  expect(broken?.values).toEqual([{ labels: { resource: 'pods' }, value: 3 }]);
 });
 
 test('a handler that throws at one object still gets the next', async () => {

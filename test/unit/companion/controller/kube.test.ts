@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { Registry } from 'prom-client';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { connectKube, isKubeError, type KubeObject } from '../../../../companion/kube.ts';
 import { reply, type ScriptedApi, startScriptedApi } from './scripted-api.ts';
@@ -80,9 +81,12 @@ test('a token review says who it is and what the token is bound to', async () =>
   });
 });
 
-test('a kubeconfig without a current cluster is refused by its path', () => {
+test('a kubeconfig without a current cluster is refused by its path', async () => {
   const path = join(api.folder, 'empty.json');
   writeFileSync(path, '{}');
-  const options = { log: pino({ level: 'silent' }), kubeconfigPath: path };
-  expect(() => connectKube(options)).toThrow(/empty\.json: no current cluster/);
+  const connecting = connectKube(
+    { kubeconfig: path, serviceAccountPath: '' },
+    { log: pino({ level: 'silent' }), registry: new Registry() },
+  );
+  await expect(connecting).rejects.toThrow(/empty\.json: no current cluster/);
 });

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { Registry } from 'prom-client';
 import { connectKube, type Kube } from '../../../../companion/kube.ts';
 
 export type Request = {
@@ -18,6 +19,8 @@ export type Answer = (request: Request, response: ServerResponse) => void;
 /** Speaks HTTP as an API server does: the real client against scripted answers. */
 export type ScriptedApi = {
   kube: Kube;
+  /** Metrics of the client. */
+  registry: Registry;
   requests: Request[];
   answer: Answer;
   /** A folder for files of the test. */
@@ -52,14 +55,19 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
       'current-context': 'x',
     }),
   );
-  const kube = connectKube({ log: pino({ level: 'silent' }), kubeconfigPath });
+  const registry = new Registry();
+  const kube = await connectKube(
+    { kubeconfig: kubeconfigPath, serviceAccountPath: '' },
+    { log: pino({ level: 'silent' }), registry },
+  );
   const api: ScriptedApi = {
     kube,
+    registry,
     requests: [],
     answer: () => undefined,
     folder,
     async stop() {
-      await kube.close();
+      kube.close();
       server.closeAllConnections();
       server.close();
       rmSync(folder, { recursive: true });

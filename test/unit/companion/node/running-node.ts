@@ -94,7 +94,7 @@ function fakeKube(): { kube: Kube; watches: Map<string, WatchHandler> } {
     get: unused,
     delete: unused,
     tokenReview: unused,
-    close: async () => undefined,
+    close: () => undefined,
   };
   return { kube, watches };
 }

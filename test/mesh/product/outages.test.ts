@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import {
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  failuresOf,
+  importedHosts,
+  load,
+  target,
+} from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { setFirstCall } from '../product.ts';
+import { appPorts } from '../shop.ts';
+
+const mesh = openMesh();
+const namespace = 'outages';
+const system = 'lazyscope-system';
+let client: PodRef;
+
+const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
+const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
+
+/** Destinations 0 and 1 are learned; 2 is kept out of the scope, but its answer is known. */
+beforeAll(async () => {
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 12, strict: true });
+  client = await mesh.pod(namespace, 'app=client');
+  // In a mesh that is STRICT throughout, mTLS is the right thing to fall back to.
+  const config = { fallback: 'direct', directCidrs: ['10.96.0.0/16', '10.244.0.0/16'] };
+  for (const plugin of ['lazyscope', 'lazyscope-tcp'])
+    await patch('wasmplugin', plugin, { spec: { pluginConfig: config } });
+  await patch('workloadscope', 'client', { spec: { excludes: [entryOf(namespace, target(2))] } });
+  for (const index of [0, 1, 2]) await call(mesh, client, urlOf(index));
+  await mesh.waitFor('the scope', async () => {
+    const hosts = await importedHosts(mesh, namespace, 'client');
+    return [0, 1].every((index) => hosts.includes(entryOf(namespace, target(index))));
+  });
+});
+
+afterAll(async () => {
+  await restore();
+  await deleteNamespaces(mesh, namespace);
+});
+
+const patch = (kind: string, name: string, content: object) =>
+  mesh.kubectl([
+    'patch',
+    kind,
+    name,
+    '-n',
+    namespace,
+    '--type=merge',
+    '-p',
+    JSON.stringify(content),
+  ]);
+
+/** A DaemonSet is stopped by a node selector that no node has. */
+async function selectNodes(selector: Record<string, string> | null): Promise<void> {
+  const content = { spec: { template: { spec: { nodeSelector: selector } } } };
+  const args = ['daemonset', 'lazyscope-node', '-n', system, '--type=merge'];
+  await mesh.kubectl(['patch', ...args, '-p', JSON.stringify(content)]);
+}
+
+const scale = (name: string, replicas: number) =>
+  mesh.kubectl(['scale', 'deployment', name, '-n', system, `--replicas=${replicas}`]);
+
+async function restore(): Promise<void> {
+  await selectNodes(null);
+  await scale('lazyscope-controller', 2);
+  await scale('lazyscope-egress', 2);
+  await mesh.rollout(system);
+}
+
+async function untilGone(name: string): Promise<void> {
+  await mesh.waitFor(`the end of ${name}`, async () => {
+    const args = ['pods', '-n', system, '-l', `app.kubernetes.io/name=${name}`];
+    return (await mesh.get(args)).items.length === 0;
+  });
+}
+
+test.each([
+  ['the node companions', 'lazyscope-node', 3],
+  ['the controllers', 'lazyscope-controller', 5],
+  ['the gateway', 'lazyscope-egress', 7],
+] as const)(
+  'without %s known destinations do not notice, and unknown ones are still served',
+  async (_what, name, fresh) => {
+    await setFirstCall(mesh, namespace, 'gateway');
+    const seconds = 40;
+    const running = load(mesh, client, [0, 1].map(urlOf), { rps: 500, seconds });
+    running.catch(() => {});
+    if (name === 'lazyscope-node') await selectNodes({ 'lazyscope.test/none': 'true' });
+    else await scale(name, 0);
+    await untilGone(name);
+    const unknown = await call(mesh, client, urlOf(fresh));
+    expect(unknown).toMatchObject({ status: 200, body: { peerIdentity: identity } });
+    if (name !== 'lazyscope-egress')
+      expect(await call(mesh, client, urlOf(2))).toMatchObject({ status: 200 });
+    await restore();
+    expect(failuresOf(await running)).toEqual({ failed: 0, failures: [] });
+    const after = await call(mesh, client, urlOf(fresh + 1));
+    expect(after).toMatchObject({ status: 200, body: { peerIdentity: identity } });
+    await mesh.waitFor('learning to go on', async () =>
+      (await importedHosts(mesh, namespace, 'client')).includes(
+        entryOf(namespace, target(fresh + 1)),
+      ),
+    );
+  },
+);
