@@ -9,7 +9,11 @@ import type { Workload } from '../core/workload.ts';
 import { isExcluded } from '../core/workload-scope.ts';
 import type { State } from './state.ts';
 
-export type AnswerConfig = MeshNames & { clusterDomain: string; firstCall: Setting };
+export type AnswerConfig = MeshNames & {
+  clusterDomain: string;
+  firstCall: Setting;
+  gatewayHost: string;
+};
 
 export type Answered = Decision & {
   /** What the caller's scope has to import for this call; undefined when that would not help. */
@@ -48,6 +52,7 @@ export function answer(
       tcp: call.tcp,
       setting: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
       callerNetwork: pod?.network ?? '',
+      gatewayReady: isReady(state, config.gatewayHost),
     },
     // A request is held only for a scope that will come.
     { ...resolution, learnable: learn !== undefined && mode === 'enforce' },
@@ -60,6 +65,14 @@ export function answer(
     learn,
     millisecondsSinceScopeWritten: since === undefined ? 0 : Math.max(1, now - since),
   };
+}
+
+function isReady({ catalog }: State, host: string): boolean {
+  return catalog.hosts
+    .exact(host)
+    .some((record) =>
+      [...catalog.slicesOf(record)].some(({ endpoints }) => endpoints.some(({ ready }) => ready)),
+    );
 }
 
 /** The entry that a scope needs for a call; a host of VirtualServices only is in their namespace. */

@@ -15,7 +15,7 @@ export type Answering = NodeHandlers & {
 export type AnsweringOptions = {
   state: State;
   metrics: ControllerMetrics;
-  config: AnswerConfig & { gatewayHost: string };
+  config: AnswerConfig;
   now: () => number;
   /** Marks a workload, `namespace/name`, for a look. */
   mark(key: string, urgent: boolean): void;

@@ -26,7 +26,13 @@ export type Decision = {
  */
 export const answerTtlSeconds = { resolved: 60, unresolved: 30, empty: 5 } as const;
 
-export type Call = { tcp: boolean; setting: Setting; callerNetwork: string };
+export type Call = {
+  tcp: boolean;
+  setting: Setting;
+  callerNetwork: string;
+  /** Whether the lazy egress gateway has an endpoint that takes connections. */
+  gatewayReady: boolean;
+};
 
 /** Chooses what happens to a first call (DESIGN section 2). */
 export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): Decision {
@@ -70,19 +76,25 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   const here = [...mtls.networks].every((network) => network === call.callerNetwork);
   // A gateway would pick another pod than the one that was called by its address.
   const bound = pod !== undefined || record?.headless === true;
-  const wanted = call.setting === 'gateway' ? 'gateway' : here ? 'direct' : 'gateway';
+  // Only the gateway leads to another network; on this one, mTLS straight there does as well.
+  const byGateway = !here || (call.setting === 'gateway' && call.gatewayReady);
+  const wanted = byGateway ? 'gateway' : 'direct';
   return {
     strategy: bound ? 'direct' : wanted,
     otherwise: '',
     sni: `outbound_.${port}_._.${host}`,
     identities: mtls.identities,
     ttlSeconds: ttl,
-    reason: bound
-      ? 'one pod is meant'
-      : here
-        ? `setting ${call.setting}`
-        : 'endpoints are on another network',
+    reason: whyOf(call, bound, here),
   };
+}
+
+function whyOf({ setting, gatewayReady }: Call, bound: boolean, here: boolean): string {
+  if (bound) return 'one pod is meant';
+  if (!here) return 'endpoints are on another network';
+  return setting === 'gateway' && !gatewayReady
+    ? 'the gateway has no ready endpoint'
+    : `setting ${setting}`;
 }
 
 function plain(strategy: 'passthrough', reason: string, ttlSeconds: number): Decision {

@@ -14,6 +14,7 @@ type Case = {
   destination?: string;
   tcp?: boolean;
   network?: string;
+  gatewayReady?: boolean;
 };
 
 function choose(objects: KubeObject[], options: Case = {}) {
@@ -29,11 +30,21 @@ function choose(objects: KubeObject[], options: Case = {}) {
   const mtls = found.record
     ? mtlsOf(catalog, { record: found.record, port: found.port, pod: found.pod }, 'shop', names)
     : { capable: false, ownTls: false, reason: '', identities: [], networks: new Set<string>() };
-  return chooseStrategy({ tcp, setting, callerNetwork: options.network ?? '' }, found, mtls);
+  const { network: callerNetwork = '', gatewayReady = true } = options;
+  return chooseStrategy({ tcp, setting, callerNetwork, gatewayReady }, found, mtls);
 }
 
 const cart = app('shop/cart', '10.96.0.1', '10.1.0.1');
 const rules = istio('VirtualService', 'shop/cart', { hosts: ['cart'], http: [] });
+
+test('goes direct where the gateway has no ready endpoint, unless only the gateway leads there', () => {
+  expect(choose(cart, { gatewayReady: false })).toMatchObject({
+    strategy: 'direct',
+    reason: 'the gateway has no ready endpoint',
+  });
+  const elsewhere = { gatewayReady: false, network: 'another' };
+  expect(choose(cart, elsewhere)).toMatchObject({ strategy: 'gateway' });
+});
 
 describe('a destination in the mesh', () => {
   test.each([
