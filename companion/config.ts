@@ -12,6 +12,10 @@ const common = {
     about: 'a kubeconfig file to use instead of the service account of the pod',
     fallback: '',
   }),
+  serviceAccountPath: path({
+    about: 'the folder of the service account of the pod, with token and ca.crt',
+    fallback: '/var/run/secrets/kubernetes.io/serviceaccount',
+  }),
   logLevel: choice(logLevels, { about: 'the least important level to log', fallback: 'info' }),
   adminPort: port({ about: 'the port of /livez, /readyz, /metrics and /debug', fallback: '9472' }),
   stopSeconds: wholeNumber({

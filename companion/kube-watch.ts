@@ -1,8 +1,10 @@
+import type { IncomingMessage } from 'node:http';
+import { json } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Dispatcher } from 'undici';
-import type { KubeObject, Resource, Send, Watch, WatchHandler } from './kube.ts';
+import type { KubeObject, Resource, Watch, WatchHandler } from './kube.ts';
 import { isKubeError } from './kube.ts';
+import type { Send } from './kube-request.ts';
 
 /**
  * One list and watch that repairs itself. The API server ends watches on its own, forgets old
@@ -27,6 +29,7 @@ type WatchOptions = {
   handler: WatchHandler;
   send: Send;
   log: Logger;
+  onBrokenWatch(plural: string): void;
 };
 
 type WatchEvent = { type: string; object: KubeObject & { code?: number; message?: string } };
@@ -67,6 +70,7 @@ async function run(
     } catch (error) {
       if (stopped.aborted) return;
       if (error instanceof WatchGap || isKubeError(error, 410)) resourceVersion = undefined;
+      options.onBrokenWatch(options.resource.plural);
       log.warn({ err: error, failures, relist: resourceVersion === undefined }, 'watch broke');
     }
     const limit = Math.min(backoffMs.from * 2 ** failures, backoffMs.to);
@@ -141,7 +145,7 @@ async function list(
     if (next) query.set('continue', next);
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(listTimeoutMs)]);
     const response = await send('GET', `${path}?${query}`, { signal, timeoutMs: listTimeoutMs });
-    const page = (await response.body.json()) as {
+    const page = (await json(response)) as {
       apiVersion: string;
       kind: string;
       metadata: { resourceVersion: string; continue?: string };
@@ -176,7 +180,7 @@ async function* watch(
     signal: stopped,
     timeoutMs: silenceMs,
   });
-  for await (const line of lines(response.body)) {
+  for await (const line of lines(response)) {
     const event = JSON.parse(line) as WatchEvent;
     if (event.type === 'ERROR') {
       throw new WatchGap(`${event.object.code ?? ''} ${event.object.message ?? 'watch error'}`);
@@ -192,7 +196,7 @@ function selection({ fieldSelector, labelSelector }: Resource): URLSearchParams 
   });
 }
 
-async function* lines(body: Dispatcher.ResponseData['body']): AsyncGenerator<string> {
+async function* lines(body: IncomingMessage): AsyncGenerator<string> {
   body.setEncoding('utf8');
   let pending = '';
   for await (const chunk of body as AsyncIterable<string>) {

@@ -1,14 +1,16 @@
-import type { RequestOptions } from 'node:https';
-import { KubeConfig } from '@kubernetes/client-node';
+import { json } from 'node:stream/consumers';
 import type { Logger } from 'pino';
-import { Agent, type Dispatcher, request } from 'undici';
+import type { Registry } from 'prom-client';
+import { readKubeconfig, serviceAccount } from './kube-credentials.ts';
 import { collectionPath, objectPath } from './kube-path.ts';
+import { createSend, type Send } from './kube-request.ts';
 import { startWatch } from './kube-watch.ts';
+import { createKubeMetrics } from './metrics.ts';
 
 /**
- * The only door to the API server. The official client is used for what it does well, reading
- * kubeconfigs and credentials; requests go through undici, because the generated API defaults to
- * strategic merge patches and its informer does not restart after an error.
+ * The only door to the API server. Requests are made by hand, because the generated API of the
+ * official client defaults to strategic merge patches and its informer does not restart after an
+ * error.
  */
 
 export type OwnerReference = {
@@ -94,7 +96,7 @@ export type Kube = {
   ): Promise<void>;
   tokenReview(token: string, audiences: string[]): Promise<TokenReview>;
   /** Closes connections; watches must have been stopped. */
-  close(): Promise<void>;
+  close(): void;
 };
 
 /** What the API server answered when it was not a success, or 0 when it did not answer. */
@@ -111,44 +113,42 @@ export function isKubeError(error: unknown, status: number): boolean {
   return error instanceof KubeError && error.status === status;
 }
 
-/** A request that is not a watch and takes longer than this will not succeed in time to matter. */
-const defaultTimeoutMs = 10_000;
-/** A dozen watches hold one connection each; the rest is for writes, which are rate limited. */
-const connectionsMax = 64;
+/** `kubeconfig`: path of a file; empty for the service account in the folder `serviceAccountPath`. */
+export type KubeConfig = { kubeconfig: string; serviceAccountPath: string };
 
-export type Send = (
-  method: Dispatcher.HttpMethod,
-  path: string,
-  options: { body?: unknown; contentType?: string; timeoutMs?: number; signal?: AbortSignal },
-) => Promise<Dispatcher.ResponseData>;
+/** Throws when the configuration cannot be used; nothing is sent before the first request. */
+export async function connectKube(
+  { kubeconfig, serviceAccountPath }: KubeConfig,
+  { log, registry }: { log: Logger; registry: Registry },
+): Promise<Kube> {
+  const { send, close } = createSend(
+    kubeconfig ? await readKubeconfig(kubeconfig) : serviceAccount(serviceAccountPath),
+  );
+  const { watchesBroken } = createKubeMetrics(registry);
+  const onBrokenWatch = (resource: string) => watchesBroken.inc({ resource });
 
-/** Connects with a kubeconfig, or with the pod's own service account where there is none. */
-export function connectKube(options: { log: Logger; kubeconfigPath?: string }): Kube {
-  const { send, close } = connect(options.kubeconfigPath);
-
-  async function json(...args: Parameters<Send>): Promise<KubeObject> {
-    const response = await send(...args);
-    return (await response.body.json()) as KubeObject;
+  async function ask(...args: Parameters<Send>): Promise<KubeObject> {
+    return (await json(await send(...args))) as KubeObject;
   }
 
   return {
     watch: (resource, handler) =>
-      startWatch({ path: collectionPath(resource), resource, handler, send, log: options.log }),
+      startWatch({ path: collectionPath(resource), resource, handler, send, log, onBrokenWatch }),
     apply: (object, apply) => {
       const query = new URLSearchParams({ fieldManager: apply.fieldManager });
       if (apply.force) query.set('force', 'true');
       const subresource = apply.subresource ? `/${apply.subresource}` : '';
-      return json('PATCH', `${objectPath(object)}${subresource}?${query}`, {
+      return ask('PATCH', `${objectPath(object)}${subresource}?${query}`, {
         body: object,
         contentType: 'application/apply-patch+yaml',
-        timeoutMs: apply.timeoutMs ?? defaultTimeoutMs,
+        ...(apply.timeoutMs !== undefined && { timeoutMs: apply.timeoutMs }),
       });
     },
-    create: (object) => json('POST', objectPath(object, 'collection'), { body: object }),
-    replace: (object) => json('PUT', objectPath(object), { body: object }),
+    create: (object) => ask('POST', objectPath(object, 'collection'), { body: object }),
+    replace: (object) => ask('PUT', objectPath(object), { body: object }),
     get: async (resource, name, namespace) => {
       try {
-        return await json('GET', collectionPath(resource, namespace, name), {});
+        return await ask('GET', collectionPath(resource, namespace, name), {});
       } catch (error) {
         if (isKubeError(error, 404)) return undefined;
         throw error;
@@ -160,13 +160,13 @@ export function connectKube(options: { log: Logger; kubeconfigPath?: string }): 
         : undefined;
       try {
         const response = await send('DELETE', collectionPath(resource, namespace, name), { body });
-        await response.body.dump();
+        response.resume();
       } catch (error) {
         if (!isKubeError(error, 404)) throw error;
       }
     },
     tokenReview: async (token, audiences) => {
-      const { status = {} } = await json('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
+      const { status = {} } = await ask('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
         body: {
           apiVersion: 'authentication.k8s.io/v1',
           kind: 'TokenReview',
@@ -179,68 +179,4 @@ export function connectKube(options: { log: Logger; kubeconfigPath?: string }): 
     },
     close,
   };
-}
-
-function connect(kubeconfigPath: string | undefined): { send: Send; close(): Promise<void> } {
-  const config = new KubeConfig();
-  if (kubeconfigPath) config.loadFromFile(kubeconfigPath);
-  else config.loadFromDefault();
-  const server = config.getCurrentCluster()?.server.replace(/\/$/, '');
-  if (!server) {
-    const source = kubeconfigPath ?? 'default kubeconfig';
-    throw new Error(`${source}: no current cluster; set current-context to one that exists`);
-  }
-
-  let agent: Agent | undefined;
-  let agentKey = '';
-
-  /** Credentials are read for each request: service account tokens and certificates rotate. */
-  async function credentials(): Promise<{ headers: Record<string, string>; agent: Agent }> {
-    const read: RequestOptions & { headers: Record<string, string> } = { headers: {} };
-    await config.applyToHTTPSOptions(read);
-    const { ca, cert, key, rejectUnauthorized, servername } = read;
-    const tls = { ca, cert, key, rejectUnauthorized, servername };
-    const nextKey = JSON.stringify(tls);
-    if (!agent || nextKey !== agentKey) {
-      const connectOptions = Object.fromEntries(
-        Object.entries(tls).filter(([, value]) => value !== undefined),
-      );
-      // The old agent closes once its requests, watches included, have ended by themselves.
-      void agent?.close();
-      agent = new Agent({ connect: connectOptions, connections: connectionsMax });
-      agentKey = nextKey;
-    }
-    return { headers: read.headers, agent };
-  }
-
-  const send: Send = async (method, path, { body, contentType, timeoutMs, signal }) => {
-    const { headers, agent } = await credentials();
-    if (body !== undefined) headers['content-type'] = contentType ?? 'application/json';
-    const response = await request(`${server}${path}`, {
-      method,
-      headers: { ...headers, accept: 'application/json' },
-      dispatcher: agent,
-      bodyTimeout: timeoutMs ?? defaultTimeoutMs,
-      headersTimeout: timeoutMs ?? defaultTimeoutMs,
-      signal: signal ?? AbortSignal.timeout(timeoutMs ?? defaultTimeoutMs),
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    }).catch((cause: Error) => {
-      throw new KubeError(0, `${method} ${path}: no answer: ${cause.message}`, { cause });
-    });
-    if (response.statusCode < 300) return response;
-    const text = await response.body.text();
-    throw new KubeError(
-      response.statusCode,
-      `${method} ${path}: ${response.statusCode}: ${statusMessage(text)}`,
-    );
-  };
-  return { send, close: async () => agent?.destroy() };
-}
-
-function statusMessage(text: string): string {
-  try {
-    return (JSON.parse(text) as { message?: string }).message ?? text.slice(0, 512);
-  } catch {
-    return text.slice(0, 512);
-  }
 }

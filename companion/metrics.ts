@@ -31,6 +31,18 @@ export function describeMetrics(registry: Registry) {
   };
 }
 
+/** What both roles count of their connection to the API server. */
+export function createKubeMetrics(registry: Registry) {
+  const { counter } = describeMetrics(registry);
+  return {
+    watchesBroken: counter(
+      'watches_broken_total',
+      'Watches of the API server that failed and were begun again, by resource.',
+      ['resource'],
+    ),
+  };
+}
+
 export type NodeMetrics = ReturnType<typeof createNodeMetrics>;
 
 /** Every metric of the node role. */

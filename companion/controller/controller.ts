@@ -1,7 +1,7 @@
 import type { ControllerConfig } from '../config.ts';
 import { entryOf } from '../core/scope.ts';
 import { sentinelHost } from '../core/sentinel.ts';
-import { connectKube, type Kube } from '../kube.ts';
+import { connectKube } from '../kube.ts';
 import { startLeader } from '../leader.ts';
 import type { RoleDeps } from '../role.ts';
 import { createAnswering } from './answering.ts';
@@ -32,10 +32,7 @@ export async function runController(
 ): Promise<void> {
   const now = () => Date.now();
   const metrics = createControllerMetrics(registry);
-  const kube: Kube = connectKube({
-    log,
-    ...(config.kubeconfig && { kubeconfigPath: config.kubeconfig }),
-  });
+  const kube = await connectKube(config, { log, registry });
   lifecycle.onStop('kube', () => kube.close());
 
   const filter = await startFilterServer(config.wasmPath, config.filterPort);

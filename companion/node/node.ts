@@ -23,11 +23,8 @@ import { readVmReport } from './vm-report.ts';
 
 /** The companion of one node: hears its filters, asks controllers, holds requests. */
 export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void> {
-  const { log, lifecycle } = deps;
-  const kube = connectKube({
-    log,
-    ...(config.kubeconfig && { kubeconfigPath: config.kubeconfig }),
-  });
+  const { lifecycle } = deps;
+  const kube = await connectKube(config, deps);
   lifecycle.onStop('kube', () => kube.close());
   await startNode(config, deps, kube);
 }

@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+import type { RequestOptions } from 'node:https';
+import { isIPv6 } from 'node:net';
+import { join } from 'node:path';
+
+/** What a request carries to be let in, read anew for each: tokens and certificates rotate. */
+export type Credentials = {
+  headers: Record<string, string>;
+  tls: Pick<RequestOptions, 'ca' | 'cert' | 'key' | 'rejectUnauthorized' | 'servername'>;
+};
+
+export type ApiServer = {
+  /** Without a slash at the end. */
+  url: string;
+  credentials(): Promise<Credentials>;
+};
+
+/**
+ * The API server as every pod finds it (Kubernetes documentation, "Accessing the Kubernetes API from
+ * a Pod"): two variables and a folder that the kubelet keeps up to date.
+ */
+export function serviceAccount(
+  folder: string,
+  env: Record<string, string | undefined> = process.env,
+): ApiServer {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
+  if (!host) {
+    throw new Error('KUBERNETES_SERVICE_HOST: not set, so this is no pod; give --kubeconfig');
+  }
+  return {
+    url: `https://${isIPv6(host) ? `[${host}]` : host}:${port}`,
+    async credentials() {
+      const [token, ca] = await Promise.all([
+        readFile(join(folder, 'token'), 'utf8'),
+        readFile(join(folder, 'ca.crt'), 'utf8'),
+      ]);
+      return { headers: { authorization: `Bearer ${token.trim()}` }, tls: { ca } };
+    },
+  };
+}
+
+/**
+ * The current cluster of a kubeconfig. Its many ways to log in are what the official client is for;
+ * it is loaded only here, because it takes 50 MB that a node companion in its pod has no use for.
+ */
+export async function readKubeconfig(path: string): Promise<ApiServer> {
+  const { KubeConfig } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  config.loadFromFile(path);
+  const url = config.getCurrentCluster()?.server.replace(/\/$/, '');
+  if (!url) throw new Error(`${path}: no current cluster; set current-context to one that exists`);
+  return {
+    url,
+    async credentials() {
+      const read: RequestOptions & { headers: Record<string, string> } = { headers: {} };
+      await config.applyToHTTPSOptions(read);
+      const { headers, ca, cert, key, rejectUnauthorized, servername } = read;
+      const tls = { ca, cert, key, rejectUnauthorized, servername };
+      const given = Object.entries(tls).filter(([, value]) => value !== undefined);
+      return { headers, tls: Object.fromEntries(given) };
+    },
+  };
+}
