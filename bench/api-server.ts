@@ -1,20 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { parseAllDocuments } from 'yaml';
-import { binary, ensureBinaries } from '../test/mesh/binaries.ts';
+import { type Binaries, binary, ensureBinaries } from '../test/mesh/binaries.ts';
 import { repoDir } from '../test/mesh/paths.ts';
 import { lastLines, run } from '../test/mesh/run.ts';
 import { freePort } from './upstream.ts';
 
 /** A real API server over a real etcd on the loopback address: no nodes, no controllers. */
 export type ApiServer = {
-  kubeconfig: string;
+  /** What the kubelet gives a pod to find it: variables, and a folder with `token` and `ca.crt`. */
+  environment: Record<string, string>;
+  account: string;
   /** Throws on any status from 400 on. */
   call<Body>(method: string, path: string, body?: object): Promise<Body>;
   /** Ends it and starts it anew, so that it knows nothing of older resource versions. */
@@ -59,14 +61,20 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
   try {
     start('etcd', etcdArgs(file('etcd'), etcdPort, peerPort));
     await startApi();
-    await writeKubeconfig(file('kubeconfig'), server, await readFile(file('apiserver.crt')));
-    await applyDefinitions(binary(binaries, 'istioctl'), binary(binaries, 'kubectl'), file);
+    await writeFile(file('token'), token);
+    await copyFile(file('apiserver.crt'), file('ca.crt'));
+    await applyDefinitions(binaries, [
+      `--server=${server}`,
+      `--token=${token}`,
+      `--certificate-authority=${file('ca.crt')}`,
+    ]);
   } catch (error) {
     await stop();
     throw error;
   }
   return {
-    kubeconfig: file('kubeconfig'),
+    environment: { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(port) },
+    account: folder,
     call: (method, path, body) => call(`${server}${path}`, agent, method, body),
     async restart() {
       const api = running.pop();
@@ -139,30 +147,16 @@ async function call<Body>(url: string, dispatcher: Agent, method: string, body?:
   throw new Error(`${method} ${url}: ${statusCode} ${text.slice(0, 300)}`);
 }
 
-async function writeKubeconfig(path: string, server: string, ca: Buffer): Promise<void> {
-  const cluster = { server, 'certificate-authority-data': ca.toString('base64') };
-  const config = {
-    clusters: [{ name: 'bench', cluster }],
-    users: [{ name: 'admin', user: { token } }],
-    contexts: [{ name: 'bench', context: { cluster: 'bench', user: 'admin' } }],
-    'current-context': 'bench',
-  };
-  await writeFile(path, JSON.stringify(config), { mode: 0o600 });
-}
-
 /** The kinds of Istio and of the product. */
-async function applyDefinitions(
-  istioctl: string,
-  kubectl: string,
-  file: (name: string) => string,
-): Promise<void> {
-  const istio = await run(istioctl, ['manifest', 'generate']);
-  const product = await run(kubectl, ['kustomize', join(repoDir, 'manifests', 'base')]);
+async function applyDefinitions(binaries: Binaries, access: string[]): Promise<void> {
+  const kubectl = (args: string[], input = '') =>
+    run(binary(binaries, 'kubectl'), [...access, ...args], { input });
+  const istio = await run(binary(binaries, 'istioctl'), ['manifest', 'generate']);
+  const product = await kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
   const definitions = parseAllDocuments(`${istio}\n---\n${product}`)
     .map((document) => document.toJS() as { kind?: string } | null)
     .filter((object) => object?.kind === 'CustomResourceDefinition');
   const input = definitions.map((object) => JSON.stringify(object)).join('\n---\n');
-  const to = `--kubeconfig=${file('kubeconfig')}`;
-  await run(kubectl, [to, 'apply', '--server-side', '-f', '-'], { input });
-  await run(kubectl, [to, 'wait', '--for=condition=Established', 'crd', '--all']);
+  await kubectl(['apply', '--server-side', '-f', '-'], input);
+  await kubectl(['wait', '--for=condition=Established', 'crd', '--all']);
 }

@@ -1,11 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isCollection, parseAllDocuments } from 'yaml';
 import { repoDir } from '../test/mesh/paths.ts';
 import { lastLines } from '../test/mesh/run.ts';
+import type { ApiServer } from './api-server.ts';
 import { freePort } from './upstream.ts';
 
 /** The built companion as a process of its own, started as the image starts it. */
@@ -18,25 +20,33 @@ export type CompanionProcess = {
   stop(): Promise<void>;
 };
 
+type Role = 'node' | 'controller';
+
 const readyMs = 120_000;
 const logBytesMax = 1 << 20;
 
 /** Settings are flags without the dashes. Returns when the process says that it is ready. */
 export async function startCompanionProcess(
-  role: 'node' | 'controller',
-  settings: Record<string, string>,
+  role: Role,
+  api: Pick<ApiServer, 'environment' | 'account'>,
+  ownSettings: Record<string, string>,
 ): Promise<CompanionProcess> {
   const app = await layOut();
+  const settings = { ...ownSettings, 'service-account-path': api.account };
   const adminPort = await freePort();
   const flags = Object.entries({ ...settings, 'admin-port': String(adminPort) });
+  const [, ...options] = await commandOf(role);
   const child = spawn(
     process.execPath,
     [
-      join(app, 'companion', 'main.js'),
+      ...options.map((option) => option.replace(/^\/app\//, `${app}/`)),
       role,
       ...flags.map(([flag, value]) => `--${flag}=${value}`),
     ],
-    { env: { PATH: process.env.PATH, NODE_ENV: 'production' }, stdio: ['ignore', 'pipe', 'pipe'] },
+    {
+      env: { PATH: process.env.PATH, NODE_ENV: 'production', ...api.environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
   );
   let log = '';
   for (const stream of [child.stdout, child.stderr])
@@ -66,6 +76,17 @@ export async function startCompanionProcess(
     },
     stop,
   };
+}
+
+/** The command of the role in the manifests; without one, the entry point of the image. */
+async function commandOf(role: Role): Promise<string[]> {
+  const text = await readFile(join(repoDir, 'manifests', 'base', `${role}.yaml`), 'utf8');
+  for (const document of parseAllDocuments(text)) {
+    const containers = document.getIn(['spec', 'template', 'spec', 'containers']);
+    const [first] = isCollection(containers) ? containers.toJSON() : [];
+    if (first?.command) return first.command as string[];
+  }
+  return ['node', '/app/companion/main.js'];
 }
 
 /** The folder /app of the image (Dockerfile), with the modules of this checkout. */

@@ -61,8 +61,7 @@ export async function ingestController({ quick, say }: BenchOptions): Promise<Ro
 
 async function start(api: ApiServer): Promise<Controller> {
   const grpcPort = await freePort();
-  const started = await startCompanionProcess('controller', {
-    kubeconfig: api.kubeconfig,
+  const started = await startCompanionProcess('controller', api, {
     'pod-name': 'controller-0',
     'grpc-port': String(grpcPort),
     'filter-port': String(await freePort()),

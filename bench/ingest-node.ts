@@ -1,13 +1,11 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { reply, startScriptedApi } from '../test/unit/companion/controller/scripted-api.ts';
 import {
   makeCertificate,
   startFakeController,
 } from '../test/unit/companion/node/fake-controller.ts';
-import { podObject } from '../test/unit/companion/node/fixtures.ts';
 import { clusterEntry, reportBody } from '../test/unit/companion/node/report-body.ts';
+import { type ApiServer, startApiServer } from './api-server.ts';
 import type { BenchOptions } from './bench.ts';
 import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
@@ -20,6 +18,8 @@ const aim = { perSecond: 50_000, megabytes: 80 };
 /** Rates above the aim by this much, so that what timers lose does not decide. */
 const margin = 1.04;
 
+const namespace = 'shop';
+const nodeName = 'worker-1';
 const addressOf = (pod: number) => `127.0.1.${pod + 1}`;
 const clusters = Array.from(
   { length: load.destinations },
@@ -28,10 +28,10 @@ const clusters = Array.from(
 
 type Node = CompanionProcess & { port: number };
 
-/** The node role, with filters, controller and API server played by this process. */
+/** The node role, with filters, controller played by this process. */
 export async function ingestNode({ quick, say }: BenchOptions): Promise<Row[]> {
   const seconds = quick ? 4 : 20;
-  const { node, stop } = await startNodeAlone();
+  const { node, stop } = await startNodeAlone(say);
   try {
     const idle = await residentBytes(node.pid);
     const steady = await observe(node, aim.perSecond * margin, seconds);
@@ -52,25 +52,19 @@ export async function ingestNode({ quick, say }: BenchOptions): Promise<Row[]> {
   }
 }
 
-async function startNodeAlone(): Promise<{ node: Node; stop(): Promise<void> }> {
+async function startNodeAlone(
+  say: BenchOptions['say'],
+): Promise<{ node: Node; stop(): Promise<void> }> {
   const certificate = await makeCertificate();
   const controller = await startFakeController(certificate);
   // Nobody looks at what arrives, and keeping it would fill this process.
   controller.received.push = () => 0;
-  const api = await startScriptedApi();
-  const shop = { metadata: { name: 'shop', labels: { 'lazyscope.io/mode': 'observe' } } };
-  const pods = Array.from({ length: load.pods }, (_, i) => podObject(`pod-${i}`, addressOf(i)));
-  api.answer = ({ url }, response) => {
-    if (url.searchParams.has('watch')) return void response.writeHead(200).flushHeaders();
-    const [kind, items] = url.pathname.endsWith('/pods') ? ['Pod', pods] : ['Namespace', [shop]];
-    const metadata = { resourceVersion: '1' };
-    reply(response, 200, { apiVersion: 'v1', kind: `${kind}List`, metadata, items });
-  };
+  const api = await startApiServer(say);
+  await createPods(api);
   const port = await freePort();
-  const started = await startCompanionProcess('node', {
-    kubeconfig: join(api.folder, 'config.json'),
+  const started = await startCompanionProcess('node', api, {
     port: String(port),
-    'node-name': 'worker-1',
+    'node-name': nodeName,
     'controller-service': '127.0.0.1',
     'controller-grpc-port': String(controller.port),
     'ca-path': certificate.caPath,
@@ -86,6 +80,21 @@ async function startNodeAlone(): Promise<{ node: Node; stop(): Promise<void> }> 
     await certificate.remove();
   };
   return { node: { ...started, port }, stop };
+}
+
+/** Pods that run at addresses of this machine, from which this process then reports. */
+async function createPods(api: ApiServer): Promise<void> {
+  const labels = { 'lazyscope.io/mode': 'observe' };
+  await api.call('POST', '/api/v1/namespaces', { metadata: { name: namespace, labels } });
+  const path = `/api/v1/namespaces/${namespace}/pods`;
+  for (let i = 0; i < load.pods; i++) {
+    const containers = ['app', 'istio-proxy'].map((name) => ({ name, image: 'registry/none' }));
+    const name = `pod-${i}`;
+    await api.call('POST', path, { metadata: { name }, spec: { nodeName, containers } });
+    const [ip, phase] = [addressOf(i), 'Running'];
+    const status = { phase, podIP: ip, podIPs: [{ ip }] };
+    await api.call('PATCH', `${path}/${name}/status`, { status });
+  }
 }
 
 /** Epochs of VMs: each run starts VMs of its own, as restarted proxies would. */

@@ -1,0 +1,81 @@
+import {
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  importedHosts,
+  type LoadResult,
+  load,
+  target,
+} from '../test/mesh/fleet.ts';
+import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
+import { appPorts } from '../test/mesh/shop.ts';
+import type { BenchOptions } from './bench.ts';
+import { onMesh, setServices } from './cluster.ts';
+import { type Row, row } from './result.ts';
+import { percentile } from './statistics.ts';
+
+const namespace = 'bench-activation';
+const client = 'client';
+/** One request each 5 ms: how exact the time is. */
+const rps = 200;
+const seconds = 2;
+
+/** From the answer to the first call until a request takes the way that it will always take. */
+export async function activation(options: BenchOptions): Promise<Row[]> {
+  const { quick, say } = options;
+  const destinations = quick ? 10 : 50;
+  const sizes = quick ? [1000] : [1000, 5000];
+  return onMesh(options, async (mesh) => {
+    const rows: Row[] = [];
+    for (const services of sizes) {
+      await setServices(mesh, services);
+      rows.push(...(await atSize(mesh, services, destinations)));
+      say(`${services} services done`);
+    }
+    return rows;
+  });
+}
+
+async function atSize(mesh: Mesh, services: number, destinations: number): Promise<Row[]> {
+  // Passthrough is plaintext and the real cluster is not: the server sees when the way changes.
+  await createFleet(mesh, {
+    namespace,
+    clients: [client],
+    targets: destinations,
+    firstCall: 'passthrough',
+  });
+  try {
+    const from = await mesh.pod(namespace, `app=${client}`);
+    const times: number[] = [];
+    for (let i = 0; i < destinations; i++) times.push(await activate(mesh, from, target(i)));
+    const subject = `${services} services, ${destinations} destinations`;
+    return [
+      row(subject, 'p50', percentile(times, 0.5), 'ms', { atMost: 200 }),
+      row(subject, 'p99', percentile(times, 0.99), 'ms', { atMost: 500 }),
+      row(subject, 'max', Math.max(...times), 'ms'),
+    ];
+  } finally {
+    await deleteNamespaces(mesh, namespace);
+  }
+}
+
+/** Milliseconds between the first answer and the first one that came from the real cluster. */
+async function activate(mesh: Mesh, from: PodRef, name: string): Promise<number> {
+  const more = ['--connections', '1', '--key', 'status,peerIdentity', '--ok-status', '200'];
+  const url = `http://${name}:${appPorts.http}/`;
+  const result = await load(mesh, from, [url], { rps, seconds, more });
+  if (result.failed > 0) throw new Error(`${url}: ${result.failed} requests failed`);
+  const first = Math.min(...result.outcomes.map(({ firstMs }) => firstMs));
+  const real = outcome(result, `spiffe://`)?.firstMs;
+  if (real === undefined || real === first) {
+    const imported = await importedHosts(mesh, namespace, client);
+    const scoped = imported.includes(entryOf(namespace, name)) ? 'in' : 'not in';
+    const keys = result.outcomes.map(({ key }) => key).join(', ');
+    throw new Error(`${url} is ${scoped} the scope, and all answers were alike: ${keys}`);
+  }
+  return real - first;
+}
+
+function outcome({ outcomes }: LoadResult, part: string) {
+  return outcomes.find(({ key }) => key.includes(part));
+}

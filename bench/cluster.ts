@@ -1,0 +1,93 @@
+import { type Mesh, type PodRef, startMesh } from '../test/mesh/mesh.ts';
+import { installProduct } from '../test/mesh/product.ts';
+import type { BenchOptions } from './bench.ts';
+import type { Row } from './result.ts';
+
+/** Services in one namespace of the synthetic ones (test/mesh/synthetic-services.ts). */
+const perNamespace = 50;
+
+/** Runs on a mesh with the product; one that is up is used with MESH=keep, and stays up. */
+export async function onMesh(
+  { say }: BenchOptions,
+  work: (mesh: Mesh) => Promise<Row[]>,
+): Promise<Row[]> {
+  const mesh = await startMesh();
+  try {
+    await installProduct(mesh, say);
+    return await work(mesh);
+  } finally {
+    await mesh.stop();
+  }
+}
+
+/** Makes the mesh have just so many synthetic services, whatever it had before. */
+export async function setServices(mesh: Mesh, count: number): Promise<void> {
+  const list = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
+  const excess = list
+    .split('\n')
+    .map((name) => /^namespace\/(synthetic-(\d+))$/.exec(name))
+    .filter((match) => Number(match?.[2]) >= Math.ceil(count / perNamespace))
+    .map((match) => match?.[1] ?? '');
+  if (excess.length > 0) await mesh.kubectl(['delete', 'namespace', ...excess, '--timeout=600s']);
+  await mesh.createServices(count);
+}
+
+/** Clusters that a sidecar with full configuration has at the least: two ports a service. */
+export const clustersOf = (services: number) => 2 * services;
+
+/** Where figures come from: straight over the pods' network, because kubectl costs more than they do. */
+export type Observer = {
+  /** One of Envoy's statistics, of each pod in order. */
+  proxies(pods: PodRef[], name: keyof typeof statistics): Promise<number[]>;
+  /** A sum over the samples of a metric of istiod. */
+  istiod(name: string): Promise<number>;
+};
+
+/** Envoy's name of a statistic, and what Prometheus calls it. */
+const statistics = {
+  clusters: ['cluster_manager.active_clusters', 'envoy_cluster_manager_active_clusters'],
+  pushedBytes: [
+    'cluster.xds-grpc.upstream_cx_rx_bytes_total',
+    'envoy_cluster_upstream_cx_rx_bytes_total',
+  ],
+} as const;
+
+type PodObject = { metadata: { name: string }; status: { podIP: string } };
+
+export async function observer(mesh: Mesh): Promise<Observer> {
+  const node = mesh.state.nodes[0]?.name ?? '';
+  const curl = (urls: string[]) =>
+    mesh.onNode(node, ['curl', '-sS', '--fail', '--max-time', '30', '-w', separator, ...urls]);
+  const { items } = await mesh.get(['pods', '-n', 'istio-system', '-l', 'app=istiod']);
+  const istiod = (items as PodObject[])[0]?.status.podIP;
+  const addresses = new Map<string, string>();
+
+  async function addressOf({ namespace, name }: PodRef): Promise<string> {
+    const key = `${namespace}/${name}`;
+    const known = addresses.get(key);
+    if (known) return known;
+    const { status } = (await mesh.get(['pod', name, '-n', namespace])) as PodObject;
+    addresses.set(key, status.podIP);
+    return status.podIP;
+  }
+  return {
+    async proxies(pods, name) {
+      const [filter, metric] = statistics[name];
+      const path = `:15090/stats/prometheus?filter=${encodeURIComponent(`^${filter}$`)}`;
+      const hosts = await Promise.all(pods.map(addressOf));
+      const texts = (await curl(hosts.map((host) => `http://${host}${path}`))).split(separator);
+      return pods.map((_, i) => sumOf(texts[i] ?? '', metric));
+    },
+    istiod: async (name) => sumOf(await curl([`http://${istiod}:15014/metrics`]), name),
+  };
+}
+
+/** Between the answers of several requests of one curl. */
+const separator = '\n# end of an answer\n';
+
+/** Not a number when there is no such metric, so that its absence is not taken for zero. */
+function sumOf(text: string, name: string): number {
+  const samples = text.split('\n').filter((line) => new RegExp(`^${name}[{ ]`).test(line));
+  if (samples.length === 0) return Number.NaN;
+  return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+}

@@ -1,0 +1,150 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { entryOf, importedHosts, load, serviceObject, target } from '../test/mesh/fleet.ts';
+import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
+import { enableNamespace } from '../test/mesh/product.ts';
+import { appPorts, namespaceObject, shopWorkloads, workload } from '../test/mesh/shop.ts';
+import type { BenchOptions } from './bench.ts';
+import { clustersOf, type Observer, observer, onMesh, setServices } from './cluster.ts';
+import { type Aim, type Row, row } from './result.ts';
+
+const namespace = 'bench-enable';
+const [serverName, callerName] = shopWorkloads;
+/** Above what a scope without destinations holds, far below any full configuration. */
+const scopedClustersMax = 100;
+const enableSecondsMax = 300;
+/** How long idle consumption is watched, and how long istiod may still work after a change. */
+const idleMs = 20_000;
+const settleMs = 5_000;
+/** Pause between two new destinations: the scope of each is written and pushed on its own. */
+const learnEveryMs = 2_000;
+
+/** A namespace of eight workloads is enabled and enforced, then uses destinations one by one. */
+export async function enable(options: BenchOptions): Promise<Row[]> {
+  const { quick, say } = options;
+  const destinations = quick ? 5 : 20;
+  return onMesh(options, async (mesh) => {
+    const rows: Row[] = [];
+    for (const services of quick ? [1000] : [1000, 5000]) {
+      await setServices(mesh, services);
+      try {
+        rows.push(...(await atSize(mesh, services, destinations)));
+      } finally {
+        await mesh.kubectl(['delete', 'namespace', namespace, '--timeout=300s']);
+      }
+      say(`${services} services done`);
+    }
+    return rows;
+  });
+}
+
+async function atSize(mesh: Mesh, services: number, destinations: number): Promise<Row[]> {
+  const pods = await install(mesh, destinations);
+  const look = await observer(mesh);
+  await mesh.waitFor(
+    'full configuration',
+    async () => {
+      const clusters = await look.proxies(pods, 'clusters');
+      return Math.min(...clusters) >= clustersOf(services);
+    },
+    300,
+  );
+  await sleep(settleMs);
+  const idle = await idleCores(look);
+  const enabled = await enableAll(mesh, look, pods, idle);
+  const learned = await learn(mesh, look, pods, destinations, idle);
+
+  const subject = `${services} services, ${pods.length} workloads`;
+  // The aims of enabling are stated for 1,000 services.
+  const at1000 = (aim: Aim) => (services === 1000 ? aim : undefined);
+  return [
+    row(subject, 'until every proxy is scoped', enabled.seconds, 's', at1000({ atMost: 5 })),
+    row(subject, 'istiod CPU for it', enabled.istiodCpu, 's', at1000({ atMost: 2 })),
+    row(subject, 'bytes pushed for it', enabled.bytes / 1e6, 'MB'),
+    row(subject, 'istiod CPU per learned host', learned.istiodCpu, 's', { atMost: 0.05 }),
+    row(subject, 'bytes pushed per learned host', learned.bytes / 1e3, 'kB'),
+    row(subject, 'istiod CPU, idle', idle, 'cores'),
+  ];
+}
+
+async function install(mesh: Mesh, destinations: number): Promise<PodRef[]> {
+  const selector = { app: serverName };
+  await mesh.apply([
+    namespaceObject(namespace),
+    ...shopWorkloads.flatMap((name) => workload(namespace, name)),
+    ...Array.from({ length: destinations }, (_, i) =>
+      serviceObject(namespace, target(i), { selector }),
+    ),
+  ]);
+  await mesh.rollout(namespace);
+  return Promise.all(shopWorkloads.map((name) => mesh.pod(namespace, `app=${name}`)));
+}
+
+const cpuOf = (look: Observer) => look.istiod('process_cpu_seconds_total');
+
+async function idleCores(look: Observer): Promise<number> {
+  const [before, started] = [await cpuOf(look), performance.now()];
+  await sleep(idleMs);
+  return (((await cpuOf(look)) - before) * 1000) / (performance.now() - started);
+}
+
+/** What a change cost istiod beyond what it uses anyway, and the proxies in bytes received. */
+async function costOf(
+  look: Observer,
+  pods: PodRef[],
+  idle: number,
+  change: () => Promise<void>,
+): Promise<{ seconds: number; istiodCpu: number; bytes: number }> {
+  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+  const bytes = sum(await look.proxies(pods, 'pushedBytes'));
+  const [cpu, started] = [await cpuOf(look), performance.now()];
+  await change();
+  const seconds = (performance.now() - started) / 1000;
+  await sleep(settleMs);
+  const elapsed = (performance.now() - started) / 1000;
+  return {
+    seconds,
+    istiodCpu: (await cpuOf(look)) - cpu - idle * elapsed,
+    bytes: sum(await look.proxies(pods, 'pushedBytes')) - bytes,
+  };
+}
+
+/** From the first byte of the command that a user gives. */
+function enableAll(mesh: Mesh, look: Observer, pods: PodRef[], idle: number) {
+  return costOf(look, pods, idle, async () => {
+    await enableNamespace(mesh, namespace, 'enforce');
+    await mesh.waitFor(
+      'every proxy to be scoped',
+      async () => Math.max(...(await look.proxies(pods, 'clusters'))) < scopedClustersMax,
+      enableSecondsMax,
+    );
+  });
+}
+
+async function learn(
+  mesh: Mesh,
+  look: Observer,
+  pods: PodRef[],
+  destinations: number,
+  idle: number,
+) {
+  const caller = await mesh.pod(namespace, `app=${callerName}`);
+  const cost = await costOf(look, pods, idle, async () => {
+    const urls = Array.from(
+      { length: destinations },
+      (_, i) => `http://${target(i)}:${appPorts.http}/`,
+    );
+    const rps = 1000 / learnEveryMs;
+    const seconds = (destinations - 0.5) / rps;
+    const { failed } = await load(mesh, caller, urls, {
+      rps,
+      seconds,
+      more: ['--connections', '1', '--ok-status', '200'],
+    });
+    if (failed > 0) throw new Error(`${failed} of ${destinations} first calls failed`);
+    await mesh.waitFor('all destinations in the scope', async () => {
+      const hosts = new Set(await importedHosts(mesh, namespace, callerName));
+      return urls.every((_, i) => hosts.has(entryOf(namespace, target(i))));
+    });
+  });
+  return { istiodCpu: cost.istiodCpu / destinations, bytes: cost.bytes / destinations };
+}

@@ -1,0 +1,124 @@
+import {
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  importedHosts,
+  type LoadResult,
+  load,
+  sentTo,
+  target,
+} from '../test/mesh/fleet.ts';
+import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
+import { setFirstCall } from '../test/mesh/product.ts';
+import { appPorts } from '../test/mesh/shop.ts';
+import type { BenchOptions } from './bench.ts';
+import { onMesh, setServices } from './cluster.ts';
+import { type Aim, type Row, row } from './result.ts';
+
+const namespace = 'bench-first-call';
+const client = 'client';
+const services = 1000;
+/** Slow enough that each call meets a proxy that is done with the scope of the one before. */
+const rps = 2;
+/** Destinations given up to find out that a strategy is in force. */
+const spare = 10;
+
+const strategies = ['gateway', 'direct', 'hold', 'passthrough'] as const;
+type Strategy = (typeof strategies)[number];
+const clusters = {
+  gateway: 'lazyscope-egress',
+  direct: 'lazyscope-direct',
+  hold: 'lazyscope-hold',
+  passthrough: 'PassthroughCluster',
+};
+
+/** `meshapp load` also tells how long requests took from when they were begun, in milliseconds. */
+type Timed = LoadResult & { service: { p50: number; p99: number } };
+
+/** The first call to a destination, by each strategy, against the same call when it is known. */
+export async function firstCall(options: BenchOptions): Promise<Row[]> {
+  const { quick, say } = options;
+  const count = quick ? 10 : 50;
+  return onMesh(options, async (mesh) => {
+    await setServices(mesh, services);
+    const targets = strategies.length * (count + spare);
+    await createFleet(mesh, { namespace, clients: [client], targets });
+    try {
+      const from = await mesh.pod(namespace, `app=${client}`);
+      const rows: Row[] = [];
+      for (const [i, strategy] of strategies.entries()) {
+        const first = i * (count + spare);
+        rows.push(...(await measure(mesh, from, strategy, first, count)));
+        say(`${strategy} done`);
+      }
+      return rows;
+    } finally {
+      await deleteNamespaces(mesh, namespace);
+    }
+  });
+}
+
+const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
+
+async function measure(
+  mesh: Mesh,
+  from: PodRef,
+  strategy: Strategy,
+  start: number,
+  count: number,
+): Promise<Row[]> {
+  await setFirstCall(mesh, namespace, strategy);
+  await untilInForce(mesh, from, strategy, start);
+  const urls = Array.from({ length: count }, (_, i) => urlOf(start + spare + i));
+  const before = await sentTo(mesh, from, clusters[strategy]);
+  const first = await each(mesh, from, urls);
+  const took = (await sentTo(mesh, from, clusters[strategy])).requests - before.requests;
+  if (took < count) throw new Error(`${took} of ${count} first calls went by ${strategy}`);
+  await mesh.waitFor('the last destination in the scope', async () => {
+    const hosts = await importedHosts(mesh, namespace, client);
+    return hosts.includes(entryOf(namespace, target(start + spare + count - 1)));
+  });
+  // Once to open the connections that a warm call finds open.
+  await each(mesh, from, urls);
+  const warm = await each(mesh, from, urls);
+  return rowsOf(strategy, first.service, warm.service);
+}
+
+function rowsOf(strategy: Strategy, first: Timed['service'], warm: Timed['service']): Row[] {
+  const quickly = strategy === 'gateway' || strategy === 'direct';
+  const added: Aim | undefined = quickly ? { atMost: 3 } : undefined;
+  const whole: Aim | undefined = strategy === 'hold' ? { atMost: 250 } : undefined;
+  return [
+    row(strategy, 'first call, p50', first.p50, 'ms', whole),
+    row(strategy, 'first call, p99', first.p99, 'ms'),
+    row(strategy, 'warm call, p50', warm.p50, 'ms'),
+    row(strategy, 'warm call, p99', warm.p99, 'ms'),
+    row(strategy, 'added, p50', first.p50 - warm.p50, 'ms', added),
+  ];
+}
+
+/** One call to each of the URLs, one at a time, each on a connection of its own. */
+async function each(mesh: Mesh, from: PodRef, urls: string[]): Promise<Timed> {
+  const more = ['--connections', '1', '--new-connections-per-request', '--ok-status', '200'];
+  // The last is due half a turn before the end, and no other after it.
+  const flags = { rps, seconds: (urls.length - 0.5) / rps, more };
+  const result = (await load(mesh, from, urls, flags)) as Timed;
+  if (result.failed > 0 || result.sent < urls.length)
+    throw new Error(`${result.failed} failed of ${result.sent}: ${result.failures[0]?.error}`);
+  return result;
+}
+
+async function untilInForce(
+  mesh: Mesh,
+  from: PodRef,
+  strategy: Strategy,
+  start: number,
+): Promise<void> {
+  const before = await sentTo(mesh, from, clusters[strategy]);
+  let tried = 0;
+  await mesh.waitFor(`${strategy} to be in force`, async () => {
+    if (tried >= spare) return false;
+    await each(mesh, from, [urlOf(start + tried++)]);
+    return (await sentTo(mesh, from, clusters[strategy])).requests > before.requests;
+  });
+}

@@ -1,0 +1,135 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { call } from '../test/mesh/app-call.ts';
+import {
+  deleteNamespaces,
+  entryOf,
+  importedHosts,
+  serviceObject,
+  target,
+} from '../test/mesh/fleet.ts';
+import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
+import { repoDir } from '../test/mesh/paths.ts';
+import { enableNamespace } from '../test/mesh/product.ts';
+import { appPorts, namespaceObject, workload } from '../test/mesh/shop.ts';
+
+/** The sidecars that are compared: all of them call the same destinations. */
+
+const plain = 'bench-memory';
+export const enabled = 'bench-memory-enabled';
+const destinations = 5;
+
+/** Namespace and name of each client. */
+const clients = {
+  untouched: [plain, 'untouched'],
+  byHand: [plain, 'by-hand'],
+  stock: [enabled, 'stock'],
+  allocator: [enabled, 'allocator'],
+} as const;
+export type ClientName = keyof typeof clients;
+const names = Object.keys(clients) as ClientName[];
+
+/** What somebody would write who knows the destinations. */
+export const handWritten = {
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'Sidecar',
+  metadata: { name: 'by-hand', namespace: plain },
+  spec: {
+    workloadSelector: { labels: { app: clients.byHand[1] } },
+    egress: [
+      { hosts: Array.from({ length: destinations }, (_, i) => entryOf(enabled, target(i))) },
+    ],
+  },
+};
+
+/** In full configuration; the enabled namespace only observes. */
+export async function installClients(mesh: Mesh): Promise<void> {
+  await mesh.apply([
+    namespaceObject(plain),
+    namespaceObject(enabled),
+    await allocatorSettings(),
+    ...workload(enabled, 'server'),
+    ...Array.from({ length: destinations }, (_, i) => serviceObject(enabled, target(i))),
+    ...names.flatMap((name) => {
+      const [namespace, app] = clients[name];
+      const objects = workload(namespace, app) as WorkloadObject[];
+      return name === 'allocator' ? objects.map(withAllocator) : objects;
+    }),
+  ]);
+  await mesh.rollout(plain);
+  await mesh.rollout(enabled);
+  await enableNamespace(mesh, enabled, 'observe');
+}
+
+type WorkloadObject = { kind: string; spec?: { template?: { metadata: object } } };
+
+function withAllocator(object: WorkloadObject): object {
+  if (object.kind !== 'Deployment' || !object.spec?.template) return object;
+  const { metadata } = object.spec.template;
+  const annotations = { 'sidecar.istio.io/bootstrapOverride': 'lazyscope-allocator' };
+  const template = { ...object.spec.template, metadata: { ...metadata, annotations } };
+  return { ...object, spec: { ...object.spec, template } };
+}
+
+/** The opt-in component's settings, for the namespace. */
+async function allocatorSettings(): Promise<object> {
+  const path = join(repoDir, 'manifests', 'components', 'allocator', 'configmap.yaml');
+  const object = parse(await readFile(path, 'utf8')) as { metadata: object };
+  return { ...object, metadata: { ...object.metadata, namespace: enabled } };
+}
+
+/** Something of each client, by its name. */
+export async function ofEach<Value>(
+  mesh: Mesh,
+  look: (pod: PodRef) => Promise<Value>,
+): Promise<Record<ClientName, Value>> {
+  const found: [ClientName, Value][] = [];
+  for (const name of names) found.push([name, await look(await clientPod(mesh, name))]);
+  return Object.fromEntries(found) as Record<ClientName, Value>;
+}
+
+export function clientPod(mesh: Mesh, name: ClientName): Promise<PodRef> {
+  const [namespace, app] = clients[name];
+  return mesh.pod(namespace, `app=${app}`);
+}
+
+export async function callDestinations(mesh: Mesh): Promise<void> {
+  await ofEach(mesh, async (pod) => {
+    for (let i = 0; i < destinations; i++) {
+      const url = `http://${target(i)}.${enabled}:${appPorts.http}/`;
+      const { status, error } = await call(mesh, pod, url);
+      if (status !== 200) throw new Error(`${pod.name}: ${url}: ${status} ${error ?? ''}`);
+    }
+  });
+}
+
+/** The scopes of ours have all that was called. */
+export async function untilLearned(mesh: Mesh): Promise<void> {
+  for (const name of ['stock', 'allocator'] as const) {
+    const [namespace, app] = clients[name];
+    await mesh.waitFor(`the scope of ${app}`, async () => {
+      const hosts = new Set(await importedHosts(mesh, namespace, app));
+      return Array.from({ length: destinations }, (_, i) => entryOf(enabled, target(i))).every(
+        (entry) => hosts.has(entry),
+      );
+    });
+  }
+}
+
+/** Starts the pods anew: with the scope that they have by now. */
+export async function restart(mesh: Mesh): Promise<void> {
+  for (const [namespace, app] of Object.values(clients))
+    await mesh.kubectl(['rollout', 'restart', 'deployment', app, '-n', namespace]);
+  for (const namespace of [plain, enabled]) await mesh.rollout(namespace);
+  // A pod that is on its way out is still ready for a moment.
+  await mesh.waitFor('the old pods to be gone', async () => {
+    for (const [namespace, app] of Object.values(clients)) {
+      const { items } = await mesh.get(['pods', '-n', namespace, '-l', `app=${app}`]);
+      if (items.length !== 1) return false;
+    }
+    return true;
+  });
+}
+
+export const removeClients = (mesh: Mesh) => deleteNamespaces(mesh, plain, enabled);
