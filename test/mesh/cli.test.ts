@@ -15,11 +15,12 @@ test('kubectl and istioctl are passed their arguments, input and exit code', asy
   expect((await command('kubectl', 'get', 'pod', 'no-such-pod')).code).toBe(1);
 });
 
-test('status lists the nodes and the pods', async () => {
+test('status lists the nodes, the pods and what each sidecar carries', async () => {
   const { stdout, code } = await command('status');
   expect(code).toBe(0);
   expect(stdout).toMatch(/node-2 +Ready/);
   expect(stdout).toMatch(/istio-system +istiod-\S+ +1\/1 +Running/);
+  expect(stdout).toMatch(/istio-system\/istio-ingressgateway-\S+ +[\d.]+ MB +\d+/);
 });
 
 test('admin prints what the Envoy of a pod answers', async () => {

@@ -82,6 +82,16 @@ async function statusCommand(): Promise<number> {
   console.log(`up since ${mesh.state.started}`);
   console.log(await mesh.kubectl(['get', 'nodes', '-o', 'wide']));
   console.log(await mesh.kubectl(['get', 'pods', '-A', '-o', 'wide']));
+  const rows = (await mesh.sidecars()).map(({ namespace, name, figures }) => [
+    `${namespace}/${name}`,
+    figures ? `${(figures.allocatedBytes / 1e6).toFixed(1)} MB` : 'no answer',
+    String(figures?.clusters ?? ''),
+  ]);
+  for (const [pod = '', memory = '', clusters = ''] of [
+    ['SIDECAR', 'ALLOCATED', 'CLUSTERS'],
+    ...rows,
+  ])
+    console.log(`${pod.padEnd(60)}${memory.padEnd(13)}${clusters}`);
   return 0;
 }
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openMesh, type PodRef, type ProxyFigures } from './mesh.ts';
+import { openMesh, type PodRef } from './mesh.ts';
+import type { ProxyFigures } from './proxy-figures.ts';
 import { namespaceObject, workload } from './shop.ts';
 
 const mesh = openMesh();

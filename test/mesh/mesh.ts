@@ -3,19 +3,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { imageName, imageOfFiles, ociLayout } from './images.ts';
 import { kubeconfigPath, lockPath, meshDir, repoDir, stateDir } from './paths.ts';
+import { proxyFigures, proxySummary } from './proxy-figures.ts';
 import { type RunResult, run, runResult } from './run.ts';
 import { up } from './up.ts';
 
 /** A pod, and one of its containers where it matters. */
 export type PodRef = { namespace: string; name: string; container?: string };
-
-/** What a sidecar carries: memory in bytes as its own Envoy reports it. */
-export type ProxyFigures = {
-  allocatedBytes: number;
-  physicalBytes: number;
-  clusters: number;
-  configBytes: number;
-};
 
 /** A handle on a mesh that is up; see `meshHandle`. */
 export type Mesh = ReturnType<typeof meshHandle>;
@@ -132,6 +125,20 @@ function meshHandle(state: State, boxPid: string) {
       if (ready === undefined) throw new Error(`no ready pod in ${namespace} with ${selector}`);
       return { namespace, name: ready.metadata.name };
     },
+    /** Every running sidecar and what it carries; undefined where its Envoy does not answer. */
+    sidecars: async () => {
+      const { items } = JSON.parse(await kubectl(['get', 'pods', '-A', '-o', 'json'])) as {
+        items: PodObject[];
+      };
+      const refs = items.filter(hasSidecar).map(({ metadata }) => metadata);
+      return Promise.all(
+        refs.map(async ({ namespace, name }) => {
+          const pod = { namespace, name };
+          const figures = await proxySummary((path) => admin(pod, path)).catch(() => undefined);
+          return { ...pod, figures };
+        }),
+      );
+    },
     /** Waits until every Deployment, StatefulSet and DaemonSet of a namespace is rolled out. */
     rollout: async (namespace: string, timeoutSeconds = 180) => {
       const kinds = 'deployment,statefulset,daemonset';
@@ -190,9 +197,15 @@ function execArgs(pod: PodRef, command: string[]): string[] {
 }
 
 type PodObject = {
-  metadata: { name: string; deletionTimestamp?: string };
+  metadata: { name: string; namespace: string; deletionTimestamp?: string };
+  spec: { containers: { name: string }[]; initContainers?: { name: string }[] };
   status?: { conditions?: { type: string; status: string }[] };
 };
+
+function hasSidecar({ spec }: PodObject): boolean {
+  const all = [...spec.containers, ...(spec.initContainers ?? [])];
+  return all.some((container) => container.name === 'istio-proxy');
+}
 
 function isReady(pod: PodObject): boolean {
   const ready = pod.status?.conditions?.find((condition) => condition.type === 'Ready');
@@ -218,16 +231,4 @@ export async function waitFor<T>(
     await sleep(200);
   }
   throw new Error(`waited ${timeoutSeconds} s for ${what}${reason}`);
-}
-
-async function proxyFigures(admin: (path: string) => Promise<string>): Promise<ProxyFigures> {
-  const memory = JSON.parse(await admin('/memory')) as Record<string, string>;
-  const stats = await admin('/stats?filter=^cluster_manager.active_clusters$');
-  const dump = await admin('/config_dump?include_eds');
-  return {
-    allocatedBytes: Number(memory.allocated),
-    physicalBytes: Number(memory.total_physical_bytes),
-    clusters: Number(stats.split(':').at(-1)),
-    configBytes: Buffer.byteLength(dump),
-  };
 }

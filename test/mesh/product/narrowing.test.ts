@@ -1,7 +1,8 @@
 import { afterAll, expect, test } from 'vitest';
 import { clusterNames, deleteNamespaces, scopeStatus, untilNarrowed } from '../fleet.ts';
-import { openMesh, type ProxyFigures } from '../mesh.ts';
+import { openMesh } from '../mesh.ts';
 import { enableNamespace, setMode } from '../product.ts';
+import type { ProxyFigures } from '../proxy-figures.ts';
 import { runResult } from '../run.ts';
 import { installShop, shopNamespace, shopWorkloads } from '../shop.ts';
 

@@ -1,0 +1,27 @@
+/** What a sidecar carries: memory in bytes as its own Envoy reports it. */
+export type ProxyFigures = {
+  allocatedBytes: number;
+  physicalBytes: number;
+  clusters: number;
+  configBytes: number;
+};
+
+/** GET on the Envoy admin of one sidecar. */
+type Admin = (path: string) => Promise<string>;
+
+/** The figures that cost Envoy nothing to tell. */
+export async function proxySummary(admin: Admin): Promise<Omit<ProxyFigures, 'configBytes'>> {
+  const memory = JSON.parse(await admin('/memory')) as Record<string, string>;
+  const stats = await admin('/stats?filter=^cluster_manager.active_clusters$');
+  return {
+    allocatedBytes: Number(memory.allocated),
+    physicalBytes: Number(memory.total_physical_bytes),
+    clusters: Number(stats.split(':').at(-1)),
+  };
+}
+
+/** All of them; the configuration is dumped and counted. */
+export async function proxyFigures(admin: Admin): Promise<ProxyFigures> {
+  const summary = await proxySummary(admin);
+  return { ...summary, configBytes: Buffer.byteLength(await admin('/config_dump?include_eds')) };
+}
