@@ -33,6 +33,9 @@ export type Edge = {
 
 export type ProxyStats = { allocatedBytes: number; physicalBytes: number; clusters: number };
 
+/** With the age of the figures, relative so that clocks need not agree; absent means now. */
+export type AgedProxyStats = ProxyStats & { secondsSinceRead?: number };
+
 export type ProxyReport = {
   namespace: string;
   pod: string;
@@ -41,7 +44,7 @@ export type ProxyReport = {
   filterVersion: string;
   edges: Edge[];
   complete: boolean;
-  stats?: ProxyStats | null;
+  stats?: AgedProxyStats | null;
   overflow: number;
   /** `neverHeard` while no filter of this proxy has reported; the default of 0 would mean "now". */
   secondsSinceHeartbeat: number;

@@ -70,9 +70,14 @@ export function createAnswering(options: AnsweringOptions): Answering {
         metrics.ignored.inc({ reason: 'pod of another node' });
         return;
       }
-      const wasLive = pod !== 'unknown' && isLive(state, pod, now());
+      if (pod === 'unknown') return learnReport(learning, report);
+      const wasLive = isLive(state, pod, now());
+      const clusters = state.proxies.of(pod)?.stats?.clusters;
       learnReport(learning, report);
-      if (pod !== 'unknown' && !wasLive && isLive(state, pod, now())) markOf(pod, false);
+      const after = state.proxies.of(pod)?.stats?.clusters;
+      // Somebody may be watching how a namespace comes in.
+      if (!wasLive && isLive(state, pod, now())) markOf(pod, true);
+      else if (clusters !== after) markOf(pod, clusters === undefined);
     },
     onGone(_node, { namespace, pod, podUid }: ProxyGone) {
       state.proxies.gone({ namespace, pod, uid: podUid });

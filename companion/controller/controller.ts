@@ -99,7 +99,17 @@ export async function runController(
     onLost: () => metrics.leader.set(0),
   });
   leaseMs = leader.remainingMs;
-  const tick = startTick({ state, metrics, changed, pace, nodes, answering, now, ...leader });
+  const tick = startTick({
+    state,
+    metrics,
+    changed,
+    pace,
+    reconciler,
+    nodes,
+    answering,
+    now,
+    ...leader,
+  });
   // In reverse: first no new work, then the lease goes, so that nobody else writes meanwhile.
   lifecycle.onStop('lease', () => leader.release());
   lifecycle.onStop('sentinel', () => sentinel.stop());

@@ -33,6 +33,7 @@ export function learnReport(learning: Learning, report: ProxyReport): void {
     reportedAt: now(),
     overflow: report.overflow,
     stats: report.stats ?? undefined,
+    measuredAt: report.stats ? now() - (report.stats.secondsSinceRead ?? 0) * 1000 : 0,
   });
   metrics.reports.inc();
   const pod = state.catalog.pod(namespace, name);

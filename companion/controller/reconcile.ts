@@ -1,4 +1,4 @@
-import type { Edge, HostRef } from '../core/edges.ts';
+import { type Edge, type HostRef, mergeEdges } from '../core/edges.ts';
 import { canonical, type Mode, type Plan, planScope } from '../core/plan.ts';
 import { entryOf, type ScopeHost, scopeOf } from '../core/scope.ts';
 import {
@@ -45,11 +45,14 @@ const burstMs = 1_000;
 export type Reconciler = {
   /** One look at a workload, `namespace/name`: edges, scope, plan, apply. */
   runOnce(key: string): Promise<'wrote' | 'nothing'>;
+  /** Workloads whose wait for figures, or to record them, is over; each once. */
+  takeDue(): string[];
 };
 
 export function createReconciler(options: ReconcileOptions): Reconciler {
   const { state, writer, now } = options;
   const statusWrittenAt = new Map<string, number>();
+  const due = new Map<string, number>();
   // After a start, nodes need a moment before their silence means anything.
   const startedAt = now();
 
@@ -66,6 +69,11 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     const hosts = hostsOf(options, workload, scope);
     const plan = planOf(options, workload, scope, hosts, mode);
     const applied = await apply(options, plan);
+    if (plan.scoped.reason === 'Measuring') {
+      // A wait of moments; what comes of it is told.
+      due.set(key, now() + state.proxies.count(workload.pods, now()).measuringMs);
+      return ensured.wrote ? 'wrote' : 'nothing';
+    }
     const told = await writeStatus({ workload, scope, hosts, plan, mode });
     return ensured.wrote || applied || told ? 'wrote' : 'nothing';
   }
@@ -95,7 +103,11 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     const isNews = scope.status?.conditions?.[0]?.reason !== plan.scoped.reason;
     const sinceMs = now() - (statusWrittenAt.get(key) ?? startedAt);
     const pauseMs = change === 'later' ? calmMs : statusWrittenAt.has(key) ? burstMs : 0;
-    if (change === 'no' || (!isNews && sinceMs < pauseMs)) return false;
+    if (change === 'no') return false;
+    if (!isNews && sinceMs < pauseMs) {
+      if (change === 'soon') due.set(key, now() + pauseMs - sinceMs);
+      return false;
+    }
     const { spec: _, ...object } = workloadScopeOf(workload);
     statusWrittenAt.set(key, now());
     const written = await writer.apply({ ...object, status }, 'status');
@@ -104,7 +116,13 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     return true;
   }
 
-  return { runOnce };
+  function takeDue(): string[] {
+    const keys = [...due].filter(([, at]) => at <= now()).map(([key]) => key);
+    for (const key of keys) due.delete(key);
+    return keys;
+  }
+
+  return { runOnce, takeDue };
 }
 
 /** Undefined: the namespace was never enabled, so nothing is written at all. */
@@ -145,18 +163,9 @@ function hostsOf(
   return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));
 }
 
-/** Edges of all owners that share the scope, each destination once. */
+/** Edges of all owners that share the scope. */
 function edgesOf({ edges }: State, { namespace, owners }: Workload): Edge[] {
-  const merged = new Map<string, Edge>();
-  for (const edge of owners.flatMap((owner) => edges.edgesFrom({ namespace, owner }))) {
-    const known = merged.get(entryOf(edge));
-    merged.set(entryOf(edge), {
-      ...edge,
-      firstSeen: Math.min(edge.firstSeen, known?.firstSeen ?? edge.firstSeen),
-      lastSeen: Math.max(edge.lastSeen, known?.lastSeen ?? edge.lastSeen),
-    });
-  }
-  return [...merged.values()];
+  return mergeEdges(owners.flatMap((owner) => edges.edgesFrom({ namespace, owner })));
 }
 
 function planOf(

@@ -4,6 +4,7 @@ import type { Changed } from './informers.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { Nodes } from './nodes.ts';
 import type { Pace } from './pace.ts';
+import type { Reconciler } from './reconcile.ts';
 import type { State } from './state.ts';
 
 export type TickOptions = {
@@ -11,6 +12,7 @@ export type TickOptions = {
   metrics: ControllerMetrics;
   changed: Changed;
   pace: Pace;
+  reconciler: Pick<Reconciler, 'takeDue'>;
   nodes: Nodes;
   answering: Pick<Answering, 'takeArrived'>;
   now: () => number;
@@ -23,12 +25,13 @@ const ticksPerPass = 10;
 
 /** The one clock of the controller: expiry, repair, figures. */
 export function startTick(options: TickOptions): { stop(): void } {
-  const { state, metrics, changed, pace, nodes, answering, now, remainingMs } = options;
+  const { state, metrics, changed, pace, reconciler, nodes, answering, now, remainingMs } = options;
   let ticks = 0;
 
   function tick(): void {
     ticks += 1;
     for (const pod of answering.takeArrived()) nodes.forget(pod);
+    for (const key of reconciler.takeDue()) pace.mark(key, false);
     metrics.pending.set(pace.pending());
     if (ticks % ticksPerPass !== 0) return;
     // The pass before is through when nothing waits any more.

@@ -71,3 +71,18 @@ export function createEdgeStore(): EdgeStore {
     size: () => size,
   };
 }
+
+/** Each destination once, with the widest span. */
+export function mergeEdges(edges: readonly Edge[]): Edge[] {
+  const merged = new Map<string, Edge>();
+  for (const edge of edges) {
+    const key = `${edge.namespace}/${edge.host}`;
+    const known = merged.get(key) ?? edge;
+    merged.set(key, {
+      ...edge,
+      firstSeen: Math.min(edge.firstSeen, known.firstSeen),
+      lastSeen: Math.max(edge.lastSeen, known.lastSeen),
+    });
+  }
+  return [...merged.values()];
+}

@@ -8,6 +8,10 @@ export type ProxyCount = {
   total: number;
   /** With a filter that was heard of recently. */
   live: number;
+  /** Live ones whose memory was never read. */
+  unmeasured: number;
+  /** Milliseconds until nobody waits for their figures any more. */
+  measuringMs: number;
 };
 
 export type PlanInput = SidecarInput & {
@@ -37,13 +41,13 @@ export type Plan = { change: Change; scoped: Scoped };
  *     off       any      yes      any          delete
  *     observe   any      yes      any          delete
  *     enforce   yes      yes      any          delete: the other one may be younger and not win
- *     enforce   no       no       yes          create
+ *     enforce   no       no       yes          create, when the proxies have been measured
  *     enforce   no       no       no           none, and say what is missing
  *     enforce   no       yes      yes          update if different
  *     enforce   no       yes      no           update if something is added; nothing is taken away
  */
 export function planScope(input: PlanInput): Plan {
-  const { mode, current, foreign } = input;
+  const { mode, current, foreign, proxies } = input;
   if (mode !== 'enforce' || foreign) {
     const change: Change = current ? { verb: 'delete', current } : { verb: 'none' };
     return { change, scoped: unscoped(input) };
@@ -51,7 +55,12 @@ export function planScope(input: PlanInput): Plan {
   const barrier = barrierToNarrowing(input);
   if (!current) {
     if (barrier) return { change: { verb: 'none' }, scoped: barrier };
-    return { change: { verb: 'create', sidecar: sidecarOf(input) }, scoped: enforced(input.hosts) };
+    if (proxies.measuringMs > 0) return { change: { verb: 'none' }, scoped: measuring(proxies) };
+    const scoped = enforced(input.hosts);
+    return {
+      change: { verb: 'create', sidecar: sidecarOf(input) },
+      scoped: { ...scoped, message: `${scoped.message}${notMeasured(proxies)}` },
+    };
   }
   const hosts = barrier ? union(importedHosts(current), input.hosts) : input.hosts;
   const sidecar = sidecarOf({ ...input, hosts });
@@ -95,6 +104,16 @@ function barrierToNarrowing({ proxies, learningMs }: PlanInput): Scoped | undefi
     return { status: 'False', reason: 'Learning', message: `Learns for another ${seconds} s.` };
   }
   return undefined;
+}
+
+/** What full configuration costs can be read only while it is in force. */
+function measuring({ total, unmeasured }: ProxyCount): Scoped {
+  const message = `Reads the memory of ${unmeasured} of ${total} proxies first.`;
+  return { status: 'False', reason: 'Measuring', message };
+}
+
+function notMeasured({ unmeasured }: ProxyCount): string {
+  return unmeasured > 0 ? ` The memory of ${unmeasured} proxies before is not known.` : '';
 }
 
 function enforced(hosts: readonly string[]): Scoped {

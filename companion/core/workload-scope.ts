@@ -1,5 +1,6 @@
 import type { KubeObject } from '../kube.ts';
 import type { Edge, Source } from './edges.ts';
+import { figuresOf } from './figures.ts';
 import type { Mode, ProxyCount, Scoped } from './plan.ts';
 import type { ProxyState } from './proxies.ts';
 import { entryOf, type ScopeHost } from './scope.ts';
@@ -103,19 +104,9 @@ export type StatusInput = {
 };
 
 export function statusOf(input: StatusInput): ScopeStatus {
-  const { mode, workload, hosts, proxies, states, scoped, before, now } = input;
-  const isScoped = scoped.status === 'True';
-  const usage = usageOf(states);
-  // What full configuration costs can be read only while it is in force, or has just ended.
-  const isFull = !isScoped || input.justScoped;
-  const full = (isFull ? usage : undefined) ?? {
-    clusters: before?.clusters?.before,
-    bytes: before?.memory?.beforeBytes,
-  };
-  // A restarted controller knows nothing for some seconds, which is no reason to forget.
-  const narrow = isFull
-    ? undefined
-    : (usage ?? { clusters: before?.clusters?.after, bytes: before?.memory?.afterBytes });
+  const { mode, workload, hosts, proxies, scoped, before, now } = input;
+  const condition = conditionOf(scoped, before, now);
+  const { full, narrow } = figuresOf(input, scopedOf(before), condition);
   return {
     mode,
     owners: workload.owners,
@@ -131,35 +122,28 @@ export function statusOf(input: StatusInput): ScopeStatus {
     proxies: {
       total: proxies.total,
       reporting: proxies.live,
-      scoped: isScoped ? proxies.total : 0,
+      scoped: scoped.status === 'True' ? proxies.total : 0,
       summary: `${proxies.live}/${proxies.total}`,
     },
-    ...section('clusters', { before: full.clusters, after: narrow?.clusters }),
+    ...section('clusters', { before: full?.clusters, after: narrow?.clusters }),
     ...section('memory', {
-      beforeBytes: full.bytes,
+      beforeBytes: full?.bytes,
       afterBytes: narrow?.bytes,
-      before: full.bytes && megabytes(full.bytes),
+      before: full?.bytes && megabytes(full.bytes),
       after: narrow?.bytes && megabytes(narrow.bytes),
     }),
-    conditions: [conditionOf(scoped, before, now)],
+    conditions: [condition],
   };
 }
 
 function conditionOf(scoped: Scoped, before: ScopeStatus | undefined, now: number): Condition {
-  const known = before?.conditions?.find(({ type }) => type === 'Scoped');
+  const known = scopedOf(before);
   const since = known?.status === scoped.status ? known.lastTransitionTime : timeOf(now);
   return { type: 'Scoped', ...scoped, lastTransitionTime: since };
 }
 
-/** Means over the proxies of a workload, rounded down to whole bytes and clusters. */
-function usageOf(states: readonly ProxyState[]): { clusters: number; bytes: number } | undefined {
-  const stats = states.flatMap((state) => state.stats ?? []);
-  if (stats.length === 0) return undefined;
-  const mean = (values: number[]) => Math.round(values.reduce((a, b) => a + b, 0) / values.length);
-  return {
-    clusters: mean(stats.map(({ clusters }) => clusters)),
-    bytes: mean(stats.map(({ allocatedBytes }) => allocatedBytes)),
-  };
+function scopedOf(status: ScopeStatus | undefined): Condition | undefined {
+  return status?.conditions?.find(({ type }) => type === 'Scoped');
 }
 
 function section(name: string, fields: Record<string, unknown>): Record<string, unknown> {
@@ -177,15 +161,17 @@ function timeOf(ms: number): string {
 
 /** Usage that moved by less than this share is not worth a write. */
 const usageGrain = 0.03;
+/** A change of this share of the clusters is what people wait for: a scope that came or went. */
+const clustersGrain = 0.25;
 
 /**
- * What is different enough to write: `now` for what people act on (hosts, mode, conditions),
- * `later` for counts and usage, `no` for nothing.
+ * What is different enough to write: `now` for what people act on (hosts, mode, conditions), `soon`
+ * for figures that appear or are of another kind, `later` for other counts and usage, `no` for nothing.
  */
 export function statusChange(
   before: ScopeStatus | undefined,
   after: ScopeStatus,
-): 'now' | 'later' | 'no' {
+): 'now' | 'soon' | 'later' | 'no' {
   if (!before) return 'now';
   const essence = ({ mode, owners, hosts, conditions }: ScopeStatus) =>
     JSON.stringify([
@@ -200,13 +186,22 @@ export function statusChange(
   if (essence(before) !== essence(after)) return 'now';
   const times = ({ hosts, proxies }: ScopeStatus) =>
     JSON.stringify([hosts.map(({ lastSeen }) => lastSeen ?? ''), proxies.summary, proxies.scoped]);
-  const moved = [
+  const clusters = [
     [before.clusters?.before, after.clusters?.before],
     [before.clusters?.after, after.clusters?.after],
+  ];
+  if (moved(clusters, clustersGrain)) return 'soon';
+  const memory = [
     [before.memory?.beforeBytes, after.memory?.beforeBytes],
     [before.memory?.afterBytes, after.memory?.afterBytes],
-  ].some(([a, b]) => a !== b && (!a || !b || Math.abs(a - b) / a > usageGrain));
-  return times(before) !== times(after) || moved ? 'later' : 'no';
+  ];
+  const isMoved = moved([...clusters, ...memory], usageGrain);
+  return times(before) !== times(after) || isMoved ? 'later' : 'no';
+}
+
+/** Whether one of the pairs differs by more than a share, or one side of it is missing. */
+function moved(pairs: (number | undefined)[][], share: number): boolean {
+  return pairs.some(([a, b]) => a !== b && (!a || !b || Math.abs(a - b) / a > share));
 }
 
 /** Entries that a record's user excluded. */

@@ -17,7 +17,8 @@ export type ProxyState = {
   /** Undefined while no filter of this proxy has reported. */
   heardAt: number | undefined;
   overflow: number;
-  stats: ProxyStats | undefined;
+  /** What was read of the proxy, and when. */
+  stats: (ProxyStats & { at: number }) | undefined;
   /** Grows with every change; a reader that remembers it can ask for what came later. */
   version: number;
   /** The least recently changed destination comes first. */
@@ -29,7 +30,7 @@ export type ProxyState = {
 export type Outcome = {
   /** False: entries acknowledged by an earlier life of this process are missing; ask for all. */
   whole: boolean;
-  /** A destination was seen that this proxy had not used before. */
+  /** The proxy was heard for the first time, or used a destination that it had not used before. */
   firstSight: boolean;
 };
 
@@ -90,7 +91,7 @@ export function createAggregate(options: AggregateOptions): Aggregate {
     record: (pod, report) => record(state, pod, report),
     setStats(pod, stats) {
       const proxy = proxyOf(state, pod);
-      proxy.stats = stats;
+      proxy.stats = { ...stats, at: state.now() };
       proxy.version += 1;
     },
     get: (uid) => state.proxies.get(uid),
@@ -111,12 +112,12 @@ function record(state: State, pod: Pod, report: VmReport): Outcome {
   const { metrics } = state;
   const at = state.now();
   const proxy = proxyOf(state, pod);
+  let firstSight = proxy.heardAt === undefined;
   const whole = report.sequence <= 1 || proxy.vms.has(report.epoch);
   const vm = heardVm(state, proxy, report.epoch, at);
   proxy.filterVersion = report.filterVersion;
   proxy.heardAt = at;
   proxy.version += 1;
-  let firstSight = false;
   // One that comes late holds nothing that the newer one did not.
   if (report.sequence > vm.sequence) {
     vm.sequence = report.sequence;

@@ -10,7 +10,7 @@ import { readCall } from './call.ts';
 import type { Decisions } from './decisions.ts';
 import { answerHeld } from './held-request.ts';
 import type { Hold } from './hold.ts';
-import { plainAddress } from './pods.ts';
+import { type Pod, plainAddress } from './pods.ts';
 import { createRateLimit } from './rate.ts';
 import type { Admit, Path } from './source.ts';
 import type { VmReport } from './vm-report.ts';
@@ -23,8 +23,8 @@ export type IngressOptions = {
   aggregate: Aggregate;
   decisions: Decisions;
   hold: Hold;
-  /** A proxy has reported; `urgent`: it used a destination for the first time. */
-  onReport(uid: string, urgent: boolean): void;
+  /** A proxy has reported; `urgent`: it is new or used a destination for the first time. */
+  onReport(pod: Pod, urgent: boolean): void;
   metrics: NodeMetrics;
   log: Logger;
 };
@@ -97,7 +97,7 @@ function routeReport(server: FastifyInstance, options: IngressOptions): void {
       return reply.code(400).send();
     }
     const { whole, firstSight } = aggregate.record(admission.pod, report);
-    onReport(admission.pod.uid, firstSight);
+    onReport(admission.pod, firstSight);
     return reply.code(whole ? 204 : 409).send();
   });
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { NodeMetrics } from '../metrics.ts';
 import {
+  type AgedProxyStats,
   type Answer,
   type ControllerMessage,
   type Hello,
@@ -178,8 +179,15 @@ function reportOf(
     overflow,
     secondsSinceHeartbeat:
       heardAt === undefined ? neverHeard : Math.max(0, Math.floor((now() - heardAt) / 1000)),
-    ...(stats && { stats }),
+    ...(stats && { stats: agedStats(stats, now()) }),
   };
+}
+
+function agedStats(
+  { at, ...stats }: NonNullable<ProxyState['stats']>,
+  now: number,
+): AgedProxyStats {
+  return { ...stats, secondsSinceRead: Math.max(0, Math.floor((now - at) / 1000)) };
 }
 
 /** False when the stream takes no more for now. */

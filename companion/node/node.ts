@@ -16,7 +16,7 @@ import { startIngress } from './ingress.ts';
 import { createPods, type Pods, watchPods } from './pods.ts';
 import { proxiesView } from './proxies-view.ts';
 import { createQuestions } from './questions.ts';
-import { startScrape } from './scrape.ts';
+import { type Scrape, startScrape } from './scrape.ts';
 import { createAdmit } from './source.ts';
 import { startUplink, type Uplink } from './uplink.ts';
 import { readVmReport } from './vm-report.ts';
@@ -46,14 +46,16 @@ export async function startNode(
   const pods = createPods({
     metrics,
     onGone(pod) {
+      scrape.forget(pod);
       aggregate.forget(pod.uid);
       admit.forget(pod);
       uplink.gone(pod);
     },
+    onMode: (pod) => scrape.changing(pod),
   });
   const admit = createAdmit(pods, metrics, now);
   followPods(common, pods);
-  followStats(common, pods, uplink);
+  const scrape = followStats(common, pods, uplink);
 
   const hold = createHold({
     ask,
@@ -70,7 +72,10 @@ export async function startNode(
     aggregate,
     decisions: createDecisions({ ask, metrics, now }),
     hold,
-    onReport: uplink.changed,
+    onReport(pod, urgent) {
+      uplink.changed(pod.uid, urgent);
+      scrape.reported(pod);
+    },
     metrics,
     log,
   });
@@ -120,17 +125,18 @@ function followPods({ kube, config, lifecycle }: Common, pods: Pods): void {
   void Promise.all(watches.map((watch) => watch.synced)).then(watched);
 }
 
-function followStats(common: Common, pods: Pods, uplink: Uplink): void {
+function followStats(common: Common, pods: Pods, uplink: Uplink): Scrape {
   const scrape = startScrape({
     ...common,
     pods: pods.enabled,
-    onStats(pod, stats) {
+    onStats(pod, stats, news) {
       // The pod may have gone while it was asked.
       if (!pods.isServed(pod)) return;
       common.aggregate.setStats(pod, stats);
-      uplink.changed(pod.uid, false);
+      uplink.changed(pod.uid, news);
     },
     intervalMs: common.config.scrapeSeconds * 1000,
   });
   common.lifecycle.onStop('scrape', scrape.stop);
+  return scrape;
 }

@@ -38,12 +38,15 @@ export type PodsOptions = {
   metrics: NodeMetrics;
   /** The pod is gone, or its namespace is not enabled any more. */
   onGone(pod: Pod): void;
+  /** The mode of its namespace changed to another that is enabled. */
+  onMode(pod: Pod): void;
 };
 
-export function createPods({ metrics, onGone }: PodsOptions): Pods {
+export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
   const byUid = new Map<string, Pod>();
   const byAddress = new Map<string, Pod>();
-  const enabledNamespaces = new Set<string>();
+  /** Modes of the enabled ones. */
+  const enabledNamespaces = new Map<string, string>();
 
   function forget(uid: string | undefined): Pod | undefined {
     const pod = byUid.get(uid ?? '');
@@ -91,8 +94,12 @@ export function createPods({ metrics, onGone }: PodsOptions): Pods {
     },
     upsertNamespace(object) {
       const mode = object.metadata.labels?.[modeLabel];
-      if (mode === 'observe' || mode === 'enforce') enabledNamespaces.add(object.metadata.name);
-      else namespaceOff(object.metadata.name);
+      const { name } = object.metadata;
+      if (mode !== 'observe' && mode !== 'enforce') return namespaceOff(name);
+      const before = enabledNamespaces.get(name);
+      enabledNamespaces.set(name, mode);
+      if (before === undefined || before === mode) return;
+      for (const pod of byUid.values()) if (pod.namespace === name) onMode(pod);
     },
     removeNamespace: (object) => namespaceOff(object.metadata.name),
   };

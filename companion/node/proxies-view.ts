@@ -5,6 +5,7 @@ const destinationsShown = 50;
 
 /** What /debug/proxies shows: each proxy with its most recently used destinations. */
 export function proxiesView(aggregate: Aggregate, now: number): unknown[] {
+  const ageOf = (at: number) => Math.floor((now - at) / 1000);
   return Array.from(aggregate.proxies(), (proxy) => {
     const edges = aggregate.changesSince(proxy, 0);
     const { pod, filterVersion, heardAt, overflow, stats, vms } = proxy;
@@ -12,10 +13,10 @@ export function proxiesView(aggregate: Aggregate, now: number): unknown[] {
       namespace: pod.namespace,
       pod: pod.name,
       filterVersion,
-      secondsSinceHeartbeat: heardAt === undefined ? null : Math.floor((now - heardAt) / 1000),
+      secondsSinceHeartbeat: heardAt === undefined ? null : ageOf(heardAt),
       vms: vms.size,
       overflow,
-      stats: stats ?? null,
+      stats: stats ? { ...stats, at: undefined, secondsSinceRead: ageOf(stats.at) } : null,
       destinations: edges.length,
       latest: edges.slice(-destinationsShown).toReversed(),
     };

@@ -6,7 +6,14 @@ import type { NodeMetrics } from '../metrics.ts';
 import type { ProxyStats } from '../rpc.ts';
 import type { Pod } from './pods.ts';
 
-export type Scrape = { stop(): Promise<void> };
+export type Scrape = {
+  /** A report came: a proxy that was not read yet is read at once. */
+  reported(pod: Pod): void;
+  /** The configuration of the proxy is about to change: its figures are wanted when it has. */
+  changing(pod: Pod): void;
+  forget(pod: Pod): void;
+  stop(): Promise<void>;
+};
 
 /**
  * Istio's bootstrap routes `/stats/prometheus` of this port, with any query, to Envoy's admin
@@ -29,68 +36,123 @@ const timeoutMs = 5_000;
 /** At once: 110 pods take 14 turns of some milliseconds each, and a stuck pod blocks one of 8. */
 const concurrency = 8;
 
+/**
+ * After figures that are news, such as a scope that came into force: when istiod has pushed, and
+ * when the proxy has given memory back (8 s in the worst case measured).
+ */
+const againMs = [5_000, 15_000];
+
 export type ScrapeOptions = {
   /** Pods of enabled namespaces. */
   pods(): Iterable<Pod>;
-  onStats(pod: Pod, stats: ProxyStats): void;
+  /** `news`: the first figures of the proxy, or another number of clusters than before. */
+  onStats(pod: Pod, stats: ProxyStats, news: boolean): void;
   intervalMs: number;
   metrics: NodeMetrics;
   log: Logger;
   port?: number;
+  againMs?: readonly number[];
 };
 
-type State = ScrapeOptions & { stopped: boolean; open: Set<AbortController> };
+type State = ScrapeOptions & {
+  stopped: boolean;
+  /** Proxies whose turn has not come, by uid: each once, however often it was asked for. */
+  queue: Map<string, Pod>;
+  running: Map<AbortController, Promise<void>>;
+  /** Proxies that were asked, with the number of clusters of the last answer. */
+  clusters: Map<string, number | undefined>;
+  timers: Map<string, NodeJS.Timeout[]>;
+};
 
-/** Reads the memory of every enabled proxy of this node, again and again. */
+/** Reads the memory of every enabled proxy of this node: at its first report, then again and again. */
 export function startScrape(options: ScrapeOptions): Scrape {
-  const state: State = { ...options, stopped: false, open: new Set() };
-  let running: Promise<void> = Promise.resolve();
-  let idle = true;
+  const state: State = {
+    ...options,
+    stopped: false,
+    queue: new Map(),
+    running: new Map(),
+    clusters: new Map(),
+    timers: new Map(),
+  };
   const timer = setInterval(() => {
-    // A round that is still going means slow proxies; more questions would not help them.
-    if (!idle) return;
-    idle = false;
-    running = scrapeAll(state).finally(() => {
-      idle = true;
-    });
+    for (const pod of state.pods()) enqueue(state, pod);
   }, options.intervalMs);
   return {
+    reported(pod) {
+      if (!state.clusters.has(pod.uid)) enqueue(state, pod);
+    },
+    changing: (pod) => readAgain(state, pod),
+    forget({ uid }) {
+      state.clusters.delete(uid);
+      state.queue.delete(uid);
+      stopTimers(state, uid);
+    },
     async stop() {
       clearInterval(timer);
       state.stopped = true;
-      for (const abort of state.open) abort.abort();
-      await running;
+      for (const uid of state.timers.keys()) stopTimers(state, uid);
+      for (const abort of state.running.keys()) abort.abort();
+      await Promise.all(state.running.values());
     },
   };
 }
 
-async function scrapeAll(state: State): Promise<void> {
-  const waiting = [...state.pods()].filter((pod) => pod.hasProxy);
-  const worker = async () => {
-    for (let pod = waiting.pop(); pod && !state.stopped; pod = waiting.pop()) {
-      await scrapePod(state, pod);
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, worker));
+function stopTimers({ timers }: State, uid: string): void {
+  for (const timer of timers.get(uid) ?? []) clearTimeout(timer);
+  timers.delete(uid);
 }
 
-async function scrapePod(state: State, pod: Pod): Promise<void> {
-  const { metrics, log, open, onStats } = state;
+/** Anew with each change, so that the last of a series is seen to its end. */
+function readAgain(state: State, pod: Pod): void {
+  stopTimers(state, pod.uid);
+  if (state.stopped || !pod.hasProxy) return;
+  const delays = state.againMs ?? againMs;
+  state.timers.set(
+    pod.uid,
+    delays.map((ms) => setTimeout(enqueue, ms, state, pod)),
+  );
+}
+
+function enqueue(state: State, pod: Pod): void {
+  if (!pod.hasProxy) return;
+  if (!state.clusters.has(pod.uid)) state.clusters.set(pod.uid, undefined);
+  state.queue.set(pod.uid, pod);
+  pump(state);
+}
+
+function pump(state: State): void {
+  const { queue, running } = state;
+  for (const [uid, pod] of queue) {
+    if (state.stopped || running.size >= concurrency) return;
+    queue.delete(uid);
+    const abort = new AbortController();
+    const reading = scrapePod(state, pod, abort).finally(() => {
+      running.delete(abort);
+      pump(state);
+    });
+    running.set(abort, reading);
+  }
+}
+
+async function scrapePod(state: State, pod: Pod, abort: AbortController): Promise<void> {
+  const { metrics, log, clusters, onStats } = state;
   // For the whole of it: a pod that sends a byte now and then must not keep the others waiting.
-  const abort = new AbortController();
   const deadline = setTimeout(() => abort.abort(new Error('no answer in time')), timeoutMs);
-  open.add(abort);
   try {
     const stats = await readStats(state, pod, abort.signal);
     metrics.scrapes.inc({ outcome: 'ok' });
-    onStats(pod, stats);
+    // Forgotten meanwhile.
+    if (!clusters.has(pod.uid)) return;
+    const news = clusters.get(pod.uid) !== stats.clusters;
+    clusters.set(pod.uid, stats.clusters);
+    if (news) readAgain(state, pod);
+    onStats(pod, stats, news);
   } catch (err) {
     if (state.stopped) return;
     metrics.scrapes.inc({ outcome: 'failed' });
     log.debug({ pod: pod.name, namespace: pod.namespace, err: messageOf(err) }, 'scrape failed');
   } finally {
     clearTimeout(deadline);
-    open.delete(abort);
   }
 }
 

@@ -88,7 +88,16 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
     },
     /** Looks at everything, as the tick does. */
     look: () => changes.all(),
-    report(pod: string, edges: Edge[] = [], node = 'node-1') {
+    /** Looks at what waited for its time, as the tick does. */
+    lookAtDue() {
+      for (const key of reconciler.takeDue()) pace.mark(key, false);
+    },
+    /** With 0 clusters the node has not read the proxy yet. */
+    report(
+      pod: string,
+      edges: Edge[] = [],
+      { node = 'node-1', clusters = 2010 }: { node?: string; clusters?: number } = {},
+    ) {
       answering.onReport(node, {
         namespace: 'shop',
         pod,
@@ -98,7 +107,9 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
         complete: true,
         overflow: 0,
         secondsSinceHeartbeat: 0,
-        stats: { allocatedBytes: 150e6, physicalBytes: 0, clusters: 2010 },
+        ...(clusters > 0 && {
+          stats: { allocatedBytes: clusters * 75e3, physicalBytes: 0, clusters },
+        }),
       });
     },
     ask(pod: string, authority: string, destination = '10.96.0.1:80', node = 'node-1') {

@@ -100,7 +100,7 @@ describe('what belongs to others', () => {
 
   test('a node is not heard about pods of another node', async () => {
     const controller = await start();
-    controller.report('web', [], 'node-2');
+    controller.report('web', [], { node: 'node-2' });
     const answer = controller.ask('web', 'cart', '10.96.0.1:80', 'node-2');
     expect(answer).toMatchObject({ strategy: 'passthrough', sni: '', identities: [] });
     controller.look();

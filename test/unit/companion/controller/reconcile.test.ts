@@ -75,6 +75,43 @@ describe('a namespace in enforce', () => {
     expect(hosts('cart')).toBeUndefined();
   });
 
+  test('is narrowed when its proxies have been measured, and shows what that brought', async () => {
+    const controller = await start();
+    controller.report('web', [], { clusters: 0 });
+    await settle();
+    expect(hosts()).toBeUndefined();
+    controller.report('web');
+    await vi.waitFor(() => expect(hosts()).toEqual(always));
+    await vi.waitFor(() => expect(scope()?.status?.clusters).toEqual({ before: 2010 }));
+    controller.pass(5_000);
+    controller.report('web', [], { clusters: 13 });
+    await vi.waitFor(() => {
+      expect(scope()?.status.clusters).toEqual({ before: 2010, after: 13 });
+    });
+    // Figures that come right after another write have their turn a moment later.
+    controller.report('web', [], { clusters: 26 });
+    await settle();
+    expect(scope()?.status.clusters.after).toBe(13);
+    controller.pass(1_000);
+    controller.lookAtDue();
+    await vi.waitFor(() => expect(scope()?.status.clusters.after).toBe(26));
+  });
+
+  test('is narrowed without figures when they do not come', async () => {
+    const controller = await start();
+    controller.report('web', [], { clusters: 0 });
+    await settle();
+    controller.pass(9_000);
+    controller.lookAtDue();
+    await settle();
+    expect(hosts()).toBeUndefined();
+    controller.pass(1_000);
+    controller.lookAtDue();
+    await vi.waitFor(() => expect(hosts()).toEqual(always));
+    await vi.waitFor(() => expect(reason()).toBe('Enforced'));
+    expect(scope()?.status.conditions[0].message).toMatch(/memory of 1 proxies .* not known/);
+  });
+
   test('has a destination in scope as soon as somebody asks for it', async () => {
     const controller = await start();
     controller.report('web');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type PlanInput, planScope } from '../../../../companion/core/plan.ts';
+import { type PlanInput, type ProxyCount, planScope } from '../../../../companion/core/plan.ts';
 import {
   foreignSidecar,
   importedHosts,
@@ -20,6 +20,10 @@ const workload: Workload = {
 };
 const owner = { name: 'web', uid: 'uid' };
 
+function counts(total: number, live: number, unmeasured = 0, measuringMs = 0): ProxyCount {
+  return { total, live, unmeasured, measuringMs };
+}
+
 function written(hosts: string[]): SidecarRecord {
   return readSidecar(sidecarOf({ workload, owner, hosts, shadowed: undefined }));
 }
@@ -36,7 +40,7 @@ const all: PlanInput = {
   mode: 'enforce',
   current: undefined,
   foreign: undefined,
-  proxies: { total: 2, live: 2 },
+  proxies: counts(2, 2),
   learningMs: 0,
 };
 
@@ -45,8 +49,16 @@ type Row = [string, Partial<PlanInput>, string, string];
 describe('the plan', () => {
   test.each<Row>([
     ['creates once every proxy reports', {}, 'create', 'Enforced'],
-    ['waits for a silent proxy', { proxies: { total: 2, live: 1 } }, 'none', 'ProxiesNotReporting'],
-    ['waits where nothing runs', { proxies: { total: 0, live: 0 } }, 'none', 'NoProxies'],
+    ['waits for a silent proxy', { proxies: counts(2, 1) }, 'none', 'ProxiesNotReporting'],
+    ['waits where nothing runs', { proxies: counts(0, 0) }, 'none', 'NoProxies'],
+    ['waits for figures', { proxies: counts(2, 2, 1, 1) }, 'none', 'Measuring'],
+    ['waits for figures no longer', { proxies: counts(2, 2, 1, 0) }, 'create', 'Enforced'],
+    [
+      'waits for figures only to begin with',
+      { current: written(['a/x']), proxies: counts(2, 2, 1, 1) },
+      'update',
+      'Enforced',
+    ],
     ['waits for the learning window', { learningMs: 1 }, 'none', 'Learning'],
     ['only looks on in observe', { mode: 'observe' }, 'none', 'Observing'],
     ['does nothing in off', { mode: 'off' }, 'none', 'Off'],
@@ -79,9 +91,14 @@ describe('the plan', () => {
     expect(plan.scoped.reason).toBe(reason);
   });
 
+  test('says that it narrowed without figures', () => {
+    const { scoped } = planScope({ ...all, proxies: counts(2, 2, 1) });
+    expect(scoped.message).toBe('Imports 2 hosts. The memory of 1 proxies before is not known.');
+  });
+
   test('takes nothing away while a proxy is silent, and still adds', () => {
     const current = written(['a/old']);
-    const plan = planScope({ ...all, current, proxies: { total: 2, live: 1 } });
+    const plan = planScope({ ...all, current, proxies: counts(2, 1) });
     expect(plan.change.verb === 'update' && importedHosts(plan.change.sidecar as never)).toEqual([
       'a/old',
       'a/x',
@@ -101,7 +118,12 @@ const inputs: fc.Arbitrary<PlanInput> = fc.record({
   mode: fc.constantFrom('observe', 'enforce', 'off'),
   current: fc.option(hostLists.map(written), { nil: undefined }),
   foreign: fc.option(fc.constant(theirs), { nil: undefined }),
-  proxies: fc.record({ total: fc.nat(3), live: fc.nat(3) }),
+  proxies: fc.record({
+    total: fc.nat(3),
+    live: fc.nat(3),
+    unmeasured: fc.nat(3),
+    measuringMs: fc.constantFrom(0, 1),
+  }),
   learningMs: fc.constantFrom(-1, 0, 1),
 });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { ProxyCount } from '../../../../companion/core/plan.ts';
 import { createProxyTable, liveMs, type ProxyState } from '../../../../companion/core/proxies.ts';
 import { readPod } from '../../../../companion/core/records.ts';
 import type { ScopeHost } from '../../../../companion/core/scope.ts';
@@ -28,7 +29,12 @@ function learned(lastSeen: number): ScopeHost {
   return { entry: 'shop/cart', reason: 'learned', edge };
 }
 
-function proxy(allocatedBytes: number, clusters: number): ProxyState {
+function counts(total: number, live: number): ProxyCount {
+  return { total, live, unmeasured: 0, measuringMs: 0 };
+}
+
+/** Read a minute from now unless said otherwise, so that it is news. */
+function proxy(allocatedBytes: number, clusters: number, measuredAt = now + 60_000): ProxyState {
   return {
     namespace: 'shop',
     pod: 'web-1',
@@ -38,6 +44,8 @@ function proxy(allocatedBytes: number, clusters: number): ProxyState {
     reportedAt: now,
     overflow: 0,
     stats: { allocatedBytes, physicalBytes: 0, clusters },
+    measuredAt,
+    firstLiveAt: now,
   };
 }
 
@@ -48,7 +56,7 @@ const input: StatusInput = {
   mode: 'enforce',
   workload,
   hosts: [learned(now)],
-  proxies: { total: 1, live: 1 },
+  proxies: counts(1, 1),
   states: [],
   scoped: enforced,
   justScoped: false,
@@ -87,6 +95,29 @@ describe('the status of a scope', () => {
     expect(status.clusters).toEqual({ before: 2010 });
   });
 
+  test('takes no figures from before a scope came into force for those after', () => {
+    const full = statusOf({ ...input, scoped: waiting, states: [proxy(150e6, 2010)] });
+    const made = { ...input, before: full, justScoped: true, now: now + 9_000 };
+    const scoped = statusOf({ ...made, states: [proxy(151e6, 2010, now + 8_000)] });
+    expect(scoped.clusters).toEqual({ before: 2010 });
+    const stale = [proxy(152e6, 2009, now + 10_500)];
+    const unread = statusOf({ ...input, before: scoped, states: stale });
+    expect(unread.clusters).toEqual({ before: 2010 });
+    const fresh = [proxy(10e6, 13, now + 11_000)];
+    const read = statusOf({ ...input, before: scoped, states: fresh });
+    expect(read.clusters).toEqual({ before: 2010, after: 13 });
+  });
+
+  test('keeps the cost of full configuration when a Sidecar was taken away and made again', () => {
+    const full = statusOf({ ...input, scoped: waiting, states: [proxy(150e6, 2010)] });
+    const narrow = [proxy(10e6, 13)];
+    const scoped = statusOf({ ...input, before: full, states: narrow });
+    const again = statusOf({ ...input, before: scoped, justScoped: true, states: narrow });
+    expect(again.clusters).toEqual({ before: 2010 });
+    const off = { ...input, scoped: waiting, states: narrow, now: now + 70_000 };
+    expect(statusOf({ ...off, before: scoped }).clusters).toEqual({ before: 2010 });
+  });
+
   test('changes the time of a condition with its status only', () => {
     const before = statusOf({ ...input, scoped: waiting });
     const later = { ...input, before, now: now + 1000 };
@@ -104,14 +135,22 @@ describe('a change of the status', () => {
     ['of last seen within the hour', { hosts: [learned(now + 60_000)] }, 'no'],
     ['of memory by a little', { states: [proxy(10.2e6, 13)] }, 'no'],
     ['of memory by much', { states: [proxy(11e6, 13)] }, 'later'],
+    ['of clusters by a few', { states: [proxy(10e6, 14)] }, 'later'],
+    ['of clusters by many', { states: [proxy(10e6, 130)] }, 'soon'],
     ['of last seen by an hour', { hosts: [learned(now + hour)] }, 'later'],
-    ['of proxies that report', { proxies: { total: 1, live: 0 } }, 'later'],
+    ['of proxies that report', { proxies: counts(1, 0) }, 'later'],
     ['of hosts', { hosts: [] }, 'now'],
     ['of the mode', { mode: 'observe' }, 'now'],
     ['of a condition', { scoped: waiting }, 'now'],
   ])('%s is written: %s', (_what, part, expected) => {
     const after = statusOf({ ...input, states: [proxy(10e6, 13)], before, ...part });
     expect(statusChange(before, after)).toBe(expected);
+  });
+
+  test('that brings the first figures is written soon', () => {
+    const unknown = statusOf(input);
+    const known = statusOf({ ...input, before: unknown, states: [proxy(10e6, 13)] });
+    expect(statusChange(unknown, known)).toBe('soon');
   });
 
   test('from nothing is written now', () => {
@@ -123,12 +162,27 @@ describe('a proxy', () => {
   test('is live while its filter is heard, under its own uid', () => {
     const table = createProxyTable();
     table.report(proxy(1, 1));
-    expect(table.count(workload.pods, now + liveMs)).toEqual({ total: 1, live: 1 });
-    expect(table.count(workload.pods, now + liveMs + 1)).toEqual({ total: 1, live: 0 });
+    expect(table.count(workload.pods, now + liveMs)).toEqual(counts(1, 1));
+    expect(table.count(workload.pods, now + liveMs + 1)).toEqual(counts(1, 0));
     const reborn = workload.pods.map((each) => ({ ...each, uid: 'other' }));
-    expect(table.count(reborn, now)).toEqual({ total: 1, live: 0 });
+    expect(table.count(reborn, now)).toEqual(counts(1, 0));
     const starting = workload.pods.map((each) => ({ ...each, ips: [] }));
-    expect(table.count(starting, now)).toEqual({ total: 0, live: 0 });
+    expect(table.count(starting, now)).toEqual(counts(0, 0));
+  });
+
+  test('is waited for until it was measured, but for ten seconds at most', () => {
+    const table = createProxyTable();
+    const silent = { ...proxy(0, 0), stats: undefined, measuredAt: 0 };
+    table.report({ ...silent, heartbeatAt: 0 });
+    expect(table.count(workload.pods, now)).toEqual(counts(1, 0));
+    table.report(silent);
+    const waiting = { ...counts(1, 1), unmeasured: 1 };
+    expect(table.count(workload.pods, now)).toEqual({ ...waiting, measuringMs: 10_000 });
+    table.report({ ...silent, reportedAt: now + 9_999 });
+    expect(table.count(workload.pods, now + 9_999)).toEqual({ ...waiting, measuringMs: 1 });
+    expect(table.count(workload.pods, now + 10_000)).toEqual(waiting);
+    table.report(proxy(1, 1));
+    expect(table.count(workload.pods, now)).toEqual(counts(1, 1));
   });
 
   test('keeps its last figures when a report has none', () => {

@@ -24,7 +24,12 @@ const report = fc.record({
   filterVersion: fc.string(),
   edges: fc.array(edge, { maxLength: 5 }),
   complete: fc.boolean(),
-  stats: fc.record({ allocatedBytes: count, physicalBytes: count, clusters: count }),
+  stats: fc.record({
+    allocatedBytes: count,
+    physicalBytes: count,
+    clusters: count,
+    secondsSinceRead: count,
+  }),
   overflow: count,
   secondsSinceHeartbeat: count,
 });

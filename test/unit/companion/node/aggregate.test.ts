@@ -124,8 +124,10 @@ describe('the counts of a proxy', () => {
 });
 
 describe('the outcome of a report', () => {
-  it('says when a destination is seen for the first time', () => {
+  it('says when a proxy, or a destination of it, is seen for the first time', () => {
     const { aggregate } = setUp();
+    expect(aggregate.record(podOf('new'), report('z', 1, {})).firstSight).toBe(true);
+    expect(aggregate.record(podOf('new'), report('z', 2, {})).firstSight).toBe(false);
     expect(aggregate.record(pod, report('x', 1, { a: 1 })).firstSight).toBe(true);
     expect(aggregate.record(pod, report('x', 2, { a: 2 })).firstSight).toBe(false);
     expect(aggregate.record(pod, report('y', 1, { a: 1 })).firstSight).toBe(false);

@@ -55,6 +55,7 @@ function setUp() {
   const reports = () => written.flatMap(({ report }) => (report ? [report] : []));
   return {
     link,
+    aggregate,
     stream,
     use,
     reports,
@@ -67,6 +68,19 @@ function setUp() {
     },
   };
 }
+
+describe('the memory of a proxy', () => {
+  it('is told with its age', () => {
+    const { aggregate, link, use, reports } = setUp();
+    use('x', 1);
+    const stats = { allocatedBytes: 10, physicalBytes: 20, clusters: 3 };
+    aggregate.setStats(podOf('x'), stats);
+    vi.advanceTimersByTime(4_000);
+    link.changed(podOf('x').uid, true);
+    vi.advanceTimersByTime(20);
+    expect(reports().at(-1)?.stats).toEqual({ ...stats, secondsSinceRead: 4 });
+  });
+});
 
 describe('a stream that is slower than the node', () => {
   it('gets one report of each proxy with all that happened meanwhile', async () => {

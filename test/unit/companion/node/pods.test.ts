@@ -4,10 +4,15 @@ import { namespaceObject, podObject, testMetrics } from './fixtures.ts';
 
 function setUp() {
   const gone: string[] = [];
+  const switched: string[] = [];
   const { metrics, value } = testMetrics();
-  const pods = createPods({ metrics, onGone: (pod) => gone.push(pod.name) });
+  const pods = createPods({
+    metrics,
+    onGone: (pod) => gone.push(pod.name),
+    onMode: (pod) => switched.push(pod.name),
+  });
   pods.upsertNamespace(namespaceObject('shop', 'observe'));
-  return { pods, gone, value };
+  return { pods, gone, switched, value };
 }
 
 describe('the source of a request', () => {
@@ -28,6 +33,15 @@ describe('the source of a request', () => {
     expect(pods.find('10.1.0.5')).toHaveProperty('pod');
     pods.removeNamespace(namespaceObject('shop', 'enforce'));
     expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
+  });
+
+  it('stays when its namespace goes from one enabled mode to another, which is told once', () => {
+    const { pods, gone, switched } = setUp();
+    pods.upsertPod(podObject('cart', '10.1.0.5'));
+    pods.upsertNamespace(namespaceObject('shop', 'observe'));
+    expect(switched).toEqual([]);
+    pods.upsertNamespace(namespaceObject('shop', 'enforce'));
+    expect({ gone, switched }).toEqual({ gone: [], switched: ['cart'] });
   });
 
   it('is never a pod of the host network: it shares its address with everything there', () => {

@@ -24,15 +24,18 @@ envoy_server_memory_allocated{} 10489760
 envoy_server_memory_physical_size{} 16777216
 `;
 
-async function scrape(listener: RequestListener, hasProxy = true) {
+/** Without rounds of its own unless `intervalMs` says so. */
+async function scrape(listener: RequestListener, { hasProxy = true, intervalMs = 3_600_000 } = {}) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await eventually(() => server.listening);
   const { metrics, value } = testMetrics();
-  const found: [string, ProxyStats][] = [];
+  const found: [string, ProxyStats, boolean][] = [];
+  const pod = podOf('cart', { addresses: ['127.0.0.1'], hasProxy });
   const scraping = startScrape({
-    pods: () => [podOf('cart', { addresses: ['127.0.0.1'], hasProxy })],
-    onStats: (pod, stats) => found.push([pod.name, stats]),
-    intervalMs: 20,
+    pods: () => [pod],
+    onStats: ({ name }, stats, news) => found.push([name, stats, news]),
+    intervalMs,
+    againMs: [30, 60],
     metrics,
     log,
     port: (server.address() as AddressInfo).port,
@@ -42,19 +45,23 @@ async function scrape(listener: RequestListener, hasProxy = true) {
     server.closeAllConnections();
     server.close();
   });
-  return { found, value, stop: scraping.stop };
+  return { found, value, pod, ...scraping };
 }
 
 describe('the memory of a proxy', () => {
   it('is read from its statistics port, which filters by itself', async () => {
     let asked = '';
-    const { found } = await scrape((request, response) => {
-      asked = decodeURIComponent(request.url ?? '');
-      response.end(text);
-    });
+    const { found } = await scrape(
+      (request, response) => {
+        asked = decodeURIComponent(request.url ?? '');
+        response.end(text);
+      },
+      { intervalMs: 20 },
+    );
     expect(await eventually(() => found[0])).toEqual([
       'cart',
       { allocatedBytes: 10_489_760, physicalBytes: 16_777_216, clusters: 13 },
+      true,
     ]);
     expect(asked).toContain(
       '/stats/prometheus?filter=^(server\\.memory_(allocated|physical_size)|',
@@ -67,17 +74,20 @@ describe('the memory of a proxy', () => {
     ['says too much', (_, response) => response.end(text + '#'.repeat(100_000))],
     ['breaks off', (request) => request.socket.destroy()],
   ])('is a counted failure when the proxy %s', async (_, listener) => {
-    const { found, value } = await scrape(listener);
+    const { found, value } = await scrape(listener, { intervalMs: 20 });
     await eventually(async () => (await value('node_scrapes_total', { outcome: 'failed' })) > 1);
     expect(found).toEqual([]);
   });
 
   it('is given up in the middle of an answer when the process stops', async () => {
     let asked = 0;
-    const { found, stop } = await scrape((_, response) => {
-      asked += 1;
-      response.write(text);
-    });
+    const { found, stop } = await scrape(
+      (_, response) => {
+        asked += 1;
+        response.write(text);
+      },
+      { intervalMs: 20 },
+    );
     await eventually(() => asked === 1);
     await stop();
     expect(found).toEqual([]);
@@ -85,12 +95,63 @@ describe('the memory of a proxy', () => {
 
   it('is not asked of pods without a proxy', async () => {
     let asked = 0;
-    await scrape((_, response) => {
-      asked += 1;
-      response.end(text);
-    }, false);
+    const { reported, pod } = await scrape(
+      (_, response) => {
+        asked += 1;
+        response.end(text);
+      },
+      { hasProxy: false, intervalMs: 20 },
+    );
+    reported(pod);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(asked).toBe(0);
+  });
+});
+
+describe('a proxy that reports', () => {
+  it('is read at once, and again when its first figures have had time to change', async () => {
+    const { found, reported, pod } = await scrape((_, response) => response.end(text));
+    reported(pod);
+    reported(pod);
+    await eventually(() => found.length === 3);
+    expect(found.map(([, , news]) => news)).toEqual([true, false, false]);
+    reported(pod);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(found).toHaveLength(3);
+  });
+
+  it('is read again whenever the number of its clusters changed', async () => {
+    let clusters = 2010;
+    const { found, reported, pod } = await scrape((_, response) => {
+      response.end(text.replace('{} 13', `{} ${clusters}`));
+    });
+    reported(pod);
+    await eventually(() => found.length === 1);
+    clusters = 14;
+    await eventually(() => found.length === 4);
+    expect(found.map(([, stats, news]) => [stats.clusters, news])).toEqual([
+      [2010, true],
+      [14, true],
+      [14, false],
+      [14, false],
+    ]);
+  });
+
+  it('is read again when a change is announced, unless it went meanwhile', async () => {
+    const { found, changing, reported, forget, pod } = await scrape((_, response) =>
+      response.end(text),
+    );
+    reported(pod);
+    await eventually(() => found.length === 3);
+    changing(pod);
+    await eventually(() => found.length === 5);
+    changing(pod);
+    forget(pod);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(found).toHaveLength(5);
+    reported(pod);
+    await eventually(() => found.length === 6);
+    expect(found.at(-1)?.[2]).toBe(true);
   });
 });
 

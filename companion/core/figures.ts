@@ -1,0 +1,52 @@
+import type { ProxyState } from './proxies.ts';
+import type { Condition, StatusInput } from './workload-scope.ts';
+
+/** Means over the proxies of a workload, in whole clusters and bytes. */
+type Figures = { clusters: number | undefined; bytes: number | undefined };
+
+/**
+ * Figures read sooner after a scope came into force may be of the time before: istiod gathers changes
+ * for 100 ms and then pushes, and both the age of figures and times of conditions are whole seconds.
+ */
+const settleMs = 2_000;
+
+/**
+ * What the proxies take with full and with narrow configuration. Each is read while it is in force;
+ * at other times, and by a restarted controller that knows nothing yet, what is recorded stands.
+ * `previous` and `condition`: whether the scope was in force at the last record, and is now.
+ */
+export function figuresOf(
+  { states, justScoped, before }: Pick<StatusInput, 'states' | 'justScoped' | 'before'>,
+  previous: Condition | undefined,
+  condition: Condition,
+): { full: Figures | undefined; narrow: Figures | undefined } {
+  const recorded = (when: 'before' | 'after'): Figures | undefined => {
+    const figures = { clusters: before?.clusters?.[when], bytes: before?.memory?.[`${when}Bytes`] };
+    return figures.clusters === undefined ? undefined : figures;
+  };
+  if (condition.status === 'True' && !justScoped) {
+    const narrow = usageOf(states, sinceOf(condition) + settleMs) ?? recorded('after');
+    return { full: recorded('before'), narrow };
+  }
+  // A Sidecar that was made in this very turn has not changed what was read so far.
+  const period = justScoped ? previous : condition;
+  const fresh = period?.status === 'False' ? usageOf(states, sinceOf(period)) : undefined;
+  return { full: fresh ?? recorded('before') ?? usageOf(states, 0), narrow: undefined };
+}
+
+function sinceOf({ lastTransitionTime }: Condition): number {
+  return Date.parse(lastTransitionTime) || 0;
+}
+
+/** Of the proxies that were measured at that time or later. */
+function usageOf(states: readonly ProxyState[], since: number): Figures | undefined {
+  const stats = states.flatMap((state) =>
+    state.stats && state.measuredAt >= since ? [state.stats] : [],
+  );
+  if (stats.length === 0) return undefined;
+  const mean = (values: number[]) => Math.round(values.reduce((a, b) => a + b, 0) / values.length);
+  return {
+    clusters: mean(stats.map(({ clusters }) => clusters)),
+    bytes: mean(stats.map(({ allocatedBytes }) => allocatedBytes)),
+  };
+}
