@@ -40,6 +40,17 @@ export const strictMtls = (namespace: string): object => ({
   spec: { mtls: { mode: 'STRICT' } },
 });
 
+/** Only the workload `client` may call the server. */
+export const onlyClient = (namespace: string): object => ({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'AuthorizationPolicy',
+  metadata: { name: 'only-client', namespace },
+  spec: {
+    selector: { matchLabels: { app: 'server' } },
+    rules: [{ from: [{ source: { principals: [`cluster.local/ns/${namespace}/sa/client`] } }] }],
+  },
+});
+
 /** Creates the namespace, enables it and, in `enforce`, returns when every workload is narrowed. */
 export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<void> {
   const { namespace, clients, targets, mode = 'enforce' } = options;

@@ -6,6 +6,7 @@ import {
   entryOf,
   hostOf,
   importedHosts,
+  onlyClient,
   sentTo,
   succeeded,
   target,
@@ -80,16 +81,7 @@ test('the second call is ordinary: the real cluster, no gateway, no marker', asy
 });
 
 test('an AuthorizationPolicy admits the caller that it names on a first call, and no other', async () => {
-  const policy = {
-    apiVersion: 'security.istio.io/v1',
-    kind: 'AuthorizationPolicy',
-    metadata: { name: 'only-client', namespace },
-    spec: {
-      selector: { matchLabels: { app: 'server' } },
-      rules: [{ from: [{ source: { principals: [`cluster.local/ns/${namespace}/sa/client`] } }] }],
-    },
-  };
-  await mesh.apply([policy]);
+  await mesh.apply([onlyClient(namespace)]);
   try {
     await mesh.waitFor('the policy', async () => {
       const result = await call(mesh, other, `http://server:${port}/`);

@@ -49,16 +49,7 @@ test.each([
 
 test('an AuthorizationPolicy on TCP admits the identity of the caller on a first connection', async () => {
   await setFirstCall(mesh, namespace, 'gateway');
-  const policy = {
-    apiVersion: 'security.istio.io/v1',
-    kind: 'AuthorizationPolicy',
-    metadata: { name: 'only-client', namespace },
-    spec: {
-      selector: { matchLabels: { app: 'server' } },
-      rules: [{ from: [{ source: { principals: [`cluster.local/ns/${namespace}/sa/client`] } }] }],
-    },
-  };
-  await mesh.apply([policy]);
+  await mesh.apply([onlyClient(namespace)]);
   const result = await call(mesh, client, `tcp://${target(11)}:${appPorts.tcpServerFirst}`);
   expect(result.error ?? '').toBe('');
   expect(JSON.stringify(result.body)).toContain('server');
