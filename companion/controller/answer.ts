@@ -1,6 +1,6 @@
 import type { HostRef } from '../core/edges.ts';
 import { type MeshNames, type Mtls, mtlsOf } from '../core/mtls.ts';
-import type { PodRecord } from '../core/records.ts';
+import type { HostRecord, PodRecord } from '../core/records.ts';
 import { type Resolution, resolve, type UnknownCall } from '../core/resolve.ts';
 import { entryOf } from '../core/scope.ts';
 import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../core/sidecar.ts';
@@ -53,6 +53,7 @@ export function answer(
       setting: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
       callerNetwork: pod?.network ?? '',
       gatewayReady: isReady(state, config.gatewayHost),
+      destinationAgeMs: ageOf(state, resolution, now),
     },
     // A request is held only for a scope that will come.
     { ...resolution, learnable: learn !== undefined && mode === 'enforce' },
@@ -68,11 +69,18 @@ export function answer(
 }
 
 function isReady({ catalog }: State, host: string): boolean {
-  return catalog.hosts
-    .exact(host)
-    .some((record) =>
-      [...catalog.slicesOf(record)].some(({ endpoints }) => endpoints.some(({ ready }) => ready)),
-    );
+  return catalog.hosts.exact(host).some((record) => catalog.isReachable(nameOf(record)));
+}
+
+/** Only Services come and go with their pods; a ServiceEntry is held for, or goes elsewhere. */
+function ageOf({ arrivals }: State, { record }: Resolution, now: number): number {
+  return record?.kind === 'service'
+    ? arrivals.ageMs(nameOf(record), now)
+    : Number.POSITIVE_INFINITY;
+}
+
+function nameOf({ namespace, name }: HostRecord): string {
+  return `${namespace}/${name}`;
 }
 
 /** The entry that a scope needs for a call; a host of VirtualServices only is in their namespace. */

@@ -40,7 +40,7 @@ export function startInformers(
 ): Watch {
   const watches = [
     ...catalogKinds.map(({ resource, touches }) =>
-      kube.watch(resource, catalogHandler(state, changed, touches)),
+      kube.watch(resource, catalogHandler(state, changed, touches, options.now)),
     ),
     kube.watch({ group: '', version: 'v1', plural: 'pods' }, podHandler(state, changed)),
     kube.watch(
@@ -62,24 +62,42 @@ export function startInformers(
 }
 
 function catalogHandler(
-  { catalog }: State,
+  { catalog, arrivals }: State,
   changed: Changed,
   touches: 'ports' | 'scopes' | 'answers',
+  now: () => number,
 ): WatchHandler {
+  // What the first list tells of has been there for who knows how long.
+  let isListed = false;
   const touch = () => {
     if (touches === 'ports') changed.ports();
     if (touches === 'scopes') changed.all();
   };
   return {
     upsert(object) {
+      const service = serviceOf(object);
+      const wasReachable = service !== undefined && catalog.isReachable(service);
       catalog.upsert(object);
+      if (isListed && service && !wasReachable && catalog.isReachable(service)) {
+        arrivals.note(service, now());
+      }
       touch();
     },
     remove(object) {
       catalog.remove(object);
       touch();
     },
+    synced() {
+      isListed = true;
+    },
   };
+}
+
+/** The Service that an object is, or holds endpoints of. */
+function serviceOf({ kind, metadata }: KubeObject): string | undefined {
+  if (kind === 'Service') return `${metadata.namespace}/${metadata.name}`;
+  const service = metadata.labels?.['kubernetes.io/service-name'];
+  return kind === 'EndpointSlice' && service ? `${metadata.namespace}/${service}` : undefined;
 }
 
 function podHandler(state: State, changed: Changed): WatchHandler {

@@ -1,3 +1,4 @@
+import { type Arrivals, createArrivals } from '../core/arrivals.ts';
 import { type Catalog, createCatalog } from '../core/catalog.ts';
 import { createEdgeStore, type EdgeStore } from '../core/edges.ts';
 import type { Mode } from '../core/plan.ts';
@@ -12,6 +13,7 @@ import type { KubeObject } from '../kube.ts';
 /** All that a replica knows; leader or not, every replica keeps it up to date. */
 export type State = {
   catalog: Catalog;
+  arrivals: Arrivals;
   edges: EdgeStore;
   proxies: ProxyTable;
   namespaces: Map<string, NamespaceRecord>;
@@ -55,6 +57,7 @@ export function createState({ clusterDomain }: { clusterDomain: string }): State
 
   return {
     catalog,
+    arrivals: createArrivals(),
     edges: createEdgeStore(),
     proxies: createProxyTable(),
     namespaces: new Map(),

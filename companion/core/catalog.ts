@@ -35,6 +35,8 @@ export type Catalog = {
   servicesOfEndpoint(ip: string): HostRecord[];
   /** Ports that the endpoints of a Service listen on, and the endpoints. */
   slicesOf(record: HostRecord): Iterable<SliceRecord>;
+  /** Whether the Service `namespace/name` is known and has a ready endpoint. */
+  isReachable(service: string): boolean;
   podAt(ip: string): PodRecord | undefined;
   pod(namespace: string, name: string): PodRecord | undefined;
   podsIn(namespace: string): Iterable<PodRecord>;
@@ -148,6 +150,9 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
       ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
     ],
     slicesOf: (record) => (record.kind === 'service' ? slices.get(keyOf(record)) : []),
+    isReachable: (service) =>
+      services.has(service) &&
+      slices.get(service).some(({ endpoints }) => endpoints.some(({ ready }) => ready)),
     // A finished pod keeps its address in its status while another may have got it already.
     podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
     pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),

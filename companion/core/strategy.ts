@@ -1,3 +1,4 @@
+import { gatewayLagMs } from './arrivals.ts';
 import type { Mtls } from './mtls.ts';
 import type { Resolution } from './resolve.ts';
 
@@ -22,7 +23,8 @@ export type Decision = {
  * is live, the real route is taken and no answer is looked at.
  *  - resolved: bounds how long the identities of the endpoints may be out of date;
  *  - unresolved: shorter, since a Service of that name may appear at any moment;
- *  - empty: shortest, since a destination without endpoints is about to get some.
+ *  - empty: shortest, since a destination without endpoints is about to get some; also for one that
+ *    is so new that the gateway is about to know it.
  */
 export const answerTtlSeconds = { resolved: 60, unresolved: 30, empty: 5 } as const;
 
@@ -32,6 +34,8 @@ export type Call = {
   callerNetwork: string;
   /** Whether the lazy egress gateway has an endpoint that takes connections. */
   gatewayReady: boolean;
+  /** Milliseconds since the destination became reachable; infinite when that was long ago. */
+  destinationAgeMs: number;
 };
 
 /** Chooses what happens to a first call (DESIGN section 2). */
@@ -69,7 +73,9 @@ function holdReason(
 }
 
 function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
-  const ttl = mtls.reason === 'no endpoints' ? answerTtlSeconds.empty : answerTtlSeconds.resolved;
+  const isNew = call.destinationAgeMs < gatewayLagMs;
+  const isSettled = !isNew && mtls.reason !== 'no endpoints';
+  const ttl = isSettled ? answerTtlSeconds.resolved : answerTtlSeconds.empty;
   if (call.setting === 'passthrough') return plain('passthrough', 'passthrough is asked for', ttl);
   if (!mtls.capable) return plain('passthrough', mtls.reason, ttl);
   const { host, port, pod, record } = resolution;
@@ -77,7 +83,7 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   // A gateway would pick another pod than the one that was called by its address.
   const bound = pod !== undefined || record?.headless === true;
   // Only the gateway leads to another network; on this one, mTLS straight there does as well.
-  const byGateway = !here || (call.setting === 'gateway' && call.gatewayReady);
+  const byGateway = !here || (call.setting === 'gateway' && call.gatewayReady && !isNew);
   const wanted = byGateway ? 'gateway' : 'direct';
   return {
     strategy: bound ? 'direct' : wanted,
@@ -89,12 +95,14 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   };
 }
 
-function whyOf({ setting, gatewayReady }: Call, bound: boolean, here: boolean): string {
+function whyOf(call: Call, bound: boolean, here: boolean): string {
   if (bound) return 'one pod is meant';
   if (!here) return 'endpoints are on another network';
-  return setting === 'gateway' && !gatewayReady
-    ? 'the gateway has no ready endpoint'
-    : `setting ${setting}`;
+  if (call.setting === 'gateway') {
+    if (!call.gatewayReady) return 'the gateway has no ready endpoint';
+    if (call.destinationAgeMs < gatewayLagMs) return 'the gateway may not know it yet';
+  }
+  return `setting ${call.setting}`;
 }
 
 function plain(strategy: 'passthrough', reason: string, ttlSeconds: number): Decision {

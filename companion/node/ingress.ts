@@ -36,6 +36,8 @@ export const ingressBounds = {
   headerBytes: 96 * 1024,
   /** 110 pods with 8 workers and 3 clusters each are 2,640. */
   connections: 4096,
+  /** Of these, not accepted yet: all may come at once when this process has been restarted. */
+  backlog: 4096,
   /**
    * A held request keeps a connection, and one that is refused here fails, so this is four times
    * what is held for a pod (hold.ts) before requests are sent back at once.
@@ -75,7 +77,11 @@ export async function startIngress(options: IngressOptions): Promise<FastifyInst
   });
   routeReport(server, options);
   routeResolve(server, options);
-  await server.listen({ port: options.port, host: anyAddress() });
+  await server.listen({
+    port: options.port,
+    host: anyAddress(),
+    backlog: ingressBounds.backlog,
+  });
   options.log.info({ address: server.server.address() }, 'node port open');
   return server;
 }

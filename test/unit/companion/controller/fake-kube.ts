@@ -105,6 +105,7 @@ export function createFakeKube(): FakeKube {
     watch(resource, handler) {
       const kind = kindOf(resource);
       for (const object of fake.all(kind)) handler.upsert(structuredClone(object));
+      handler.synced?.();
       handlersOf(kind).add(handler);
       return {
         synced: Promise.resolve(),

@@ -15,6 +15,7 @@ type Case = {
   tcp?: boolean;
   network?: string;
   gatewayReady?: boolean;
+  destinationAgeMs?: number;
 };
 
 function choose(objects: KubeObject[], options: Case = {}) {
@@ -31,7 +32,9 @@ function choose(objects: KubeObject[], options: Case = {}) {
     ? mtlsOf(catalog, { record: found.record, port: found.port, pod: found.pod }, 'shop', names)
     : { capable: false, ownTls: false, reason: '', identities: [], networks: new Set<string>() };
   const { network: callerNetwork = '', gatewayReady = true } = options;
-  return chooseStrategy({ tcp, setting, callerNetwork, gatewayReady }, found, mtls);
+  const { destinationAgeMs = Number.POSITIVE_INFINITY } = options;
+  const call = { tcp, setting, callerNetwork, gatewayReady, destinationAgeMs };
+  return chooseStrategy(call, found, mtls);
 }
 
 const cart = app('shop/cart', '10.96.0.1', '10.1.0.1');
@@ -44,6 +47,32 @@ test('goes direct where the gateway has no ready endpoint, unless only the gatew
   });
   const elsewhere = { gatewayReady: false, network: 'another' };
   expect(choose(cart, elsewhere)).toMatchObject({ strategy: 'gateway' });
+});
+
+describe('a destination that the gateway may not know yet', () => {
+  test('is called directly, which is asked again soon', () => {
+    expect(choose(cart, { destinationAgeMs: 4_999 })).toMatchObject({
+      strategy: 'direct',
+      reason: 'the gateway may not know it yet',
+      ttlSeconds: 5,
+    });
+    expect(choose(cart, { destinationAgeMs: 5_000 })).toMatchObject({ strategy: 'gateway' });
+  });
+
+  test('is called through the gateway where nothing else leads there', () => {
+    const options = { destinationAgeMs: 0, network: 'another' };
+    expect(choose(cart, options)).toMatchObject({ strategy: 'gateway', ttlSeconds: 5 });
+  });
+
+  test('is passed through where it takes no mutual TLS', () => {
+    const plain = app('shop/cart', '10.96.0.1', '10.1.0.1', { tlsMode: '' });
+    expect(choose(plain, { destinationAgeMs: 0 })).toMatchObject({ strategy: 'passthrough' });
+  });
+
+  test('is held as any other under a VirtualService, and otherwise called directly', () => {
+    const decision = choose([...cart, rules], { destinationAgeMs: 0 });
+    expect(decision).toMatchObject({ strategy: 'hold', otherwise: 'direct' });
+  });
 });
 
 describe('a destination in the mesh', () => {

@@ -1,0 +1,62 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { app, service, slice } from '../core/objects.ts';
+import { createFakeKube, type FakeKube } from './fake-kube.ts';
+import { startController } from './harness.ts';
+
+let kube: FakeKube;
+let controller: Awaited<ReturnType<typeof startController>>;
+
+/** Setting gateway, a gateway that is ready, and a caller. */
+beforeEach(async () => {
+  kube = createFakeKube();
+  kube.put({
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: {
+      name: 'shop',
+      labels: { 'lazyscope.io/mode': 'observe' },
+      annotations: { 'lazyscope.io/first-call': 'gateway' },
+    },
+  });
+  for (const object of [
+    ...app('lazyscope-system/lazyscope-egress', '10.96.0.9', '10.1.0.9'),
+    ...app('shop/web', '10.96.0.2', '10.1.0.2'),
+    ...app('shop/old', '10.96.0.3', '10.1.0.3'),
+  ])
+    kube.put(object);
+  controller = await startController(kube);
+});
+
+afterEach(() => controller.stop());
+
+const strategyOf = (name: string) => controller.ask('web', name).strategy;
+
+test('what is there when the controller starts is old', () => {
+  expect(strategyOf('old')).toBe('gateway');
+});
+
+test('a Service is new for five seconds from when it can be reached', () => {
+  const [itself, pod, endpoints] = app('shop/cart', '10.96.0.1', '10.1.0.1');
+  if (!itself || !pod || !endpoints) throw new Error('incomplete');
+  kube.put(endpoints);
+  kube.put(pod);
+  controller.pass(60_000);
+  kube.put(itself);
+  expect(strategyOf('cart')).toBe('direct');
+  controller.pass(4_999);
+  expect(strategyOf('cart')).toBe('direct');
+  controller.pass(1);
+  expect(strategyOf('cart')).toBe('gateway');
+});
+
+test('a Service is new again when it has its first endpoint, not with each further one', () => {
+  const old = { ip: '10.1.0.3', pod: 'old' };
+  kube.put(slice('shop/old', [{ ...old, ready: false }]));
+  controller.pass(60_000);
+  kube.put(slice('shop/old', [old]));
+  expect(strategyOf('old')).toBe('direct');
+  controller.pass(5_000);
+  kube.put(slice('shop/old', [old, { ip: '10.1.0.2', pod: 'web' }]));
+  kube.put(service('shop/old', { ip: '10.96.0.3' }));
+  expect(strategyOf('old')).toBe('gateway');
+});
