@@ -32,7 +32,10 @@ export function selfSigned(
         extension('551d0f', true, tagged(0x03, Buffer.from([2, 0b1000_0100]))),
         // extendedKeyUsage: serverAuth.
         extension('551d25', false, sequence(oid('2b06010505070301'))),
+        // subjectKeyIdentifier and authorityKeyIdentifier: of two that are trusted and have one name,
+        // this one vouches for itself.
         extension('551d0e', false, tagged(0x04, keyId)),
+        extension('551d23', false, sequence(tagged(0x80, keyId))),
         // subjectAltName: the DNS name.
         extension('551d11', false, sequence(tagged(0x82, Buffer.from(dnsName)))),
       ),

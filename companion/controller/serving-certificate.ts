@@ -6,11 +6,14 @@ import { selfSigned } from './self-signed.ts';
 
 /**
  * The certificate that all replicas serve with: made by the first of them, kept in a Secret, and
- * published as its own CA in a ConfigMap that node companions read.
+ * published as its own CA in a ConfigMap that node companions read. The one before it stays published
+ * beside it, because replicas that did not restart yet serve with that.
  */
 
 const secretName = 'lazyscope-serving';
 const configMapName = 'lazyscope-ca';
+/** Beside the two keys that a Secret of type kubernetes.io/tls must have. */
+const previousKey = 'previous.crt';
 const validDays = 3650;
 /** A replica that starts within this time before the end makes a new one. */
 const renewDays = 365;
@@ -25,31 +28,40 @@ export async function servingCertificate(
   namespace: string,
   now: number,
 ): Promise<ServingKeys> {
-  const keys = await readOrMake(kube, namespace, now);
+  const { previous, ...keys } = await readOrMake(kube, namespace, now);
   await kube.apply(
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { name: configMapName, namespace },
-      data: { 'ca.crt': keys.certificate },
+      data: { 'ca.crt': keys.certificate + previous },
     },
     { fieldManager: 'lazyscope', force: true },
   );
   return keys;
 }
 
-async function readOrMake(kube: Kube, namespace: string, now: number): Promise<ServingKeys> {
+/** `previous`: a certificate that some replica may still serve with; empty when there is none. */
+type StoredKeys = ServingKeys & { previous: string };
+
+async function readOrMake(kube: Kube, namespace: string, now: number): Promise<StoredKeys> {
   const secrets = { ...core, plural: 'secrets' };
   const found = await kube.get(secrets, secretName, namespace);
   const keys = found && keysOf(found);
   if (keys && isUsable(keys, now)) return keys;
-  const made = selfSigned(controllerServerName, new Date(now - backdateMs), validDays);
+  const previous = keys && isParsable(keys.certificate) ? keys.certificate : '';
+  const fresh = selfSigned(controllerServerName, new Date(now - backdateMs), validDays);
+  const made = { ...fresh, previous };
   const secret: KubeObject = {
     apiVersion: 'v1',
     kind: 'Secret',
     type: 'kubernetes.io/tls',
     metadata: found?.metadata ?? { name: secretName, namespace },
-    data: { 'tls.crt': base64(made.certificate), 'tls.key': base64(made.key) },
+    data: {
+      'tls.crt': base64(made.certificate),
+      'tls.key': base64(made.key),
+      ...(previous && { [previousKey]: base64(previous) }),
+    },
   };
   try {
     await (found ? kube.replace(secret) : kube.create(secret));
@@ -64,11 +76,12 @@ async function readOrMake(kube: Kube, namespace: string, now: number): Promise<S
   }
 }
 
-function keysOf(secret: KubeObject): ServingKeys | undefined {
+function keysOf(secret: KubeObject): StoredKeys | undefined {
   const certificate = secret.data?.['tls.crt'] as string | undefined;
   const key = secret.data?.['tls.key'] as string | undefined;
   if (!certificate || !key) return undefined;
-  return { certificate: text(certificate), key: text(key) };
+  const previous = (secret.data?.[previousKey] as string | undefined) ?? '';
+  return { certificate: text(certificate), key: text(key), previous: text(previous) };
 }
 
 function isUsable({ certificate }: ServingKeys, now: number): boolean {
@@ -76,6 +89,15 @@ function isUsable({ certificate }: ServingKeys, now: number): boolean {
     const parsed = new X509Certificate(certificate);
     const end = Date.parse(parsed.validTo) - renewDays * 86_400_000;
     return end > now && parsed.checkHost(controllerServerName) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Garbage among the CAs would make nodes refuse all of them. */
+function isParsable(certificate: string): boolean {
+  try {
+    return new X509Certificate(certificate) !== undefined;
   } catch {
     return false;
   }

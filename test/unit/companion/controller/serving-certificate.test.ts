@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import { expect, test } from 'vitest';
+import type { ServingKeys } from '../../../../companion/controller/nodes.ts';
 import { selfSigned } from '../../../../companion/controller/self-signed.ts';
 import { servingCertificate } from '../../../../companion/controller/serving-certificate.ts';
 import { createFakeKube } from './fake-kube.ts';
@@ -23,23 +24,35 @@ test('a certificate that we make is valid where and when it says', () => {
   expect(parsed.ca).toBe(true);
 });
 
-test('a client that trusts it alone talks with a server that has it', async () => {
-  const { certificate, key } = selfSigned('controller.example', new Date(Date.now() - day), 10);
+/** A handshake and a word; resolves with what the server said. */
+async function talk({ certificate, key }: ServingKeys, ca: string): Promise<string> {
   const server = createServer({ cert: certificate, key }, (socket) => socket.end('hello'));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const client = connect({
-    host: '127.0.0.1',
-    port,
-    ca: certificate,
-    servername: 'controller.example',
-  });
-  const [data] = await once(client, 'data');
-  expect(String(data)).toBe('hello');
-  expect(client.authorized).toBe(true);
-  client.destroy();
-  server.close();
+  const client = connect({ host: '127.0.0.1', port, ca, servername: 'controller.example' });
+  try {
+    const [data] = await once(client, 'data');
+    return String(data);
+  } finally {
+    client.destroy();
+    server.close();
+  }
+}
+
+const make = () => selfSigned('controller.example', new Date(Date.now() - day), 10);
+
+test('a client that trusts it alone talks with a server that has it, and no other', async () => {
+  const keys = make();
+  expect(await talk(keys, keys.certificate)).toBe('hello');
+  await expect(talk(make(), keys.certificate)).rejects.toThrow(/self-signed certificate/);
+});
+
+test('a client that trusts two of one name talks with servers of both', async () => {
+  const [old, fresh] = [make(), make()];
+  const both = fresh.certificate + old.certificate;
+  expect(await talk(old, both)).toBe('hello');
+  expect(await talk(fresh, both)).toBe('hello');
 });
 
 test('all replicas serve with the certificate of the first, and publish it', async () => {
@@ -64,9 +77,15 @@ test('one that nears its end, or is garbage, is replaced', async () => {
   const first = await servingCertificate(kube, namespace, now);
   const later = await servingCertificate(kube, namespace, now + 3_400 * day);
   expect(later).not.toEqual(first);
+  // Replicas that did not restart yet still serve with the first.
+  const published = () => kube.all('ConfigMap')[0]?.data['ca.crt'];
+  expect(published()).toBe(later.certificate + first.certificate);
+  await servingCertificate(kube, namespace, now + 3_400 * day);
+  expect(published()).toBe(later.certificate + first.certificate);
   const [secret] = kube.all('Secret');
   const garbage = Buffer.from('garbage').toString('base64');
   if (secret) kube.put({ ...secret, data: { 'tls.crt': garbage, 'tls.key': garbage } });
   const repaired = await servingCertificate(kube, namespace, now);
   expect(new X509Certificate(repaired.certificate).ca).toBe(true);
+  expect(published()).toBe(repaired.certificate);
 });
