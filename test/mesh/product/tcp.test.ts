@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../app-call.ts';
-import { clusterNames, createFleet, deleteNamespaces, hostOf, sentTo, target } from '../fleet.ts';
+import {
+  clusterNames,
+  createFleet,
+  deleteNamespaces,
+  hostOf,
+  onlyClient,
+  sentTo,
+  target,
+} from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { setFirstCall } from '../product.ts';
 import { appPorts } from '../shop.ts';
