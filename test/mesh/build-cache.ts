@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheDir } from './paths.ts';
 
@@ -37,7 +37,10 @@ export async function cached(
   build: (dir: string) => Promise<void>,
 ): Promise<string> {
   const target = join(cacheDir, `${name}-${hashOf(pins)}`);
-  if (existsSync(target)) return target;
+  if (existsSync(target)) {
+    await utimes(target, new Date(), new Date());
+    return target;
+  }
   await mkdir(cacheDir, { recursive: true });
   const draft = await mkdtemp(join(cacheDir, `.${name}-`));
   const started = Date.now();
@@ -60,5 +63,19 @@ export async function cached(
     await rm(draft, { recursive: true, force: true });
   }
   progress(`built ${name} in ${seconds()} s`);
+  await forgetOldest(name);
   return target;
+}
+
+/** Builds of one name that are kept: a few branches side by side, not a disk full of images. */
+const keptMax = 4;
+
+async function forgetOldest(name: string): Promise<void> {
+  const isBuild = new RegExp(`^${name}-[0-9a-f]{16}$`);
+  const dirs = (await readdir(cacheDir)).filter((entry) => isBuild.test(entry));
+  const used = await Promise.all(
+    dirs.map(async (dir) => ({ dir, at: (await stat(join(cacheDir, dir))).mtimeMs })),
+  );
+  for (const { dir } of used.sort((a, b) => b.at - a.at).slice(keptMax))
+    await rm(join(cacheDir, dir), { recursive: true, force: true });
 }

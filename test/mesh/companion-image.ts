@@ -6,8 +6,8 @@ import { imageName, ociLayout } from './images.ts';
 import { repoDir } from './paths.ts';
 import { run } from './run.ts';
 
-/** The name in manifests/base/kustomization.yaml, as containerd spells it. */
-export const companionImage = 'docker.io/lazyscope/companion:0.1.0';
+/** The name in manifests/base/kustomization.yaml. */
+const companionImage = 'lazyscope/companion:0.1.0';
 
 /**
  * The product's image as a docker archive, built by buildah from the Dockerfile that users get. The

@@ -43,3 +43,13 @@ test('two builders at once both get the whole result', async () => {
   expect(a).toBe(b);
   expect(existsSync(join(a, 'file'))).toBe(true);
 });
+
+test('of many builds of one name only the last used are kept', async () => {
+  const first = await cached('many', ['0'], quiet, buildOf('0'));
+  for (const pin of ['1', '2', '3']) await cached('many', [pin], quiet, buildOf(pin));
+  await cached('many', ['0'], quiet, buildOf('again'));
+  await cached('many', ['4'], quiet, buildOf('4'));
+  const kept = readdirSync(dir).filter((entry) => entry.startsWith('many-'));
+  expect(kept).toHaveLength(4);
+  expect(readFileSync(join(first, 'file'), 'utf8')).toBe('0');
+});
