@@ -1,61 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { KubeObject } from '../../../../companion/kube.ts';
-import { app, istio } from '../core/objects.ts';
-import { createFakeKube, type FakeKube } from './fake-kube.ts';
-import { startController } from './harness.ts';
-
-type Controller = Awaited<ReturnType<typeof startController>>;
-
-const cart = 'shop/cart.shop.svc.cluster.local';
-const always = [
-  'lazyscope-system/http-ports.lazyscope.internal',
-  'lazyscope-system/lazyscope-egress.lazyscope-system.svc.cluster.local',
-];
-
-let kube: FakeKube;
-let running: Controller[];
-
-beforeEach(() => {
-  kube = createFakeKube();
-  running = [];
-  enable('enforce');
-  for (const object of app('shop/cart', '10.96.0.1', '10.1.0.1')) kube.put(object);
-  for (const object of app('shop/web', '10.96.0.2', '10.1.0.2')) kube.put(object);
-});
-
-afterEach(async () => {
-  await Promise.all(running.map((controller) => controller.stop()));
-});
-
-function enable(mode?: string): void {
-  const labels = mode ? { 'lazyscope.io/mode': mode } : {};
-  kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
-}
-
-async function start(options?: { leads?: boolean }): Promise<Controller> {
-  const controller = await startController(kube, options);
-  running.push(controller);
-  return controller;
-}
-
-function hosts(name = 'web'): string[] | undefined {
-  const sidecar = kube.all('Sidecar').find(({ metadata }) => metadata.name === `lazyscope-${name}`);
-  return sidecar?.spec.egress[0].hosts;
-}
-
-function scope(name = 'web'): KubeObject | undefined {
-  return kube.all('WorkloadScope').find(({ metadata }) => metadata.name === name);
-}
-
-function reason(name?: string): string | undefined {
-  return scope(name)?.status?.conditions[0].reason;
-}
-
-/** Long enough for changes to be gathered and written; nothing more comes after. */
-async function settle(): Promise<void> {
-  await sleep(150);
-}
+import { describe, expect, test, vi } from 'vitest';
+import { istio } from '../core/objects.ts';
+import { always, cart, enable, hosts, kube, reason, scope, settle, start } from './shop.ts';
 
 describe('a namespace in enforce', () => {
   test('has its workloads scoped when their proxies report, not before', async () => {

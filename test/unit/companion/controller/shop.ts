@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach } from 'vitest';
+import type { KubeObject } from '../../../../companion/kube.ts';
+import { app } from '../core/objects.ts';
+import { createFakeKube, type FakeKube } from './fake-kube.ts';
+import { startController } from './harness.ts';
+
+// The namespace `shop` in enforce, with the workloads `cart` and `web`, made anew for each test.
+
+export type Controller = Awaited<ReturnType<typeof startController>>;
+
+export const cart = 'shop/cart.shop.svc.cluster.local';
+export const always = [
+  'lazyscope-system/http-ports.lazyscope.internal',
+  'lazyscope-system/lazyscope-egress.lazyscope-system.svc.cluster.local',
+];
+
+/** The API server of the current test. */
+export let kube: FakeKube;
+let running: Controller[];
+
+beforeEach(() => {
+  kube = createFakeKube();
+  running = [];
+  enable('enforce');
+  for (const object of app('shop/cart', '10.96.0.1', '10.1.0.1')) kube.put(object);
+  for (const object of app('shop/web', '10.96.0.2', '10.1.0.2')) kube.put(object);
+});
+
+afterEach(async () => {
+  await Promise.all(running.map((controller) => controller.stop()));
+});
+
+export function enable(mode?: string): void {
+  const labels = mode ? { 'lazyscope.io/mode': mode } : {};
+  kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
+}
+
+export async function start(options?: { leads?: boolean }): Promise<Controller> {
+  const controller = await startController(kube, options);
+  running.push(controller);
+  return controller;
+}
+
+export function hosts(name = 'web'): string[] | undefined {
+  const sidecar = kube.all('Sidecar').find(({ metadata }) => metadata.name === `lazyscope-${name}`);
+  return sidecar?.spec.egress[0].hosts;
+}
+
+export function scope(name = 'web'): KubeObject | undefined {
+  return kube.all('WorkloadScope').find(({ metadata }) => metadata.name === name);
+}
+
+export function reason(name?: string): string | undefined {
+  return scope(name)?.status?.conditions[0].reason;
+}
+
+/** Long enough for changes to be gathered and written; nothing more comes after. */
+export async function settle(): Promise<void> {
+  await sleep(150);
+}
