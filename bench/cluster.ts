@@ -20,16 +20,32 @@ export async function onMesh(
   }
 }
 
-/** Makes the mesh have just so many synthetic services, whatever it had before. */
+/**
+ * Makes the mesh have just so many synthetic services, whatever it had before. What is too much is
+ * deleted by collection, and empty namespaces stay: deleting those takes minutes.
+ */
 export async function setServices(mesh: Mesh, count: number): Promise<void> {
   const list = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
-  const excess = list
-    .split('\n')
-    .map((name) => /^namespace\/(synthetic-(\d+))$/.exec(name))
-    .filter((match) => Number(match?.[2]) >= Math.ceil(count / perNamespace))
-    .map((match) => match?.[1] ?? '');
-  if (excess.length > 0) await mesh.kubectl(['delete', 'namespace', ...excess, '--timeout=600s']);
+  for (const line of list.split('\n')) {
+    const [, namespace, index] = /^namespace\/(synthetic-(\d+))$/.exec(line) ?? [];
+    if (namespace === undefined || Number(index) < count / perNamespace) continue;
+    for (const api of ['/api/v1', '/apis/discovery.k8s.io/v1']) {
+      const plural = api === '/api/v1' ? 'services' : 'endpointslices';
+      await mesh.kubectl(['delete', '--raw', `${api}/namespaces/${namespace}/${plural}`]);
+    }
+  }
   await mesh.createServices(count);
+}
+
+/**
+ * A name that no namespace had before: controllers remember for a while what the workloads of a
+ * deleted namespace used, and would give it to their namesakes.
+ */
+export const newNamespace = (purpose: string) => `bench-${purpose}-${Date.now().toString(36)}`;
+
+/** Returns when nothing of them is left, so that they can be made again. */
+export async function removeNamespaces(mesh: Mesh, ...names: string[]): Promise<void> {
+  await mesh.kubectl(['delete', 'namespace', ...names, '--ignore-not-found', '--timeout=300s']);
 }
 
 /** Clusters that a sidecar with full configuration has at the least: two ports a service. */
@@ -37,20 +53,11 @@ export const clustersOf = (services: number) => 2 * services;
 
 /** Where figures come from: straight over the pods' network, because kubectl costs more than they do. */
 export type Observer = {
-  /** One of Envoy's statistics, of each pod in order. */
-  proxies(pods: PodRef[], name: keyof typeof statistics): Promise<number[]>;
+  /** How many clusters each pod's sidecar has, in order. */
+  clusters(pods: PodRef[]): Promise<number[]>;
   /** A sum over the samples of a metric of istiod. */
   istiod(name: string): Promise<number>;
 };
-
-/** Envoy's name of a statistic, and what Prometheus calls it. */
-const statistics = {
-  clusters: ['cluster_manager.active_clusters', 'envoy_cluster_manager_active_clusters'],
-  pushedBytes: [
-    'cluster.xds-grpc.upstream_cx_rx_bytes_total',
-    'envoy_cluster_upstream_cx_rx_bytes_total',
-  ],
-} as const;
 
 type PodObject = { metadata: { name: string }; status: { podIP: string } };
 
@@ -71,12 +78,11 @@ export async function observer(mesh: Mesh): Promise<Observer> {
     return status.podIP;
   }
   return {
-    async proxies(pods, name) {
-      const [filter, metric] = statistics[name];
-      const path = `:15090/stats/prometheus?filter=${encodeURIComponent(`^${filter}$`)}`;
+    async clusters(pods) {
       const hosts = await Promise.all(pods.map(addressOf));
+      const path = ':15090/stats/prometheus?filter=^cluster_manager.active_clusters$';
       const texts = (await curl(hosts.map((host) => `http://${host}${path}`))).split(separator);
-      return pods.map((_, i) => sumOf(texts[i] ?? '', metric));
+      return pods.map((_, i) => sumOf(texts[i] ?? '', 'envoy_cluster_manager_active_clusters'));
     },
     istiod: async (name) => sumOf(await curl([`http://${istiod}:15014/metrics`]), name),
   };

@@ -4,10 +4,17 @@ import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
 import { enableNamespace } from '../test/mesh/product.ts';
 import { appPorts, namespaceObject, shopWorkloads, workload } from '../test/mesh/shop.ts';
 import type { BenchOptions } from './bench.ts';
-import { clustersOf, type Observer, observer, onMesh, setServices } from './cluster.ts';
+import {
+  clustersOf,
+  newNamespace,
+  type Observer,
+  observer,
+  onMesh,
+  removeNamespaces,
+  setServices,
+} from './cluster.ts';
 import { type Aim, type Row, row } from './result.ts';
 
-const namespace = 'bench-enable';
 const [serverName, callerName] = shopWorkloads;
 /** Above what a scope without destinations holds, far below any full configuration. */
 const scopedClustersMax = 100;
@@ -26,10 +33,11 @@ export async function enable(options: BenchOptions): Promise<Row[]> {
     const rows: Row[] = [];
     for (const services of quick ? [1000] : [1000, 5000]) {
       await setServices(mesh, services);
+      const namespace = newNamespace('enable');
       try {
-        rows.push(...(await atSize(mesh, services, destinations)));
+        rows.push(...(await atSize(mesh, namespace, services, destinations)));
       } finally {
-        await mesh.kubectl(['delete', 'namespace', namespace, '--timeout=300s']);
+        await removeNamespaces(mesh, namespace);
       }
       say(`${services} services done`);
     }
@@ -37,21 +45,26 @@ export async function enable(options: BenchOptions): Promise<Row[]> {
   });
 }
 
-async function atSize(mesh: Mesh, services: number, destinations: number): Promise<Row[]> {
-  const pods = await install(mesh, destinations);
+async function atSize(
+  mesh: Mesh,
+  namespace: string,
+  services: number,
+  destinations: number,
+): Promise<Row[]> {
+  const pods = await install(mesh, namespace, destinations);
   const look = await observer(mesh);
   await mesh.waitFor(
     'full configuration',
     async () => {
-      const clusters = await look.proxies(pods, 'clusters');
+      const clusters = await look.clusters(pods);
       return Math.min(...clusters) >= clustersOf(services);
     },
     300,
   );
   await sleep(settleMs);
   const idle = await idleCores(look);
-  const enabled = await enableAll(mesh, look, pods, idle);
-  const learned = await learn(mesh, look, pods, destinations, idle);
+  const enabled = await enableAll(mesh, namespace, look, pods, idle);
+  const learned = await learn(mesh, namespace, look, destinations, idle);
 
   const subject = `${services} services, ${pods.length} workloads`;
   // The aims of enabling are stated for 1,000 services.
@@ -66,7 +79,7 @@ async function atSize(mesh: Mesh, services: number, destinations: number): Promi
   ];
 }
 
-async function install(mesh: Mesh, destinations: number): Promise<PodRef[]> {
+async function install(mesh: Mesh, namespace: string, destinations: number): Promise<PodRef[]> {
   const selector = { app: serverName };
   await mesh.apply([
     namespaceObject(namespace),
@@ -87,16 +100,14 @@ async function idleCores(look: Observer): Promise<number> {
   return (((await cpuOf(look)) - before) * 1000) / (performance.now() - started);
 }
 
-/** What a change cost istiod beyond what it uses anyway, and the proxies in bytes received. */
+/** What a change cost istiod beyond what it uses anyway, and what it sent, in bytes of configuration. */
 async function costOf(
   look: Observer,
-  pods: PodRef[],
   idle: number,
   change: () => Promise<void>,
 ): Promise<{ seconds: number; istiodCpu: number; bytes: number }> {
-  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
-  const bytes = sum(await look.proxies(pods, 'pushedBytes'));
-  const [cpu, started] = [await cpuOf(look), performance.now()];
+  const pushed = () => look.istiod('pilot_xds_config_size_bytes_sum');
+  const [bytes, cpu, started] = [await pushed(), await cpuOf(look), performance.now()];
   await change();
   const seconds = (performance.now() - started) / 1000;
   await sleep(settleMs);
@@ -104,17 +115,17 @@ async function costOf(
   return {
     seconds,
     istiodCpu: (await cpuOf(look)) - cpu - idle * elapsed,
-    bytes: sum(await look.proxies(pods, 'pushedBytes')) - bytes,
+    bytes: (await pushed()) - bytes,
   };
 }
 
 /** From the first byte of the command that a user gives. */
-function enableAll(mesh: Mesh, look: Observer, pods: PodRef[], idle: number) {
-  return costOf(look, pods, idle, async () => {
+function enableAll(mesh: Mesh, namespace: string, look: Observer, pods: PodRef[], idle: number) {
+  return costOf(look, idle, async () => {
     await enableNamespace(mesh, namespace, 'enforce');
     await mesh.waitFor(
       'every proxy to be scoped',
-      async () => Math.max(...(await look.proxies(pods, 'clusters'))) < scopedClustersMax,
+      async () => Math.max(...(await look.clusters(pods))) < scopedClustersMax,
       enableSecondsMax,
     );
   });
@@ -122,13 +133,13 @@ function enableAll(mesh: Mesh, look: Observer, pods: PodRef[], idle: number) {
 
 async function learn(
   mesh: Mesh,
+  namespace: string,
   look: Observer,
-  pods: PodRef[],
   destinations: number,
   idle: number,
 ) {
   const caller = await mesh.pod(namespace, `app=${callerName}`);
-  const cost = await costOf(look, pods, idle, async () => {
+  const cost = await costOf(look, idle, async () => {
     const urls = Array.from(
       { length: destinations },
       (_, i) => `http://${target(i)}:${appPorts.http}/`,

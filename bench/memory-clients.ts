@@ -2,23 +2,23 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { call } from '../test/mesh/app-call.ts';
-import {
-  deleteNamespaces,
-  entryOf,
-  importedHosts,
-  serviceObject,
-  target,
-} from '../test/mesh/fleet.ts';
+import { entryOf, importedHosts, serviceObject, target } from '../test/mesh/fleet.ts';
 import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
 import { repoDir } from '../test/mesh/paths.ts';
 import { enableNamespace } from '../test/mesh/product.ts';
 import { appPorts, namespaceObject, workload } from '../test/mesh/shop.ts';
+import { removeNamespaces } from './cluster.ts';
 
 /** The sidecars that are compared: all of them call the same destinations. */
 
 const plain = 'bench-memory';
 export const enabled = 'bench-memory-enabled';
 const destinations = 5;
+/** Two HTTP ports, as every other service of the mesh has (test/mesh/synthetic-services.ts). */
+const ports = [
+  { name: 'http', port: appPorts.http },
+  { name: 'http-admin', port: 9080, targetPort: appPorts.http },
+];
 
 /** Namespace and name of each client. */
 const clients = {
@@ -50,7 +50,7 @@ export async function installClients(mesh: Mesh): Promise<void> {
     namespaceObject(enabled),
     await allocatorSettings(),
     ...workload(enabled, 'server'),
-    ...Array.from({ length: destinations }, (_, i) => serviceObject(enabled, target(i))),
+    ...Array.from({ length: destinations }, (_, i) => serviceObject(enabled, target(i), { ports })),
     ...names.flatMap((name) => {
       const [namespace, app] = clients[name];
       const objects = workload(namespace, app) as WorkloadObject[];
@@ -94,12 +94,16 @@ export function clientPod(mesh: Mesh, name: ClientName): Promise<PodRef> {
   return mesh.pod(namespace, `app=${app}`);
 }
 
+/** Until each has answered: a proxy that has just got 10,000 clusters may still lack an endpoint. */
 export async function callDestinations(mesh: Mesh): Promise<void> {
   await ofEach(mesh, async (pod) => {
     for (let i = 0; i < destinations; i++) {
       const url = `http://${target(i)}.${enabled}:${appPorts.http}/`;
-      const { status, error } = await call(mesh, pod, url);
-      if (status !== 200) throw new Error(`${pod.name}: ${url}: ${status} ${error ?? ''}`);
+      await mesh.waitFor(`an answer to ${pod.name} of ${url}`, async () => {
+        const { status, error } = await call(mesh, pod, url);
+        if (status !== 200) console.error(`${pod.name}: ${url}: ${status} ${error ?? ''}`);
+        return status === 200;
+      });
     }
   });
 }
@@ -132,4 +136,4 @@ export async function restart(mesh: Mesh): Promise<void> {
   });
 }
 
-export const removeClients = (mesh: Mesh) => deleteNamespaces(mesh, plain, enabled);
+export const removeClients = (mesh: Mesh) => removeNamespaces(mesh, plain, enabled);

@@ -57,7 +57,7 @@ async function atSize(mesh: Mesh, services: number, say: BenchOptions['say']): P
     await untilClusters(mesh, name, isFull);
   await callDestinations(mesh);
   const full = await settled(mesh);
-  say('full configuration');
+  say(`full configuration: ${brief(full)}`);
 
   await setMode(mesh, enabled, 'enforce');
   await mesh.apply([handWritten]);
@@ -66,7 +66,7 @@ async function atSize(mesh: Mesh, services: number, say: BenchOptions['say']): P
   await callDestinations(mesh);
   await untilLearned(mesh);
   const narrowed = await settled(mesh);
-  say('narrowed while running');
+  say(`narrowed while running: ${brief(narrowed)}`);
 
   await restart(mesh);
   await untilClusters(mesh, 'untouched', isFull);
@@ -75,7 +75,7 @@ async function atSize(mesh: Mesh, services: number, say: BenchOptions['say']): P
   const config = await ofEach(mesh, async (pod) =>
     Buffer.byteLength(await mesh.admin(pod, '/config_dump?include_eds')),
   );
-  say('started with a scope');
+  say(`started with a scope: ${brief(started)}`);
   return { full, narrowed, started, config };
 }
 
@@ -108,6 +108,13 @@ function rowsOf(services: number, { full, narrowed, started, config }: Rounds): 
     ...carried('narrowed live, allocator', narrowed.allocator),
     ...carried('narrowed live, by hand', narrowed.byHand),
   ];
+}
+
+/** For whoever waits: megabytes allocated by each client. */
+function brief(round: Round): string {
+  return Object.entries(round)
+    .map(([name, { allocatedBytes }]) => `${name} ${(allocatedBytes / 1e6).toFixed(1)}`)
+    .join(', ');
 }
 
 async function settled(mesh: Mesh): Promise<Round> {
