@@ -61,7 +61,8 @@ export function reportIfDue(time: u64): void {
   const waited = time - flushedAt;
   const due = waited >= interval() || (urgent && waited >= SECOND / 2);
   if (!due) return;
-  const size = write(waited >= HEARTBEAT || urgent || sequence == 0);
+  // Not taken yet: the companion may be starting, or the namespace may be enabled in a moment.
+  const size = write(waited >= HEARTBEAT || urgent || heardAt == 0);
   if (size == 0) return;
   flushedAt = time;
   token = send(size);

@@ -73,6 +73,21 @@ test.each(['broken' as const, 503, 429, 504])(
   },
 );
 
+test('a filter that was refused says at every interval that it is there, until it is taken', () => {
+  const host = new Host();
+  const root = host.configure();
+  nextReport(host, root, 403);
+  for (let i = 0; i < 3; i++) {
+    const before = host.now;
+    nextReport(host, root, 403);
+    // The interval of 5 s, a tenth of it, and the tick.
+    expect(Number(host.now - before) / 1e9).toBeLessThan(7);
+  }
+  nextReport(host, root, 204);
+  for (let i = 0; i < 10; i++) tick(host, root);
+  expect(host.calls).toEqual([]);
+});
+
 test('after 409 everything is said again', () => {
   const host = new Host();
   const root = host.configure();
