@@ -11,6 +11,8 @@ import { type Row, row } from './result.ts';
 import { freePort } from './upstream.ts';
 
 const aimMegabytes = 300;
+/** Counts in a status wait 30 s for others to come along (companion/controller/reconcile.ts). */
+const quietMs = 35_000;
 /** Long enough for two passes over all workloads (companion/controller/tick.ts). */
 const settledMs = 25_000;
 
@@ -49,6 +51,7 @@ export async function ingestController({ quick, say }: BenchOptions): Promise<Ro
       row('rebuild, from start', 'until all is reconciled', reconciled, 's'),
       row('rebuild, from start', 'CPU', cpu, 's'),
       ...(await steady(controller)),
+      row('rebuilt', 'objects written', await writesOf(controller), 'count', { atMost: 0 }),
       ...(await relist(api, controller)),
     );
     return rows.map((each) => ({ ...each, case: `${subject}, ${each.case}` }));
@@ -75,12 +78,25 @@ async function firstScopes(api: ApiServer, controller: Controller, { workloads }
   const started = performance.now();
   while ((await sidecars(api)) < workloads) await sleep(250);
   const seconds = (performance.now() - started) / 1000;
+  await untilQuiet(controller);
   const { peak } = await residentBytes(controller.pid);
   return [
     row('first scopes', 'until all are written', seconds, 's'),
     row('first scopes', 'RSS, peak', peak / 1e6, 'MB', { atMost: aimMegabytes }),
   ];
 }
+
+/** Nothing was written for a while, so that a restart finds all as it should be. */
+async function untilQuiet(controller: Controller): Promise<void> {
+  let [writes, since] = [-1, performance.now()];
+  while (performance.now() - since < quietMs) {
+    const now = await writesOf(controller);
+    if (now !== writes) [writes, since] = [now, performance.now()];
+    await sleep(500);
+  }
+}
+
+const writesOf = (controller: Controller) => controller.metric('lazyscope_controller_writes_total');
 
 async function sidecars(api: ApiServer): Promise<number> {
   type List = { items: object[]; metadata: { remainingItemCount?: number } };
