@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { cacheDir, prefix, stateDir } from './paths.ts';
+import { readFile, readlink } from 'node:fs/promises';
+import { prefix, stateDir } from './paths.ts';
 import { runResult } from './run.ts';
 
 /** All on this machine that a mesh could leave behind; equal before and after one. */
@@ -27,15 +27,19 @@ function cgroups(): string[] {
   return parents.filter((path) => existsSync(path));
 }
 
-/** Processes that run a binary of ours, live in our state folder, or are containers' shims. */
+/** Processes of a mesh, by what only they name or where only they run. */
 async function processes(): Promise<string[]> {
   const found: string[] = [];
+  const here = await readlink('/proc/self/ns/pid');
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
     const group = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
+    const namespace = await readlink(`/proc/${pid}/ns/pid`).catch(() => here);
     const words = command.replaceAll('\0', ' ');
-    const ours = [`${cacheDir}/`, `${stateDir}/`, 'keeper.sh', 'containerd-shim'];
-    if (group.includes(`/${prefix}/`) || ours.some((part) => words.includes(part)))
+    const named = [`${stateDir}/`, 'keeper.sh', 'serve --name outside'];
+    // A shim says nothing of its containerd; the machine's own run beside us.
+    const shim = namespace !== here && words.includes('containerd-shim');
+    if (shim || group.includes(`/${prefix}/`) || named.some((part) => words.includes(part)))
       found.push(words.trim().slice(0, 120));
   }
   return found;
