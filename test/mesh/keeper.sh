@@ -9,8 +9,19 @@ shift 2
 exec 9>"$state.lock"
 flock --nonblock 9 || exit 75 # EX_TEMPFAIL: another mesh is up
 
+# A kubectl of a crashed run would wait for an API server that is gone, and keep its network alive.
+end_clients() {
+  local process
+  for process in /proc/[0-9]*; do
+    if tr '\0' ' ' 2>/dev/null <"$process/cmdline" | grep -q -- "--kubeconfig=$state/pki/"; then
+      kill -KILL "${process#/proc/}" 2>/dev/null
+    fi
+  done
+}
+
 sweep() {
   local root
+  end_clients
   for root in "/sys/fs/cgroup/$prefix" /sys/fs/cgroup/*/"$prefix"; do
     if [ -d "$root" ]; then find "$root" -depth -type d -exec rmdir {} \; ; fi
   done

@@ -13,7 +13,7 @@ beforeAll(async () => {
   if (await isUp())
     throw new Error('a mesh is up: these tests start their own; `npm run -s mesh -- down` first');
   untouched = await hostTraces();
-  expect(untouched).toMatchObject({ cgroups: [], mounts: [], files: [] });
+  expect(untouched).toMatchObject({ cgroups: [], mounts: [], files: [], processes: [] });
 });
 
 const mesh = (...args: string[]) =>
