@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Binaries, binary } from './binaries.ts';
 import { type Daemon, startDaemon, waitReady } from './daemon.ts';
 import { apiServer, etcdPort, serviceCidr } from './network-plan.ts';
-import { kubeconfigPath, stateDir } from './paths.ts';
+import { stateDir } from './paths.ts';
 import { pkiDir, writeKubeconfig } from './pki.ts';
 import { runResult } from './run.ts';
 
@@ -78,9 +78,4 @@ export function startControllers(binaries: Binaries): Daemon[] {
     '--bind-address=127.0.0.1',
   ]);
   return [manager, scheduler];
-}
-
-/** kubectl as the admin, from inside the box. */
-export function kubectlArgs(args: string[]): string[] {
-  return [`--kubeconfig=${kubeconfigPath}`, ...args];
 }

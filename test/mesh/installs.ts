@@ -1,11 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Binaries, binary } from './binaries.ts';
-import { kubectlArgs } from './control-plane.ts';
 import { imageHub, imageName, imageTag } from './images.ts';
 import { clusterDnsAddress, clusterDomain, outside } from './network-plan.ts';
 import { kubeconfigPath, meshDir, stateDir } from './paths.ts';
-import { run } from './run.ts';
+import { lastLines, run } from './run.ts';
 
 /** Reads a manifest and fills its `$NAME`s; one that has no value is a mistake. */
 async function manifest(name: string, values: Record<string, string>): Promise<string> {
@@ -17,9 +16,13 @@ async function manifest(name: string, values: Record<string, string>): Promise<s
   });
 }
 
+/** kubectl as the admin, from inside the box. */
+function kubectl(binaries: Binaries, args: string[], input = ''): Promise<string> {
+  return run(binary(binaries, 'kubectl'), [`--kubeconfig=${kubeconfigPath}`, ...args], { input });
+}
+
 async function apply(binaries: Binaries, objects: string): Promise<void> {
-  const args = kubectlArgs(['apply', '--server-side', '--force-conflicts', '-f', '-']);
-  await run(binary(binaries, 'kubectl'), args, { input: objects });
+  await kubectl(binaries, ['apply', '--server-side', '--force-conflicts', '-f', '-'], objects);
 }
 
 export async function installCoreDns(binaries: Binaries): Promise<void> {
@@ -45,13 +48,12 @@ export async function installIstio(binaries: Binaries): Promise<void> {
 
 /** Returns when all nodes are ready and CoreDNS, istiod and the ingress gateway serve. */
 export async function waitForInstalls(binaries: Binaries, nodes: number): Promise<void> {
-  const kubectl = (args: string[]) => run(binary(binaries, 'kubectl'), kubectlArgs(args));
   const deadline = Date.now() + 60_000;
-  while ((await kubectl(['get', 'nodes', '-o', 'name'])).split('\n').length <= nodes) {
+  while ((await kubectl(binaries, ['get', 'nodes', '-o', 'name'])).split('\n').length <= nodes) {
     if (Date.now() > deadline) throw new Error(`fewer than ${nodes} nodes registered in 60 s`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
-  await kubectl(['wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=60s']);
+  await kubectl(binaries, ['wait', '--for=condition=Ready', 'nodes', '--all', '--timeout=60s']);
   const deployments = [
     ['kube-system', 'coredns'],
     ['istio-system', 'istiod'],
@@ -59,14 +61,14 @@ export async function waitForInstalls(binaries: Binaries, nodes: number): Promis
   ];
   for (const [namespace, name] of deployments) {
     const rollout = ['rollout', 'status', '-n', `${namespace}`, `deployment/${name}`];
-    await kubectl([...rollout, '--timeout=120s']).catch(async (error: Error) => {
-      const pods = await run('bash', ['-c', podStates(binaries, `${namespace}`)]);
-      throw new Error(`${error.message}\n${pods}`);
+    await kubectl(binaries, [...rollout, '--timeout=120s']).catch(async (error: Error) => {
+      throw new Error(`${error.message}\n${await podStates(binaries, `${namespace}`)}`);
     });
   }
 }
 
-function podStates(binaries: Binaries, namespace: string): string {
-  const kubectl = `${binary(binaries, 'kubectl')} --kubeconfig=${kubeconfigPath} -n ${namespace}`;
-  return `${kubectl} get pods -o wide; ${kubectl} get events --sort-by=.lastTimestamp | tail -20`;
+async function podStates(binaries: Binaries, namespace: string): Promise<string> {
+  const get = (args: string[]) => kubectl(binaries, ['get', '-n', namespace, ...args]);
+  const events = await get(['events', '--sort-by=.lastTimestamp']);
+  return `${await get(['pods', '-o', 'wide'])}\n${lastLines(events, 20)}`;
 }
