@@ -1,17 +1,16 @@
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-
-/** Everything of ours outside the repository carries this name: cgroups, interfaces, folders. */
-export const prefix = 'lazyscope-mesh';
 
 /** Builds that are expensive to make and depend only on their pins. Safe to delete. */
 export const cacheDir =
   process.env.LAZYSCOPE_CACHE ??
   join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'lazyscope');
 
-/** What the one running mesh writes. Removed by `down`. On disk, because container roots are large. */
-export const stateDir = process.env.LAZYSCOPE_MESH_DIR ?? join('/var/tmp', prefix);
+/** What one running mesh writes. Removed by `down`. On disk, because container roots are large. */
+export const stateDir = process.env.LAZYSCOPE_MESH_DIR ?? '/var/tmp/lazyscope-mesh';
+/** Everything of a mesh outside its folder carries this name, so that several can be up at once. */
+export const prefix = basename(stateDir);
 
 export const logDir = join(stateDir, 'logs');
 export const kubeconfigPath = join(stateDir, 'pki', 'admin.kubeconfig');
