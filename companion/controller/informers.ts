@@ -33,7 +33,7 @@ const catalogKinds: { resource: Resource; touches: 'ports' | 'scopes' | 'answers
 
 /** Starts every watch; `synced` resolves when the state is whole for the first time. */
 export function startInformers(
-  kube: Kube,
+  kube: Pick<Kube, 'watch'>,
   state: State,
   changed: Changed,
   options: { rootNamespace: string; now: () => number },

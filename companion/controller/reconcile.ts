@@ -18,12 +18,12 @@ import {
   workloadScopeOf,
 } from '../core/workload-scope.ts';
 import type { KubeObject, Resource } from '../kube.ts';
+import type { Sink } from './sink.ts';
 import type { State } from './state.ts';
-import type { Writer } from './write.ts';
 
 export type ReconcileOptions = {
   state: State;
-  writer: Writer;
+  writer: Sink;
   rootNamespace: string;
   sentinel: HostRef;
   gateway: HostRef;

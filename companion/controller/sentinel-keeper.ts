@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import { canonical } from '../core/plan.ts';
 import type { HostRecord } from '../core/records.ts';
 import { sentinelHost, sentinelOf, sentinelPorts } from '../core/sentinel.ts';
+import type { Sink } from './sink.ts';
 import type { State } from './state.ts';
-import type { Writer } from './write.ts';
 
 /** Keeps the sentinel at the HTTP ports of the mesh. */
 export type SentinelKeeper = {
@@ -18,7 +18,7 @@ const retryMs = 5_000;
 
 export function createSentinelKeeper(options: {
   state: State;
-  writer: Writer;
+  writer: Sink;
   log: Logger;
   namespace: string;
 }): SentinelKeeper {

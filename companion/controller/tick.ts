@@ -13,7 +13,7 @@ export type TickOptions = {
   changed: Changed;
   pace: Pace;
   reconciler: Pick<Reconciler, 'takeDue'>;
-  nodes: Nodes;
+  nodes: Pick<Nodes, 'forget'>;
   answering: Pick<Answering, 'takeArrived'>;
   now: () => number;
   remainingMs(): number;

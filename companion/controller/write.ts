@@ -1,19 +1,7 @@
 import type { Logger } from 'pino';
-import type { Kube, KubeObject, Resource } from '../kube.ts';
+import type { Kube, KubeObject } from '../kube.ts';
 import type { ControllerMetrics } from './metrics.ts';
-
-/** Writes of the leader: measured, and never begun or outlived without the lease. */
-export type Writer = {
-  mayWrite(): boolean;
-  apply(object: KubeObject, subresource?: 'status'): Promise<KubeObject>;
-  /** Deletes this very object, not another that took its name. */
-  delete(
-    resource: Resource,
-    object: { namespace: string; name: string; uid: string },
-  ): Promise<void>;
-  /** Tells people of a change; a failure is logged and nothing else. */
-  tell(about: KubeObject, event: { reason: string; message: string }): Promise<void>;
-};
+import type { Sink } from './sink.ts';
 
 export type WriterOptions = {
   kube: Kube;
@@ -29,7 +17,8 @@ const fieldManager = 'lazyscope';
 /** A write that takes longer is given up and tried again. */
 const writeTimeoutMs = 10_000;
 
-export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions): Writer {
+/** The sink of a cluster: writes of the leader, measured, never begun or outlived without the lease. */
+export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions): Sink {
   async function measured<Result>(
     kind: string,
     verb: string,

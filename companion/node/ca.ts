@@ -12,7 +12,7 @@ export function caFromFile(path: string): CaSource {
 }
 
 /** The ConfigMap, followed by a watch: a new controller may have made a new CA. */
-export function caFromKube(kube: Kube, namespace: string): CaSource {
+export function caFromKube(kube: Pick<Kube, 'watch'>, namespace: string): CaSource {
   let ca: Buffer | undefined;
   const watch: Watch = kube.watch(
     {

@@ -2,7 +2,6 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { anyAddress } from '../admin.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import type { Answer } from '../rpc.ts';
 import type { Aggregate } from './aggregate.ts';
@@ -17,6 +16,7 @@ import type { VmReport } from './vm-report.ts';
 
 export type IngressOptions = {
   port: number;
+  host: string;
   admit: Admit;
   /** A report, or what is wrong with it. */
   decode(body: Buffer): VmReport | string;
@@ -79,7 +79,7 @@ export async function startIngress(options: IngressOptions): Promise<FastifyInst
   routeResolve(server, options);
   await server.listen({
     port: options.port,
-    host: anyAddress(),
+    host: options.host,
     backlog: ingressBounds.backlog,
   });
   options.log.info({ address: server.server.address() }, 'node port open');

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { anyAddress } from '../admin.ts';
 import type { NodeConfig } from '../config.ts';
 import { connectKube, type Kube } from '../kube.ts';
 import type { Lifecycle } from '../lifecycle.ts';
@@ -29,18 +30,34 @@ export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void>
   await startNode(config, deps, kube);
 }
 
+/** What is around a node companion: in a cluster this, in an embedded mesh something nearer. */
+export type Surroundings = {
+  connect: typeof startUplink;
+  /** The address to listen on. */
+  host: string;
+  /** Where a proxy tells its memory; undefined: where Istio's does. */
+  statsPort: (() => number) | undefined;
+};
+
+const cluster = (): Surroundings => ({
+  connect: startUplink,
+  host: anyAddress(),
+  statsPort: undefined,
+});
+
 /** With the API server given; returns the port it serves, for whoever configured port 0. */
 export async function startNode(
   config: NodeConfig,
   deps: RoleDeps,
-  kube: Kube,
+  kube: Pick<Kube, 'watch'>,
+  surroundings: Surroundings = cluster(),
 ): Promise<{ port: number }> {
   const { log, lifecycle, registry, debug } = deps;
   const metrics = createNodeMetrics(registry);
   const now = () => performance.now();
   const aggregate = createAggregate({ metrics, now });
   debug.set('proxies', () => proxiesView(aggregate, now()));
-  const common = { config, lifecycle, kube, metrics, log, now, aggregate };
+  const common = { config, lifecycle, kube, metrics, log, now, aggregate, surroundings };
 
   const { uplink, ask } = startControllers(common);
   const pods = createPods({
@@ -67,6 +84,7 @@ export async function startNode(
   });
   const ingress = await startIngress({
     port: config.port,
+    host: surroundings.host,
     admit,
     decode: readVmReport,
     aggregate,
@@ -87,7 +105,8 @@ export async function startNode(
 type Common = {
   config: NodeConfig;
   lifecycle: Lifecycle;
-  kube: Kube;
+  kube: Pick<Kube, 'watch'>;
+  surroundings: Surroundings;
   metrics: NodeMetrics;
   log: Logger;
   now: () => number;
@@ -95,7 +114,7 @@ type Common = {
 };
 
 function startControllers(common: Common): { uplink: Uplink; ask: Ask } {
-  const { config, lifecycle, kube } = common;
+  const { config, lifecycle, kube, surroundings } = common;
   const ca = config.caPath ? caFromFile(config.caPath) : caFromKube(kube, config.namespace);
   lifecycle.onStop('ca', ca.stop);
   const questions = createQuestions({
@@ -103,7 +122,7 @@ function startControllers(common: Common): { uplink: Uplink; ask: Ask } {
     send: (question) => uplink.ask(question),
     answerMs: config.answerMilliseconds,
   });
-  const uplink = startUplink({
+  const uplink = surroundings.connect({
     ...common,
     service: config.controllerService,
     port: config.controllerGrpcPort,
@@ -136,6 +155,7 @@ function followStats(common: Common, pods: Pods, uplink: Uplink): Scrape {
       uplink.changed(pod.uid, news);
     },
     intervalMs: common.config.scrapeSeconds * 1000,
+    port: common.surroundings.statsPort,
   });
   common.lifecycle.onStop('scrape', scrape.stop);
   return scrape;

@@ -134,7 +134,7 @@ export function plainAddress(address: string): string {
 }
 
 /** Keeps the table current from the API server: the pods of this node, the enabled namespaces. */
-export function watchPods(kube: Kube, nodeName: string, pods: Pods): Watch[] {
+export function watchPods(kube: Pick<Kube, 'watch'>, nodeName: string, pods: Pods): Watch[] {
   return [
     kube.watch(
       { group: '', version: 'v1', plural: 'namespaces', labelSelector: modeLabel },

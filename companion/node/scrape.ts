@@ -50,7 +50,8 @@ export type ScrapeOptions = {
   intervalMs: number;
   metrics: NodeMetrics;
   log: Logger;
-  port?: number;
+  /** Asked for at each reading. */
+  port?: (() => number) | undefined;
   againMs?: readonly number[];
 };
 
@@ -157,13 +158,20 @@ async function scrapePod(state: State, pod: Pod, abort: AbortController): Promis
 }
 
 async function readStats(
-  { port = proxyStatsPort }: State,
+  { port = () => proxyStatsPort }: State,
   { addresses: [host = ''] }: Pod,
   signal: AbortSignal,
 ): Promise<ProxyStats> {
   // Envoy may compress, which three lines are not worth. A connection each: rounds are seconds apart.
   const headers = { 'accept-encoding': 'identity' };
-  const sent = request({ host, port, path: statsPath, headers, agent: false, signal }).end();
+  const sent = request({
+    host,
+    port: port(),
+    path: statsPath,
+    headers,
+    agent: false,
+    signal,
+  }).end();
   // `once` reports a failure before the answer, reading the answer one after; here none is news.
   sent.on('error', () => undefined);
   const [response] = (await once(sent, 'response')) as [IncomingMessage];

@@ -38,7 +38,7 @@ async function scrape(listener: RequestListener, { hasProxy = true, intervalMs =
     againMs: [30, 60],
     metrics,
     log,
-    port: (server.address() as AddressInfo).port,
+    port: () => (server.address() as AddressInfo).port,
   });
   stops.push(async () => {
     await scraping.stop();

@@ -1,0 +1,88 @@
+import type { Logger } from 'pino';
+import type { ControllerConfig } from '../config.ts';
+import { entryOf } from '../core/scope.ts';
+import { sentinelHost } from '../core/sentinel.ts';
+import { type Answering, createAnswering } from './answering.ts';
+import { createChanges } from './changes.ts';
+import type { ControllerMetrics } from './metrics.ts';
+import { createPace, type Pace } from './pace.ts';
+import { createReconciler, type Reconciler } from './reconcile.ts';
+import { recoverUnrecorded } from './recover.ts';
+import { createSentinelKeeper, type SentinelKeeper } from './sentinel-keeper.ts';
+import type { Sink } from './sink.ts';
+import type { State } from './state.ts';
+
+/** From what is known to what is written, wherever that goes. */
+export type Scoping = {
+  changed: ReturnType<typeof createChanges>;
+  answering: Answering;
+  reconciler: Reconciler;
+  pace: Pace;
+  sentinel: SentinelKeeper;
+  /** Looks at everything: this replica leads from now on, and all that is written was read. */
+  lead(): void;
+};
+
+export type ScopingOptions = {
+  config: Pick<
+    ControllerConfig,
+    | 'namespace'
+    | 'clusterDomain'
+    | 'gatewayHost'
+    | 'trustDomain'
+    | 'rootNamespace'
+    | 'firstCall'
+    | 'writesPerSecond'
+    | 'learningWindowSeconds'
+  >;
+  state: State;
+  sink: Sink;
+  metrics: ControllerMetrics;
+  log: Logger;
+  now: () => number;
+};
+
+/** Pause between two writes of one workload that nobody waits for. */
+const pauseMs = 1_000;
+
+export function createScoping({ config, state, sink, metrics, log, now }: ScopingOptions): Scoping {
+  const { namespace, gatewayHost } = config;
+  const sentinelRef = { namespace, host: sentinelHost };
+  const gatewayRef = { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost };
+  const sentinel = createSentinelKeeper({ state, writer: sink, log, namespace });
+  const reconciler = createReconciler({
+    state,
+    writer: sink,
+    rootNamespace: config.rootNamespace,
+    sentinel: sentinelRef,
+    gateway: gatewayRef,
+    learningWindowMs: config.learningWindowSeconds * 1000,
+    now,
+  });
+  const pace = createPace({
+    run: reconciler.runOnce,
+    writesPerSecond: config.writesPerSecond,
+    pauseMs,
+    onThrottled: () => metrics.throttled.inc(),
+    onFailed: (workload, err) => log.error({ err, workload }, 'reconciling failed, will retry'),
+  });
+  const changed = createChanges({
+    state,
+    mark: (key) => pace.mark(key, false),
+    markPorts: sentinel.mark,
+    isLeader: sink.mayWrite,
+  });
+  const answering = createAnswering({ state, metrics, config, now, mark: pace.mark });
+  return {
+    changed,
+    answering,
+    reconciler,
+    pace,
+    sentinel,
+    lead() {
+      recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());
+      changed.all();
+      changed.ports();
+    },
+  };
+}
