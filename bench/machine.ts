@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { ensureEnvoy } from '../test/envoy/envoy-binary.ts';
+import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { meshDir } from '../test/mesh/paths.ts';
 import { run } from '../test/mesh/run.ts';
 import type { Machine } from './result.ts';

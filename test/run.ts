@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureEnvoy } from './envoy/envoy-binary.ts';
+import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { missingPrerequisites } from './mesh/prerequisites.ts';
 
 /** `npm test`: every group in turn; what cannot run here is said at the end, and fails where CI=true. */

@@ -4,8 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ensureEnvoy } from '../../embedded/envoy-binary.ts';
 import type { Bootstrap } from './bootstrap.ts';
-import { ensureEnvoy } from './envoy-binary.ts';
 
 /** A running Envoy. Ports are those that the kernel gave to the listeners, by listener name. */
 export type Envoy = {

