@@ -1,16 +1,18 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import type { NodeMetrics } from '../metrics.ts';
+import { createRateLimit } from '../rate.ts';
 import type { Answer } from '../rpc.ts';
 import type { Aggregate } from './aggregate.ts';
 import { readCall } from './call.ts';
+import { shareConnections } from './connections.ts';
 import type { Decisions } from './decisions.ts';
 import { answerHeld } from './held-request.ts';
 import type { Hold } from './hold.ts';
-import { type Pod, plainAddress } from './pods.ts';
-import { createRateLimit } from './rate.ts';
+import type { Pod } from './pods.ts';
+import { createQuota } from './quota.ts';
 import type { Admit, Path } from './source.ts';
 import type { VmReport } from './vm-report.ts';
 
@@ -18,6 +20,8 @@ export type IngressOptions = {
   port: number;
   host: string;
   admit: Admit;
+  /** Whether the address is that of a pod which is served. */
+  serves(address: string): boolean;
   /** A report, or what is wrong with it. */
   decode(body: Buffer): VmReport | string;
   aggregate: Aggregate;
@@ -34,17 +38,14 @@ export const ingressBounds = {
   bodyBytes: 64 * 1024,
   /** Held requests carry the headers of the app: Envoy takes 60 KiB by default, plus our own. */
   headerBytes: 96 * 1024,
-  /** 110 pods with 8 workers and 3 clusters each are 2,640. */
-  connections: 4096,
-  /** Of these, not accepted yet: all may come at once when this process has been restarted. */
+  /** Connections not accepted yet: all may come at once when this process has been restarted. */
   backlog: 4096,
-  /**
-   * A held request keeps a connection, and one that is refused here fails, so this is four times
-   * what is held for a pod (hold.ts) before requests are sent back at once.
-   */
-  connectionsPerSource: 1024,
+  /** Reports that are being received: 16 MB; two for each of 32 workers of a pod. */
+  reports: { all: 256, perKey: 64 },
   /** For the headers, and for the whole request: both come from the same machine. */
   receiveMs: 10_000,
+  /** How often Node.js looks for those that take longer. */
+  checkMs: 2_000,
   /**
    * Envoy keeps idle connections for an hour; closing first would now and then meet a request
    * that is on its way.
@@ -90,22 +91,47 @@ function routeReport(server: FastifyInstance, options: IngressOptions): void {
   const { aggregate, decode, onReport, metrics, log } = options;
   // The metric counts them all; a log that a pod can fill helps nobody.
   const warnings = createRateLimit({ perSecond: 0.1, burst: 5 }, () => performance.now());
-  server.post<{ Body: Buffer | undefined }>('/v1/report', async (request, reply) => {
-    const admission = options.admit(request.raw, 'report');
-    if ('status' in admission) return reply.code(admission.status).send();
-    const report = request.body ? decode(request.body) : 'no body';
-    if (typeof report === 'string') {
-      metrics.refused.inc({ path: 'report', reason: 'malformed' });
-      const { namespace, name } = admission.pod;
-      if (warnings.take('report')) {
-        log.warn({ namespace, pod: name, problem: report }, 'report not usable');
-      }
-      return reply.code(400).send();
+  const receiving = createQuota(ingressBounds.reports);
+  const admitted = new WeakMap<IncomingMessage, Pod>();
+
+  /** Before the body is read: what nobody asked for must not take memory. */
+  async function admitReport({ raw }: { raw: IncomingMessage }, reply: FastifyReply) {
+    const admission = options.admit(raw, 'report');
+    if ('status' in admission) return refuse(reply, admission.status);
+    const { uid } = admission.pod;
+    if (!receiving.enter(uid)) {
+      metrics.refused.inc({ path: 'report', reason: 'too-many-at-once' });
+      return refuse(reply, 503);
     }
-    const { whole, firstSight } = aggregate.record(admission.pod, report);
-    onReport(admission.pod, firstSight);
-    return reply.code(whole ? 204 : 409).send();
-  });
+    raw.once('close', () => receiving.leave(uid));
+    admitted.set(raw, admission.pod);
+  }
+
+  server.post<{ Body: Buffer | undefined }>(
+    '/v1/report',
+    { onRequest: admitReport },
+    async (request, reply) => {
+      const pod = admitted.get(request.raw);
+      if (!pod) return reply.code(403).send();
+      const report = request.body ? decode(request.body) : 'no body';
+      if (typeof report === 'string') {
+        metrics.refused.inc({ path: 'report', reason: 'malformed' });
+        const { namespace, name } = pod;
+        if (warnings.take('report')) {
+          log.warn({ namespace, pod: name, problem: report }, 'report not usable');
+        }
+        return reply.code(400).send();
+      }
+      const { whole, firstSight } = aggregate.record(pod, report);
+      onReport(pod, firstSight);
+      return reply.code(whole ? 204 : 409).send();
+    },
+  );
+}
+
+/** What follows on the connection may be a body that nobody reads. */
+function refuse(reply: FastifyReply, status: number): FastifyReply {
+  return reply.code(status).header('connection', 'close').send();
 }
 
 function routeResolve(server: FastifyInstance, options: IngressOptions): void {
@@ -149,12 +175,13 @@ function createIngressServer(
   options: IngressOptions,
   handleApi: (request: IncomingMessage, response: ServerResponse) => void,
 ): Server {
-  const { metrics, log } = options;
+  const { log } = options;
   const server = createServer(
     {
       maxHeaderSize: ingressBounds.headerBytes,
       headersTimeout: ingressBounds.receiveMs,
       requestTimeout: ingressBounds.receiveMs,
+      connectionsCheckingInterval: ingressBounds.checkMs,
       keepAliveTimeout: ingressBounds.idleMs,
       // Notices peers that went without a word, since idle connections are kept that long.
       keepAlive: true,
@@ -162,6 +189,8 @@ function createIngressServer(
       noDelay: true,
     },
     (request, response) => {
+      // Whoever is not served has no use for a connection that stays.
+      if (!options.serves(request.socket.remoteAddress ?? '')) response.shouldKeepAlive = false;
       if (pathOf(request) !== 'hold') return handleApi(request, response);
       answerHeld(options, request, response).catch((err) => {
         log.error({ err }, 'held request failed');
@@ -169,9 +198,7 @@ function createIngressServer(
       });
     },
   );
-  server.maxConnections = ingressBounds.connections;
-  server.on('drop', () => metrics.connectionsDropped.inc({ bound: 'all' }));
-  boundSources(server, metrics);
+  shareConnections(server, options);
   return server;
 }
 
@@ -195,22 +222,3 @@ const unparsedStatus: Record<string, string> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
   HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
 };
-
-function boundSources(server: Server, metrics: NodeMetrics): void {
-  const connections = new Map<string, number>();
-  server.on('connection', (socket: Socket) => {
-    const source = plainAddress(socket.remoteAddress ?? '');
-    const open = (connections.get(source) ?? 0) + 1;
-    if (open > ingressBounds.connectionsPerSource) {
-      metrics.connectionsDropped.inc({ bound: 'source' });
-      socket.destroy();
-      return;
-    }
-    connections.set(source, open);
-    socket.on('close', () => {
-      const left = (connections.get(source) ?? 1) - 1;
-      if (left > 0) connections.set(source, left);
-      else connections.delete(source);
-    });
-  });
-}

@@ -86,6 +86,7 @@ export async function startNode(
     port: config.port,
     host: surroundings.host,
     admit,
+    serves: (address) => 'pod' in pods.find(address),
     decode: readVmReport,
     aggregate,
     decisions: createDecisions({ ask, metrics, now }),

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { NodeMetrics } from '../metrics.ts';
+import { createRateLimit, type Rate } from '../rate.ts';
 import type { Pod, Pods } from './pods.ts';
-import { createRateLimit, type Rate } from './rate.ts';
 
 export type Path = 'report' | 'resolve' | 'hold';
 

@@ -1,5 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { connectionBounds } from '../../../../companion/node/connections.ts';
 import { ingressBounds } from '../../../../companion/node/ingress.ts';
 import {
   type Certificate,
@@ -316,6 +317,37 @@ describe('whoever is not an enabled pod of this node', () => {
   });
 });
 
+/** Sends the head of a report and, of its body, nothing. */
+function beginReport(from: string) {
+  const socket = connect({ host: '127.0.0.1', port: node.port, localAddress: from });
+  const type = 'content-type: application/octet-stream';
+  socket.on('error', () => undefined);
+  socket.write(`POST /v1/report HTTP/1.1\r\nhost: a\r\n${type}\r\ncontent-length: 60000\r\n\r\n`);
+  return socket;
+}
+
+describe('a body that never comes', () => {
+  it('is not waited for when its sender is nobody', async () => {
+    const reply = Buffer.concat(await beginReport(addresses.stranger).toArray()).toString();
+    expect(reply).toMatch(/^HTTP\/1.1 403 /);
+    expect(reply).toMatch(/^connection: close/im);
+  });
+
+  it('takes the place of a few of that pod, and of no other', async () => {
+    const { perKey } = ingressBounds.reports;
+    const sockets = Array.from({ length: perKey + 1 }, () => beginReport(addresses.cart));
+    await eventually(async () => {
+      return (await node.metric('refused_total', { reason: 'too-many-at-once' })) === 1;
+    });
+    expect((await report(addresses.shipping, reportBody(1n, 1, []))).status).toBe(204);
+    for (const socket of sockets) socket.destroy();
+    await eventually(async () => {
+      const { status } = await report(addresses.cart, reportBody(1n, 1, []));
+      return status === 204;
+    });
+  });
+});
+
 describe('a hostile pod', () => {
   it('cannot send more than a report may hold', async () => {
     const sent = report(addresses.cart, Buffer.alloc(1024 * 1024));
@@ -351,7 +383,7 @@ describe('a hostile pod', () => {
   });
 
   it('cannot open more connections than its share, and others still can', async () => {
-    const sockets = Array.from({ length: ingressBounds.connectionsPerSource + 5 }, () =>
+    const sockets = Array.from({ length: connectionBounds.source + 5 }, () =>
       connect({ host: '127.0.0.1', port: node.port, localAddress: addresses.cart }),
     );
     for (const socket of sockets) socket.on('error', () => undefined);

@@ -6,7 +6,13 @@ export type RateLimit = {
   forget(key: string): void;
 };
 
-/** `now` in milliseconds of a clock that never goes back. Keys are pods, which are bounded. */
+/**
+ * Keys that are remembered; the oldest goes first. More pods than a node has, more nodes than a cluster,
+ * and an attacker with as many addresses is no longer one that a bucket for each would stop.
+ */
+const keysMax = 8_192;
+
+/** `now` in milliseconds of a clock that never goes back. */
 export function createRateLimit({ perSecond, burst }: Rate, now: () => number): RateLimit {
   const buckets = new Map<string, { tokens: number; at: number }>();
   return {
@@ -16,6 +22,8 @@ export function createRateLimit({ perSecond, burst }: Rate, now: () => number): 
       bucket.tokens = Math.min(burst, bucket.tokens + ((at - bucket.at) * perSecond) / 1000);
       bucket.at = at;
       buckets.set(key, bucket);
+      const [oldest] = buckets.keys();
+      if (buckets.size > keysMax && oldest !== undefined) buckets.delete(oldest);
       if (bucket.tokens < 1) return false;
       bucket.tokens -= 1;
       return true;

@@ -1,0 +1,77 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { NodeMetrics } from '../metrics.ts';
+import { plainAddress } from './pods.ts';
+
+export const connectionBounds = {
+  /** 110 pods with 8 workers and 3 clusters each are 2,640; about 10 KB each. */
+  all: 4096,
+  /**
+   * A held request keeps a connection, and one that is refused here fails, so this is four times
+   * what is held for a pod (hold.ts) before requests are sent back at once.
+   */
+  source: 1024,
+  /**
+   * From addresses that are no pod that is served: one that has just started, or whose namespace was
+   * disabled while it held a request. They get an answer each, and the connection is closed.
+   */
+  strangers: 256,
+};
+
+export type ConnectionsOptions = {
+  /** Whether the address is that of a pod which is served. */
+  serves(address: string): boolean;
+  metrics: NodeMetrics;
+  bounds?: typeof connectionBounds;
+};
+
+/**
+ * Shares the connections of a port among those who ask. When all are taken, the source that has most of
+ * them gives its oldest up to one that has fewer: a few pods that keep opening connections lock nobody out.
+ */
+export function shareConnections(server: Server, options: ConnectionsOptions): void {
+  const { serves, metrics, bounds = connectionBounds } = options;
+  const bySource = new Map<string, Set<Socket>>();
+  let open = 0;
+  let strangers = 0;
+
+  function drop(socket: Socket, bound: keyof typeof connectionBounds): void {
+    metrics.connectionsDropped.inc({ bound });
+    socket.destroy();
+  }
+
+  function largest(): Set<Socket> {
+    let found = new Set<Socket>();
+    for (const sockets of bySource.values()) if (sockets.size > found.size) found = sockets;
+    return found;
+  }
+
+  function leave(source: string, socket: Socket, isStranger: boolean): void {
+    const sockets = bySource.get(source);
+    if (!sockets?.delete(socket)) return;
+    open -= 1;
+    if (isStranger) strangers -= 1;
+    if (sockets.size === 0) bySource.delete(source);
+  }
+
+  server.on('connection', (socket: Socket) => {
+    const source = plainAddress(socket.remoteAddress ?? '');
+    const isStranger = !serves(source);
+    const sockets = bySource.get(source) ?? new Set<Socket>();
+    if (isStranger && strangers >= bounds.strangers) return drop(socket, 'strangers');
+    if (sockets.size >= bounds.source) return drop(socket, 'source');
+    if (open >= bounds.all) {
+      const most = largest();
+      if (most.size <= sockets.size + 1) return drop(socket, 'all');
+      const [oldest] = most;
+      if (oldest) drop(oldest, 'all');
+    }
+    bySource.set(source, sockets.add(socket));
+    open += 1;
+    if (isStranger) strangers += 1;
+    socket.on('close', () => leave(source, socket, isStranger));
+  });
+  // The last wall: a socket that was given up counts until it is closed.
+  server.maxConnections = 2 * bounds.all;
+  server.on('drop', () => metrics.connectionsDropped.inc({ bound: 'all' }));
+}
