@@ -15,21 +15,23 @@ const account = `/api/v1/namespaces/${namespace}/serviceaccounts`;
 
 type Pod = { metadata: { name: string; namespace: string; uid: string } };
 
-/** Connects with a token that the API server issues and reviews. */
+/** Connects with tokens that the API server issues, each bound to a node, and reviews. */
 export async function playNodes(
   api: ApiServer,
   port: number,
   population: Population,
 ): Promise<PlayedNodes> {
   const uids = await podUids(api);
-  const token = await nodeToken(api);
+  const tokens = await Promise.all(
+    Array.from({ length: nodes }, (_, node) => nodeToken(api, `node-${node}`)),
+  );
   const config = `/api/v1/namespaces/${namespace}/configmaps/lazyscope-ca`;
   const { data } = await api.call<{ data: { 'ca.crt': string } }>('GET', config);
   const ca = Buffer.from(data['ca.crt']);
   const streams = Array.from({ length: nodes }, (_, node) => {
     const client = connectController(`127.0.0.1:${port}`, credentials.createSsl(ca));
     const metadata = new Metadata();
-    metadata.set(authorizationKey, `Bearer ${token}`);
+    metadata.set(authorizationKey, `Bearer ${tokens[node]}`);
     const stream = client.connect(metadata);
     // The controller is ended while streams are open.
     stream.on('error', () => undefined);
@@ -84,11 +86,14 @@ async function podUids(api: ApiServer): Promise<Map<string, string>> {
   return new Map(items.map(({ metadata: m }) => [`${m.namespace}/${m.name}`, m.uid]));
 }
 
-async function nodeToken(api: ApiServer): Promise<string> {
-  const metadata = { name: 'lazyscope-node' };
+async function nodeToken(api: ApiServer, node: string): Promise<string> {
   // There already when the nodes connect a second time.
-  await api.call('POST', account, { metadata }).catch(() => undefined);
-  const wanted = { spec: { audiences: ['lazyscope'], expirationSeconds: 7200 } };
+  const make = (path: string, name: string) =>
+    api.call('POST', path, { metadata: { name } }).catch(() => undefined);
+  await make(account, 'lazyscope-node');
+  await make('/api/v1/nodes', node);
+  const boundObjectRef = { apiVersion: 'v1', kind: 'Node', name: node };
+  const wanted = { spec: { audiences: ['lazyscope'], expirationSeconds: 7200, boundObjectRef } };
   const { status } = await api.call<{ status: { token: string } }>(
     'POST',
     `${account}/lazyscope-node/token`,

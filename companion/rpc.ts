@@ -21,6 +21,9 @@ import { loadSync } from '@grpc/proto-loader';
 
 export type Hello = { node: string; version: string };
 
+/** A newer token: the stream ends when the last one shown expires. */
+export type Renew = { token: string };
+
 export type UnknownCall = { tcp: boolean; authority: string; destination: string };
 
 export type Edge = {
@@ -70,6 +73,7 @@ export type NodeMessage = {
   report?: ProxyReport;
   question?: Question;
   gone?: ProxyGone;
+  renew?: Renew;
 };
 
 export type Answer = {

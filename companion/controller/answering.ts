@@ -1,5 +1,6 @@
 import { liveMs } from '../core/proxies.ts';
 import type { PodRecord } from '../core/records.ts';
+import { createQuota } from '../quota.ts';
 import type { Answer, ProxyGone, ProxyReport, Question } from '../rpc.ts';
 import { type AnswerConfig, answer } from './answer.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
@@ -21,14 +22,18 @@ export type AnsweringOptions = {
   mark(key: string, urgent: boolean): void;
 };
 
-/** Pods that nodes spoke of before the watch did; the watch is late by seconds, not by thousands. */
-const awaitedMax = 1_000;
+/**
+ * Pods that nodes spoke of before the watch did; the watch is late by seconds, not by thousands. For
+ * each node as many as start on it at once, so that one that makes pods up leaves room for others.
+ */
+const awaitedMax = { all: 10_000, node: 256 };
 const awaitedMs = 60_000;
 
 /** Turns the words of nodes into knowledge, and questions into answers. */
 export function createAnswering(options: AnsweringOptions): Answering {
   const { state, metrics, config, now, mark } = options;
-  const awaited = new Map<string, { namespace: string; pod: string; until: number }>();
+  const awaited = new Map<string, Awaited>();
+  const quota = createQuota({ all: awaitedMax.all, perKey: awaitedMax.node });
   const learning: Learning = {
     state,
     metrics,
@@ -53,33 +58,44 @@ export function createAnswering(options: AnsweringOptions): Answering {
     { namespace, pod: name, podUid }: Question | ProxyReport,
   ): PodRecord | 'unknown' | 'foreign' {
     const pod = state.catalog.pod(namespace, name);
-    if (pod?.uid === podUid) return pod.node === node ? pod : 'foreign';
-    if (awaited.size < awaitedMax) {
-      const until = now() + awaitedMs;
-      awaited.set(`${namespace}/${name}`, { namespace, pod: name, until });
-    } else {
-      metrics.ignored.inc({ reason: 'too many unknown pods' });
-    }
+    if (pod && isKnown(pod, podUid)) return pod.node === node ? pod : 'foreign';
+    awaitPod(node, { namespace, pod: name, podUid });
     return 'unknown';
+  }
+
+  function awaitPod(node: string, { namespace, pod, podUid }: ProxyGone): void {
+    const key = `${node}/${namespace}/${pod}`;
+    if (!awaited.has(key) && !quota.enter(node)) {
+      metrics.ignored.inc({ reason: 'too many unknown pods' });
+      return;
+    }
+    awaited.set(key, { node, namespace, pod, podUid, until: now() + awaitedMs });
   }
 
   return {
     onReport(node, report) {
       const pod = podOf(node, report);
-      if (pod === 'foreign') {
-        metrics.ignored.inc({ reason: 'pod of another node' });
+      // What is said of a pod that nobody else knows is not kept: its node is asked again when the
+      // pod has come, and until then it may be made up, or the namesake of a pod that is another's.
+      if (typeof pod === 'string') {
+        const reason = pod === 'foreign' ? 'pod of another node' : 'unknown pod';
+        metrics.ignored.inc({ reason }, Math.max(1, report.edges.length));
         return;
       }
-      if (pod === 'unknown') return learnReport(learning, report);
       const wasLive = isLive(state, pod, now());
       const clusters = state.proxies.of(pod)?.stats?.clusters;
-      learnReport(learning, report);
+      learnReport(learning, pod, report);
       const after = state.proxies.of(pod)?.stats?.clusters;
       // Somebody may be watching how a namespace comes in.
       if (!wasLive && isLive(state, pod, now())) markOf(pod, true);
       else if (clusters !== after) markOf(pod, clusters === undefined);
     },
-    onGone(_node, { namespace, pod, podUid }: ProxyGone) {
+    onGone(node, { namespace, pod, podUid }: ProxyGone) {
+      const known = state.catalog.pod(namespace, pod);
+      if (known?.uid === podUid && known.node !== node) {
+        metrics.ignored.inc({ reason: 'pod of another node' });
+        return;
+      }
       state.proxies.gone({ namespace, pod, uid: podUid });
     },
     onQuestion(node, question): Answer {
@@ -102,15 +118,24 @@ export function createAnswering(options: AnsweringOptions): Answering {
     },
     takeArrived() {
       const arrived: { namespace: string; pod: string }[] = [];
-      for (const [key, { namespace, pod, until }] of awaited) {
-        const known = state.catalog.pod(namespace, pod) !== undefined;
+      for (const [key, { node, namespace, pod, podUid, until }] of awaited) {
+        const known = isKnown(state.catalog.pod(namespace, pod), podUid);
         if (known) arrived.push({ namespace, pod });
-        if (known || until < now()) awaited.delete(key);
+        if (!known && until >= now()) continue;
+        awaited.delete(key);
+        quota.leave(node);
       }
       return arrived;
     },
   };
 }
+
+/** The watch may have told of the pod, but not yet of the node that it was put on. */
+function isKnown(pod: PodRecord | undefined, uid: string): boolean {
+  return pod?.uid === uid && pod.node !== '';
+}
+
+type Awaited = ProxyGone & { node: string; until: number };
 
 function isLive({ proxies }: State, pod: PodRecord, now: number): boolean {
   return now - (proxies.of(pod)?.heartbeatAt ?? 0) <= liveMs;

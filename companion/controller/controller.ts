@@ -5,7 +5,8 @@ import type { RoleDeps } from '../role.ts';
 import { startFilterServer } from './filter-server.ts';
 import { startInformers } from './informers.ts';
 import { createControllerMetrics } from './metrics.ts';
-import { createNodes, startNodeServer } from './nodes.ts';
+import { startNodeServer } from './node-server.ts';
+import { createNodes } from './nodes.ts';
 import { createScoping } from './scoping.ts';
 import { servingCertificate } from './serving-certificate.ts';
 import { createState } from './state.ts';
@@ -42,7 +43,12 @@ export async function runController(
   await informers.synced;
   informed();
 
-  const nodes = createNodes({ ...answering, kube, log, metrics, namespace: config.namespace });
+  const nodes = createNodes({
+    ...answering,
+    ...{ kube, log, metrics, now },
+    namespace: config.namespace,
+    nodeOfPod: (name) => state.catalog.pod(config.namespace, name)?.node,
+  });
   const keys = await servingCertificate(kube, config.namespace, now());
   const server = await startNodeServer(nodes, keys, config.grpcPort);
   lifecycle.onStop('nodes', () => server.stop());

@@ -19,10 +19,10 @@ export type Learning = {
   onSeen(pod: PodRecord, sighting: 'first' | 'again'): void;
 };
 
-/** Takes in what a proxy used. */
-export function learnReport(learning: Learning, report: ProxyReport): void {
-  const { state, metrics, now } = learning;
-  const { namespace, pod: name, podUid: uid } = report;
+/** Takes in what the proxy of a pod used. */
+export function learnReport(learning: Learning, pod: PodRecord, report: ProxyReport): void {
+  const { metrics, state, now } = learning;
+  const { namespace, name, uid } = pod;
   const heartbeatAt = now() - report.secondsSinceHeartbeat * 1000;
   state.proxies.report({
     namespace,
@@ -36,11 +36,6 @@ export function learnReport(learning: Learning, report: ProxyReport): void {
     measuredAt: report.stats ? now() - (report.stats.secondsSinceRead ?? 0) * 1000 : 0,
   });
   metrics.reports.inc();
-  const pod = state.catalog.pod(namespace, name);
-  if (!pod || pod.uid !== uid) {
-    metrics.ignored.inc({ reason: 'unknown pod' }, report.edges.length);
-    return;
-  }
   for (const edge of report.edges) {
     const host = destinationOf(learning, namespace, edge);
     if (host) learnHost(learning, pod, host, now() - edge.secondsSinceSeen * 1000);

@@ -34,6 +34,11 @@ export function createControllerMetrics(registry: Registry) {
       'Streams of node companions that were refused or cut, by reason.',
       ['reason'],
     ),
+    messagesDropped: counter(
+      'controller_messages_dropped_total',
+      'Messages of node companions that were not heard because of a bound, by reason.',
+      ['reason'],
+    ),
     questions: counter('controller_questions_total', 'Questions answered, by strategy.', [
       'strategy',
     ]),

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { isKubeError, type Kube, type KubeObject } from '../kube.ts';
 import { controllerServerName } from '../rpc.ts';
-import type { ServingKeys } from './nodes.ts';
+import type { ServingKeys } from './node-server.ts';
 import { selfSigned } from './self-signed.ts';
 
 /**

@@ -13,7 +13,7 @@ export type TickOptions = {
   changed: Changed;
   pace: Pace;
   reconciler: Pick<Reconciler, 'takeDue'>;
-  nodes: Pick<Nodes, 'forget'>;
+  nodes: Pick<Nodes, 'forget' | 'expire'>;
   answering: Pick<Answering, 'takeArrived'>;
   now: () => number;
   remainingMs(): number;
@@ -30,6 +30,7 @@ export function startTick(options: TickOptions): { stop(): void } {
 
   function tick(): void {
     ticks += 1;
+    nodes.expire();
     for (const pod of answering.takeArrived()) nodes.forget(pod);
     for (const key of reconciler.takeDue()) pace.mark(key, false);
     metrics.pending.set(pace.pending());

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import type { NodeMetrics } from '../metrics.ts';
+import { createQuota } from '../quota.ts';
 import { createRateLimit } from '../rate.ts';
 import type { Answer } from '../rpc.ts';
 import type { Aggregate } from './aggregate.ts';
@@ -12,7 +13,6 @@ import type { Decisions } from './decisions.ts';
 import { answerHeld } from './held-request.ts';
 import type { Hold } from './hold.ts';
 import type { Pod } from './pods.ts';
-import { createQuota } from './quota.ts';
 import type { Admit, Path } from './source.ts';
 import type { VmReport } from './vm-report.ts';
 

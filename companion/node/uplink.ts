@@ -33,6 +33,8 @@ const connectMs = 5_000;
 /** A stream that lived this long was a good one; the next failure starts from the beginning. */
 const healthyMs = 10_000;
 const backoffMs = { from: 250, to: 10_000 };
+/** The kubelet replaces a token well before it expires; a stream must show the new one in time. */
+const renewMs = 60_000;
 /** Replicas of a Deployment; more addresses than this are not a controller's Service. */
 const controllersMax = 16;
 
@@ -51,6 +53,7 @@ export type UplinkOptions = {
   onAnswer(answer: Answer): void;
   /** Addresses of a host name; the system's resolver unless a test says otherwise. */
   resolve?: (service: string) => Promise<string[]>;
+  renewEveryMs?: number;
 };
 
 type State = UplinkOptions & {
@@ -140,9 +143,9 @@ async function runStream(state: State, address: string, log: Logger): Promise<En
   const ca = await state.ca().catch(() => undefined);
   if (!ca) return { kind: 'ca', detail: 'the CA of the controllers is not known yet' };
   const metadata = new Metadata();
+  let token: string;
   try {
-    // Read anew each time: the kubelet replaces it long before it expires.
-    const token = (await readFile(state.tokenPath, 'utf8')).trim();
+    token = await readToken(state);
     metadata.set(authorizationKey, `Bearer ${token}`);
   } catch (err) {
     return { kind: 'token', detail: messageOf(err) };
@@ -156,7 +159,7 @@ async function runStream(state: State, address: string, log: Logger): Promise<En
     const stream = client.connect(metadata);
     // Without a connection nothing is sent, but the stream ends at once and says why.
     if (connection === 'failed') return { kind: 'connect', detail: await endOf(stream) };
-    return { kind: 'stream', detail: await follow(state, stream, log) };
+    return { kind: 'stream', detail: await follow(state, stream, log, token) };
   } finally {
     client.close();
   }
@@ -174,6 +177,23 @@ async function connect(channel: ChannelInterface): Promise<'ready' | 'failed' | 
   return 'late';
 }
 
+async function readToken({ tokenPath }: State): Promise<string> {
+  return (await readFile(tokenPath, 'utf8')).trim();
+}
+
+function renewToken(state: State, stream: NodeStream, first: string): NodeJS.Timeout {
+  const { metrics, renewEveryMs = renewMs } = state;
+  let shown = first;
+  return setInterval(async () => {
+    // One that cannot be read now can be at the next turn.
+    const token = await readToken(state).catch(() => shown);
+    if (token === shown || stream.destroyed) return;
+    shown = token;
+    metrics.sent.inc({ kind: 'renew' });
+    stream.write({ renew: { token } });
+  }, renewEveryMs);
+}
+
 /** What ended the stream, once it has. */
 function endOf(stream: NodeStream): Promise<string> {
   let failure = 'ended by the controller';
@@ -189,7 +209,12 @@ function endOf(stream: NodeStream): Promise<string> {
 }
 
 /** Uses the stream until it ends, for whatever reason. */
-async function follow(state: State, stream: NodeStream, log: Logger): Promise<string> {
+async function follow(
+  state: State,
+  stream: NodeStream,
+  log: Logger,
+  token: string,
+): Promise<string> {
   const { links, metrics, stopped } = state;
   const cancel = () => stream.cancel();
   stopped.signal.addEventListener('abort', cancel);
@@ -197,8 +222,10 @@ async function follow(state: State, stream: NodeStream, log: Logger): Promise<st
   links.add(link);
   metrics.streams.set(links.size);
   log.info('controller stream open');
+  const renewing = renewToken(state, stream, token);
   if (stopped.signal.aborted) stream.cancel();
   const end = await endOf(stream);
+  clearInterval(renewing);
   link.stop();
   links.delete(link);
   metrics.streams.set(links.size);

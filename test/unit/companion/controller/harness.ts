@@ -112,6 +112,12 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
         }),
       });
     },
+    /** A report as a node may send it, true or not. */
+    tell(node: string, { pod, podUid }: { pod: string; podUid: string }) {
+      const silent = { filterVersion: '1', edges: [], complete: true, overflow: 0 };
+      const who = { namespace: 'shop', pod, podUid };
+      answering.onReport(node, { ...who, ...silent, secondsSinceHeartbeat: 0 });
+    },
     ask(pod: string, authority: string, destination = '10.96.0.1:80', node = 'node-1') {
       questions += 1;
       const call = { tcp: false, authority, destination };

@@ -3,11 +3,8 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, expect, test, vi } from 'vitest';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import {
-  createNodes,
-  type Nodes,
-  startNodeServer,
-} from '../../../../companion/controller/nodes.ts';
+import { startNodeServer } from '../../../../companion/controller/node-server.ts';
+import { createNodes, type Nodes, nodeBounds } from '../../../../companion/controller/nodes.ts';
 import { selfSigned } from '../../../../companion/controller/self-signed.ts';
 import type { TokenReview } from '../../../../companion/kube.ts';
 import {
@@ -41,16 +38,34 @@ const answer: Answer = {
   reason: '',
 };
 
-async function serve(review: TokenReview) {
+/** A JSON web token as far as anybody but the API server looks into it. */
+const tokenUntil = (ms: number) =>
+  `h.${Buffer.from(JSON.stringify({ exp: ms / 1000 })).toString('base64url')}.s`;
+
+let clock = Date.parse('2026-01-01T00:00:00Z');
+
+async function serve(
+  review: TokenReview | ((token: string) => TokenReview),
+  bounds: Partial<typeof nodeBounds> = {},
+) {
   const heard: { reports: [string, ProxyReport][]; gone: ProxyGone[]; questions: Question[] } = {
     reports: [],
     gone: [],
     questions: [],
   };
+  const registry = new Registry();
   const nodes: Nodes = createNodes({
-    kube: { tokenReview: async () => review },
+    kube: {
+      tokenReview: async (token, audiences) => {
+        expect(audiences).toEqual(['lazyscope']);
+        return typeof review === 'function' ? review(token) : review;
+      },
+    },
+    now: () => clock,
+    nodeOfPod: (name) => ({ 'lazyscope-node-x': 'node-1' })[name],
+    bounds: { ...nodeBounds, ...bounds },
     log: pino({ level: 'silent' }),
-    metrics: createControllerMetrics(new Registry()),
+    metrics: createControllerMetrics(registry),
     namespace: 'lazyscope-system',
     onReport: (node, report) => void heard.reports.push([node, report]),
     onGone: (_node, gone) => void heard.gone.push(gone),
@@ -62,7 +77,11 @@ async function serve(review: TokenReview) {
   });
   const server = await startNodeServer(nodes, keys, 0);
   closing.push(server.stop);
-  return { nodes, heard, port: server.port };
+  async function metric(name: string): Promise<number> {
+    const found = await registry.getSingleMetric(`lazyscope_controller_${name}`)?.get();
+    return found?.values.reduce((sum, { value }) => sum + value, 0) ?? 0;
+  }
+  return { nodes, heard, port: server.port, metric };
 }
 
 function connect(port: number, token: string | undefined = 'token') {
@@ -85,11 +104,15 @@ function connect(port: number, token: string | undefined = 'token') {
   return {
     received,
     ended,
+    /** Reads nothing any more. */
+    stop: () => void stream.pause(),
     send: (message: NodeMessage) => void stream.write(message),
   };
 }
 
-const known: TokenReview = { authenticated: true, username: account };
+const boundTo = (node: string) => ({ 'authentication.kubernetes.io/node-name': [node] });
+const ofPod = (pod: string) => ({ 'authentication.kubernetes.io/pod-name': [pod] });
+const known: TokenReview = { authenticated: true, username: account, extra: boundTo('node-1') };
 const hello = { hello: { node: 'node-1', version: 'test' } };
 const call = { tcp: false, authority: 'cart', destination: '10.96.0.1:80' };
 
@@ -124,8 +147,6 @@ test('a message that meets a bug does not end the stream', async () => {
   await vi.waitFor(() => expect(received.map(({ answer }) => answer?.id)).toEqual([2]));
 });
 
-const bound = { 'authentication.kubernetes.io/node-name': ['node-2'] };
-
 test.each<[string, TokenReview, NodeMessage, RegExp]>([
   [
     'a token that nobody knows',
@@ -134,7 +155,9 @@ test.each<[string, TokenReview, NodeMessage, RegExp]>([
     /bad token.*expired/,
   ],
   ['another account', { ...known, username: 'system:serviceaccount:a:b' }, hello, /wrong account/],
-  ['a token of another node', { ...known, extra: bound }, hello, /wrong node/],
+  ['a token of another node', { ...known, extra: boundTo('node-2') }, hello, /wrong node/],
+  ['a token of no pod', { ...known, extra: {} }, hello, /PERMISSION_DENIED.*unbound token/],
+  ['a token of a pod that is not there', { ...known, extra: ofPod('gone') }, hello, /unbound/],
   ['anything before hello', known, question(1), /FAILED_PRECONDITION.*no hello/],
 ])('%s is refused', async (_what, review, first, expected) => {
   const { port, heard } = await serve(review);
@@ -150,4 +173,121 @@ test('a stream without a token is refused', async () => {
   const { send, ended } = connect(port, '');
   send(hello);
   expect(await ended).toMatch(/UNAUTHENTICATED.*no token/);
+});
+
+test('a token that names its pod and not its node, as before Kubernetes 1.30, is as good', async () => {
+  const { port } = await serve({ ...known, extra: ofPod('lazyscope-node-x') });
+  const { send, received } = connect(port);
+  send(hello);
+  send(question(1));
+  await vi.waitFor(() => expect(received).toHaveLength(1));
+});
+
+test('a stream ends with its token, unless a newer one of the same node is shown', async () => {
+  const { port, nodes } = await serve(known);
+  const end = clock + 600_000;
+  const [idle, renewed] = [connect(port, tokenUntil(end)), connect(port, tokenUntil(end))];
+  for (const { send } of [idle, renewed]) {
+    send(hello);
+    send(question(1));
+  }
+  await vi.waitFor(() => {
+    expect([idle.received.length, renewed.received.length]).toEqual([1, 1]);
+  });
+  renewed.send({ renew: { token: tokenUntil(end + 600_000) } });
+  renewed.send(question(2));
+  await vi.waitFor(() => expect(renewed.received).toHaveLength(2));
+  nodes.expire();
+  clock = end + 1;
+  nodes.expire();
+  expect(await idle.ended).toMatch(/UNAUTHENTICATED.*expired token/);
+  renewed.send(question(3));
+  await vi.waitFor(() => expect(renewed.received).toHaveLength(3));
+});
+
+test('a stream that shows the token of another node, or a bad one, ends', async () => {
+  const { port } = await serve((token) =>
+    token === 'other' ? { ...known, extra: boundTo('node-2') } : known,
+  );
+  const { send, ended } = connect(port);
+  send(hello);
+  send({ renew: { token: 'other' } });
+  expect(await ended).toMatch(/wrong node/);
+});
+
+test('a token that says years is trusted for an hour', async () => {
+  const { port, nodes } = await serve(known);
+  const { send, ended, received } = connect(port, tokenUntil(clock + 1e12));
+  send(hello);
+  send(question(1));
+  await vi.waitFor(() => expect(received).toHaveLength(1));
+  clock += 3_600_001;
+  nodes.expire();
+  expect(await ended).toMatch(/expired token/);
+});
+
+test('one address cannot have the API server review tokens without end', async () => {
+  const reviewRate = { perSecond: 0.001, burst: 3 };
+  let reviews = 0;
+  const bad = () => {
+    reviews += 1;
+    return { authenticated: false };
+  };
+  const { port } = await serve(bad, { reviewRate });
+  const ends = [];
+  for (let n = 0; n < 6; n++) ends.push(await connect(port, `guess-${n}`).ended);
+  expect(reviews).toBe(3);
+  expect(
+    ends.slice(3).filter((end) => /RESOURCE_EXHAUSTED.*too many tokens/.test(end)),
+  ).toHaveLength(3);
+});
+
+test('one node has a few streams, and another still gets its own', async () => {
+  const nodeOf = (token: string) => ({ ...known, extra: boundTo(token) });
+  const { port } = await serve(nodeOf, { streamsPerNode: 2 });
+  const open = async (node: string) => {
+    const { send, received, ended } = connect(port, node);
+    send({ hello: { node, version: 'test' } });
+    send(question(1));
+    const answered = vi.waitFor(() => expect(received).toHaveLength(1)).then(() => 'answered');
+    return Promise.race([ended, answered]);
+  };
+  await open('node-1');
+  await open('node-1');
+  expect(await open('node-1')).toMatch(/too many streams of the node/);
+  expect(await open('node-2')).toBe('answered');
+});
+
+test('a node that asks and never reads the answers gets no more of them, and others do', async () => {
+  const messageRate = { perSecond: 1, burst: 1e6 };
+  const { port, metric } = await serve(known, { answersWaiting: 100, messageRate });
+  const { send, stop } = connect(port);
+  stop();
+  send(hello);
+  for (let id = 1; id < 20_000; id++) send(question(id));
+  await vi.waitFor(async () => {
+    expect(await metric('messages_dropped_total')).toBeGreaterThan(1_000);
+  });
+  const other = connect(port);
+  other.send(hello);
+  other.send(question(1));
+  await vi.waitFor(() => expect(other.received).toHaveLength(1));
+});
+
+test('nothing is left of streams that were refused', async () => {
+  const { port, metric } = await serve({ authenticated: false });
+  await Promise.all([connect(port, 'a').ended, connect(port, 'b').ended]);
+  await vi.waitFor(async () => expect(await metric('node_streams')).toBe(0));
+});
+
+test('what a node says above its rate is not heard', async () => {
+  const messageRate = { perSecond: 0.001, burst: 2 };
+  const { port } = await serve(known, { messageRate });
+  const { send, received } = connect(port);
+  send(hello);
+  for (let id = 1; id < 10; id++) send(question(id));
+  send({ gone: { namespace: 'shop', pod: 'web', podUid: 'u' } });
+  await vi.waitFor(() => expect(received).toHaveLength(2));
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(received).toHaveLength(2);
 });

@@ -53,6 +53,39 @@ describe('what belongs to others', () => {
     expect(scope()?.status.hostCount).toBe(2);
   });
 
+  test('a node cannot make the proxy of another node look gone or silent', async () => {
+    const controller = await start();
+    controller.report('web');
+    await vi.waitFor(() => expect(reason()).toBe('Enforced'));
+    const web = kube.all('Pod').find(({ metadata }) => metadata.name === 'web');
+    const podUid = web?.metadata.uid ?? '';
+    controller.answering.onGone('node-2', { namespace: 'shop', pod: 'web', podUid });
+    controller.tell('node-2', { pod: 'web', podUid: 'made-up' });
+    controller.answering.onGone('node-2', { namespace: 'shop', pod: 'web', podUid: 'made-up' });
+    const [proxy] = controller.state.proxies.values();
+    expect(proxy).toMatchObject({ pod: 'web', uid: podUid });
+    controller.answering.onGone('node-1', { namespace: 'shop', pod: 'web', podUid });
+    expect([...controller.state.proxies.values()]).toEqual([]);
+  });
+
+  test('a node that makes up pods fills no table, and others still announce theirs', async () => {
+    const controller = await start();
+    for (let n = 0; n < 2_000; n++) controller.tell('node-2', { pod: `p${n}`, podUid: `u${n}` });
+    expect([...controller.state.proxies.values()]).toEqual([]);
+    controller.tell('node-1', { pod: 'new', podUid: 'uid-shop/new' });
+    kube.put(pod('shop/new', { ip: '10.1.0.7' }));
+    expect(controller.answering.takeArrived()).toEqual([{ namespace: 'shop', pod: 'new' }]);
+  });
+
+  test('a pod whose node the watch has not told yet is asked for again, not refused', async () => {
+    const controller = await start();
+    const late = pod('shop/late', { ip: '10.1.0.8' });
+    kube.put({ ...late, spec: { ...late.spec, nodeName: undefined } });
+    expect(controller.ask('late', 'cart').strategy).not.toBe('passthrough');
+    kube.put(late);
+    expect(controller.answering.takeArrived()).toEqual([{ namespace: 'shop', pod: 'late' }]);
+  });
+
   test('names that do not exist are answered and never kept', async () => {
     const controller = await start();
     for (let n = 0; n < 10_000; n++) controller.ask('web', `made-up-${n}`, '192.0.2.1:80');

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import { expect, test } from 'vitest';
-import type { ServingKeys } from '../../../../companion/controller/nodes.ts';
+import type { ServingKeys } from '../../../../companion/controller/node-server.ts';
 import { selfSigned } from '../../../../companion/controller/self-signed.ts';
 import { servingCertificate } from '../../../../companion/controller/serving-certificate.ts';
 import { createFakeKube } from './fake-kube.ts';

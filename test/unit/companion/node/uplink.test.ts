@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { createQuestions } from '../../../../companion/node/questions.ts';
@@ -102,6 +103,17 @@ describe('a controller that is not to be trusted', () => {
     expect(impostor.received).toEqual([]);
     expect(impostor.tokens).toEqual([]);
   });
+});
+
+it('shows a new token on the same stream', async () => {
+  const { first } = await startControllers();
+  const { value } = connect(first.port, () => ['127.0.0.1'], { renewEveryMs: 10 });
+  await eventually(async () => (await value('node_controller_streams')) === 1);
+  await writeFile(certificate.tokenPath, 'token-2\n');
+  await eventually(() => first.received.find(({ renew }) => renew?.token === 'token-2'));
+  await writeFile(certificate.tokenPath, 'token-1\n');
+  await eventually(() => first.received.filter(({ renew }) => renew).length === 2);
+  expect(first.tokens).toEqual(['Bearer token-1']);
 });
 
 describe('what is missing at the start', () => {
