@@ -10,13 +10,14 @@ const meshOptions = {
 
 /**
  * One project a test group, so that the fast ones answer in seconds:
- * `unit` needs nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh`,
+ * `unit` and `fuzz` need nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh`,
  * `mesh-lifecycle` and `product` root and the cluster in a box.
  */
 export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'] } },
       { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'] } },
       {
         test: {

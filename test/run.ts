@@ -32,6 +32,7 @@ const groups: Group[] = [
   { name: 'check', command: ['npm', 'run', '-s', 'check'] },
   { name: 'build', command: ['npm', 'run', '-s', 'build'] },
   vitest('unit'),
+  vitest('fuzz'),
   vitest('wasm'),
   vitest('envoy', envoyNeeds),
   { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },

@@ -1,0 +1,180 @@
+import { connect } from 'node:net';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { aggregateBounds, createAggregate } from '../../companion/node/aggregate.ts';
+import { decodeReport, ReportError } from '../../companion/node/report.ts';
+import { readVmReport } from '../../companion/node/vm-report.ts';
+import { controllerService, type NodeMessage } from '../../companion/rpc.ts';
+import {
+  type Certificate,
+  type FakeController,
+  makeCertificate,
+  startFakeController,
+} from '../unit/companion/node/fake-controller.ts';
+import { podOf, testMetrics } from '../unit/companion/node/fixtures.ts';
+import { clusterEntry, reportBody } from '../unit/companion/node/report-body.ts';
+import {
+  addresses,
+  eventually,
+  runTestNode,
+  type TestNode,
+} from '../unit/companion/node/running-node.ts';
+import { fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
+
+vi.setConfig({ testTimeout: fuzzTimeoutMs, hookTimeout: 30_000 });
+
+const bytes = fc.uint8Array({ maxLength: 2_000 });
+const report = fc
+  .array(fc.tuple(text, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })), { maxLength: 20 })
+  .map((entries) =>
+    reportBody(
+      7n,
+      1,
+      entries.map(([name, count]) => clusterEntry(name || 'x', count)),
+    ),
+  );
+const reportBytes = fc.oneof(bytes, report, mutated(report));
+
+test('any body of a report is decoded or refused by name', async () => {
+  await fuzz(
+    fc.property(reportBytes, (body) => {
+      try {
+        const { entries } = decodeReport(body);
+        expect(entries.length * 12).toBeLessThanOrEqual(body.length);
+      } catch (error) {
+        expect(error).toBeInstanceOf(ReportError);
+      }
+    }),
+  );
+});
+
+test('whatever filters report, the tables of a node stay within their bounds', async () => {
+  const bounds = { ...aggregateBounds, destinationsPerProxy: 8, vmsPerProxy: 4, counters: 24 };
+  const from = fc.constantFrom(...['a', 'b', 'c'].map((name) => podOf(name)));
+  await fuzz(
+    fc.property(fc.array(fc.tuple(from, reportBytes), { maxLength: 12 }), (reports) => {
+      let now = 0;
+      const { metrics } = testMetrics();
+      const aggregate = createAggregate({ metrics, now: () => now, bounds });
+      for (const [pod, body] of reports) {
+        now += 1_000;
+        const read = readVmReport(body);
+        if (typeof read !== 'string') aggregate.record(pod, read);
+      }
+      const proxies = [...aggregate.proxies()];
+      for (const { destinations, vms } of proxies) {
+        expect(destinations.size).toBeLessThanOrEqual(bounds.destinationsPerProxy);
+        expect(vms.size).toBeLessThanOrEqual(bounds.vmsPerProxy);
+        for (const { edge, count } of destinations.values()) {
+          expect(JSON.stringify(edge).length).toBeLessThan(2_000);
+          expect(Number.isSafeInteger(count) && count > 0).toBe(true);
+        }
+      }
+      const counters = proxies.flatMap(({ vms }) => [...vms.values()]);
+      expect(counters.reduce((sum, { counts }) => sum + counts.size, 0)).toBeLessThanOrEqual(24);
+    }),
+  );
+});
+
+const method = Object.values(controllerService)[0] as (typeof controllerService)['connect'];
+const message: fc.Arbitrary<NodeMessage> = fc.record({
+  question: fc.record({
+    id: fc.nat(),
+    namespace: text,
+    pod: text,
+    podUid: text,
+    call: fc.record({ tcp: fc.boolean(), authority: text, destination: text }),
+    held: fc.boolean(),
+  }),
+});
+const encoded = message.map((each) => new Uint8Array(method.requestSerialize(each)));
+
+test('any bytes on a stream are a message or an error of the decoder', async () => {
+  await fuzz(
+    fc.property(fc.oneof(bytes, encoded, mutated(encoded)), (body) => {
+      let read: NodeMessage;
+      try {
+        read = method.requestDeserialize(Buffer.from(body));
+      } catch (error) {
+        expect(error).toBeInstanceOf(Error);
+        return;
+      }
+      expect(typeof (read.question?.namespace ?? '')).toBe('string');
+      expect(Array.isArray(read.report?.edges ?? [])).toBe(true);
+    }),
+  );
+});
+
+let certificate: Certificate;
+let controller: FakeController;
+let node: TestNode;
+
+beforeAll(async () => {
+  certificate = await makeCertificate();
+  controller = await startFakeController(certificate);
+  node = await runTestNode(certificate, controller.port);
+  await eventually(async () => (await node.metric('controller_streams')) === 1);
+});
+afterAll(async () => {
+  await node.stop();
+  await controller.stop();
+  await certificate.remove();
+});
+
+const line = fc.constantFrom(
+  'GET /v1/resolve HTTP/1.1',
+  'POST /v1/report HTTP/1.1',
+  'GET / HTTP/1.1',
+  'CONNECT a:80 HTTP/1.1',
+  'PRI * HTTP/2.0',
+  'OPTIONS * HTTP/1.1',
+  'GET http://a/b HTTP/1.0',
+);
+const header = fc.tuple(
+  fc.constantFrom(
+    'host',
+    'content-length',
+    'transfer-encoding',
+    'content-type',
+    'expect',
+    'upgrade',
+    'connection',
+    'x-lazyscope-call',
+    'x-lazyscope-authority',
+    'x-lazyscope-destination',
+  ),
+  fc.oneof(
+    text,
+    fc.constantFrom('0', '5', '-1', '1e9', 'chunked', 'http', 'tcp', 'upgrade', '100-continue'),
+  ),
+);
+const http = fc
+  .tuple(line, fc.array(header, { maxLength: 6 }), text)
+  .map(([start, headers, body]) => {
+    const lines = headers.map(([name, value]) => `${name}: ${value}`);
+    return Buffer.from([start, ...lines, '', body].join('\r\n'), 'latin1');
+  });
+
+/** Sends it, ends, and returns all that came back. */
+async function exchange(from: string, body: Uint8Array): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port: node.port, localAddress: from });
+  socket.on('error', () => undefined);
+  socket.end(body);
+  const timer = setTimeout(() => socket.destroy(), 500);
+  const chunks = await socket.toArray().catch(() => []);
+  clearTimeout(timer);
+  return Buffer.concat(chunks).toString('latin1');
+}
+
+test('any bytes on the port of a node are answered or dropped, and teach nothing to strangers', async () => {
+  const input = fc.oneof(bytes, http, mutated(http));
+  await fuzz(
+    fc.asyncProperty(input, fc.boolean(), async (body, isPod) => {
+      const reply = await exchange(isPod ? addresses.cart : addresses.stranger, body);
+      expect(reply).toMatch(/^(HTTP\/1\.1 \d{3} |$)/);
+      if (!isPod) expect(reply).not.toMatch(/^HTTP\/1\.1 20|x-lazyscope/);
+    }),
+  );
+  expect((await node.call({ from: addresses.cart, headers: { host: 'a' } })).status).toBe(307);
+  expect(controller.questions().filter(({ pod }) => pod !== 'cart')).toEqual([]);
+});

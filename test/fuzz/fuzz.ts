@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+
+/** Seconds for each target: 10 in CI, a moment by hand unless LAZYSCOPE_FUZZ_SECONDS says otherwise. */
+const seconds = Number(process.env.LAZYSCOPE_FUZZ_SECONDS ?? (process.env.CI === 'true' ? 10 : 1));
+
+/** Longest time of one test: the given time, and as long again to shrink what was found. */
+export const fuzzTimeoutMs = 2_000 * seconds + 30_000;
+
+/** Tries new input until the time is over; a failure names the seed and path that repeat it. */
+export async function fuzz<Input>(
+  property: fc.IProperty<Input> | fc.IAsyncProperty<Input>,
+): Promise<void> {
+  await fc.assert(property as fc.IAsyncProperty<Input>, {
+    numRuns: Number.MAX_SAFE_INTEGER,
+    interruptAfterTimeLimit: seconds * 1_000,
+    markInterruptAsFailure: false,
+  });
+}
+
+/** Bytes that are a valid input with a few of its bytes overwritten, cut out or repeated. */
+export function mutated(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
+  const edit = fc.record({
+    at: fc.nat(),
+    verb: fc.constantFrom('set', 'cut', 'repeat'),
+    value: fc.nat(255),
+    length: fc.nat(64),
+  });
+  return fc.tuple(valid, fc.array(edit, { maxLength: 8 })).map(([bytes, edits]) => {
+    let result: Uint8Array = bytes;
+    for (const { at, verb, value, length } of edits) {
+      const start = result.length === 0 ? 0 : at % result.length;
+      const [before, part] = [result.subarray(0, start), result.subarray(start, start + length)];
+      const after = result.subarray(start + (verb === 'repeat' ? 0 : verb === 'cut' ? length : 1));
+      const middle = { set: Buffer.of(value), cut: Buffer.of(), repeat: part }[verb] ?? part;
+      result = Buffer.concat([before, middle, after]);
+    }
+    return result;
+  });
+}
+
+/** Text of every kind: names as they are used, and what nobody would expect. */
+export const text = fc.oneof(
+  fc.constantFrom('', '*', '.', '..', '~', '/', '*/*', '__proto__', 'constructor', 'toString'),
+  fc.constantFrom('web', 'shop', 'cart.shop.svc.cluster.local', '*.example.com', '10.96.0.1:80'),
+  fc.constantFrom('outbound|80||cart.shop.svc.cluster.local', '[::1]:80', 'a'.repeat(600)),
+  fc.string(),
+  fc.string({ unit: 'binary' }),
+);

@@ -1,0 +1,134 @@
+import { Readable } from 'node:stream';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { expect, test, vi } from 'vitest';
+import { readNamespace } from '../../companion/controller/state.ts';
+import { createCatalog } from '../../companion/core/catalog.ts';
+import { readSidecar } from '../../companion/core/sidecar.ts';
+import { readWorkloadScope } from '../../companion/core/workload-scope.ts';
+import type { KubeObject } from '../../companion/kube.ts';
+import { startWatch } from '../../companion/kube-watch.ts';
+import { service } from '../unit/companion/core/objects.ts';
+import { fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
+
+vi.setConfig({ testTimeout: fuzzTimeoutMs });
+
+const fields = [
+  ...['hosts', 'host', 'http', 'tcp', 'tls', 'route', 'destination', 'mirror', 'mirrors'],
+  ...['gateways', 'exportTo', 'ports', 'port', 'number', 'name', 'protocol', 'addresses'],
+  ...['location', 'resolution', 'endpoints', 'conditions', 'ready', 'targetRef', 'kind'],
+  ...['trafficPolicy', 'portLevelSettings', 'mode', 'mtls', 'portLevelMtls', 'selector'],
+  ...['matchLabels', 'clusterIP', 'clusterIPs', 'type', 'containers', 'podIPs', 'ip', 'phase'],
+  ...['workloadSelector', 'labels', 'egress', 'pins', 'excludes', 'firstCall', 'owners'],
+  ...['lastSeen', 'firstSeen', 'proxies', '__proto__', 'constructor'],
+];
+/** What users write into the free parts of an object. */
+const { anything } = fc.letrec((tie) => ({
+  anything: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    text,
+    fc.constantFrom(null, true, 0, -1, 80, 1e9),
+    fc.array(tie('anything'), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom(...fields), tie('anything'), { maxKeys: 5 }),
+  ),
+}));
+
+const kinds = [
+  ...['Service', 'ServiceEntry', 'EndpointSlice', 'Pod', 'VirtualService', 'DestinationRule'],
+  'PeerAuthentication',
+];
+const name = fc.constantFrom('a', 'b', 'c');
+const metadata = fc.record({
+  name,
+  namespace: fc.constantFrom('shop', 'bank'),
+  uid: name,
+  resourceVersion: fc.nat().map(String),
+  labels: fc.dictionary(fc.oneof(text, fc.constant('kubernetes.io/service-name')), text),
+  annotations: fc.dictionary(fc.constantFrom('networking.istio.io/exportTo', 'x'), text),
+});
+const objectOf = (kind: fc.Arbitrary<string>) =>
+  fc.record({
+    apiVersion: fc.constant('v1'),
+    kind,
+    metadata,
+    spec: anything,
+    status: anything,
+    endpoints: anything,
+    ports: anything,
+  }) as fc.Arbitrary<KubeObject>;
+
+test('whatever users write, the catalog keeps nothing of what is gone, and knows the others', async () => {
+  const objects = fc.array(objectOf(fc.constantFrom(...kinds)), { maxLength: 12 });
+  await fuzz(
+    fc.property(objects, (given) => {
+      const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+      const good = service('shop/good', { ip: '10.96.0.99' });
+      const touch = (verb: 'upsert' | 'remove', object: KubeObject) => {
+        try {
+          catalog[verb](object);
+        } catch (error) {
+          // The watch logs it and goes on with the next (companion/kube-watch.ts).
+          expect(verb).toBe('upsert');
+          expect(error).toBeInstanceOf(Error);
+        }
+      };
+      touch('upsert', good);
+      for (const object of given) touch('upsert', object);
+      expect(catalog.hostsAt('10.96.0.99').map((record) => record.name)).toContain('good');
+      for (const object of given) touch('remove', object);
+      touch('remove', good);
+      expect(Object.values(catalog.sizes()).filter((size) => size !== 0)).toEqual([]);
+    }),
+  );
+});
+
+test('whatever is in a Sidecar, a WorkloadScope or a Namespace is read or refused', async () => {
+  const readers = [readSidecar, readWorkloadScope, readNamespace];
+  await fuzz(
+    fc.property(objectOf(fc.constant('Sidecar')), fc.constantFrom(...readers), (object, read) => {
+      try {
+        expect(read(object)).toBeTypeOf('object');
+      } catch (error) {
+        expect(error).toBeInstanceOf(Error);
+      }
+    }),
+  );
+});
+
+const event = fc
+  .record({
+    type: fc.constantFrom('ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR', ''),
+    object: fc.oneof(anything, objectOf(fc.constantFrom(...kinds))),
+  })
+  .map((each) => Buffer.from(`${JSON.stringify(each)}\n`));
+const stream = fc
+  .array(fc.oneof(event, mutated(event)), { maxLength: 6 })
+  .map((lines) => Buffer.concat(lines.map((each) => Buffer.from(each))));
+
+test('whatever comes on a watch, it goes on, and tells only of objects with a name', async () => {
+  const resource = { group: '', version: 'v1', plural: 'pods' };
+  const list = { apiVersion: 'v1', kind: 'PodList', metadata: { resourceVersion: '1' }, items: [] };
+  await fuzz(
+    fc.asyncProperty(stream, fc.integer({ min: 1, max: 50 }), async (bytes, size) => {
+      const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, n) =>
+        bytes.subarray(n * size, (n + 1) * size),
+      );
+      const told: unknown[] = [];
+      const body = Readable.from(chunks);
+      const read = new Promise((resolve) => body.once('close', resolve));
+      const send = async (_method: string, path: string) =>
+        path.includes('watch=true') ? body : Readable.from([Buffer.from(JSON.stringify(list))]);
+      const watch = startWatch({
+        path: '/api/v1/pods',
+        resource,
+        handler: { upsert: (each) => told.push(each), remove: (each) => told.push(each) },
+        send: send as never,
+        log: pino({ level: 'silent' }),
+        onBrokenWatch: () => undefined,
+      });
+      await read;
+      watch.stop();
+      for (const each of told) expect((each as KubeObject).metadata.name).toBeTypeOf('string');
+    }),
+  );
+});
