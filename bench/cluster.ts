@@ -13,7 +13,7 @@ export async function onMesh(
 ): Promise<Row[]> {
   const mesh = await startMesh();
   try {
-    await installProduct(mesh, say);
+    await installProduct(mesh, say, { LAZYSCOPE_LEARNING_WINDOW_SECONDS: '0' });
     return await work(mesh);
   } finally {
     await mesh.stop();

@@ -69,6 +69,7 @@ async function start(api: ApiServer): Promise<Controller> {
     'grpc-port': String(grpcPort),
     'filter-port': String(await freePort()),
     'wasm-path': join(repoDir, 'build', 'filter.wasm'),
+    'learning-window-seconds': '0',
   });
   return { ...started, grpcPort };
 }

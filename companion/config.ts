@@ -106,17 +106,39 @@ export const controllerSettings = {
   }),
   ttlSeconds: wholeNumber({
     about: 'how long an unused destination stays in a scope',
-    fallback: '604800',
-    min: 60,
+    fallback: '259200',
+    min: 10,
     max: 31_536_000,
     unit: 'seconds',
   }),
   learningWindowSeconds: wholeNumber({
     about: 'how long a workload is watched before its scope may be narrowed',
-    fallback: '0',
+    fallback: '86400',
     min: 0,
     max: 2_592_000,
     unit: 'seconds',
+  }),
+  silenceSeconds: wholeNumber({
+    about: 'how long a proxy may be silent before its workload gets full configuration back',
+    fallback: '300',
+    // A filter speaks every 30 s, and its node passes that on every 30 s.
+    min: 61,
+    max: 86_400,
+    unit: 'seconds',
+  }),
+  shrinkPercent: wholeNumber({
+    about: 'the share of the destinations of a workload that may expire within an hour',
+    fallback: '25',
+    min: 1,
+    max: 100,
+    unit: 'percent',
+  }),
+  shrinkCount: wholeNumber({
+    about: 'how many destinations of a workload may expire within an hour',
+    fallback: '20',
+    min: 1,
+    max: 2_000,
+    unit: 'destinations',
   }),
 };
 

@@ -1,3 +1,4 @@
+import { steadyClock } from '../clock.ts';
 import type { ControllerConfig } from '../config.ts';
 import { connectKube } from '../kube.ts';
 import { startLeader } from '../leader.ts';
@@ -21,7 +22,7 @@ export async function runController(
   config: ControllerConfig,
   { log, lifecycle, registry, debug }: RoleDeps,
 ): Promise<void> {
-  const now = () => Date.now();
+  const now = steadyClock();
   const metrics = createControllerMetrics(registry);
   const kube = await connectKube(config, { log, registry });
   lifecycle.onStop('kube', () => kube.close());
@@ -38,7 +39,11 @@ export async function runController(
   lifecycle.onStop('changes', () => changed.stop());
 
   const informed = lifecycle.await('informers');
-  const informers = startInformers(kube, state, changed, { ...config, now });
+  const informers = startInformers(kube, state, changed, {
+    ...config,
+    now,
+    leads: sink.mayWrite,
+  });
   lifecycle.onStop('informers', () => informers.stop());
   await informers.synced;
   informed();

@@ -1,6 +1,7 @@
 import type { PodRecord } from '../core/records.ts';
+import { entryOf } from '../core/scope.ts';
 import { readSidecar } from '../core/sidecar.ts';
-import { learnedEdges, readWorkloadScope } from '../core/workload-scope.ts';
+import { learnedEdges, readWorkloadScope, type ScopeRecord } from '../core/workload-scope.ts';
 import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../kube.ts';
 import { readNamespace, type State } from './state.ts';
 
@@ -36,7 +37,7 @@ export function startInformers(
   kube: Pick<Kube, 'watch'>,
   state: State,
   changed: Changed,
-  options: { rootNamespace: string; now: () => number },
+  options: { rootNamespace: string; now: () => number; leads(): boolean },
 ): Watch {
   const watches = [
     ...catalogKinds.map(({ resource, touches }) =>
@@ -50,7 +51,7 @@ export function startInformers(
     kube.watch({ ...networking, plural: 'sidecars' }, sidecarHandler(state, changed, options)),
     kube.watch(
       { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' },
-      scopeHandler(state, changed),
+      scopeHandler(state, changed, options.leads),
     ),
   ];
   return {
@@ -128,7 +129,7 @@ function groupKey(pod: PodRecord | undefined): string {
     : '';
 }
 
-function namespaceHandler({ namespaces }: State, changed: Changed): WatchHandler {
+function namespaceHandler({ namespaces, edges }: State, changed: Changed): WatchHandler {
   return {
     upsert(object) {
       const { name } = object.metadata;
@@ -137,7 +138,11 @@ function namespaceHandler({ namespaces }: State, changed: Changed): WatchHandler
       namespaces.set(name, after);
       if (before?.mode !== after.mode) changed.namespace(name);
     },
-    remove: ({ metadata: { name } }) => void namespaces.delete(name),
+    remove({ metadata: { name } }) {
+      namespaces.delete(name);
+      // One of the same name that comes later is another one.
+      edges.forgetNamespace(name);
+    },
   };
 }
 
@@ -167,25 +172,45 @@ function sidecarHandler(
   };
 }
 
-function scopeHandler({ scopes, edges }: State, changed: Changed): WatchHandler {
+function scopeHandler(state: State, changed: Changed, leads: () => boolean): WatchHandler {
+  const { scopes, edges } = state;
   return {
     upsert(object) {
       const record = readWorkloadScope(object);
       const known = scopes.get(record.namespace, record.name);
       if (isStale(known, record)) return;
       scopes.set(record);
-      // Its status is the memory of earlier controllers, and of the leader for a follower.
-      for (const [source, learned] of learnedEdges(record)) edges.restore(source, learned);
+      // The status is the memory of earlier controllers, and of the leader for a follower. The
+      // leader itself would learn again from its own words what it has just let expire.
+      if (known?.uid !== record.uid || !leads()) takeOver(state, known, record);
       if (!known || JSON.stringify(known) !== JSON.stringify(record)) {
         changed.workload(record.namespace, record.name);
       }
     },
     remove({ metadata: { namespace = '', name, uid } }) {
-      if (scopes.get(namespace, name)?.uid !== uid) return;
+      const record = scopes.get(namespace, name);
+      if (!record || record.uid !== uid) return;
       scopes.delete(namespace, name);
+      // A workload that is there keeps what it has learned; its scope is made anew.
+      const owners = new Set(state.workloads(namespace).flatMap((each) => each.owners));
+      for (const owner of record.owners) if (!owners.has(owner)) edges.forget({ namespace, owner });
       changed.workload(namespace, name);
     },
   };
+}
+
+/** Brings a follower to what the leader knows: what it has learned, and what it let expire. */
+function takeOver({ edges }: State, known: ScopeRecord | undefined, record: ScopeRecord): void {
+  const told = new Set(record.status?.hosts.map(({ host }) => host));
+  for (const [source, learned] of known ? learnedEdges(known) : []) {
+    const own = new Map(edges.edgesFrom(source).map((edge) => [entryOf(edge), edge.lastSeen]));
+    for (const edge of learned) {
+      // What was used since then is in use, whatever the leader had heard so far.
+      const isOlder = (own.get(entryOf(edge)) ?? 0) <= edge.lastSeen;
+      if (!told.has(entryOf(edge)) && isOlder) edges.forget(source, edge);
+    }
+  }
+  for (const [source, learned] of learnedEdges(record)) edges.restore(source, learned);
 }
 
 /**

@@ -52,6 +52,10 @@ export function createControllerMetrics(registry: Registry) {
       'controller_destinations_learned_total',
       'Destinations seen for the first time.',
     ),
+    expired: counter(
+      'controller_destinations_expired_total',
+      'Destinations that left a scope because they were not used any more.',
+    ),
     ignored: counter(
       'controller_observations_ignored_total',
       'Observations that taught nothing, by reason.',

@@ -1,35 +1,18 @@
-import { type Edge, type HostRef, mergeEdges } from '../core/edges.ts';
-import { canonical, type Mode, type Plan, planScope } from '../core/plan.ts';
-import { entryOf, type ScopeHost, scopeOf } from '../core/scope.ts';
-import {
-  admits,
-  foreignSidecar,
-  readSidecar,
-  type SidecarRecord,
-  shadowedSidecar,
-  sidecarName,
-} from '../core/sidecar.ts';
+import type { Verdict } from '../core/expiry.ts';
+import type { Watched } from '../core/learning.ts';
+import { canonical, type Mode, type Plan } from '../core/plan.ts';
+import type { ScopeHost } from '../core/scope.ts';
+import { readSidecar, type SidecarRecord, sidecarName } from '../core/sidecar.ts';
+import { conditionIn, statusChange, statusOf } from '../core/status.ts';
 import type { Workload } from '../core/workload.ts';
-import {
-  readWorkloadScope,
-  type ScopeRecord,
-  statusChange,
-  statusOf,
-  workloadScopeOf,
-} from '../core/workload-scope.ts';
+import { readWorkloadScope, type ScopeRecord, workloadScopeOf } from '../core/workload-scope.ts';
 import type { KubeObject, Resource } from '../kube.ts';
+import { createForgetting } from './forget.ts';
+import { edgesOf, hostsOf, type LookOptions, modeOf, planOf, watchedNow } from './look.ts';
+import type { ControllerMetrics } from './metrics.ts';
 import type { Sink } from './sink.ts';
-import type { State } from './state.ts';
 
-export type ReconcileOptions = {
-  state: State;
-  writer: Sink;
-  rootNamespace: string;
-  sentinel: HostRef;
-  gateway: HostRef;
-  learningWindowMs: number;
-  now: () => number;
-};
+export type ReconcileOptions = LookOptions & { writer: Sink; metrics: ControllerMetrics };
 
 export const sidecars: Resource = {
   group: 'networking.istio.io',
@@ -51,6 +34,7 @@ export type Reconciler = {
 
 export function createReconciler(options: ReconcileOptions): Reconciler {
   const { state, writer, now } = options;
+  const forgetting = createForgetting(options);
   const statusWrittenAt = new Map<string, number>();
   const due = new Map<string, number>();
   // After a start, nodes need a moment before their silence means anything.
@@ -66,45 +50,41 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
 
     const ensured = await ensureScope(options, workload);
     const { scope } = ensured;
+    const verdict = forgetting.expire(workload, scope, edgesOf(state, workload));
     const hosts = hostsOf(options, workload, scope);
-    const plan = planOf(options, workload, scope, hosts, mode);
+    const watched = watchedNow(options, workload);
+    const look = { workload, scope, hosts, mode, watched, verdict };
+    const plan = planOf(options, look);
     const applied = await apply(options, plan);
     if (plan.scoped.reason === 'Measuring') {
       // A wait of moments; what comes of it is told.
       due.set(key, now() + state.proxies.count(workload.pods, now()).measuringMs);
       return ensured.wrote ? 'wrote' : 'nothing';
     }
-    const told = await writeStatus({ workload, scope, hosts, plan, mode });
+    const told = await writeStatus({ ...look, plan });
     return ensured.wrote || applied || told ? 'wrote' : 'nothing';
   }
 
-  async function writeStatus(found: {
-    workload: Workload;
-    scope: ScopeRecord;
-    hosts: ScopeHost[];
-    plan: Plan;
-    mode: Mode;
-  }): Promise<boolean> {
-    const { workload, scope, hosts, plan, mode } = found;
+  async function writeStatus(found: Look & { plan: Plan }): Promise<boolean> {
+    const { workload, scope, plan } = found;
     const { namespace, name } = scope;
     const status = statusOf({
-      mode,
-      workload,
-      hosts,
+      ...found,
+      ...plan,
+      ttlMs: scope.ttlMs ?? options.life.ttlMs,
       proxies: state.proxies.count(workload.pods, now()),
       states: workload.pods.flatMap((pod) => state.proxies.of(pod) ?? []),
-      scoped: plan.scoped,
       justScoped: plan.change.verb === 'create',
       before: scope.status,
       now: now(),
     });
     const change = statusChange(scope.status, status);
     const key = `${namespace}/${name}`;
-    const isNews = scope.status?.conditions?.[0]?.reason !== plan.scoped.reason;
+    const news = newsOf(scope, found);
     const sinceMs = now() - (statusWrittenAt.get(key) ?? startedAt);
     const pauseMs = change === 'later' ? calmMs : statusWrittenAt.has(key) ? burstMs : 0;
     if (change === 'no') return false;
-    if (!isNews && sinceMs < pauseMs) {
+    if (news.length === 0 && sinceMs < pauseMs) {
       if (change === 'soon') due.set(key, now() + pauseMs - sinceMs);
       return false;
     }
@@ -112,7 +92,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     statusWrittenAt.set(key, now());
     const written = await writer.apply({ ...object, status }, 'status');
     state.scopes.set(readWorkloadScope(written));
-    if (isNews) await writer.tell(written, plan.scoped);
+    for (const event of news) await writer.tell(written, event);
     return true;
   }
 
@@ -125,10 +105,33 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
   return { runOnce, takeDue };
 }
 
-/** Undefined: the namespace was never enabled, so nothing is written at all. */
-function modeOf({ scopes, namespaces }: State, { namespace, name }: Workload): Mode | undefined {
-  const scope = scopes.get(namespace, name);
-  return scope?.mode ?? namespaces.get(namespace)?.mode ?? (scope && 'off');
+type Look = {
+  workload: Workload;
+  scope: ScopeRecord;
+  hosts: ScopeHost[];
+  mode: Mode;
+  watched: Watched;
+  verdict: Verdict;
+};
+
+/** Hosts that an Event names; the status has them all. */
+const namedMax = 10;
+
+/** What people are told of by Events: a condition for another reason, and what has expired. */
+function newsOf({ status }: ScopeRecord, { plan, verdict }: Look & { plan: Plan }) {
+  const events: { reason: string; message: string }[] = [];
+  const { scoped, ready } = plan;
+  if (conditionIn(status, 'Scoped')?.reason !== scoped.reason) events.push(scoped);
+  const isTold = scoped.reason === ready.reason;
+  if (!isTold && conditionIn(status, 'Ready')?.reason !== ready.reason) events.push(ready);
+  const { expired } = verdict;
+  if (expired.length > 0) {
+    const named = expired.slice(0, namedMax).map(({ host }) => host);
+    const more = expired.length > named.length ? ', ...' : '';
+    const message = `${expired.length} unused hosts expired: ${named.join(', ')}${more}`;
+    events.push({ reason: 'Expired', message });
+  }
+  return events;
 }
 
 async function ensureScope(
@@ -142,61 +145,6 @@ async function ensureScope(
   const written = readWorkloadScope(await writer.apply(workloadScopeOf(workload)));
   state.scopes.set(written);
   return { scope: written, wrote: true };
-}
-
-function hostsOf(
-  { state, sentinel, gateway, rootNamespace }: ReconcileOptions,
-  workload: Workload,
-  scope: ScopeRecord,
-): ScopeHost[] {
-  const { namespace } = workload;
-  const shadowed = shadowedOf(state, namespace, rootNamespace);
-  const hosts = scopeOf(state.catalog, {
-    namespace,
-    edges: edgesOf(state, workload),
-    pins: scope.pins,
-    excludes: scope.excludes,
-    sentinel,
-    gateway,
-  });
-  const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
-  return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));
-}
-
-/** Edges of all owners that share the scope. */
-function edgesOf({ edges }: State, { namespace, owners }: Workload): Edge[] {
-  return mergeEdges(owners.flatMap((owner) => edges.edgesFrom({ namespace, owner })));
-}
-
-function planOf(
-  { state, rootNamespace, learningWindowMs, now }: ReconcileOptions,
-  workload: Workload,
-  scope: ScopeRecord,
-  hosts: ScopeHost[],
-  mode: Mode,
-): Plan {
-  const { namespace } = workload;
-  const current = state.sidecars.get(namespace, sidecarName(workload));
-  return planScope({
-    workload,
-    mode,
-    owner: { name: scope.name, uid: scope.uid },
-    hosts: hosts.map(({ entry }) => entry),
-    shadowed: shadowedOf(state, namespace, rootNamespace),
-    current: current?.ours ? current : undefined,
-    foreign:
-      current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
-    proxies: state.proxies.count(workload.pods, now()),
-    learningMs: scope.created + learningWindowMs - now(),
-  });
-}
-
-function shadowedOf({ sidecars: table }: State, namespace: string, rootNamespace: string) {
-  return shadowedSidecar(
-    [...table.in(namespace), ...table.in(rootNamespace)],
-    namespace,
-    rootNamespace,
-  );
 }
 
 async function apply({ state, writer, now }: ReconcileOptions, { change }: Plan): Promise<boolean> {

@@ -4,6 +4,7 @@ import { entryOf } from '../core/scope.ts';
 import { sentinelHost } from '../core/sentinel.ts';
 import { type Answering, createAnswering } from './answering.ts';
 import { createChanges } from './changes.ts';
+import { type LifeConfig, lifeOf } from './life.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import { createPace, type Pace } from './pace.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
@@ -33,7 +34,7 @@ export type ScopingOptions = {
     | 'rootNamespace'
     | 'firstCall'
     | 'writesPerSecond'
-    | 'learningWindowSeconds'
+    | keyof LifeConfig
   >;
   state: State;
   sink: Sink;
@@ -56,7 +57,8 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
     rootNamespace: config.rootNamespace,
     sentinel: sentinelRef,
     gateway: gatewayRef,
-    learningWindowMs: config.learningWindowSeconds * 1000,
+    life: lifeOf(config),
+    metrics,
     now,
   });
   const pace = createPace({

@@ -18,6 +18,9 @@ export type EdgeStore = {
   see(source: Source, destination: HostRef, seenAt: number): 'first' | 'again' | 'full';
   /** Takes in edges of an earlier life, keeping the widest span of what is known. */
   restore(source: Source, edges: Iterable<Edge>): void;
+  /** One destination, or everything that an owner was seen to use. */
+  forget(source: Source, destination?: HostRef): void;
+  forgetNamespace(namespace: string): void;
   /** Sorted by namespace and host. */
   edgesFrom(source: Source): Edge[];
   /** Sightings refused because an owner has too many destinations. */
@@ -35,11 +38,12 @@ export const destinationsMax = 2_000;
 
 export function createEdgeStore(): EdgeStore {
   const bySource = new Map<string, Map<string, Edge>>();
+  const keyOf = ({ namespace, owner }: Source) => `${namespace}/${owner}`;
   let overflow = 0;
   let size = 0;
 
   function see(source: Source, destination: HostRef, firstSeen: number, lastSeen: number) {
-    const key = `${source.namespace}/${source.owner}`;
+    const key = keyOf(source);
     const edges = bySource.get(key) ?? new Map<string, Edge>();
     bySource.set(key, edges);
     const { namespace, host } = destination;
@@ -58,13 +62,28 @@ export function createEdgeStore(): EdgeStore {
     return 'first';
   }
 
+  function forgetAll(key: string): void {
+    size -= bySource.get(key)?.size ?? 0;
+    bySource.delete(key);
+  }
+
   return {
     see: (source, destination, seenAt) => see(source, destination, seenAt, seenAt),
     restore(source, edges) {
       for (const edge of edges) see(source, edge, edge.firstSeen, edge.lastSeen);
     },
-    edgesFrom: ({ namespace, owner }) => {
-      const edges = bySource.get(`${namespace}/${owner}`) ?? new Map<string, Edge>();
+    forget(source, destination) {
+      const key = keyOf(source);
+      if (!destination) return forgetAll(key);
+      const edges = bySource.get(key);
+      if (edges?.delete(`${destination.namespace}/${destination.host}`)) size -= 1;
+      if (edges?.size === 0) bySource.delete(key);
+    },
+    forgetNamespace(namespace) {
+      for (const key of bySource.keys()) if (key.startsWith(`${namespace}/`)) forgetAll(key);
+    },
+    edgesFrom: (source) => {
+      const edges = bySource.get(keyOf(source)) ?? new Map<string, Edge>();
       return [...edges.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, edge]) => edge);
     },
     overflow: () => overflow,

@@ -1,5 +1,6 @@
 import type { ProxyState } from './proxies.ts';
-import type { Condition, StatusInput } from './workload-scope.ts';
+import type { StatusInput } from './status.ts';
+import type { Condition } from './workload-scope.ts';
 
 /** Means over the proxies of a workload, in whole clusters and bytes. */
 type Figures = { clusters: number | undefined; bytes: number | undefined };

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../kube.ts';
+import { type BarrierInput, barrierOf, modeReason, readyOf } from './barrier.ts';
 import { importedHosts, type SidecarInput, type SidecarRecord, sidecarOf } from './sidecar.ts';
 
 export type Mode = 'observe' | 'enforce' | 'off';
@@ -8,102 +9,73 @@ export type ProxyCount = {
   total: number;
   /** With a filter that was heard of recently. */
   live: number;
+  /** Milliseconds for which the most silent one was not heard, as far as this replica knows. */
+  silentMs: number;
   /** Live ones whose memory was never read. */
   unmeasured: number;
   /** Milliseconds until nobody waits for their figures any more. */
   measuringMs: number;
 };
 
-export type PlanInput = SidecarInput & {
-  mode: Mode;
-  current: SidecarRecord | undefined;
-  /** Somebody else's Sidecar that selects the workload. */
-  foreign: SidecarRecord | undefined;
-  proxies: ProxyCount;
-  /** Milliseconds until the learning window ends; 0 or less when it has. */
-  learningMs: number;
-};
+export type PlanInput = SidecarInput &
+  BarrierInput & {
+    mode: Mode;
+    current: SidecarRecord | undefined;
+  };
 
 export type Change =
   | { verb: 'none' }
   | { verb: 'create' | 'update'; sidecar: KubeObject }
   | { verb: 'delete'; current: SidecarRecord };
 
-/** Condition `Scoped` of the WorkloadScope: whether its Sidecar is in force, and why or why not. */
+/** A condition of the WorkloadScope, without its type and time. */
 export type Scoped = { status: 'True' | 'False'; reason: string; message: string };
 
-export type Plan = { change: Change; scoped: Scoped };
+export type Plan = {
+  change: Change;
+  /** Condition `Scoped`: whether the Sidecar is in force, and why or why not. */
+  scoped: Scoped;
+  /** Condition `Ready`: what, apart from the mode, stands in the way of narrowing. */
+  ready: Scoped;
+};
 
 /**
- * What to do about a workload's Sidecar.
+ * What to do about a workload's Sidecar; barriers are those of `barrierOf`.
  *
- *     mode      foreign  current  may narrow   change
- *     off       any      yes      any          delete
- *     observe   any      yes      any          delete
- *     enforce   yes      yes      any          delete: the other one may be younger and not win
- *     enforce   no       no       yes          create, when the proxies have been measured
- *     enforce   no       no       no           none, and say what is missing
- *     enforce   no       yes      yes          update if different
- *     enforce   no       yes      no           update if something is added; nothing is taken away
+ *     mode      barrier    current  change
+ *     off       any        yes      delete
+ *     observe   any        yes      delete
+ *     enforce   withdraws  yes      delete
+ *     enforce   any        no       none, and say what is missing
+ *     enforce   another    yes      update if something is added; nothing is taken away
+ *     enforce   none       yes      update if different
+ *     enforce   none       no       create, when the proxies have been measured
  */
 export function planScope(input: PlanInput): Plan {
-  const { mode, current, foreign, proxies } = input;
-  if (mode !== 'enforce' || foreign) {
+  const { mode, current, proxies } = input;
+  const barrier = barrierOf(input);
+  const ready = readyOf(barrier);
+  const unscoped = modeReason(mode) ?? (barrier?.withdraws ? ready : undefined);
+  if (unscoped) {
     const change: Change = current ? { verb: 'delete', current } : { verb: 'none' };
-    return { change, scoped: unscoped(input) };
+    return { change, scoped: unscoped, ready };
   }
-  const barrier = barrierToNarrowing(input);
   if (!current) {
-    if (barrier) return { change: { verb: 'none' }, scoped: barrier };
-    if (proxies.measuringMs > 0) return { change: { verb: 'none' }, scoped: measuring(proxies) };
+    if (barrier) return { change: { verb: 'none' }, scoped: ready, ready };
+    if (proxies.measuringMs > 0)
+      return { change: { verb: 'none' }, scoped: measuring(proxies), ready };
     const scoped = enforced(input.hosts);
     return {
       change: { verb: 'create', sidecar: sidecarOf(input) },
       scoped: { ...scoped, message: `${scoped.message}${notMeasured(proxies)}` },
+      ready,
     };
   }
   const hosts = barrier ? union(importedHosts(current), input.hosts) : input.hosts;
   const sidecar = sidecarOf({ ...input, hosts });
   const change: Change = same(sidecar, current) ? { verb: 'none' } : { verb: 'update', sidecar };
-  return { change, scoped: enforced(hosts) };
-}
-
-function unscoped({ mode, foreign }: PlanInput): Scoped {
-  if (mode === 'off') {
-    return { status: 'False', reason: 'Off', message: 'The namespace is not enabled.' };
-  }
-  if (mode === 'observe') {
-    return { status: 'False', reason: 'Observing', message: 'Mode observe learns and shows only.' };
-  }
-  return {
-    status: 'False',
-    reason: 'ForeignSidecar',
-    message: `Sidecar ${foreign?.name} selects this workload; delete it to let Lazyscope scope it.`,
-  };
-}
-
-/** Why the configuration of the workload must not become smaller now. */
-function barrierToNarrowing({ proxies, learningMs }: PlanInput): Scoped | undefined {
-  const { total, live } = proxies;
-  if (total === 0) {
-    return {
-      status: 'False',
-      reason: 'NoProxies',
-      message: 'No proxy of the workload is running.',
-    };
-  }
-  if (live < total) {
-    return {
-      status: 'False',
-      reason: 'ProxiesNotReporting',
-      message: `${live} of ${total} proxies report; all must. Restart pods that lack the filter.`,
-    };
-  }
-  if (learningMs > 0) {
-    const seconds = Math.ceil(learningMs / 60_000) * 60;
-    return { status: 'False', reason: 'Learning', message: `Learns for another ${seconds} s.` };
-  }
-  return undefined;
+  // A pod that starts is no news where the scope is in force already.
+  return { change, scoped: enforced(hosts), ready: readyOf(undefined) };
 }
 
 /** What full configuration costs can be read only while it is in force. */

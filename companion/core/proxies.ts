@@ -36,6 +36,7 @@ export type ProxyTable = {
   report(told: ProxyTold): void;
   gone(proxy: { namespace: string; pod: string; uid: string }): void;
   of(pod: PodRecord): ProxyState | undefined;
+  /** A pod that was never heard is silent from when it was first counted. */
   count(pods: readonly PodRecord[], now: number): ProxyCount;
   /** Drops proxies that nobody has spoken of for long; returns how many. */
   expire(now: number): number;
@@ -44,12 +45,21 @@ export type ProxyTable = {
 
 export function createProxyTable(): ProxyTable {
   const proxies = new Map<string, ProxyState>();
+  // By uid, when the filter was last heard; kept while the pod is counted, even if its node forgot it.
+  const heard = new Map<string, { at: number; countedAt: number }>();
   const keyOf = ({ namespace, pod }: { namespace: string; pod: string }) => `${namespace}/${pod}`;
 
   // A pod of the same name with another uid is another proxy: a StatefulSet reuses names.
   function of({ namespace, name, uid }: PodRecord): ProxyState | undefined {
     const state = proxies.get(`${namespace}/${name}`);
     return state?.uid === uid ? state : undefined;
+  }
+
+  function heardAt({ uid }: PodRecord, now: number): number {
+    const known = heard.get(uid) ?? { at: now, countedAt: now };
+    known.countedAt = now;
+    heard.set(uid, known);
+    return known.at;
   }
 
   return {
@@ -59,14 +69,17 @@ export function createProxyTable(): ProxyTable {
       const { stats, measuredAt } = told.stats ? told : (known ?? told);
       const firstLiveAt = known?.firstLiveAt || (told.heartbeatAt > 0 ? told.reportedAt : 0);
       proxies.set(keyOf(told), { ...told, stats, measuredAt, firstLiveAt });
+      const { at = 0, countedAt = told.reportedAt } = heard.get(told.uid) ?? {};
+      if (told.heartbeatAt > at) heard.set(told.uid, { at: told.heartbeatAt, countedAt });
     },
     gone(proxy) {
       if (proxies.get(keyOf(proxy))?.uid === proxy.uid) proxies.delete(keyOf(proxy));
     },
     of,
     count(pods, now) {
-      // Without an address nothing runs in the pod yet: one that hangs there must not hold up others.
-      const started = pods.filter(({ ips }) => ips.length > 0);
+      // Where no proxy runs yet, or any more, none can report: such a pod must not hold up others.
+      const started = pods.filter(({ ips, proxyRunning }) => ips.length > 0 && proxyRunning);
+      const silences = started.map((pod) => now - heardAt(pod, now));
       const live = started.filter((pod) => now - (of(pod)?.heartbeatAt ?? 0) <= liveMs);
       const unmeasured = live.flatMap((pod) => {
         const state = of(pod);
@@ -75,6 +88,7 @@ export function createProxyTable(): ProxyTable {
       return {
         total: started.length,
         live: live.length,
+        silentMs: Math.max(0, ...silences),
         unmeasured: unmeasured.length,
         measuringMs: Math.max(0, ...unmeasured),
       };
@@ -83,6 +97,9 @@ export function createProxyTable(): ProxyTable {
       const before = proxies.size;
       for (const [key, { reportedAt }] of proxies) {
         if (now - reportedAt > forgottenMs) proxies.delete(key);
+      }
+      for (const [uid, { countedAt }] of heard) {
+        if (now - countedAt > forgottenMs) heard.delete(uid);
       }
       return before - proxies.size;
     },

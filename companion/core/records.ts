@@ -48,6 +48,8 @@ export type PodRecord = {
   /** Name of what made it: the Deployment, StatefulSet, DaemonSet or CronJob. */
   owner: string;
   running: boolean;
+  /** Its proxy runs, or nobody says that it does not. */
+  proxyRunning: boolean;
   node: string;
 };
 
@@ -143,6 +145,9 @@ export function readSlice(object: KubeObject): SliceRecord {
   };
 }
 
+/** The container that Istio injects. */
+const proxyName = 'istio-proxy';
+
 export function readPod(object: KubeObject): PodRecord {
   const { spec = {}, status = {} } = object;
   const labels = object.metadata.labels ?? {};
@@ -150,7 +155,15 @@ export function readPod(object: KubeObject): PodRecord {
   const acceptsMtls = labels['security.istio.io/tlsMode'] === 'istio';
   const isGateway =
     'gateway.networking.k8s.io/gateway-name' in labels ||
+    runsRouter(spec) ||
     (annotations['inject.istio.io/templates'] ?? '').split(',').includes('gateway');
+  type Status = { name: string; state?: Record<string, unknown> };
+  // A native sidecar is an init container.
+  const statuses: Status[] = [
+    ...(status.containerStatuses ?? []),
+    ...(status.initContainerStatuses ?? []),
+  ];
+  const proxyStatus = statuses.find(({ name }) => name === proxyName);
   const ips = ((status.podIPs ?? []) as { ip: string }[]).map(({ ip }) => ip);
   return {
     namespace: namespaceOf(object),
@@ -161,12 +174,21 @@ export function readPod(object: KubeObject): PodRecord {
     labels,
     serviceAccount: spec.serviceAccountName ?? 'default',
     acceptsMtls,
-    hasSidecar: !isGateway && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
+    // The injector leaves pods of the host's network alone: there is no traffic of theirs to redirect.
+    hasSidecar:
+      !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
     network: labels['topology.istio.io/network'] ?? '',
     owner: ownerOf(object),
     node: spec.nodeName ?? '',
     running: !['Succeeded', 'Failed'].includes(status.phase) && !object.metadata.deletionTimestamp,
+    proxyRunning: proxyStatus?.state === undefined || proxyStatus.state.running !== undefined,
   };
+}
+
+/** A gateway that was not injected says by its arguments what it is: `proxy router`. */
+function runsRouter(spec: Record<string, unknown>): boolean {
+  const containers = (spec.containers ?? []) as { name: string; args?: string[] }[];
+  return containers.some(({ name, args = [] }) => name === proxyName && args.includes('router'));
 }
 
 /** The name of what the user wrote, past the generated ReplicaSet or Job in between. */

@@ -3,8 +3,8 @@ import type { Edge, HostRef } from './edges.ts';
 import { isWildcard } from './host-pattern.ts';
 import { virtualServicesOf } from './resolve.ts';
 
-/** Why a host is in a scope. */
-export type Reason = 'sentinel' | 'gateway' | 'pinned' | 'learned' | 'virtualservice';
+/** Why a host is in a scope; `tcp`: learned, and kept for good, because its use is not counted. */
+export type Reason = 'sentinel' | 'gateway' | 'pinned' | 'learned' | 'tcp' | 'virtualservice';
 
 export type ScopeHost = {
   /** `namespace/host`, an entry of `egress.hosts`. */
@@ -42,7 +42,9 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   add(entryOf(gateway), 'gateway');
   for (const pin of pins) add(pin, 'pinned');
   const learned = edges.filter((edge) => !excludes.has(entryOf(edge)));
-  for (const edge of learned) add(entryOf(edge), 'learned', edge);
+  for (const edge of learned) {
+    add(entryOf(edge), isCounted(catalog, edge) ? 'learned' : 'tcp', edge);
+  }
   for (const edge of learned) {
     for (const needed of virtualServiceHosts(catalog, edge, namespace)) {
       if (!excludes.has(entryOf(needed))) add(entryOf(needed), 'virtualservice');
@@ -53,6 +55,20 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
 
 export function entryOf({ namespace, host }: HostRef): string {
   return `${namespace}/${host}`;
+}
+
+/**
+ * Whether every use of a host is seen. The filter counts requests; of connections to a port that is
+ * declared TCP it sees those only that are made while the host is not in the scope.
+ */
+export function isCounted(
+  { hosts }: Pick<Catalog, 'hosts'>,
+  { namespace, host }: HostRef,
+): boolean {
+  return hosts
+    .exact(host)
+    .filter((record) => record.namespace === namespace)
+    .every(({ ports }) => ports.every(({ protocol }) => protocol !== 'tcp'));
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { KubeObject } from '../kube.ts';
 import type { Edge, Source } from './edges.ts';
-import { figuresOf } from './figures.ts';
-import type { Mode, ProxyCount, Scoped } from './plan.ts';
-import type { ProxyState } from './proxies.ts';
-import { entryOf, type ScopeHost } from './scope.ts';
+import { durationMs } from './expiry.ts';
+import type { Watched } from './learning.ts';
+import type { Mode, Scoped } from './plan.ts';
+import { entryOf } from './scope.ts';
 import { managedBy, scopeApiVersion } from './sidecar.ts';
 import { type Setting, settings } from './strategy.ts';
 import type { Workload } from './workload.ts';
@@ -20,6 +20,10 @@ export type ScopeRecord = {
   firstCall: Setting | undefined;
   pins: string[];
   excludes: string[];
+  /** How long an unused destination stays; undefined: as the controller is set. */
+  ttlMs: number | undefined;
+  /** Its user asked for something in `spec`, so it is not ours to delete. */
+  isIntended: boolean;
   owners: string[];
   status: ScopeStatus | undefined;
 };
@@ -29,7 +33,14 @@ export type Condition = Scoped & { type: string; lastTransitionTime: string };
 export type ScopeStatus = {
   mode: Mode;
   owners: string[];
+  /** Since when all proxies report, one is silent, or no pod is there. */
+  learningSince?: string;
+  silentSince?: string;
+  goneSince?: string;
   hostCount: number;
+  /** When the workload last used any host, to the hour. */
+  lastSeen?: string;
+  expiry?: { ttl: string; unused: number; kept: number; reason?: string };
   hosts: { host: string; reason: string; firstSeen?: string; lastSeen?: string }[];
   proxies: { total: number; reporting: number; scoped: number; summary: string };
   clusters?: { before?: number; after?: number };
@@ -59,6 +70,8 @@ export function readWorkloadScope({ metadata, spec = {}, status }: KubeObject): 
     firstCall: settingOf(spec.firstCall),
     pins: spec.pins ?? [],
     excludes: spec.excludes ?? [],
+    ttlMs: durationMs(spec.ttl),
+    isIntended: Object.keys(spec).some((field) => field !== 'selector'),
     owners: status?.owners ?? [metadata.name],
     status: status?.hosts ? (status as ScopeStatus) : undefined,
   };
@@ -74,134 +87,32 @@ export function workloadScopeOf({ namespace, name, selector }: Workload): KubeOb
   };
 }
 
+/** How coarse `lastSeen` is: every change of it is a write of the whole object to etcd. */
+export const lastSeenGrainMs = 3_600_000;
+
+/** For how long the workload was watched, as far as it was recorded. */
+export function watchedBefore(status: ScopeStatus | undefined): Watched {
+  const { learningSince, silentSince } = status ?? {};
+  return { learningSince: timeIn(learningSince), silentSince: timeIn(silentSince) };
+}
+
+export function timeIn(text: string | undefined): number | undefined {
+  const time = Date.parse(text ?? '');
+  return Number.isNaN(time) ? undefined : time;
+}
+
 /** What an earlier controller had learned, for every owner that the scope was for. */
 export function* learnedEdges(record: ScopeRecord): Generator<[Source, Edge[]]> {
   const edges = (record.status?.hosts ?? []).flatMap(({ host, reason, firstSeen, lastSeen }) => {
     const [namespace, name, ...rest] = host.split('/');
-    if (reason !== 'learned' || !namespace || !name || rest.length > 0) return [];
+    const isSeen = reason === 'learned' || reason === 'tcp';
+    if (!isSeen || !namespace || !name || rest.length > 0) return [];
     const first = Date.parse(firstSeen ?? '') || 0;
-    return [
-      { namespace, host: name, firstSeen: first, lastSeen: Date.parse(lastSeen ?? '') || first },
-    ];
+    // Written rounded down: taken for the latest that it can have been, or it would expire early.
+    const last = (Date.parse(lastSeen ?? '') || first) + lastSeenGrainMs - 1;
+    return [{ namespace, host: name, firstSeen: first, lastSeen: last }];
   });
   for (const owner of record.owners) yield [{ namespace: record.namespace, owner }, edges];
-}
-
-/** How coarse `lastSeen` is: every change of it is a write of the whole object to etcd. */
-const lastSeenGrainMs = 3_600_000;
-
-export type StatusInput = {
-  mode: Mode;
-  workload: Workload;
-  hosts: readonly ScopeHost[];
-  proxies: ProxyCount;
-  states: readonly ProxyState[];
-  scoped: Scoped;
-  /** The Sidecar was made in this very turn: what was measured so far is full configuration. */
-  justScoped: boolean;
-  before: ScopeStatus | undefined;
-  now: number;
-};
-
-export function statusOf(input: StatusInput): ScopeStatus {
-  const { mode, workload, hosts, proxies, scoped, before, now } = input;
-  const condition = conditionOf(scoped, before, now);
-  const { full, narrow } = figuresOf(input, scopedOf(before), condition);
-  return {
-    mode,
-    owners: workload.owners,
-    hostCount: hosts.length,
-    hosts: hosts.map(({ entry, reason, edge }) => ({
-      host: entry,
-      reason,
-      ...(edge && {
-        firstSeen: timeOf(edge.firstSeen),
-        lastSeen: timeOf(Math.floor(edge.lastSeen / lastSeenGrainMs) * lastSeenGrainMs),
-      }),
-    })),
-    proxies: {
-      total: proxies.total,
-      reporting: proxies.live,
-      scoped: scoped.status === 'True' ? proxies.total : 0,
-      summary: `${proxies.live}/${proxies.total}`,
-    },
-    ...section('clusters', { before: full?.clusters, after: narrow?.clusters }),
-    ...section('memory', {
-      beforeBytes: full?.bytes,
-      afterBytes: narrow?.bytes,
-      before: full?.bytes && megabytes(full.bytes),
-      after: narrow?.bytes && megabytes(narrow.bytes),
-    }),
-    conditions: [condition],
-  };
-}
-
-function conditionOf(scoped: Scoped, before: ScopeStatus | undefined, now: number): Condition {
-  const known = scopedOf(before);
-  const since = known?.status === scoped.status ? known.lastTransitionTime : timeOf(now);
-  return { type: 'Scoped', ...scoped, lastTransitionTime: since };
-}
-
-function scopedOf(status: ScopeStatus | undefined): Condition | undefined {
-  return status?.conditions?.find(({ type }) => type === 'Scoped');
-}
-
-function section(name: string, fields: Record<string, unknown>): Record<string, unknown> {
-  const present = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return present.length > 0 ? { [name]: Object.fromEntries(present) } : {};
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)}MB`;
-}
-
-function timeOf(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
-}
-
-/** Usage that moved by less than this share is not worth a write. */
-const usageGrain = 0.03;
-/** A change of this share of the clusters is what people wait for: a scope that came or went. */
-const clustersGrain = 0.25;
-
-/**
- * What is different enough to write: `now` for what people act on (hosts, mode, conditions), `soon`
- * for figures that appear or are of another kind, `later` for other counts and usage, `no` for nothing.
- */
-export function statusChange(
-  before: ScopeStatus | undefined,
-  after: ScopeStatus,
-): 'now' | 'soon' | 'later' | 'no' {
-  if (!before) return 'now';
-  const essence = ({ mode, owners, hosts, conditions }: ScopeStatus) =>
-    JSON.stringify([
-      mode,
-      owners,
-      hosts.map(({ host, reason }) => [host, reason]),
-      // Others may add conditions of their own.
-      conditions
-        .filter(({ type }) => type === 'Scoped')
-        .map(({ status, reason }) => [status, reason]),
-    ]);
-  if (essence(before) !== essence(after)) return 'now';
-  const times = ({ hosts, proxies }: ScopeStatus) =>
-    JSON.stringify([hosts.map(({ lastSeen }) => lastSeen ?? ''), proxies.summary, proxies.scoped]);
-  const clusters = [
-    [before.clusters?.before, after.clusters?.before],
-    [before.clusters?.after, after.clusters?.after],
-  ];
-  if (moved(clusters, clustersGrain)) return 'soon';
-  const memory = [
-    [before.memory?.beforeBytes, after.memory?.beforeBytes],
-    [before.memory?.afterBytes, after.memory?.afterBytes],
-  ];
-  const isMoved = moved([...clusters, ...memory], usageGrain);
-  return times(before) !== times(after) || isMoved ? 'later' : 'no';
-}
-
-/** Whether one of the pairs differs by more than a share, or one side of it is missing. */
-function moved(pairs: (number | undefined)[][], share: number): boolean {
-  return pairs.some(([a, b]) => a !== b && (!a || !b || Math.abs(a - b) / a > share));
 }
 
 /** Entries that a record's user excluded. */

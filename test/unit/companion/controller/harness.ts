@@ -1,8 +1,10 @@
+import { setImmediate as immediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { createAnswering } from '../../../../companion/controller/answering.ts';
 import { createChanges } from '../../../../companion/controller/changes.ts';
 import { startInformers } from '../../../../companion/controller/informers.ts';
+import type { Life } from '../../../../companion/controller/life.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
 import { createPace } from '../../../../companion/controller/pace.ts';
 import { createReconciler } from '../../../../companion/controller/reconcile.ts';
@@ -18,9 +20,19 @@ const clusterDomain = 'cluster.local';
 const gatewayHost = 'lazyscope-egress.lazyscope-system.svc.cluster.local';
 const rootNamespace = 'istio-system';
 const silent = pino({ level: 'silent' });
+/** Narrowing at once, and nothing expires by itself within a test. */
+const life: Life = {
+  learningWindowMs: 0,
+  ttlMs: 259_200_000,
+  silenceMs: 300_000,
+  guard: { share: 0.25, count: 20 },
+};
 
 /** A controller without its network: the parts of `runController`, wired the same way. */
-export async function startController(kube: FakeKube, options: { leads?: boolean } = {}) {
+export async function startController(
+  kube: FakeKube,
+  options: { leads?: boolean; life?: Partial<Life> } = {},
+) {
   let leads = options.leads ?? true;
   let clock = Date.parse('2026-01-01T00:00:00Z');
   const now = () => clock;
@@ -38,15 +50,22 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
   const reconciler = createReconciler({
     state,
     writer,
+    metrics,
     rootNamespace,
     sentinel,
     gateway,
-    learningWindowMs: 0,
+    life: { ...life, ...options.life },
     now,
   });
   const failures: unknown[] = [];
+  let running = 0;
   const pace = createPace({
-    run: reconciler.runOnce,
+    async run(key) {
+      running += 1;
+      return reconciler.runOnce(key).finally(() => {
+        running -= 1;
+      });
+    },
     writesPerSecond: 1_000,
     pauseMs: 0,
     onThrottled: () => undefined,
@@ -58,7 +77,11 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
     markPorts: () => undefined,
     isLeader: writer.mayWrite,
   });
-  const informers = startInformers(kube, state, changes, { rootNamespace, now });
+  const informers = startInformers(kube, state, changes, {
+    rootNamespace,
+    now,
+    leads: writer.mayWrite,
+  });
   await informers.synced;
   const config = {
     clusterDomain,
@@ -88,6 +111,12 @@ export async function startController(kube: FakeKube, options: { leads?: boolean
     },
     /** Looks at everything, as the tick does. */
     look: () => changes.all(),
+    /** Looks at everything now, and resolves when nothing is under way any more. */
+    async lookThrough(): Promise<void> {
+      const names = [...state.workloads('shop'), ...state.scopes.in('shop')];
+      for (const { name } of names) pace.mark(`shop/${name}`, false);
+      while (running + pace.pending() > 0) await immediate();
+    },
     /** Looks at what waited for its time, as the tick does. */
     lookAtDue() {
       for (const key of reconciler.takeDue()) pace.mark(key, false);

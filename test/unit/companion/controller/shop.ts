@@ -36,7 +36,7 @@ export function enable(mode?: string): void {
   kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
 }
 
-export async function start(options?: { leads?: boolean }): Promise<Controller> {
+export async function start(options?: Parameters<typeof startController>[1]): Promise<Controller> {
   const controller = await startController(kube, options);
   running.push(controller);
   return controller;

@@ -44,3 +44,21 @@ test('what an earlier life had learned comes back', () => {
   after.restore(source, before.edgesFrom(source));
   expect(after.edgesFrom(source)).toEqual(before.edgesFrom(source));
 });
+
+test('what is forgotten is gone, and nothing else', () => {
+  const store = createEdgeStore();
+  const pay = { namespace: 'bank', host: 'pay' };
+  const others = { namespace: 'shop-2', owner: 'web' };
+  for (const from of [source, { ...source, owner: 'api' }, others]) {
+    store.see(from, cart, 1);
+    store.see(from, pay, 1);
+  }
+  store.forget(source, cart);
+  store.forget(source, { namespace: 'bank', host: 'unknown' });
+  expect([store.edgesFrom(source).map(({ host }) => host), store.size()]).toEqual([['pay'], 5]);
+  expect(store.see(source, cart, 2)).toBe('first');
+  store.forget(source);
+  expect([store.edgesFrom(source), store.size()]).toEqual([[], 4]);
+  store.forgetNamespace('shop');
+  expect([store.edgesFrom(others).length, store.size()]).toEqual([2, 2]);
+});

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { barrierOf } from '../../../../companion/core/barrier.ts';
 import { type PlanInput, type ProxyCount, planScope } from '../../../../companion/core/plan.ts';
 import {
   foreignSidecar,
@@ -21,7 +22,7 @@ const workload: Workload = {
 const owner = { name: 'web', uid: 'uid' };
 
 function counts(total: number, live: number, unmeasured = 0, measuringMs = 0): ProxyCount {
-  return { total, live, unmeasured, measuringMs };
+  return { total, live, silentMs: 0, unmeasured, measuringMs };
 }
 
 function written(hosts: string[]): SidecarRecord {
@@ -42,7 +43,11 @@ const all: PlanInput = {
   foreign: undefined,
   proxies: counts(2, 2),
   learningMs: 0,
+  refusal: undefined,
+  silenceMs: 300_000,
 };
+const silent: Partial<PlanInput> = { proxies: { ...counts(2, 1), silentMs: 300_001 } };
+const refused: Partial<PlanInput> = { refusal: { reason: 'NoLabels', message: '' } };
 
 type Row = [string, Partial<PlanInput>, string, string];
 
@@ -51,6 +56,20 @@ describe('the plan', () => {
     ['creates once every proxy reports', {}, 'create', 'Enforced'],
     ['waits for a silent proxy', { proxies: counts(2, 1) }, 'none', 'ProxiesNotReporting'],
     ['waits where nothing runs', { proxies: counts(0, 0) }, 'none', 'NoProxies'],
+    ['waits for one that is silent for long', silent, 'none', 'ProxiesSilent'],
+    [
+      'gives full configuration back when a proxy is silent for long',
+      { ...silent, current: written(['a/x']) },
+      'delete',
+      'ProxiesSilent',
+    ],
+    ['refuses what cannot be scoped', refused, 'none', 'NoLabels'],
+    [
+      'takes back what cannot be scoped any more',
+      { ...refused, current: written(['a/x']) },
+      'delete',
+      'NoLabels',
+    ],
     ['waits for figures', { proxies: counts(2, 2, 1, 1) }, 'none', 'Measuring'],
     ['waits for figures no longer', { proxies: counts(2, 2, 1, 0) }, 'create', 'Enforced'],
     [
@@ -121,10 +140,13 @@ const inputs: fc.Arbitrary<PlanInput> = fc.record({
   proxies: fc.record({
     total: fc.nat(3),
     live: fc.nat(3),
+    silentMs: fc.constantFrom(0, 300_000, 300_001),
     unmeasured: fc.nat(3),
     measuringMs: fc.constantFrom(0, 1),
   }),
   learningMs: fc.constantFrom(-1, 0, 1),
+  refusal: fc.option(fc.constant({ reason: 'Ambient' as const, message: '' }), { nil: undefined }),
+  silenceMs: fc.constant(300_000),
 });
 
 test('a plan that was carried out leaves nothing to do', () => {
@@ -138,6 +160,29 @@ test('a plan that was carried out leaves nothing to do', () => {
             ? undefined
             : readSidecar(change.sidecar);
       expect(planScope({ ...input, current }).change).toEqual({ verb: 'none' });
+    }),
+  );
+});
+
+test('whatever stands in the way is told, in every mode', () => {
+  fc.assert(
+    fc.property(inputs, (input) => {
+      const { ready, scoped } = planScope(input);
+      const barrier = barrierOf(input);
+      expect(ready.status === 'True').toBe(!barrier || scoped.status === 'True');
+      if (ready.status === 'False') expect(ready.reason).toBe(barrier?.reason);
+    }),
+  );
+});
+
+test('a scope is in force only in enforce, and never against a barrier that withdraws it', () => {
+  fc.assert(
+    fc.property(inputs, (input) => {
+      const { change, scoped } = planScope(input);
+      const isKept = input.mode === 'enforce' && !barrierOf(input)?.withdraws;
+      if (isKept) expect(change.verb).not.toBe('delete');
+      else
+        expect([change.verb, scoped.status]).toEqual([input.current ? 'delete' : 'none', 'False']);
     }),
   );
 });

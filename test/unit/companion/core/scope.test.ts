@@ -120,7 +120,9 @@ describe.each(goldens)('%s', (_name, golden) => {
       // As the API server gives it back, with fields in another order.
       current: readSidecar({ ...sidecar, spec: reversed(sidecar.spec) }),
       foreign: undefined,
-      proxies: { total: 1, live: 1, unmeasured: 0, measuringMs: 0 },
+      refusal: undefined,
+      proxies: { total: 1, live: 1, silentMs: 0, unmeasured: 0, measuringMs: 0 },
+      silenceMs: 300_000,
       learningMs: 0,
     });
     expect(plan.change).toEqual({ verb: 'none' });

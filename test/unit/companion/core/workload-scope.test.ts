@@ -3,13 +3,11 @@ import type { ProxyCount } from '../../../../companion/core/plan.ts';
 import { createProxyTable, liveMs, type ProxyState } from '../../../../companion/core/proxies.ts';
 import { readPod } from '../../../../companion/core/records.ts';
 import type { ScopeHost } from '../../../../companion/core/scope.ts';
+import { type StatusInput, statusChange, statusOf } from '../../../../companion/core/status.ts';
 import type { Workload } from '../../../../companion/core/workload.ts';
 import {
   learnedEdges,
   readWorkloadScope,
-  type StatusInput,
-  statusChange,
-  statusOf,
   workloadScopeOf,
 } from '../../../../companion/core/workload-scope.ts';
 import { pod } from './objects.ts';
@@ -30,7 +28,7 @@ function learned(lastSeen: number): ScopeHost {
 }
 
 function counts(total: number, live: number): ProxyCount {
-  return { total, live, unmeasured: 0, measuringMs: 0 };
+  return { total, live, silentMs: 0, unmeasured: 0, measuringMs: 0 };
 }
 
 /** Read a minute from now unless said otherwise, so that it is news. */
@@ -59,17 +57,21 @@ const input: StatusInput = {
   proxies: counts(1, 1),
   states: [],
   scoped: enforced,
+  ready: { status: 'True', reason: 'Ready', message: '' },
+  watched: { learningSince: now, silentSince: undefined },
+  ttlMs: 72 * hour,
+  verdict: { expired: [], kept: 0 },
   justScoped: false,
   before: undefined,
   now,
 };
 
 describe('the status of a scope', () => {
-  test('brings back what was learned, to the hour', () => {
+  test('brings back what was learned, used at the end of the recorded hour', () => {
     const object = { ...workloadScopeOf(workload), status: statusOf(input) };
     const [[source, edges] = []] = [...learnedEdges(readWorkloadScope(object))];
     expect(source).toEqual({ namespace: 'shop', owner: 'web' });
-    const lastSeen = Date.parse('2026-01-02T03:00:00Z');
+    const lastSeen = Date.parse('2026-01-02T04:00:00Z') - 1;
     expect(edges).toEqual([
       { namespace: 'shop', host: 'cart', firstSeen: now - 5 * hour, lastSeen },
     ]);
@@ -162,8 +164,10 @@ describe('a proxy', () => {
   test('is live while its filter is heard, under its own uid', () => {
     const table = createProxyTable();
     table.report(proxy(1, 1));
-    expect(table.count(workload.pods, now + liveMs)).toEqual(counts(1, 1));
-    expect(table.count(workload.pods, now + liveMs + 1)).toEqual(counts(1, 0));
+    const silentFor = (silentMs: number) => ({ ...counts(1, 0), silentMs });
+    const atLimit = { ...silentFor(liveMs), live: 1 };
+    expect(table.count(workload.pods, now + liveMs)).toEqual(atLimit);
+    expect(table.count(workload.pods, now + liveMs + 1)).toEqual(silentFor(liveMs + 1));
     const reborn = workload.pods.map((each) => ({ ...each, uid: 'other' }));
     expect(table.count(reborn, now)).toEqual(counts(1, 0));
     const starting = workload.pods.map((each) => ({ ...each, ips: [] }));
@@ -177,10 +181,11 @@ describe('a proxy', () => {
     expect(table.count(workload.pods, now)).toEqual(counts(1, 0));
     table.report(silent);
     const waiting = { ...counts(1, 1), unmeasured: 1 };
+    const later = (silentMs: number, measuringMs = 0) => ({ ...waiting, silentMs, measuringMs });
     expect(table.count(workload.pods, now)).toEqual({ ...waiting, measuringMs: 10_000 });
     table.report({ ...silent, reportedAt: now + 9_999 });
-    expect(table.count(workload.pods, now + 9_999)).toEqual({ ...waiting, measuringMs: 1 });
-    expect(table.count(workload.pods, now + 10_000)).toEqual(waiting);
+    expect(table.count(workload.pods, now + 9_999)).toEqual(later(9_999, 1));
+    expect(table.count(workload.pods, now + 10_000)).toEqual(later(10_000));
     table.report(proxy(1, 1));
     expect(table.count(workload.pods, now)).toEqual(counts(1, 1));
   });
@@ -191,6 +196,24 @@ describe('a proxy', () => {
     table.report({ ...proxy(0, 0), stats: undefined });
     const [first] = workload.pods;
     expect(first && table.of(first)?.stats?.allocatedBytes).toBe(7);
+  });
+
+  test('that was never heard is silent from when it was first counted, and only while it runs', () => {
+    const table = createProxyTable();
+    const silenceAt = (at: number, pods = workload.pods) => table.count(pods, at).silentMs;
+    expect([silenceAt(now), silenceAt(now + 7_000)]).toEqual([0, 7_000]);
+    const ended = workload.pods.map((each) => ({ ...each, proxyRunning: false }));
+    expect(table.count(ended, now + 8_000)).toEqual(counts(0, 0));
+  });
+
+  test('is silent since it was last heard, also when its node has forgotten it', () => {
+    const table = createProxyTable();
+    table.count(workload.pods, now);
+    table.report(proxy(1, 1));
+    table.gone({ namespace: 'shop', pod: 'web-1', uid: 'uid-shop/web-1' });
+    for (const minutes of [1, 5]) table.count(workload.pods, now + minutes * 60_000);
+    table.expire(now + 301_000);
+    expect(table.count(workload.pods, now + 301_000)).toMatchObject({ live: 0, silentMs: 301_000 });
   });
 
   test('is forgotten when its node is silent for long, or says that it is gone', () => {

@@ -1,0 +1,105 @@
+import type { Refusal } from '../core/barrier.ts';
+import { type Edge, type HostRef, mergeEdges } from '../core/edges.ts';
+import { learningMsOf, type Watched, watchedOf } from '../core/learning.ts';
+import { type Mode, type Plan, planScope } from '../core/plan.ts';
+import { entryOf, type ScopeHost, scopeOf } from '../core/scope.ts';
+import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../core/sidecar.ts';
+import type { Workload } from '../core/workload.ts';
+import { type ScopeRecord, watchedBefore } from '../core/workload-scope.ts';
+import type { Life } from './life.ts';
+import type { State } from './state.ts';
+
+/** What reads the state for a look at one workload. */
+export type LookOptions = {
+  state: State;
+  rootNamespace: string;
+  sentinel: HostRef;
+  gateway: HostRef;
+  life: Life;
+  now: () => number;
+};
+
+/** Undefined: the namespace was never enabled, so nothing is written at all. */
+export function modeOf({ scopes, namespaces }: State, workload: Workload): Mode | undefined {
+  const scope = scopes.get(workload.namespace, workload.name);
+  return scope?.mode ?? namespaces.get(workload.namespace)?.mode ?? (scope && 'off');
+}
+
+/** Edges of all owners that share the scope. */
+export function edgesOf({ edges }: State, { namespace, owners }: Workload): Edge[] {
+  return mergeEdges(owners.flatMap((owner) => edges.edgesFrom({ namespace, owner })));
+}
+
+export function hostsOf(
+  { state, sentinel, gateway, rootNamespace }: LookOptions,
+  workload: Workload,
+  scope: ScopeRecord,
+): ScopeHost[] {
+  const { namespace } = workload;
+  const shadowed = shadowedOf(state, namespace, rootNamespace);
+  const hosts = scopeOf(state.catalog, {
+    namespace,
+    edges: edgesOf(state, workload),
+    pins: scope.pins,
+    excludes: scope.excludes,
+    sentinel,
+    gateway,
+  });
+  const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
+  return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));
+}
+
+export function watchedNow({ state, life, now }: LookOptions, workload: Workload): Watched {
+  const scope = state.scopes.get(workload.namespace, workload.name);
+  return watchedOf({
+    before: watchedBefore(scope?.status),
+    proxies: state.proxies.count(workload.pods, now()),
+    silenceMs: life.silenceMs,
+    learningWindowMs: life.learningWindowMs,
+    now: now(),
+  });
+}
+
+export function planOf(
+  { state, rootNamespace, life, now }: LookOptions,
+  found: {
+    workload: Workload;
+    scope: ScopeRecord;
+    hosts: ScopeHost[];
+    mode: Mode;
+    watched: Watched;
+  },
+): Plan {
+  const { workload, scope, hosts, mode, watched } = found;
+  const { namespace } = workload;
+  const current = state.sidecars.get(namespace, sidecarName(workload));
+  return planScope({
+    workload,
+    mode,
+    owner: { name: scope.name, uid: scope.uid },
+    hosts: hosts.map(({ entry }) => entry),
+    shadowed: shadowedOf(state, namespace, rootNamespace),
+    current: current?.ours ? current : undefined,
+    foreign:
+      current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
+    refusal: refusalOf(workload),
+    proxies: state.proxies.count(workload.pods, now()),
+    learningMs: learningMsOf(watched, life.learningWindowMs, now()),
+    silenceMs: life.silenceMs,
+  });
+}
+
+function refusalOf({ selector }: Workload): Refusal | undefined {
+  if (Object.keys(selector).length > 0) return undefined;
+  // A Sidecar without a selector would rule over the whole namespace.
+  const message = 'Its pods have no label in common to select them by; give them one.';
+  return { reason: 'NoLabels', message };
+}
+
+function shadowedOf({ sidecars: table }: State, namespace: string, rootNamespace: string) {
+  return shadowedSidecar(
+    [...table.in(namespace), ...table.in(rootNamespace)],
+    namespace,
+    rootNamespace,
+  );
+}

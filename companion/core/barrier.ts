@@ -1,0 +1,69 @@
+import type { Mode, ProxyCount, Scoped } from './plan.ts';
+import type { SidecarRecord } from './sidecar.ts';
+
+/** Why a workload can have no scope of ours at all, whatever its proxies do. */
+export type Refusal = { reason: 'Ambient' | 'NoLabels' | 'FilterMissing'; message: string };
+
+export type BarrierInput = {
+  refusal: Refusal | undefined;
+  /** Somebody else's Sidecar that selects the workload. */
+  foreign: SidecarRecord | undefined;
+  proxies: ProxyCount;
+  /** Milliseconds until the learning window ends; 0 or less when it has. */
+  learningMs: number;
+  /** A proxy that is silent for longer has no filter any more, for all that can be known. */
+  silenceMs: number;
+};
+
+/** `withdraws`: a scope that is in force goes too; otherwise it stays, and only grows. */
+export type Barrier = Scoped & { withdraws: boolean };
+
+/**
+ * What stands in the way of narrowing a workload, one thing at a time, the most lasting first. Any
+ * of the first four means that first calls of the scoped workload may go unseen.
+ */
+export function barrierOf(input: BarrierInput): Barrier | undefined {
+  const { refusal, foreign, proxies, learningMs, silenceMs } = input;
+  const { total, live, silentMs } = proxies;
+  if (refusal) return barrier(refusal.reason, refusal.message, true);
+  if (foreign) {
+    const what = `Sidecar ${foreign.name} selects this workload`;
+    return barrier('ForeignSidecar', `${what}; delete it to let Lazyscope scope it.`, true);
+  }
+  if (total === 0) return barrier('NoProxies', 'No proxy of the workload is running.', false);
+  if (silentMs > silenceMs) {
+    const what = `A proxy was silent for ${Math.floor(silentMs / 1000)} s`;
+    const remedy = 'Look at the node companion of its node; restart pods that lack the filter.';
+    return barrier('ProxiesSilent', `${what}. ${remedy}`, true);
+  }
+  if (live < total) {
+    const what = `${live} of ${total} proxies report; all must.`;
+    return barrier('ProxiesNotReporting', `${what} Restart pods that lack the filter.`, false);
+  }
+  if (learningMs > 0) {
+    const seconds = Math.ceil(learningMs / 60_000) * 60;
+    return barrier('Learning', `Learns for another ${seconds} s.`, false);
+  }
+  return undefined;
+}
+
+function barrier(reason: string, message: string, withdraws: boolean): Barrier {
+  return { status: 'False', reason, message, withdraws };
+}
+
+/** Condition `Ready`: whether anything but the mode stands in the way. */
+export function readyOf(found: Barrier | undefined): Scoped {
+  if (found) return { status: 'False', reason: found.reason, message: found.message };
+  return { status: 'True', reason: 'Ready', message: 'Nothing stands in the way of narrowing.' };
+}
+
+/** Why a mode keeps no scope; undefined for the one that does. */
+export function modeReason(mode: Mode): Scoped | undefined {
+  if (mode === 'off') {
+    return { status: 'False', reason: 'Off', message: 'Neither learned nor scoped in mode off.' };
+  }
+  if (mode === 'observe') {
+    return { status: 'False', reason: 'Observing', message: 'Mode observe learns and shows only.' };
+  }
+  return undefined;
+}

@@ -1,0 +1,167 @@
+import { describe, expect, test, vi } from 'vitest';
+import { app } from '../core/objects.ts';
+import {
+  always,
+  type Controller,
+  cart,
+  enable,
+  hosts,
+  kube,
+  reason,
+  scope,
+  settle,
+  start,
+} from './shop.ts';
+
+const minutes = 60_000;
+const step = 50_000;
+const life = { ttlMs: 10 * minutes, guard: { share: 1, count: 20 } };
+
+/** The proxies report and the controller looks at everything, as it does all the time. */
+async function live(controllers: Controller[], ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += step) {
+    for (const controller of controllers) {
+      controller.pass(step);
+      for (const pod of ['web', 'cart']) controller.report(pod);
+      await controller.lookThrough();
+    }
+  }
+}
+
+async function used(controller: Controller): Promise<void> {
+  controller.report('web');
+  controller.ask('web', 'cart');
+  await vi.waitFor(() => expect(hosts()).toEqual([...always, cart]));
+}
+
+describe('a destination that is not used any more', () => {
+  test('leaves the scope when its time is over, and that is told', async () => {
+    const controller = await start({ life });
+    await used(controller);
+    await live([controller], 9 * minutes);
+    expect(hosts()).toContain(cart);
+    await live([controller], 3 * minutes);
+    expect(hosts()).toEqual(always);
+    expect(scope()?.status.hosts).not.toContainEqual(expect.objectContaining({ host: cart }));
+    const events = kube.all('Event').map(({ reason: why, message }) => `${why}: ${message}`);
+    expect(events).toContain('Expired: 1 unused hosts expired: cart.shop.svc.cluster.local');
+  });
+
+  test('stays while it is used, and is learned again after it went', async () => {
+    const controller = await start({ life });
+    await used(controller);
+    for (let round = 0; round < 3; round++) {
+      await live([controller], 6 * minutes);
+      controller.ask('web', 'cart');
+    }
+    expect(hosts()).toContain(cart);
+    await live([controller], 12 * minutes);
+    expect(hosts()).toEqual(always);
+    await used(controller);
+  });
+
+  test('goes after the time that its scope says', async () => {
+    const controller = await start({ life });
+    await used(controller);
+    const before = scope();
+    if (!before) throw new Error('no scope');
+    kube.put({ ...before, spec: { ...before.spec, ttl: '2m' } });
+    await live([controller], 4 * minutes);
+    expect(hosts()).toEqual(always);
+  });
+
+  test('stays while a proxy is silent, and for a while after', async () => {
+    const controller = await start({ life });
+    await used(controller);
+    for (let passed = 0; passed < 4 * minutes; passed += step) {
+      controller.pass(step);
+      await controller.lookThrough();
+    }
+    await live([controller], 8 * minutes);
+    expect(hosts()).toContain(cart);
+    expect(scope()?.status.expiry).toMatchObject({ kept: 1, reason: 'Settling' });
+    await live([controller], 4 * minutes);
+    expect(hosts()).toEqual(always);
+  });
+
+  test('stays right after a restart', async () => {
+    const first = await start({ life });
+    await used(first);
+    await vi.waitFor(() => expect(scope()?.status.hostCount).toBe(3));
+    await first.stop();
+    const second = await start({ life });
+    second.pass(100 * minutes);
+    await live([second], 9 * minutes);
+    expect(hosts()).toContain(cart);
+    await live([second], 3 * minutes);
+    expect(hosts()).toEqual(always);
+  });
+
+  test('goes from the memory of a follower too, unless that knows better', async () => {
+    const leader = await start({ life });
+    const follower = await start({ life, leads: false });
+    await used(leader);
+    follower.report('web');
+    await live([leader, follower], 12 * minutes);
+    expect(hosts()).toEqual(always);
+    expect(follower.state.edges.size()).toBe(0);
+    await leader.stop();
+    follower.elect();
+    await settle();
+    expect(hosts()).toEqual(always);
+  });
+
+  test('stays when its ports are declared TCP, and the scope says why', async () => {
+    const [service] = kube.all('Service').filter(({ metadata }) => metadata.name === 'cart');
+    if (!service) throw new Error('no service');
+    kube.put({ ...service, spec: { ...service.spec, ports: [{ name: 'tcp', port: 80 }] } });
+    const controller = await start({ life });
+    await used(controller);
+    await live([controller], 15 * minutes);
+    expect(hosts()).toContain(cart);
+    const told = expect.objectContaining({ host: cart, reason: 'tcp' });
+    expect(scope()?.status.hosts).toContainEqual(told);
+  });
+});
+
+describe('the learning window', () => {
+  test('has to be over before a workload is narrowed, and outlives a restart', async () => {
+    const learning = { ...life, learningWindowMs: 10 * minutes };
+    const first = await start({ life: learning });
+    await live([first], 6 * minutes);
+    expect([reason(), hosts()]).toEqual(['Learning', undefined]);
+    await first.stop();
+    const second = await start({ life: learning });
+    second.pass(6 * minutes);
+    await live([second], step);
+    await vi.waitFor(() => expect(reason()).toBe('Learning'));
+    await live([second], 5 * minutes);
+    await vi.waitFor(() => expect([reason(), hosts()]).toEqual(['Enforced', always]));
+  });
+
+  test('is told of in observe too, which then becomes ready', async () => {
+    enable('observe');
+    const controller = await start({ life: { ...life, learningWindowMs: 2 * minutes } });
+    await live([controller], step);
+    const ready = () => scope()?.status?.conditions[1];
+    await vi.waitFor(() => expect(ready()).toMatchObject({ type: 'Ready', reason: 'Learning' }));
+    await live([controller], 3 * minutes);
+    await vi.waitFor(() => expect(ready()).toMatchObject({ status: 'True', reason: 'Ready' }));
+    expect([reason(), hosts()]).toEqual(['Observing', undefined]);
+  });
+});
+
+test('a namespace that is made anew has nothing of the one before', async () => {
+  const controller = await start({ life });
+  await used(controller);
+  const plurals = { Pod: 'pods', WorkloadScope: 'workloadscopes', Namespace: 'namespaces' };
+  for (const [kind, plural] of Object.entries(plurals))
+    for (const { metadata } of kube.all(kind))
+      await kube.delete({ group: '', version: '', plural }, metadata.name, metadata.namespace);
+  await settle();
+  expect(controller.state.edges.size()).toBe(0);
+  enable('enforce');
+  for (const object of app('shop/web', '10.96.0.2', '10.1.0.2')) kube.put(object);
+  controller.report('web');
+  await vi.waitFor(() => expect(hosts()).toEqual(always));
+});
