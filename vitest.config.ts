@@ -10,7 +10,7 @@ const meshOptions = {
 
 /**
  * One project a test group, so that the fast ones answer in seconds:
- * `unit` and `fuzz` need nothing, `wasm` the built filter, `envoy` a real Envoy, `mesh`,
+ * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter, `envoy` a real Envoy, `mesh`,
  * `mesh-lifecycle` and `product` root and the cluster in a box.
  */
 export default defineConfig({
@@ -24,6 +24,15 @@ export default defineConfig({
           name: 'envoy',
           include: ['test/envoy/**/*.test.ts'],
           testTimeout: 60 * seconds,
+          hookTimeout: 120 * seconds,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'api',
+          include: ['test/api/*.test.ts'],
+          testTimeout: 120 * seconds,
           hookTimeout: 120 * seconds,
           fileParallelism: false,
         },

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ApiServer, startApiServer } from '../test/api/api-server.ts';
+import { type CompanionProcess, startCompanionProcess } from '../test/api/companion-process.ts';
+import { freePort } from '../test/api/free-port.ts';
+import { type PlayedNodes, playNodes } from '../test/api/played-nodes.ts';
+import { type Population, populate } from '../test/api/population.ts';
 import { repoDir } from '../test/mesh/paths.ts';
-import { type ApiServer, startApiServer } from './api-server.ts';
 import type { BenchOptions } from './bench.ts';
-import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
-import { type PlayedNodes, playNodes } from './played-nodes.ts';
-import { type Population, populate } from './population.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
-import { freePort } from './upstream.ts';
 
 const aimMegabytes = 300;
 /** Counts in a status wait 30 s for others to come along (companion/controller/reconcile.ts). */

@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
+import { type ApiServer, startApiServer } from '../test/api/api-server.ts';
+import { type CompanionProcess, startCompanionProcess } from '../test/api/companion-process.ts';
+import { freePort } from '../test/api/free-port.ts';
 import {
   makeCertificate,
   startFakeController,
 } from '../test/unit/companion/node/fake-controller.ts';
 import { clusterEntry, reportBody } from '../test/unit/companion/node/report-body.ts';
-import { type ApiServer, startApiServer } from './api-server.ts';
 import type { BenchOptions } from './bench.ts';
-import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
-import { freePort } from './upstream.ts';
 
 /** A busy node: two VMs a pod (the filter runs in the main thread and the workers), 100 destinations each. */
 const load = { pods: 40, vmsPerPod: 2, destinations: 100 };

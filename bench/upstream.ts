@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, createServer } from 'node:net';
+import { freePort } from '../test/api/free-port.ts';
 import { run } from '../test/mesh/run.ts';
 
 /** The test application on this machine, as a server and as a source of load. */
@@ -27,15 +27,6 @@ export async function startUpstream(app: string): Promise<Upstream> {
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 export type LoadOptions = { host: string; rps: number; connections: number; seconds: number };

@@ -36,6 +36,7 @@ const groups: Group[] = [
   vitest('wasm'),
   vitest('envoy', envoyNeeds),
   { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },
+  vitest('api', goNeeds),
   vitest('mesh-lifecycle', meshNeeds),
   vitest('mesh', meshNeeds),
   vitest('product', async () => missingPrerequisites('product')),

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { parseAllDocuments } from 'yaml';
-import { type Binaries, binary, ensureBinaries } from '../test/mesh/binaries.ts';
-import { repoDir } from '../test/mesh/paths.ts';
-import { lastLines, run } from '../test/mesh/run.ts';
-import { freePort } from './upstream.ts';
+import { type Binaries, binary, ensureBinaries } from '../mesh/binaries.ts';
+import { repoDir } from '../mesh/paths.ts';
+import { lastLines, run } from '../mesh/run.ts';
+import { freePort } from './free-port.ts';
 
 /** A real API server over a real etcd on the loopback address: no nodes, no controllers. */
 export type ApiServer = {

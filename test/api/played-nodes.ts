@@ -1,5 +1,6 @@
 import { credentials, Metadata } from '@grpc/grpc-js';
-import { authorizationKey, connectController, type ProxyReport } from '../companion/rpc.ts';
+import { authorizationKey, connectController, type ProxyReport } from '../../companion/rpc.ts';
+import { tokenOf } from './accounts.ts';
 import type { ApiServer } from './api-server.ts';
 import { clusterOf, namespaceOf, type Population, podName, podsPerWorkload } from './population.ts';
 
@@ -11,7 +12,6 @@ const destinationsPerWorkload = 10;
 /** As the node companion does, also when there is nothing new. */
 const repeatMs = 25_000;
 const namespace = 'lazyscope-system';
-const account = `/api/v1/namespaces/${namespace}/serviceaccounts`;
 
 type Pod = { metadata: { name: string; namespace: string; uid: string } };
 
@@ -88,16 +88,10 @@ async function podUids(api: ApiServer): Promise<Map<string, string>> {
 
 async function nodeToken(api: ApiServer, node: string): Promise<string> {
   // There already when the nodes connect a second time.
-  const make = (path: string, name: string) =>
-    api.call('POST', path, { metadata: { name } }).catch(() => undefined);
-  await make(account, 'lazyscope-node');
-  await make('/api/v1/nodes', node);
-  const boundObjectRef = { apiVersion: 'v1', kind: 'Node', name: node };
-  const wanted = { spec: { audiences: ['lazyscope'], expirationSeconds: 7200, boundObjectRef } };
-  const { status } = await api.call<{ status: { token: string } }>(
-    'POST',
-    `${account}/lazyscope-node/token`,
-    wanted,
+  await api.call('POST', '/api/v1/nodes', { metadata: { name: node } }).catch(() => undefined);
+  return tokenOf(
+    api,
+    { namespace, name: 'lazyscope-node' },
+    { audience: 'lazyscope', boundTo: { kind: 'Node', name: node } },
   );
-  return status.token;
 }

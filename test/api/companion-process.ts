@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isCollection, parseAllDocuments } from 'yaml';
-import { repoDir } from '../test/mesh/paths.ts';
-import { lastLines } from '../test/mesh/run.ts';
+import { repoDir } from '../mesh/paths.ts';
+import { lastLines } from '../mesh/run.ts';
 import type { ApiServer } from './api-server.ts';
-import { freePort } from './upstream.ts';
+import { freePort } from './free-port.ts';
 
 /** The built companion as a process of its own, started as the image starts it. */
 export type CompanionProcess = {

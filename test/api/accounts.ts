@@ -1,0 +1,44 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ApiServer } from './api-server.ts';
+
+/** Where a service account lives, and who holds its token. */
+export type AccountRef = { namespace: string; name: string };
+
+/** What the API server is told of a token's holder. */
+export type Binding = { kind: 'Node' | 'Pod'; name: string; uid?: string };
+
+/** Makes the account if it is not there and asks for a token, as the kubelet does for a pod. */
+export async function tokenOf(
+  api: ApiServer,
+  { namespace, name }: AccountRef,
+  options: { audience?: string; seconds?: number; boundTo?: Binding } = {},
+): Promise<string> {
+  const { audience, seconds = 7_200, boundTo } = options;
+  const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
+  // There already when it is asked for a second time.
+  await api.call('POST', accounts, { metadata: { name } }).catch(() => undefined);
+  const spec = {
+    expirationSeconds: seconds,
+    ...(audience && { audiences: [audience] }),
+    ...(boundTo && { boundObjectRef: { apiVersion: 'v1', ...boundTo } }),
+  };
+  const review = await api.call<{ status: { token: string } }>(
+    'POST',
+    `${accounts}/${name}/token`,
+    { spec },
+  );
+  return review.status.token;
+}
+
+/** The folder that the kubelet mounts: `token` and `ca.crt`. */
+export async function accountFolder(
+  api: ApiServer,
+  account: AccountRef,
+): Promise<{ path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'lazyscope-account-'));
+  await writeFile(join(path, 'token'), await tokenOf(api, account));
+  await writeFile(join(path, 'ca.crt'), await readFile(join(api.account, 'ca.crt')));
+  return { path, remove: () => rm(path, { recursive: true }) };
+}

@@ -1,0 +1,163 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { controllerSettings } from '../../companion/config.ts';
+import { startInformers } from '../../companion/controller/informers.ts';
+import { createControllerMetrics } from '../../companion/controller/metrics.ts';
+import { createScoping } from '../../companion/controller/scoping.ts';
+import { servingCertificate } from '../../companion/controller/serving-certificate.ts';
+import { createState } from '../../companion/controller/state.ts';
+import { createWriter } from '../../companion/controller/write.ts';
+import { connectKube } from '../../companion/kube.ts';
+import { startLeader } from '../../companion/leader.ts';
+import { createNodeMetrics } from '../../companion/metrics.ts';
+import { caFromKube } from '../../companion/node/ca.ts';
+import { createPods, watchPods } from '../../companion/node/pods.ts';
+import { readSettings } from '../../companion/settings.ts';
+import type { ApiServer } from './api-server.ts';
+
+/** What a role does with the API server in its life, all of it once; ends at the first refusal. */
+export type Journey = (options: JourneyOptions) => Promise<string[]>;
+
+export type JourneyOptions = {
+  api: ApiServer;
+  /** The folder of the service account. */
+  account: string;
+  /** Namespace of the product's own objects. */
+  system: string;
+  /** An enabled namespace with the workload `web`, whose pod runs on `node-1`. */
+  app: string;
+};
+
+const longMs = 20_000;
+
+/** A client whose refusals are heard, wherever they are noticed. */
+async function listen(account: string) {
+  const denied: string[] = [];
+  const heard = (line: string) => {
+    const { err } = JSON.parse(line) as { err?: { status?: number; message: string } };
+    if (err?.status === 403) denied.push(err.message);
+  };
+  const log = pino({ level: 'debug' }, { write: heard });
+  const registry = new Registry();
+  const kube = await connectKube(
+    { kubeconfig: '', serviceAccountPath: account },
+    { log, registry },
+  );
+  const refusal = async () => {
+    while (denied.length === 0) await sleep(20);
+  };
+  /** Runs to the end or to the first refusal; what it throws is a refusal that it noticed itself. */
+  async function run(journey: () => Promise<void>): Promise<string[]> {
+    const late = sleep(longMs).then(() => denied.push(`not done within ${longMs} ms`));
+    const done = journey().catch((error) => denied.push(String(error.message)));
+    await Promise.race([done, refusal(), late]);
+    return denied;
+  }
+  return { kube, log, registry, run };
+}
+
+export const controllerJourney: Journey = async ({ api, account, system, app }) => {
+  const { kube, log, registry, run } = await listen(account);
+  const env = { LAZYSCOPE_POD_NAME: 'controller-0', LAZYSCOPE_NAMESPACE: system };
+  const config = {
+    ...readSettings(controllerSettings, env, []),
+    learningWindowSeconds: 0,
+    leaseSeconds: 6,
+  };
+  const now = () => Date.now();
+  const metrics = createControllerMetrics(registry);
+  const state = createState(config);
+  const sink = createWriter({ kube, log, metrics, leaseMs: () => leader.remainingMs(), now });
+  const scoping = createScoping({ config, state, sink, metrics, log, now });
+  const quiet = {
+    workload: () => undefined,
+    namespace: () => undefined,
+    all: () => undefined,
+    ports: () => undefined,
+  };
+  const leader = startLeader({
+    ...{ kube, log, namespace: system, leaseSeconds: config.leaseSeconds },
+    name: 'lazyscope-controller',
+    identity: 'controller-0',
+    onElected: () => undefined,
+    onLost: () => undefined,
+  });
+  const informers = startInformers(kube, state, quiet, {
+    ...config,
+    now,
+    leads: () => leader.remainingMs() > 0,
+  });
+
+  async function reconcileUntil(done: () => boolean): Promise<void> {
+    for (;;) {
+      await scoping.reconciler.runOnce(`${app}/web`);
+      if (done()) return;
+      await sleep(50);
+    }
+  }
+  const setMode = (mode: string) =>
+    api.call('PATCH', `/api/v1/namespaces/${app}`, {
+      metadata: { labels: { 'lazyscope.io/mode': mode } },
+    });
+  const hasSidecar = () => [...state.sidecars.in(app)].length > 0;
+
+  const denied = await run(async () => {
+    await informers.synced;
+    // Every watch must be open, and not only its list answered, before its refusal can be noticed.
+    await servingCertificate(kube, system, now());
+    // Far enough ahead to be renewed.
+    await servingCertificate(kube, system, now() + 3_600 * 86_400_000);
+    while (leader.remainingMs() === 0) await sleep(20);
+    scoping.sentinel.mark();
+    while (state.catalog.hosts.exact('http-ports.lazyscope.internal').length === 0) await sleep(20);
+    await api.call('POST', `/api/v1/namespaces/${app}/services`, {
+      metadata: { name: 'odd' },
+      spec: { ports: [{ name: 'http', port: 8181 }] },
+    });
+    while (state.catalog.hosts.exact(`odd.${app}.svc.cluster.local`).length === 0) await sleep(20);
+    scoping.sentinel.mark();
+    const uid = state.catalog.pod(app, 'web')?.uid ?? '';
+    scoping.answering.onReport('node-1', {
+      ...{ namespace: app, pod: 'web', podUid: uid, filterVersion: '1', complete: true },
+      ...{ overflow: 0, secondsSinceHeartbeat: 0, edges: [] },
+      stats: { allocatedBytes: 1, physicalBytes: 1, clusters: 1 },
+    });
+    await reconcileUntil(hasSidecar);
+    await setMode('off');
+    await reconcileUntil(() => !hasSidecar());
+    await kube.tokenReview('nobody', ['lazyscope']);
+    // Renewals, and the ports of the sentinel.
+    await sleep(2_000);
+    await leader.release();
+  });
+  informers.stop();
+  scoping.changed.stop();
+  await scoping.sentinel.stop();
+  await scoping.pace.stop();
+  await leader.release().catch(() => undefined);
+  kube.close();
+  return denied;
+};
+
+export const nodeJourney: Journey = async ({ account, system, app }) => {
+  const { kube, registry, run } = await listen(account);
+  const pods = createPods({
+    metrics: createNodeMetrics(registry),
+    onGone: () => undefined,
+    onMode: () => undefined,
+  });
+  const watches = watchPods(kube, 'node-1', pods);
+  const ca = caFromKube(kube, system);
+  const denied = await run(async () => {
+    await Promise.all(watches.map(({ synced }) => synced));
+    while (![...pods.enabled()].some(({ namespace }) => namespace === app)) await sleep(20);
+    while (!(await ca.read())) await sleep(20);
+    // Lists are answered; watches are opened after them.
+    await sleep(500);
+  });
+  for (const watch of watches) watch.stop();
+  ca.stop();
+  kube.close();
+  return denied;
+};

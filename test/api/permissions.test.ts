@@ -1,0 +1,116 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type Manifest, manifests, render } from '../unit/manifests/render.ts';
+import { accountFolder } from './accounts.ts';
+import { type ApiServer, startApiServer } from './api-server.ts';
+import { controllerJourney, type Journey, nodeJourney } from './journey.ts';
+
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
+
+const objects = render(join(manifests, 'base'));
+const journeys: Record<string, Journey> = {
+  'lazyscope-controller': controllerJourney,
+  'lazyscope-node': nodeJourney,
+};
+
+type Permission = { role: string; kind: string; rule: number; resource: string; verb: string };
+
+const permissions: Permission[] = objects
+  .filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole')
+  .flatMap(({ kind, metadata, rules }) =>
+    rules.flatMap(({ resources, verbs }: Manifest, rule: number) =>
+      resources.flatMap((resource: string) =>
+        verbs.map((verb: string) => ({ role: metadata.name, kind, rule, resource, verb })),
+      ),
+    ),
+  );
+
+let api: ApiServer;
+beforeAll(async () => {
+  api = await startApiServer(console.error);
+  process.env.KUBERNETES_SERVICE_HOST = api.environment.KUBERNETES_SERVICE_HOST;
+  process.env.KUBERNETES_SERVICE_PORT = api.environment.KUBERNETES_SERVICE_PORT;
+  await api.call('POST', '/api/v1/namespaces', { metadata: { name: 'istio-system' } });
+});
+afterAll(() => api?.stop());
+
+/** The rules of a role without one verb on one resource of one rule. */
+function rulesWithout({ kind, metadata, rules }: Manifest, without: Permission | undefined) {
+  return rules.flatMap((rule: Manifest, index: number) => {
+    if (!without || without.rule !== index) return [rule];
+    if (without.kind !== kind || without.role !== metadata.name) return [rule];
+    const others = rule.resources.filter((each: string) => each !== without.resource);
+    const verbs = rule.verbs.filter((each: string) => each !== without.verb);
+    return [
+      ...(others.length > 0 ? [{ ...rule, resources: others }] : []),
+      ...(verbs.length > 0 ? [{ ...rule, resources: [without.resource], verbs }] : []),
+    ];
+  });
+}
+
+let variants = 0;
+
+/** Namespaces, account, roles and bindings of their own, so that lives do not meet. */
+async function live(role: string, without?: Permission): Promise<string[]> {
+  variants += 1;
+  const [system, app, name] = [`system-${variants}`, `app-${variants}`, `${role}-${variants}`];
+  const post = (path: string, body: object) => api.call('POST', path, body);
+  const labels = { 'lazyscope.io/mode': 'enforce' };
+  await post('/api/v1/namespaces', { metadata: { name: system } });
+  await post('/api/v1/namespaces', { metadata: { name: app, labels } });
+  await post(`/api/v1/namespaces/${app}/pods`, webPod);
+  const status = { phase: 'Running', podIP: '10.1.0.1', podIPs: [{ ip: '10.1.0.1' }] };
+  await api.call('PATCH', `/api/v1/namespaces/${app}/pods/web/status`, { status });
+  if (role === 'lazyscope-node') {
+    const ca = { metadata: { name: 'lazyscope-ca' }, data: { 'ca.crt': 'pem' } };
+    await post(`/api/v1/namespaces/${system}/configmaps`, ca);
+  }
+  const rbac = '/apis/rbac.authorization.k8s.io/v1';
+  for (const object of objects.filter(({ metadata }) => metadata.name === role)) {
+    const subjects = [{ kind: 'ServiceAccount', name: role, namespace: system }];
+    const bindTo = (kind: string, named: string) => ({
+      metadata: { name: named },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: named },
+      subjects,
+    });
+    const rules = object.rules && rulesWithout(object, without);
+    if (object.kind === 'ClusterRole') {
+      await post(`${rbac}/clusterroles`, { metadata: { name }, rules });
+      await post(`${rbac}/clusterrolebindings`, bindTo('ClusterRole', name));
+    } else if (object.kind === 'Role') {
+      await post(`${rbac}/namespaces/${system}/roles`, { metadata: { name: role }, rules });
+      await post(`${rbac}/namespaces/${system}/rolebindings`, bindTo('Role', role));
+    }
+  }
+  const account = await accountFolder(api, { namespace: system, name: role });
+  try {
+    return (await journeys[role]?.({ api, account: account.path, system, app })) ?? [];
+  } finally {
+    await account.remove();
+  }
+}
+
+const webPod = {
+  metadata: {
+    name: 'web',
+    labels: { app: 'web', 'security.istio.io/tlsMode': 'istio' },
+    annotations: { 'sidecar.istio.io/status': '{}' },
+  },
+  spec: { nodeName: 'node-1', containers: [{ name: 'istio-proxy', image: 'proxy' }] },
+};
+
+describe.each(Object.keys(journeys))('%s', (role) => {
+  test('may do all that it does in its life', async () => {
+    expect(await live(role)).toEqual([]);
+  });
+
+  const own = permissions.filter((each) => each.role === role);
+  test.concurrent.each(own.map((each) => [each.verb, each.resource, each.kind, each] as const))(
+    'cannot do without %s %s (%s)',
+    async (verb, resource, _kind, permission) => {
+      const [refusal] = await live(role, permission);
+      expect(refusal).toContain(`403: `);
+      expect(refusal).toContain(`cannot ${verb} resource "${resource}"`);
+    },
+  );
+});
