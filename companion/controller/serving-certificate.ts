@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { isKubeError, type Kube, type KubeObject } from '../kube.ts';
 import { controllerServerName } from '../rpc.ts';
+import { selfSigned } from '../x509.ts';
 import type { ServingKeys } from './node-server.ts';
-import { selfSigned } from './self-signed.ts';
 
 /**
  * The certificate that all replicas serve with: made by the first of them, kept in a Secret, and

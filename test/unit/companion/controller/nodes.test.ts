@@ -5,7 +5,6 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
 import { startNodeServer } from '../../../../companion/controller/node-server.ts';
 import { createNodes, type Nodes, nodeBounds } from '../../../../companion/controller/nodes.ts';
-import { selfSigned } from '../../../../companion/controller/self-signed.ts';
 import type { TokenReview } from '../../../../companion/kube.ts';
 import {
   type Answer,
@@ -18,6 +17,7 @@ import {
   type ProxyReport,
   type Question,
 } from '../../../../companion/rpc.ts';
+import { selfSigned } from '../../../../companion/x509.ts';
 
 const keys = selfSigned(controllerServerName, new Date(Date.now() - 60_000), 1);
 const account = 'system:serviceaccount:lazyscope-system:lazyscope-node';

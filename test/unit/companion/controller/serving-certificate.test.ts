@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import { expect, test } from 'vitest';
 import type { ServingKeys } from '../../../../companion/controller/node-server.ts';
-import { selfSigned } from '../../../../companion/controller/self-signed.ts';
 import { servingCertificate } from '../../../../companion/controller/serving-certificate.ts';
+import { selfSigned } from '../../../../companion/x509.ts';
 import { createFakeKube } from './fake-kube.ts';
 
 const now = Date.parse('2026-11-20T00:00:00Z');

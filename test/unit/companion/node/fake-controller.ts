@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { selfSigned } from '../../../../companion/controller/self-signed.ts';
 import {
   type Answer,
   authorizationKey,
@@ -15,6 +14,7 @@ import {
   type ProxyReport,
   type Question,
 } from '../../../../companion/rpc.ts';
+import { selfSigned } from '../../../../companion/x509.ts';
 import { answerOf } from './fixtures.ts';
 
 /** A throw-away certificate that signs itself, made as the controller makes its own. */

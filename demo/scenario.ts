@@ -1,0 +1,179 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Strategy } from '../companion/core/strategy.ts';
+import type { Mesh, Sidecar } from '../embedded/mesh.ts';
+import { namespace } from '../embedded/mesh.ts';
+import type { Service } from '../embedded/services.ts';
+import { type Figures, figuresOf, megabytes, memoryOf } from './figures.ts';
+import { startTraffic, type Traffic } from './traffic.ts';
+
+/** What `--json` prints. */
+export type Result = {
+  full: Figures;
+  scoped: Figures;
+  firstCalls: FirstCall[];
+  requests: { sent: number; failed: number };
+  seconds: number;
+};
+
+export type FirstCall = { strategy: string; status: number; milliseconds: number };
+
+export type ScenarioOptions = {
+  mesh: Mesh;
+  cast: Cast;
+  say(line: string): void;
+  /** The strategy of the last answer about a host; undefined while nobody asked. */
+  answered(host: string): string | undefined;
+  onTraffic(traffic: Traffic): void;
+};
+
+/** Which service plays which part. */
+export type Cast = {
+  /** Called all the time. */
+  steady: Service[];
+  /** Called once at the beginning. */
+  unused: Service;
+  /** Called for the first time when the scope is in force. */
+  gateway: Service;
+  direct: Service;
+  hold: Service;
+};
+
+export const castSize = 6;
+
+export function castOf(services: readonly Service[]): Cast {
+  const [a, b, unused, gateway, direct, hold] = services;
+  if (!a || !b || !unused || !gateway || !direct || !hold) {
+    throw new Error(`the demo needs ${castSize} services, there are ${services.length}: add some`);
+  }
+  return { steady: [a, b], unused, gateway, direct, hold };
+}
+
+/** Longer than any step takes on a busy machine. */
+const patienceMs = 60_000;
+
+/** The whole demo on a mesh that is up. */
+export async function runScenario(options: ScenarioOptions): Promise<Omit<Result, 'seconds'>> {
+  const { mesh, cast, say, onTraffic } = options;
+  const [full, scoped] = [mesh.sidecar('full'), mesh.sidecar('scoped')];
+  const traffic = startTraffic([full, scoped], cast.steady.map(urlOf));
+  onTraffic(traffic);
+  try {
+    await traffic.call(scoped, urlOf(cast.unused));
+    say('two apps call two services each; one of them has called a third, once');
+    await narrow(options, scoped);
+    const firstCalls = [
+      await firstCall(options, traffic, scoped, 'gateway'),
+      await firstCall(options, traffic, scoped, 'direct'),
+      await firstCall(options, traffic, scoped, 'hold'),
+    ];
+    await expire(options);
+    await traffic.stop();
+    await startAnew(options, scoped);
+    const requests = { sent: traffic.sent(), failed: traffic.failed() };
+    const failure = traffic.firstFailure();
+    if (failure) say(`FAILED ${failure}`);
+    const [fullFigures, scopedFigures] = [
+      await figuresOf(full.proxy.envoy()),
+      await figuresOf(scoped.proxy.envoy()),
+    ];
+    return { full: fullFigures, scoped: scopedFigures, firstCalls, requests };
+  } finally {
+    await traffic.stop();
+  }
+}
+
+function urlOf({ name, namespace: of, ports: [port = 80] }: Service): string {
+  return `http://${of === namespace ? name : `${name}.${of}`}:${port}/`;
+}
+
+function entryOf({ name, namespace: of }: Service): string {
+  return `${of}/${name}.${of}.svc.cluster.local`;
+}
+
+function imported({ registry }: Mesh): string[] {
+  const sidecar = registry.get('Sidecar', namespace, 'lazyscope-scoped');
+  return sidecar ? sidecar.spec.egress[0].hosts : [];
+}
+
+async function narrow({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<void> {
+  const before = await memoryOf(scoped.proxy.envoy());
+  say(
+    `both carry the whole mesh: ${before.clusters} clusters, ${megabytes(before.allocatedBytes)}`,
+  );
+  await until('the scope', () => imported(mesh).length > 0);
+  await until('smaller memory', async () => {
+    const { allocatedBytes } = await memoryOf(scoped.proxy.envoy());
+    return allocatedBytes < before.allocatedBytes;
+  });
+  const after = await memoryOf(scoped.proxy.envoy());
+  say(
+    `learned and narrowed while it runs: ${after.clusters} clusters, ${megabytes(after.allocatedBytes)}`,
+  );
+}
+
+async function firstCall(
+  { mesh, cast, say, answered }: ScenarioOptions,
+  traffic: Traffic,
+  scoped: Sidecar,
+  strategy: Exclude<Strategy, 'passthrough'>,
+): Promise<FirstCall> {
+  const service = cast[strategy];
+  const url = urlOf(service);
+  mesh.setFirstCall('scoped', strategy);
+  const throughGateway = await gatewayConnections(mesh);
+  const called = performance.now();
+  const first = await traffic.call(scoped, url);
+  await until(`${service.name} in the scope`, () => imported(mesh).includes(entryOf(service)));
+  const scopeMs = performance.now() - called;
+  const byGateway = (await gatewayConnections(mesh)) > throughGateway;
+  const second = await traffic.call(scoped, url);
+  const way = { gateway: 'by the gateway', direct: 'straight there', hold: 'held' }[strategy];
+  const mismatch = byGateway === (strategy === 'gateway') ? '' : ' (the gateway says otherwise)';
+  say(
+    `first call, ${strategy}: ${url} answered ${first.status} in ${ms(first.milliseconds)}, ` +
+      `${way}${mismatch}, as ${first.seen?.caller ?? 'nobody'}`,
+  );
+  say(
+    `  in the scope after ${ms(scopeMs)}; second call ${second.status} in ${ms(second.milliseconds)}`,
+  );
+  return {
+    strategy: answered(service.name) ?? 'none',
+    status: first.status,
+    milliseconds: Math.round(first.milliseconds * 10) / 10,
+  };
+}
+
+/** How many connections the lazy egress gateway has passed on. */
+async function gatewayConnections({ gateway }: Mesh): Promise<number> {
+  const stats = await gateway.envoy().admin('/stats?filter=downstream_cx_total$&usedonly');
+  return stats.split('\n').reduce((sum, line) => sum + (Number(line.split(': ')[1]) || 0), 0);
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(0)} ms`;
+}
+
+async function expire({ mesh, cast, say }: ScenarioOptions): Promise<void> {
+  const { unused } = cast;
+  await until(`${unused.name} to expire`, () => !imported(mesh).includes(entryOf(unused)));
+  say(`${unused.name} was not called again and has left the scope`);
+}
+
+/** What a pod takes that starts with its scope, as after the next rollout. */
+async function startAnew({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<void> {
+  const before = await memoryOf(scoped.proxy.envoy());
+  await mesh.restart('scoped');
+  const after = await memoryOf(scoped.proxy.envoy());
+  const [was, is] = [megabytes(before.physicalBytes), megabytes(after.physicalBytes)];
+  say(`its next pod starts with the scope: physical memory ${is} (narrowed while running: ${was})`);
+}
+
+async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + patienceMs;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) {
+      throw new Error(`no sign of ${what} within ${patienceMs / 1000} s`);
+    }
+    await sleep(5);
+  }
+}

@@ -1,0 +1,90 @@
+/** Where the demo tells what happens: a terminal with a panel that is kept up to date, or lines. */
+export type View = {
+  say(line: string): void;
+  /** From now on these lines stay at the bottom, made anew twice a second. */
+  panel(lines: () => Promise<string[]>): void;
+  end(): void;
+};
+
+type Output = Pick<NodeJS.WriteStream, 'write' | 'columns'>;
+
+export const silent: View = { say: () => undefined, panel: () => undefined, end: () => undefined };
+
+/** One line for each event, with the seconds since the start; for pipes and logs. */
+export function plainView(output: Output): View {
+  return { ...silent, say: (line) => void output.write(`${stamped(line)}\n`) };
+}
+
+const refreshMs = 500;
+
+/** The same lines, and the panel under them. */
+export function liveView(output: Output): View {
+  let shown: string[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let ended = false;
+
+  function erase(): void {
+    if (shown.length > 0) output.write(`\u001b[${shown.length}A\u001b[0J`);
+  }
+
+  function draw(): void {
+    // A line that wraps would make the cursor go up too little.
+    const width = (output.columns ?? 80) - 1;
+    for (const line of shown) output.write(`${cut(line, width)}\n`);
+  }
+
+  return {
+    say(line) {
+      erase();
+      output.write(`${stamped(line)}\n`);
+      draw();
+    },
+    panel(lines) {
+      clearTimeout(timer);
+      const refresh = async () => {
+        // A proxy that is being replaced has no figures for a moment.
+        const fresh = await lines().catch(() => shown);
+        if (ended) return;
+        erase();
+        shown = fresh;
+        draw();
+        timer = setTimeout(refresh, refreshMs);
+      };
+      void refresh();
+    },
+    end() {
+      ended = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+const startedAt = performance.now();
+
+function stamped(line: string): string {
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  return `${seconds.padStart(6)} s  ${line}`;
+}
+
+function cut(line: string, width: number): string {
+  return line.length > width ? `${line.slice(0, width - 1)}…` : line;
+}
+
+/** Lines of aligned cells; the first cell of each is to the left, the others to the right. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+      .join('   ')
+      .trimEnd(),
+  );
+}
+
+/** A bar of up to `width` characters. */
+export function bar(value: number, most: number, width: number): string {
+  const eighths = Math.max(1, Math.round((value / most) * width * 8));
+  const rest = eighths % 8;
+  const last = rest > 0 ? String.fromCodePoint(0x2590 - rest) : '';
+  return '█'.repeat(Math.floor(eighths / 8)) + last;
+}

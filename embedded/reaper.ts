@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, realpath } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Sees to it that nothing is left behind, however this process ends. */
+export type Reaper = {
+  /** A temporary folder; it goes with this process. */
+  folder: string;
+  add(pid: number): void;
+  forget(pid: number | undefined): void;
+  /** Ends what is still there and removes the folder. */
+  finish(): Promise<void>;
+};
+
+/**
+ * A shell of its own that waits for the end of its input, which comes when this process ends, be it by
+ * SIGKILL. Deaf to signals, so that Ctrl-C does not reach it before its work.
+ */
+const script = `
+trap '' INT TERM HUP
+pids=' '
+while read -r verb pid; do
+  case $verb in
+    add) pids="$pids$pid " ;;
+    forget) pids=$(echo "$pids" | sed "s/ $pid / /") ;;
+  esac
+done
+for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
+# What was killed may still be writing.
+rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }
+`;
+
+export async function startReaper(): Promise<Reaper> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'lazyscope-embedded-')));
+  const child = spawn('/bin/sh', ['-c', script, 'reaper', folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  const exited = once(child, 'exit');
+  // Should it have gone first, there is nobody to tell.
+  child.stdin.on('error', () => undefined);
+  child.unref();
+  const say = (line: string) => void child.stdin.write(`${line}\n`);
+  return {
+    folder,
+    add: (pid) => say(`add ${pid}`),
+    forget: (pid) => pid !== undefined && say(`forget ${pid}`),
+    async finish() {
+      child.ref();
+      child.stdin.end();
+      await exited;
+    },
+  };
+}

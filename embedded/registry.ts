@@ -1,0 +1,91 @@
+import type { Kube, KubeObject, Resource, WatchHandler } from '../companion/kube.ts';
+
+/** The API server's part: objects by kind and name, and watches that are told of every change. */
+export type Registry = Pick<Kube, 'watch'> & {
+  get(kind: string, namespace: string, name: string): KubeObject | undefined;
+  /** Creates or replaces; gives back what is stored, with what a server fills in. */
+  put(object: KubeObject): KubeObject;
+  /** Also removes what the object owns. */
+  remove(object: KubeObject): void;
+};
+
+type Selected = { resource: Resource; handler: WatchHandler };
+
+export function createRegistry(): Registry {
+  const objects = new Map<string, KubeObject>();
+  const watches = new Set<Selected>();
+  let version = 0;
+
+  function tell(verb: 'upsert' | 'remove', object: KubeObject): void {
+    for (const { resource, handler } of watches) {
+      if (selects(resource, object)) handler[verb](structuredClone(object));
+    }
+  }
+
+  function remove(object: KubeObject): void {
+    const stored = objects.get(keyOf(object));
+    if (!stored) return;
+    objects.delete(keyOf(object));
+    tell('remove', stored);
+    for (const other of [...objects.values()]) {
+      const owners = other.metadata.ownerReferences ?? [];
+      if (owners.some(({ uid }) => uid === stored.metadata.uid)) remove(other);
+    }
+  }
+
+  return {
+    get(kind, namespace, name) {
+      const found = objects.get(`${kind}/${namespace}/${name}`);
+      return found && structuredClone(found);
+    },
+    put(object) {
+      version += 1;
+      const before = objects.get(keyOf(object))?.metadata;
+      const stored: KubeObject = {
+        ...structuredClone(object),
+        metadata: {
+          uid: `uid-${version}`,
+          creationTimestamp: new Date().toISOString(),
+          ...before,
+          ...structuredClone(object.metadata),
+          resourceVersion: String(version),
+        },
+      };
+      objects.set(keyOf(stored), stored);
+      tell('upsert', stored);
+      return structuredClone(stored);
+    },
+    remove,
+    watch(resource, handler) {
+      for (const object of objects.values()) {
+        if (selects(resource, object)) handler.upsert(structuredClone(object));
+      }
+      handler.synced?.();
+      const watch = { resource, handler };
+      watches.add(watch);
+      return { synced: Promise.resolve(), stop: () => void watches.delete(watch) };
+    },
+  };
+}
+
+function keyOf({ kind, metadata: { namespace = '', name } }: KubeObject): string {
+  return `${kind}/${namespace}/${name}`;
+}
+
+/** By kind, and by the two selectors that the companion uses: a label that is there, a pod's node. */
+function selects(
+  { plural, labelSelector, fieldSelector }: Resource,
+  { kind, metadata, spec }: KubeObject,
+): boolean {
+  const [field, value] = fieldSelector?.split('=') ?? [];
+  return (
+    pluralOf(kind) === plural &&
+    (labelSelector === undefined || labelSelector in (metadata.labels ?? {})) &&
+    (field !== 'spec.nodeName' || spec?.nodeName === value)
+  );
+}
+
+/** `ServiceEntry` is `serviceentries`, everything else here ends in s. */
+export function pluralOf(kind: string): string {
+  return `${kind.toLowerCase()}s`.replace(/ys$/, 'ies');
+}

@@ -1,0 +1,161 @@
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { EnvoyError, type EnvoyProcess } from './envoy-process.ts';
+import type { Json } from './shipped-patches.ts';
+import type { Configuration } from './sidecar-config.ts';
+
+/**
+ * The files that one Envoy watches, and the order in which they change: clusters come before the routes
+ * and listeners that use them, and go after. With an Envoy attached, each step waits until it has said
+ * that it took the file.
+ */
+export type XdsFiles = {
+  clustersFile: string;
+  listenersFile: string;
+  routesFile(port: number): string;
+  /** Throws a RejectedError when Envoy does not take it; the steps after that are not taken. */
+  push(configuration: Configuration): Promise<void>;
+  /** From now on this process is asked; it has what the files hold when this resolves. */
+  attach(envoy: EnvoyProcess): Promise<void>;
+  /** The process goes: what is pushed from now on is for the next one. */
+  detach(): void;
+};
+
+/** Envoy did not take a resource: which, and why, in its own words. */
+export class RejectedError extends Error {
+  constructor(envoy: string, resource: string, reason: string) {
+    super(`Envoy ${envoy} does not take ${resource}: ${reason}`);
+    this.name = 'RejectedError';
+  }
+}
+
+/** One file with its place in Envoy's statistics. */
+type Watched = { path: string; stats: string; what: string; body: string; version: number };
+
+/** 10,000 clusters on a busy machine take a fifth of it. */
+const acceptTimeoutMs = 60_000;
+/** The log comes by a pipe, and the counter by the admin port may be first. */
+const logLagMs = 200;
+
+export async function createXdsFiles(folder: string): Promise<XdsFiles> {
+  await mkdir(folder, { recursive: true });
+  const routesFile = (port: number) => join(folder, `routes-${port}.json`);
+  const clusters = watched(join(folder, 'clusters.json'), 'cluster_manager.cds', 'the clusters');
+  const listeners = watched(
+    join(folder, 'listeners.json'),
+    'listener_manager.lds',
+    'the listeners',
+  );
+  const routes = new Map<number, Watched>();
+  let current: Json[] = [];
+  let envoy: EnvoyProcess | undefined;
+
+  async function write(file: Watched, resources: Json[], isWatched = true): Promise<void> {
+    const body = JSON.stringify(resources);
+    if (body === file.body) return;
+    const before = envoy && isWatched ? await readStats(envoy, file) : undefined;
+    file.version += 1;
+    file.body = body;
+    const text = `{"version_info":"${file.version}","resources":${body}}`;
+    await writeFile(`${file.path}.new`, text);
+    // Envoy watches for the rename, and never sees half a file.
+    await rename(`${file.path}.new`, file.path);
+    if (envoy && before) await accepted(envoy, file, before);
+  }
+
+  function routesOf(port: number): Watched {
+    const known = routes.get(port);
+    if (known) return known;
+    const stats = `http.outbound_0.0.0.0_${port}.rds.${port}`;
+    const fresh = watched(routesFile(port), stats, `route configuration ${port}`);
+    routes.set(port, fresh);
+    return fresh;
+  }
+
+  async function push(next: Configuration): Promise<void> {
+    await write(clusters, union(current, next.clusters));
+    const isNew = (port: number) => !routes.has(port);
+    const fresh = [...next.routes.keys()].filter(isNew);
+    for (const [port, route] of next.routes) {
+      // Nobody watches the file of a listener that is still to come.
+      await write(routesOf(port), [route], !fresh.includes(port));
+    }
+    await write(listeners, next.listeners);
+    for (const port of fresh) if (envoy) await accepted(envoy, routesOf(port), none);
+    for (const [port, file] of routes) {
+      if (next.routes.has(port)) continue;
+      routes.delete(port);
+      await rm(file.path);
+    }
+    await write(clusters, next.clusters);
+    current = next.clusters;
+  }
+
+  return {
+    clustersFile: clusters.path,
+    listenersFile: listeners.path,
+    routesFile,
+    push,
+    detach() {
+      envoy = undefined;
+    },
+    async attach(process) {
+      envoy = process;
+      for (const file of [clusters, ...routes.values(), listeners]) {
+        await accepted(process, file, none);
+      }
+    },
+  };
+}
+
+function watched(path: string, stats: string, what: string): Watched {
+  return { path, stats, what, body: '', version: 0 };
+}
+
+/** Both, in a stable order; of one name the newer. */
+function union(before: readonly Json[], after: readonly Json[]): Json[] {
+  const byName = new Map([...before, ...after].map((each) => [each.name, each]));
+  return [...byName.values()];
+}
+
+type Stats = { version: string; refused: number };
+const none: Stats = { version: '', refused: 0 };
+
+/** Envoy counts a file that it could not read as failed, and one that it did not take as rejected. */
+async function readStats(envoy: EnvoyProcess, { stats }: Watched): Promise<Stats> {
+  const pattern = `^${stats.replaceAll('.', '\\.')}\\.(update_(rejected|failure)|version_text)$`;
+  const text = await envoy.admin(`/stats?filter=${encodeURIComponent(pattern)}`);
+  const value = (name: string) => new RegExp(`\\.${name}: "?([^"\\n]*)`).exec(text)?.[1] ?? '';
+  return {
+    version: value('version_text'),
+    refused: Number(value('update_rejected')) + Number(value('update_failure')),
+  };
+}
+
+async function accepted(envoy: EnvoyProcess, file: Watched, before: Stats): Promise<void> {
+  const deadline = Date.now() + acceptTimeoutMs;
+  for (;;) {
+    const { version, refused } = await readStats(envoy, file);
+    if (version === String(file.version)) return;
+    if (refused > before.refused) {
+      await sleep(logLagMs);
+      throw rejection(envoy, file);
+    }
+    if (Date.now() > deadline) {
+      const what = `has not taken ${file.what} within ${acceptTimeoutMs / 1000} s`;
+      throw new EnvoyError(envoy.name, what, envoy.log());
+    }
+    await sleep(5);
+  }
+}
+
+/** The admin port counts refusals; what was wrong stands in the log alone. */
+function rejection(envoy: EnvoyProcess, { what }: Watched): RejectedError {
+  const pattern = /Filesystem config update (?:rejected|failure): (.*)$/;
+  const reasons = envoy.log().flatMap((line) => pattern.exec(line)?.[1] ?? []);
+  const reason = reasons.at(-1) ?? 'it gave no reason';
+  const [, resource, rest] =
+    /^Error adding\/updating (?:cluster|listener)\(s\) (.+?): (.*)$/.exec(reason) ?? [];
+  return new RejectedError(envoy.name, resource ?? what, rest ?? reason);
+}
