@@ -35,7 +35,8 @@ const startTimeoutMs = 60_000;
 const adminTimeoutMs = 10_000;
 /** In order Envoy ends within a second; then it is ended. */
 const stopTimeoutMs = 3_000;
-const linesKept = 200;
+/** Envoy prints a resource that it does not take, a field a line. */
+const linesKept = 1_000;
 
 /** Starts Envoy and waits until it is ready; throws with its last log lines when it is not. */
 export async function startEnvoyProcess(options: EnvoyOptions): Promise<EnvoyProcess> {

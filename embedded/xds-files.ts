@@ -150,12 +150,21 @@ async function accepted(envoy: EnvoyProcess, file: Watched, before: Stats): Prom
   }
 }
 
-/** The admin port counts refusals; what was wrong stands in the log alone. */
+/**
+ * The admin port counts refusals; what was wrong stands in the log alone. A resource that breaks a rule
+ * of its own kind is printed there in full, its name first and the rule last.
+ */
 function rejection(envoy: EnvoyProcess, { what }: Watched): RejectedError {
-  const pattern = /Filesystem config update (?:rejected|failure): (.*)$/;
-  const reasons = envoy.log().flatMap((line) => pattern.exec(line)?.[1] ?? []);
-  const reason = reasons.at(-1) ?? 'it gave no reason';
-  const [, resource, rest] =
+  const lines = envoy.log();
+  const marker = /Filesystem config update (?:rejected|failure): (.*)$/;
+  const at = lines.findLastIndex((line) => marker.test(line));
+  const reason = marker.exec(lines[at] ?? '')?.[1] ?? 'it gave no reason';
+  const [, listed, rest] =
     /^Error adding\/updating (?:cluster|listener)\(s\) (.+?): (.*)$/.exec(reason) ?? [];
-  return new RejectedError(envoy.name, resource ?? what, rest ?? reason);
+  if (listed) return new RejectedError(envoy.name, listed, rest ?? '');
+  const printed = lines.slice(Math.max(at, 0));
+  const rule = printed.findLast((line) => line.includes('constraint validation failed'));
+  const [, name] =
+    /^name: "([^"]+)"/.exec(printed.find((line) => /^name: "/.test(line)) ?? '') ?? [];
+  return new RejectedError(envoy.name, (rule && name) ?? what, rule?.replace(/^: /, '') ?? reason);
 }
