@@ -30,6 +30,8 @@ type WatchOptions = {
   send: Send;
   log: Logger;
   onBrokenWatch(plural: string): void;
+  /** Runs lists one at a time: each holds a page of objects, and after an outage all would at once. */
+  inTurn<Result>(list: () => Promise<Result>): Promise<Result>;
 };
 
 type WatchEvent = { type: string; object: KubeObject & { code?: number; message?: string } };
@@ -57,7 +59,7 @@ async function run(
   while (!stopped.aborted) {
     try {
       if (resourceVersion === undefined) {
-        resourceVersion = await list(options, known, stopped);
+        resourceVersion = await options.inTurn(() => list(options, known, stopped));
         onSynced();
       }
       for await (const event of watch(options, resourceVersion, stopped)) {

@@ -126,6 +126,7 @@ export async function connectKube(
   );
   const { watchesBroken } = createKubeMetrics(registry);
   const onBrokenWatch = (resource: string) => watchesBroken.inc({ resource });
+  const inTurn = createTurns();
 
   async function ask(...args: Parameters<Send>): Promise<KubeObject> {
     return (await json(await send(...args))) as KubeObject;
@@ -133,7 +134,15 @@ export async function connectKube(
 
   return {
     watch: (resource, handler) =>
-      startWatch({ path: collectionPath(resource), resource, handler, send, log, onBrokenWatch }),
+      startWatch({
+        path: collectionPath(resource),
+        resource,
+        handler,
+        send,
+        log,
+        onBrokenWatch,
+        inTurn,
+      }),
     apply: (object, apply) => {
       const query = new URLSearchParams({ fieldManager: apply.fieldManager });
       if (apply.force) query.set('force', 'true');
@@ -178,5 +187,15 @@ export async function connectKube(
       return { authenticated, username: user.username, extra: user.extra, error };
     },
     close,
+  };
+}
+
+/** One after the other, in the order of asking; a failure is its caller's alone. */
+function createTurns(): <Result>(work: () => Promise<Result>) => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const turn = last.then(work);
+    last = turn.catch(() => undefined);
+    return turn;
   };
 }

@@ -123,10 +123,9 @@ export function createPace(options: PaceOptions): Pace {
       entry.marked = true;
       entry.urgent ||= urgent;
       entries.set(key, entry);
-      if (entry.running) return;
-      if (urgent) pump();
-      // Many marks at once, as in a pass over everything, are one walk over the entries.
-      else soon ??= setImmediate(pump);
+      // Not in this turn: the answer that a first call waits for goes out before the look at its
+      // scope, and many marks at once, as in a pass over everything, are one walk over the entries.
+      if (!entry.running) soon ??= setImmediate(pump);
     },
     pending: () => [...entries.values()].filter(({ marked }) => marked).length,
     async stop() {
