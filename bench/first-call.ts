@@ -24,6 +24,11 @@ const spare = 10;
 
 const strategies = ['gateway', 'direct', 'hold', 'passthrough'] as const;
 type Strategy = (typeof strategies)[number];
+/**
+ * Measured a second time with destinations that the scope excludes: nothing is written for these, so
+ * that the API server, istiod and the controllers do not work on the cores of the call.
+ */
+const excluded = ['gateway', 'direct'] as const;
 const clusters = {
   gateway: 'lazyscope-egress',
   direct: 'lazyscope-direct',
@@ -40,7 +45,8 @@ export async function firstCall(options: BenchOptions): Promise<Row[]> {
   const count = quick ? 10 : 50;
   return onMesh(options, async (mesh) => {
     await setServices(mesh, services);
-    const targets = strategies.length * (count + spare);
+    const learned = strategies.length * (count + spare);
+    const targets = learned + excluded.length * (count + spare);
     await createFleet(mesh, { namespace, clients: [client], targets });
     try {
       const from = await mesh.pod(namespace, `app=${client}`);
@@ -49,6 +55,12 @@ export async function firstCall(options: BenchOptions): Promise<Row[]> {
         const first = i * (count + spare);
         rows.push(...(await measure(mesh, from, strategy, first, count)));
         say(`${strategy} done`);
+      }
+      await exclude(mesh, learned, targets);
+      for (const [i, strategy] of excluded.entries()) {
+        const first = learned + i * (count + spare);
+        rows.push(await measureExcluded(mesh, from, strategy, first, count));
+        say(`${strategy}, nothing written, done`);
       }
       return rows;
     } finally {
@@ -81,6 +93,30 @@ async function measure(
   const second = await each(mesh, from, urls);
   const warm = await each(mesh, from, urls);
   return rowsOf(strategy, first.service, second.service, warm.service);
+}
+
+async function measureExcluded(
+  mesh: Mesh,
+  from: PodRef,
+  strategy: Strategy,
+  start: number,
+  count: number,
+): Promise<Row> {
+  await setFirstCall(mesh, namespace, strategy);
+  await untilInForce(mesh, from, strategy, start);
+  const urls = Array.from({ length: count }, (_, i) => urlOf(start + spare + i));
+  const { service } = await each(mesh, from, urls);
+  return row(`${strategy}, nothing written`, 'first call, p50', service.p50, 'ms');
+}
+
+/** Takes destinations out of what is learned, for good. */
+async function exclude(mesh: Mesh, from: number, to: number): Promise<void> {
+  const excludes = Array.from({ length: to - from }, (_, i) =>
+    entryOf(namespace, target(from + i)),
+  );
+  const patch = JSON.stringify({ spec: { excludes } });
+  const scope = ['workloadscope', client, '-n', namespace];
+  await mesh.kubectl(['patch', ...scope, '--type', 'merge', '-p', patch]);
 }
 
 type Times = Timed['service'];

@@ -53,8 +53,9 @@ export async function installClients(mesh: Mesh): Promise<void> {
     ...Array.from({ length: destinations }, (_, i) => serviceObject(enabled, target(i), { ports })),
     ...names.flatMap((name) => {
       const [namespace, app] = clients[name];
+      const more = name === 'allocator' ? withAllocator : {};
       const objects = workload(namespace, app) as WorkloadObject[];
-      return name === 'allocator' ? objects.map(withAllocator) : objects;
+      return objects.map((object) => annotated(object, { ...roomForDump, ...more }));
     }),
   ]);
   await mesh.rollout(plain);
@@ -64,10 +65,16 @@ export async function installClients(mesh: Mesh): Promise<void> {
 
 type WorkloadObject = { kind: string; spec?: { template?: { metadata: object } } };
 
-function withAllocator(object: WorkloadObject): object {
+const withAllocator = { 'sidecar.istio.io/bootstrapOverride': 'lazyscope-allocator' };
+/** With 5,000 services a dump of the whole configuration needs more than Istio's default of 1 GiB. */
+const roomForDump = {
+  'sidecar.istio.io/proxyMemory': '128Mi',
+  'sidecar.istio.io/proxyMemoryLimit': '4Gi',
+};
+
+function annotated(object: WorkloadObject, annotations: Record<string, string>): object {
   if (object.kind !== 'Deployment' || !object.spec?.template) return object;
   const { metadata } = object.spec.template;
-  const annotations = { 'sidecar.istio.io/bootstrapOverride': 'lazyscope-allocator' };
   const template = { ...object.spec.template, metadata: { ...metadata, annotations } };
   return { ...object, spec: { ...object.spec, template } };
 }

@@ -13,7 +13,7 @@ import type { Send } from './kube-request.ts';
  */
 
 /** Page of a list: large enough to be few requests, small enough to parse within milliseconds. */
-const listPage = 500;
+const listPage = 250;
 const listTimeoutMs = 60_000;
 /** The server ends a watch after this long, spread so that not all watches end together. */
 const watchSeconds = { from: 300, spread: 300 };
