@@ -6,7 +6,7 @@
 # Without a network, from what is built already (see the stage `prebuilt`):
 #   npm run build
 #   mkdir -p build/image && cp package.json package-lock.json .npmrc build/image
-#   npm ci --omit=dev --prefix build/image
+#   npm ci --omit=dev --omit=optional --prefix build/image
 #   buildah bud --isolation chroot --build-arg ARTIFACTS=prebuilt --build-arg BASE_IMAGE=BASE .
 #
 # BASE_IMAGE needs Node.js >= 20.19 in the PATH and nothing else. A release pins it by digest.
@@ -23,12 +23,12 @@ RUN npm ci
 COPY asconfig.json tsconfig.json ./
 COPY wasm-filter wasm-filter
 COPY companion companion
-RUN npm run build && npm prune --omit=dev && \
+RUN npm run build && npm prune --omit=dev --omit=optional && \
     mkdir -p /app/build && mv build/filter.wasm /app/build/ && \
     mv build/companion node_modules package.json /app/ && cp -r companion/proto /app/companion/
 
 # The same layout from an earlier build in the context.
-FROM ${BASE_IMAGE} AS prebuilt
+FROM scratch AS prebuilt
 COPY package.json /app/
 COPY build/image/node_modules /app/node_modules
 COPY build/companion /app/companion

@@ -41,10 +41,14 @@ export function serviceAccount(
 
 /**
  * The current cluster of a kubeconfig. Its many ways to log in are what the official client is for;
- * it is loaded only here, because it takes 50 MB that a node companion in its pod has no use for.
+ * it is loaded only here, and left out of the image, because a companion in its pod has no use for
+ * its 50 MB.
  */
 export async function readKubeconfig(path: string): Promise<ApiServer> {
-  const { KubeConfig } = await import('@kubernetes/client-node');
+  const { KubeConfig } = await import('@kubernetes/client-node').catch((cause: unknown) => {
+    const remedy = 'run it from a checkout, after npm ci';
+    throw new Error(`--kubeconfig ${path}: the image cannot read it; ${remedy}`, { cause });
+  });
   const config = new KubeConfig();
   config.loadFromFile(path);
   const url = config.getCurrentCluster()?.server.replace(/\/$/, '');

@@ -62,13 +62,15 @@ async function nodeBase(progress: Progress): Promise<string> {
   return ociLayout([image], progress);
 }
 
-/** `npm ci --omit=dev`, once for each lockfile, put where the Dockerfile takes it from. */
+/** `npm ci --omit=dev --omit=optional`, once for each lockfile, put where the Dockerfile takes it from. */
 async function productionModules(progress: Progress): Promise<void> {
   const locks = ['package.json', 'package-lock.json', '.npmrc'];
   const pins = await Promise.all(locks.map((name) => hashOfTree(join(repoDir, name))));
   const dir = await cached('companion-modules', [hashOf(pins)], progress, async (out) => {
     for (const name of locks) await copyFile(join(repoDir, name), join(out, name));
-    await run('npm', ['ci', '--omit=dev', '--no-audit', '--no-fund'], { cwd: out });
+    await run('npm', ['ci', '--omit=dev', '--omit=optional', '--no-audit', '--no-fund'], {
+      cwd: out,
+    });
   });
   const target = join(repoDir, 'build', 'image');
   await rm(target, { recursive: true, force: true });
