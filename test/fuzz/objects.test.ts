@@ -125,6 +125,7 @@ test('whatever comes on a watch, it goes on, and tells only of objects with a na
         send: send as never,
         log: pino({ level: 'silent' }),
         onBrokenWatch: () => undefined,
+        inTurn: (list) => list(),
       });
       await read;
       watch.stop();
