@@ -10,7 +10,8 @@ const meshOptions = {
 
 /**
  * One project a test group, so that the fast ones answer in seconds:
- * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter, `envoy` a real Envoy, `mesh`,
+ * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter, `envoy` a real
+ * Envoy, `bypass` root and the loader of `make -C bpf`, `mesh`,
  * `mesh-lifecycle` and `product` root and the cluster in a box.
  */
 export default defineConfig({
@@ -34,6 +35,15 @@ export default defineConfig({
           include: ['test/api/*.test.ts'],
           testTimeout: 120 * seconds,
           hookTimeout: 120 * seconds,
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'bypass',
+          include: ['test/bypass/**/*.test.ts'],
+          testTimeout: 120 * seconds,
+          hookTimeout: 60 * seconds,
           fileParallelism: false,
         },
       },

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
+import { missingForBypass } from './bypass/prerequisites.ts';
 import { missingPrerequisites } from './mesh/prerequisites.ts';
 
 /** `npm test`: every group in turn; what cannot run here is said at the end, and fails where CI=true. */
@@ -18,6 +19,7 @@ function vitest(name: string, needs?: Group['needs']): Group {
 }
 
 const meshNeeds = async () => missingPrerequisites();
+const bypassNeeds = async () => missingForBypass();
 const goNeeds = async () => missingPrerequisites().filter((line) => line.startsWith('Go '));
 const envoyNeeds = async () => {
   try {
@@ -35,6 +37,8 @@ const groups: Group[] = [
   vitest('fuzz'),
   vitest('wasm'),
   vitest('envoy', envoyNeeds),
+  { name: 'bpf', command: ['make', '-C', 'bpf'], needs: bypassNeeds },
+  vitest('bypass', bypassNeeds),
   { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },
   vitest('api', goNeeds),
   vitest('mesh-lifecycle', meshNeeds),

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+/*
+ * Moves data between two TCP sockets of one node without the stack.
+ *
+ * A connection is taken in when both of its ends are sockets of accelerated cgroups. The ends find each
+ * other by their sequence numbers and the client's address, which hold across REDIRECT, DNAT and network
+ * namespaces. A flow (one direction) takes either path, the stack or redirection, and may change to
+ * redirection only while nothing of it is unread: bytes never overtake each other. What is unread is
+ * redirected bytes + growth of write_seq - bytes read, so that no verdict has to be believed.
+ *
+ * A socket in the map is never removed from it while it lives: what it has not read would be lost, and a
+ * blocked reader would not see what comes after. So only sockets that will find their other end come in.
+ */
+#include <linux/errno.h>
+#include "establish.h"
+#include "transfer.h"
+
+#define SOL_SOCKET 1
+#define SO_ZEROCOPY 60
+#define SOL_TCP 6
+#define TCP_ULP 31
+#define MSG_OOB 0x1
+#define MSG_PEEK 0x2
+#define MSG_DONTWAIT 0x40
+#define MSG_ERRQUEUE 0x2000
+
+SEC("sockops")
+int bypass_sockops(struct bpf_sock_ops *ctx)
+{
+	struct settings *s = current_settings();
+	__u32 op = FIELD(ctx, op);
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+	int reason = 0;
+
+	if (op == BPF_SOCK_OPS_STATE_CB) {
+		if (FIELD(ctx, args[1]) == BPF_TCP_CLOSE)
+			socket_closed(ctx);
+		return 1;
+	}
+	if (!s || !(s->flags & FLAG_INSERT))
+		return 1;
+	if (op == BPF_SOCK_OPS_TIMEOUT_INIT && !FIELD(ctx, is_fullsock))
+		expect_client(ctx, s);
+	if (op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB && op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		return 1;
+	tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	if (!tp)
+		return 1;
+	if (op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB) {
+		count(COUNT_client_seen);
+		reason = client_established(ctx, s, tp);
+	} else {
+		count(COUNT_server_seen);
+		reason = server_established(ctx, tp);
+	}
+	if (reason)
+		count(reason);
+	return 1;
+}
+
+/* Every return is SK_PASS: the verdict is in the redirection, and nothing is ever dropped. */
+SEC("sk_msg")
+int bypass_message(struct sk_msg_md *ctx)
+{
+	struct bpf_sock *sk = FIELD(ctx, sk);
+	struct settings *s = current_settings();
+	struct connection *connection;
+	struct flow *flow;
+	__u64 key;
+
+	flow = sk ? bpf_sk_storage_get(&flows, sk, NULL, 0) : NULL;
+	if (!flow || !s || flow->path == PATH_STACK_FOR_GOOD)
+		return SK_PASS;
+	key = flow->connection;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (connection) {
+		send(ctx, s, flow, connection);
+	} else if (flow->messages || ++flow->unpaired > UNPAIRED_MESSAGES) {
+		flow->path = PATH_STACK_FOR_GOOD;
+		count(COUNT_to_stack_gone);
+	}
+	return SK_PASS;
+}
+
+/* Whether reads of this container block: learned from each socket that we look at, once for each kind. */
+static __always_inline void note_reader(struct flow *flow, int ret, int flags)
+{
+	__u32 kind = flags & MSG_DONTWAIT ? READS_NON_BLOCKING : READS_BLOCKING, *known, none = 0;
+	__u64 container = flow->container;
+
+	if (ret == -EAGAIN && kind == READS_BLOCKING && flow->connection)
+		count(COUNT_woken);
+	if (flow->reads & kind)
+		return;
+	flow->reads |= kind;
+	bpf_map_update_elem(&readers, &container, &none, BPF_NOEXIST);
+	known = bpf_map_lookup_elem(&readers, &container);
+	if (known)
+		__sync_fetch_and_or(known, kind);
+}
+
+/* After every recvmsg on the node: what a socket of ours has read. What does not take data out is not counted. */
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(bypass_read, struct sock *sk, int ret, int flags)
+{
+	struct connection *connection;
+	struct flow *flow;
+	__u64 key;
+
+	flow = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	if (!flow)
+		return 0;
+	note_reader(flow, ret, flags);
+	if (ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
+		return 0;
+	key = flow->connection;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (connection)
+		__sync_fetch_and_add(&connection->read[flow->side & 1], ret);
+	return 0;
+}
+
+/* Does nothing, and must be there: without it a socket in the map tells FIONREAD 0 for data of the stack. */
+SEC("sk_skb/stream_verdict")
+int bypass_arrival(struct __sk_buff *skb)
+{
+	return SK_PASS;
+}
+
+/*
+ * What a socket in the map cannot do, it says so as a kernel without it would: kTLS, whose records would
+ * not be made for redirected data, and MSG_ZEROCOPY, where nothing tells that redirected pages are free.
+ */
+SEC("cgroup/setsockopt")
+int bypass_setsockopt(struct bpf_sockopt *ctx)
+{
+	int level = FIELD(ctx, level), name = FIELD(ctx, optname);
+	int ulp = level == SOL_TCP && name == TCP_ULP;
+	struct bpf_sock *sk = ctx->sk;
+	struct flow *flow;
+
+	if (!ulp && (level != SOL_SOCKET || name != SO_ZEROCOPY))
+		return 1;
+	flow = sk ? bpf_sk_storage_get(&flows, sk, NULL, 0) : NULL;
+	if (!flow || !flow->connection)
+		return 1;
+	count(ulp ? COUNT_refused_ulp : COUNT_refused_zerocopy);
+	bpf_set_retval(ulp ? -ENOENT : -EOPNOTSUPP);
+	return 0;
+}
+
+/* The kernel's structs are read, which it grants to programs of a GPL-compatible licence only. */
+char programs_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* How a connection is found to have both ends here, and how it ends. */
+#ifndef LAZYSCOPE_BYPASS_ESTABLISH_H
+#define LAZYSCOPE_BYPASS_ESTABLISH_H
+
+#include "maps.h"
+
+#define AF_INET 2
+
+static __always_inline int port_allowed(const struct settings *s, __u16 port)
+{
+	int named = bpf_map_lookup_elem(&ports, &port) != NULL;
+
+	return s->flags & FLAG_ONLY_PORTS ? named : !named;
+}
+
+/* The client of a SYN: there is no socket of the connection yet, only what the context tells. */
+static __always_inline void client_of_request(struct bpf_sock_ops *ctx, struct client_address *key)
+{
+	/* Read before the branch, or clang joins the reads of both sides into one of a moved pointer. */
+	__u32 ip4 = FIELD(ctx, remote_ip4), family = FIELD(ctx, family);
+
+	key->port = bpf_ntohl(FIELD(ctx, remote_port));
+	key->ip[0] = FIELD(ctx, remote_ip6[0]);
+	key->ip[1] = FIELD(ctx, remote_ip6[1]);
+	key->ip[2] = FIELD(ctx, remote_ip6[2]);
+	key->ip[3] = FIELD(ctx, remote_ip6[3]);
+	if (family == AF_INET) {
+		key->ip[0] = 0;
+		key->ip[1] = 0;
+		key->ip[2] = bpf_htonl(0xffff);
+		key->ip[3] = ip4;
+	}
+}
+
+static __always_inline void copy_ip(__u32 *to, const struct in6_addr *from)
+{
+	to[0] = from->in6_u.u6_addr32[0];
+	to[1] = from->in6_u.u6_addr32[1];
+	to[2] = from->in6_u.u6_addr32[2];
+	to[3] = from->in6_u.u6_addr32[3];
+}
+
+static __always_inline void client_of_socket(struct tcp_sock *tp, enum side side,
+					     struct client_address *key)
+{
+	struct sock_common *sk = &tp->inet_conn.icsk_inet.sk.__sk_common;
+
+	key->port = side == CLIENT ? sk->skc_num : bpf_ntohs(sk->skc_dport);
+	if (sk->skc_family == AF_INET) {
+		key->ip[2] = bpf_htonl(0xffff);
+		key->ip[3] = side == CLIENT ? sk->skc_rcv_saddr : sk->skc_daddr;
+	} else if (side == CLIENT) {
+		copy_ip(key->ip, &sk->skc_v6_rcv_saddr);
+	} else {
+		copy_ip(key->ip, &sk->skc_v6_daddr);
+	}
+}
+
+/* 0, or the counter of the reason why this socket stays as it is. */
+static __always_inline int unfit(struct tcp_sock *tp)
+{
+	unsigned long flags = tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags;
+
+	if (bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp)
+		return COUNT_refused_mptcp;
+	if (BPF_CORE_READ_BITFIELD(tp, repair))
+		return COUNT_refused_repair;
+	if (tp->write_seq != tp->snd_nxt || tp->copied_seq != tp->rcv_nxt)
+		return COUNT_refused_early_data;
+	if (flags & (1ul << bpf_core_enum_value(enum sock_flags, SOCK_ZEROCOPY)))
+		return COUNT_refused_zerocopy;
+	return 0;
+}
+
+/* 0, or why no socket of this container is taken in. Where it is unknown, its sockets tell. */
+static __always_inline int unfit_reader(struct bpf_sock_ops *ctx, struct tcp_sock *tp, __u64 *container)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct flow *flow;
+	__u32 *reads;
+
+	*container = tp->inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup->kn->id;
+	reads = bpf_map_lookup_elem(&readers, container);
+	if (reads && *reads)
+		return *reads & READS_BLOCKING ? COUNT_refused_blocking : 0;
+	flow = sk ? bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+	if (!flow)
+		return COUNT_no_storage;
+	flow->container = *container;
+	return COUNT_learning;
+}
+
+/* Puts the socket into the map, with the state that the other programs need; 0 or a reason. */
+static __always_inline int take_in(struct bpf_sock_ops *ctx, struct tcp_sock *tp, enum side side,
+				   __u64 self, __u64 connection, __u64 container)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct flow *flow;
+	int reason = unfit(tp);
+
+	if (reason || !sk)
+		return reason;
+	flow = bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!flow)
+		return COUNT_no_storage;
+	flow->connection = connection;
+	flow->container = container;
+	flow->side = side;
+	flow->write_seq = tp->write_seq;
+	if (bpf_sock_hash_update(ctx, &sockets, &self, BPF_ANY)) {
+		bpf_sk_storage_delete(&flows, sk);
+		return COUNT_no_room;
+	}
+	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+	count(side == CLIENT ? COUNT_client_in : COUNT_server_in);
+	return 0;
+}
+
+/* A SYN came to a listener: its client, if it is one of ours, will hear of it in a moment. */
+static __always_inline void expect_client(struct bpf_sock_ops *ctx, struct settings *s)
+{
+	struct client_address client = {};
+	__u8 one = 1;
+
+	if (!port_allowed(s, FIELD(ctx, local_port)))
+		return;
+	client_of_request(ctx, &client);
+	bpf_map_update_elem(&expected, &client, &one, BPF_ANY);
+}
+
+/* 0, or why the client stays as it is. Only those that will pair come in: see "never removed" above. */
+static __always_inline int client_established(struct bpf_sock_ops *ctx, struct settings *s,
+					      struct tcp_sock *tp)
+{
+	__u64 self = bpf_get_socket_cookie(ctx);
+	struct pair_key pair = {};
+	__u64 container;
+	int reason;
+	__u16 port;
+
+	reason = unfit_reader(ctx, tp, &container);
+	if (reason)
+		return reason;
+	client_of_socket(tp, CLIENT, &pair.client);
+	if (!bpf_map_lookup_elem(&expected, &pair.client))
+		return COUNT_not_local;
+	port = bpf_ntohs(tp->inet_conn.icsk_inet.sk.__sk_common.skc_dport);
+	/* After REDIRECT the two ends know different ports; a port is out when either end calls it so. */
+	if (!(s->flags & FLAG_ONLY_PORTS) && !port_allowed(s, port))
+		return COUNT_refused_port;
+	reason = take_in(ctx, tp, CLIENT, self, self, container);
+	if (reason)
+		return reason;
+	pair.client_next = tp->snd_nxt;
+	pair.server_next = tp->rcv_nxt;
+	bpf_map_update_elem(&waiting, &pair, &self, BPF_ANY);
+	return 0;
+}
+
+static __always_inline __u32 hop_of(struct tcp_sock *tp)
+{
+	__u16 port = tp->inet_conn.icsk_inet.sk.__sk_common.skc_num;
+
+	return port == PORT_OUTBOUND ? HOP_OUTBOUND : port == PORT_INBOUND ? HOP_INBOUND : HOP_OTHER;
+}
+
+/* 0, or why the server stays as it is. */
+static __always_inline int server_established(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
+{
+	struct connection connection = {};
+	__u64 *found, client, container;
+	struct pair_key pair = {};
+	int reason;
+
+	client_of_socket(tp, SERVER, &pair.client);
+	bpf_map_delete_elem(&expected, &pair.client);
+	reason = unfit_reader(ctx, tp, &container);
+	pair.client_next = tp->rcv_nxt;
+	pair.server_next = tp->snd_nxt;
+	found = bpf_map_lookup_elem(&waiting, &pair);
+	if (!found)
+		return reason ? reason : COUNT_unpaired;
+	client = *found;
+	bpf_map_delete_elem(&waiting, &pair);
+	if (reason)
+		return reason;
+	connection.server = bpf_get_socket_cookie(ctx);
+	connection.hop = hop_of(tp);
+	reason = take_in(ctx, tp, SERVER, connection.server, client, container);
+	if (reason)
+		return reason;
+	return bpf_map_update_elem(&connections, &client, &connection, BPF_NOEXIST) ?
+		       COUNT_no_connection : 0;
+}
+
+static __always_inline void socket_closed(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct flow *flow;
+	__u64 connection;
+
+	flow = sk ? bpf_sk_storage_get(&flows, sk, NULL, 0) : NULL;
+	if (!flow)
+		return;
+	connection = flow->connection;
+	bpf_map_delete_elem(&connections, &connection);
+	count(COUNT_closed);
+}
+
+#endif

@@ -1,0 +1,133 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { run } from '../mesh/run.ts';
+import { type Agent, startAgent } from './agent.ts';
+import { type Cgroup, createCgroup } from './cgroup.ts';
+import { showReads, useRig } from './rig.ts';
+
+const rig = useRig();
+
+/** The network namespace of a pod: lives as long as this process in it. */
+async function holdNamespace() {
+  const child = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up && echo up && cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  await once(child.stdout, 'data');
+  return child;
+}
+
+const namespaces: Awaited<ReturnType<typeof holdNamespace>>[] = [];
+let outside: Agent;
+let elsewhere: Cgroup;
+
+beforeAll(async () => {
+  namespaces.push(await holdNamespace(), await holdNamespace());
+  const [a, b] = namespaces.map(({ pid }) => pid);
+  // Two pods on one link, with addresses of their own.
+  const link = ['link', 'add', 'eth0', 'netns', `${a}`, 'type', 'veth', 'peer', 'name', 'eth0'];
+  await run('ip', [...link, 'netns', `${b}`]);
+  for (const [pid, address] of [
+    [a, '10.77.0.1/24'],
+    [b, '10.77.0.2/24'],
+  ]) {
+    const inside = (...args: string[]) =>
+      run('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', ...args]);
+    await inside('address', 'add', `${address}`, 'dev', 'eth0');
+    await inside('link', 'set', 'eth0', 'up');
+  }
+  elsewhere = await createCgroup();
+  outside = await startAgent(elsewhere.path, a);
+});
+
+afterAll(async () => {
+  await outside.stop();
+  await elsewhere.remove();
+  for (const each of namespaces) {
+    each.kill('SIGKILL');
+    await once(each, 'close');
+  }
+});
+
+test('two pods with the same loopback addresses and ports never hear each other', async () => {
+  const loader = await rig.accelerate();
+  const pods = [];
+  for (const { pid } of namespaces) {
+    const agent = await rig.startAgent(pid);
+    const listener = await agent.do('listen', { port: 4000 });
+    const client = await agent.do('connect', { port: 4000, bind: 5000 });
+    const server = await agent.do('accept', { id: listener.id });
+    pods.push({ agent, client: client.id, server: server.id, listener: listener.id });
+  }
+  expect((await loader.stats()).connections).toBe(2);
+  const [a, b] = pods;
+  if (!a || !b) throw new Error('two pods');
+  for (let round = 0; round < 20; round++)
+    for (const [name, { agent, client, server }] of [
+      ['a', a],
+      ['b', b],
+    ] as const) {
+      await agent.do('send', { id: client, text: `${name}${round}` });
+      expect((await agent.do('receive', { id: server, size: 9 })).text).toBe(`${name}${round}`);
+    }
+  // The server of one is gone: what its client still says reaches nobody.
+  await a.agent.do('close', { id: a.server });
+  await a.agent.do('close', { id: a.listener });
+  await a.agent.do('send', { id: a.client, text: 'poison' });
+  expect((await b.agent.do('poll', { id: b.server, timeout: 0.2 })).events).toEqual([]);
+});
+
+test('a connection between two pods is redirected, also where REDIRECT changes its port', async () => {
+  const loader = await rig.accelerate();
+  const [a, b] = namespaces.map(({ pid }) => pid);
+  const rule = [
+    'PREROUTING',
+    '-p',
+    'tcp',
+    '--dport',
+    '80',
+    '-j',
+    'REDIRECT',
+    '--to-ports',
+    '15006',
+  ];
+  await run('nsenter', [`--net=/proc/${b}/ns/net`, 'iptables', '-t', 'nat', '-A', ...rule]);
+  const [one, two] = [await rig.startAgent(a), await rig.startAgent(b)];
+  const { id } = await two.do('listen', { host: '10.77.0.2', port: 15006 });
+  for (const port of [15006, 80]) {
+    const client = await one.do('connect', { host: '10.77.0.2', port });
+    const server = await two.do('accept', { id });
+    await one.do('send', { id: client.id, text: `${port}` });
+    expect((await two.do('receive', { id: server.id, size: 9 })).text).toBe(`${port}`);
+    await two.do('send', { id: server.id, text: 'back' });
+    expect((await one.do('receive', { id: client.id, size: 9 })).text).toBe('back');
+  }
+  expect((await loader.stats()).hops.inbound).toMatchObject({
+    redirectedMessages: 4,
+    stackMessages: 0,
+  });
+});
+
+test('a client outside of the accelerated cgroups, and one of another node, are not taken in', async () => {
+  const loader = await rig.accelerate();
+  const [, b] = namespaces.map(({ pid }) => pid);
+  const server = await rig.startAgent(b);
+  await showReads(server);
+  const before = (await loader.stats()).counters;
+  const { id } = await server.do('listen', { host: '10.77.0.2', port: 7000 });
+  const client = await outside.do('connect', { host: '10.77.0.2', port: 7000 });
+  const accepted = await server.do('accept', { id });
+  await outside.do('send', { id: client.id, text: 'x' });
+  expect((await server.do('receive', { id: accepted.id, size: 1 })).text).toBe('x');
+  const { counters, sockets } = await loader.stats();
+  expect(sockets).toBe(0);
+  expect((counters.unpaired ?? 0) - (before.unpaired ?? 0)).toBe(1);
+  // And the other way round: a server that is not ours.
+  const foreign = await outside.do('listen', { host: '10.77.0.1', port: 7001 });
+  await server.do('connect', { host: '10.77.0.1', port: 7001 });
+  await outside.do('accept', { id: foreign.id });
+  const after = await loader.stats();
+  expect(after.sockets).toBe(0);
+  expect((after.counters.not_local ?? 0) - (counters.not_local ?? 0)).toBe(1);
+  await outside.do('close_all');
+});

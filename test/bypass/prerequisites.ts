@@ -1,0 +1,53 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, isAbsolute, join } from 'node:path';
+
+/** Commands of the build and of the tests, and the Debian package that brings each. */
+const commands: Record<string, string> = {
+  bpftool: 'bpftool',
+  cc: 'gcc',
+  clang: 'clang',
+  ip: 'iproute2',
+  iptables: 'iptables',
+  make: 'make',
+  nsenter: 'util-linux',
+  openssl: 'openssl',
+  python3: 'python3',
+  setpriv: 'util-linux',
+};
+
+/** Static libraries, and the Debian package that brings each. */
+const libraries: Record<string, string> = {
+  'libbpf.a': 'libbpf-dev',
+  'libc.a': 'libc6-dev',
+  'libelf.a': 'libelf-dev',
+  'libz.a': 'zlib1g-dev',
+};
+
+/** What has to be there to build and try the bypass; each entry is a sentence with its remedy. */
+export function missingForBypass(): string[] {
+  if (process.platform !== 'linux') return ['the bypass needs Linux: it is made of BPF programs'];
+  const missing: string[] = [];
+  if (process.getuid?.() !== 0) missing.push('root is needed for BPF programs: run it with sudo');
+  if (!existsSync('/sys/kernel/btf/vmlinux'))
+    missing.push('the kernel has no BTF: one built with CONFIG_DEBUG_INFO_BTF is needed');
+  const packages = [
+    ...Object.entries(commands).filter(([name]) => !isCommand(name)),
+    ...Object.entries(libraries).filter(([name]) => !isLibrary(name)),
+  ].map(([, name]) => name);
+  if (packages.length > 0)
+    missing.push(`missing packages: apt-get install -y ${[...new Set(packages)].join(' ')}`);
+  return missing;
+}
+
+/** Debian puts bpftool where only root looks. */
+function isCommand(name: string): boolean {
+  const folders = (process.env.PATH ?? '').split(delimiter).concat('/usr/sbin', '/sbin');
+  return folders.some((folder) => existsSync(join(folder, name)));
+}
+
+function isLibrary(name: string): boolean {
+  if (!isCommand('cc')) return false;
+  const path = execFileSync('cc', [`-print-file-name=${name}`], { encoding: 'utf8' }).trim();
+  return isAbsolute(path) && existsSync(path);
+}

@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { type Loader, type LoaderPolicy, startLoader } from '../../companion/bypass/loader.ts';
+import { repoDir } from '../mesh/paths.ts';
+import { type Agent, startAgent } from './agent.ts';
+import { type Cgroup, createCgroup } from './cgroup.ts';
+import { complaintsOfKernel, leftovers } from './leftovers.ts';
+
+export const loaderPath = join(repoDir, 'build/bypass/lazyscope-bypass');
+
+/** What most tests need: a cgroup, a process with sockets in it, a loader when a test starts one. */
+export type Rig = {
+  cgroup: string;
+  agent: Agent;
+  /** Another process in the same cgroup, or in a network namespace of its own. */
+  startAgent(netns?: number): Promise<Agent>;
+  /** Starts a loader on the cgroup. Ended after the test. */
+  accelerate(policy?: LoaderPolicy & { connections?: number }): Promise<Loader>;
+  loader(): Promise<Loader>;
+};
+
+/** Sets up before all tests of a file; after each, nothing of it may be left in the kernel. */
+export function useRig(): Rig {
+  const loaders: Loader[] = [];
+  const agents: Agent[] = [];
+  let cgroup: Cgroup;
+  let complaints: string[];
+  const rig = {} as Rig;
+
+  beforeAll(async () => {
+    complaints = await complaintsOfKernel();
+    cgroup = await createCgroup();
+    rig.cgroup = cgroup.path;
+    rig.agent = await startAgent(cgroup.path);
+  });
+  rig.startAgent = async (netns) => {
+    const agent = await startAgent(cgroup.path, netns);
+    agents.push(agent);
+    return agent;
+  };
+  rig.loader = async () => {
+    const loader = await startLoader(loaderPath);
+    loaders.push(loader);
+    return loader;
+  };
+  rig.accelerate = async (policy = {}) => {
+    const loader = await rig.loader();
+    const { refused } = await loader.start({ cgroups: [cgroup.path], ...policy });
+    expect(refused).toEqual([]);
+    await showReads(rig.agent);
+    return loader;
+  };
+  afterEach(async () => {
+    await rig.agent.do('close_all');
+    for (const agent of agents.splice(0)) await agent.stop();
+    for (const loader of loaders.splice(0)) await loader.close();
+    expect(await leftovers()).toEqual([]);
+  });
+  afterAll(async () => {
+    await rig.agent.stop();
+    await cgroup.remove();
+    expect(await complaintsOfKernel()).toEqual(complaints);
+  });
+  return rig;
+}
+
+/** Sockets of a container are taken in once one of them has been seen to read without blocking. */
+export async function showReads(agent: Agent): Promise<void> {
+  const { client, server } = await agent.do('pair');
+  await agent.do('send', { id: client, text: 'x' });
+  await agent.do('receive', { id: server, size: 1 });
+  for (const id of [client, server]) await agent.do('close', { id });
+}
