@@ -7,6 +7,7 @@ import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../core/si
 import { answerTtlSeconds, chooseStrategy, type Decision, type Setting } from '../core/strategy.ts';
 import type { Workload } from '../core/workload.ts';
 import { isExcluded } from '../core/workload-scope.ts';
+import { modeOf } from './mode.ts';
 import type { State } from './state.ts';
 
 export type AnswerConfig = MeshNames & {
@@ -42,7 +43,7 @@ export function answer(
   const barred = host && barrier(state, config, namespace, workload, host);
   if (barred) return { ...passthrough(barred), learn: undefined };
 
-  const mode = scope?.mode ?? state.namespaces.get(namespace)?.mode;
+  const mode = workload ? modeOf(state, workload) : state.namespaces.get(namespace)?.mode;
   const learn =
     resolution.learnable && host && !isExcluded(scope, host) && (mode ?? 'off') !== 'off'
       ? host

@@ -5,6 +5,7 @@ import type { Answer, ProxyGone, ProxyReport, Question } from '../rpc.ts';
 import { type AnswerConfig, answer } from './answer.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
 import type { ControllerMetrics } from './metrics.ts';
+import { modeOf } from './mode.ts';
 import type { NodeHandlers } from './nodes.ts';
 import type { State } from './state.ts';
 
@@ -47,9 +48,8 @@ export function createAnswering(options: AnsweringOptions): Answering {
     const workload = state.workloadOf(pod);
     if (!workload) return;
     const { namespace, name } = workload;
-    const mode = state.scopes.get(namespace, name)?.mode ?? state.namespaces.get(namespace)?.mode;
     // Without a Sidecar to write nobody waits.
-    mark(`${namespace}/${name}`, urgent && mode === 'enforce');
+    mark(`${namespace}/${name}`, urgent && modeOf(state, workload) === 'enforce');
   }
 
   /** The pod as the API server has it. A node speaks for its own pods only. */

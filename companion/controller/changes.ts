@@ -9,7 +9,7 @@ const gatherMs = 50;
 
 export type ChangesOptions = {
   state: State;
-  mark(key: string): void;
+  mark(key: string, urgent: boolean): void;
   markPorts(): void;
   /** Followers do not write, and look at everything when they are elected. */
   isLeader(): boolean;
@@ -18,15 +18,17 @@ export type ChangesOptions = {
 export function createChanges(options: ChangesOptions): Changed & { stop(): void } {
   const { state, mark, markPorts, isLeader } = options;
   const namespaces = new Set<string>();
+  const urgent = new Set<string>();
   let timer: NodeJS.Timeout | undefined;
 
   function flush(): void {
     timer = undefined;
     for (const name of namespaces) {
-      for (const workload of state.workloads(name)) mark(`${name}/${workload.name}`);
-      for (const scope of state.scopes.in(name)) mark(`${name}/${scope.name}`);
+      for (const each of [...state.workloads(name), ...state.scopes.in(name)])
+        mark(`${name}/${each.name}`, urgent.has(name));
     }
     namespaces.clear();
+    urgent.clear();
   }
 
   function gather(names: Iterable<string>): void {
@@ -37,7 +39,12 @@ export function createChanges(options: ChangesOptions): Changed & { stop(): void
 
   return {
     workload(namespace, name) {
-      if (isLeader()) mark(`${namespace}/${name}`);
+      if (isLeader()) mark(`${namespace}/${name}`, false);
+    },
+    namespaceNow(name) {
+      if (!isLeader()) return;
+      urgent.add(name);
+      gather([name]);
     },
     namespace: (name) => gather([name]),
     all: () => gather(state.namespaces.keys()),
@@ -49,5 +56,5 @@ export function createChanges(options: ChangesOptions): Changed & { stop(): void
 /** Enabled, or once enabled: its scopes may have to be taken back. */
 function isManaged({ namespaces, scopes }: State, name: string): boolean {
   const [scope] = scopes.in(name);
-  return namespaces.get(name)?.mode !== undefined || scope !== undefined;
+  return namespaces.get(name)?.label !== undefined || scope !== undefined;
 }

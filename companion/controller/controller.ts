@@ -43,6 +43,7 @@ export async function runController(
     ...config,
     now,
     leads: sink.mayWrite,
+    filters: true,
   });
   lifecycle.onStop('informers', () => informers.stop());
   await informers.synced;

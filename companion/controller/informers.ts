@@ -1,14 +1,16 @@
 import type { PodRecord } from '../core/records.ts';
-import { entryOf } from '../core/scope.ts';
 import { readSidecar } from '../core/sidecar.ts';
-import { learnedEdges, readWorkloadScope, type ScopeRecord } from '../core/workload-scope.ts';
 import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../kube.ts';
+import { filterResources } from './filters.ts';
+import { isStale, scopeHandler } from './scope-watch.ts';
 import { readNamespace, type State } from './state.ts';
 
 /** What has to be looked at again after a change. */
 export type Changed = {
   workload(namespace: string, name: string): void;
   namespace(name: string): void;
+  /** The same, at once: somebody waits, or proxies lose what their scope relies on. */
+  namespaceNow(name: string): void;
   /** Every workload, soon but not at once. */
   all(): void;
   ports(): void;
@@ -32,14 +34,26 @@ const catalogKinds: { resource: Resource; touches: 'ports' | 'scopes' | 'answers
   },
 ];
 
+export type InformerOptions = {
+  rootNamespace: string;
+  now: () => number;
+  leads(): boolean;
+  /** Whether the filter is installed by objects of the cluster, which then have to be there. */
+  filters: boolean;
+};
+
 /** Starts every watch; `synced` resolves when the state is whole for the first time. */
 export function startInformers(
   kube: Pick<Kube, 'watch'>,
   state: State,
   changed: Changed,
-  options: { rootNamespace: string; now: () => number; leads(): boolean },
+  options: InformerOptions,
 ): Watch {
+  if (options.filters) state.filters.watched();
   const watches = [
+    ...(options.filters ? filterResources : []).map((resource) =>
+      kube.watch(resource, filterHandler(state, changed)),
+    ),
     ...catalogKinds.map(({ resource, touches }) =>
       kube.watch(resource, catalogHandler(state, changed, touches, options.now)),
     ),
@@ -62,8 +76,22 @@ export function startInformers(
   };
 }
 
+function filterHandler({ filters }: State, changed: Changed): WatchHandler {
+  const touch = ({ metadata: { namespace = '' } }: KubeObject) => changed.namespaceNow(namespace);
+  return {
+    upsert(object) {
+      filters.upsert(object);
+      touch(object);
+    },
+    remove(object) {
+      filters.remove(object);
+      touch(object);
+    },
+  };
+}
+
 function catalogHandler(
-  { catalog, arrivals }: State,
+  { catalog, arrivals, overrides }: State,
   changed: Changed,
   touches: 'ports' | 'scopes' | 'answers',
   now: () => number,
@@ -82,10 +110,16 @@ function catalogHandler(
       if (isListed && service && !wasReachable && catalog.isReachable(service)) {
         arrivals.note(service, now());
       }
+      if (object.kind === 'Service' && overrides.upsert(object)) {
+        changed.namespaceNow(object.metadata.namespace ?? '');
+      }
       touch();
     },
     remove(object) {
       catalog.remove(object);
+      if (object.kind === 'Service' && overrides.remove(object)) {
+        changed.namespaceNow(object.metadata.namespace ?? '');
+      }
       touch();
     },
     synced() {
@@ -136,7 +170,7 @@ function namespaceHandler({ namespaces, edges }: State, changed: Changed): Watch
       const before = namespaces.get(name);
       const after = readNamespace(object);
       namespaces.set(name, after);
-      if (before?.mode !== after.mode) changed.namespace(name);
+      if (JSON.stringify(before) !== JSON.stringify(after)) changed.namespaceNow(name);
     },
     remove({ metadata: { name } }) {
       namespaces.delete(name);
@@ -170,56 +204,4 @@ function sidecarHandler(
       touch(namespace);
     },
   };
-}
-
-function scopeHandler(state: State, changed: Changed, leads: () => boolean): WatchHandler {
-  const { scopes, edges } = state;
-  return {
-    upsert(object) {
-      const record = readWorkloadScope(object);
-      const known = scopes.get(record.namespace, record.name);
-      if (isStale(known, record)) return;
-      scopes.set(record);
-      // The status is the memory of earlier controllers, and of the leader for a follower. The
-      // leader itself would learn again from its own words what it has just let expire.
-      if (known?.uid !== record.uid || !leads()) takeOver(state, known, record);
-      if (!known || JSON.stringify(known) !== JSON.stringify(record)) {
-        changed.workload(record.namespace, record.name);
-      }
-    },
-    remove({ metadata: { namespace = '', name, uid } }) {
-      const record = scopes.get(namespace, name);
-      if (!record || record.uid !== uid) return;
-      scopes.delete(namespace, name);
-      // A workload that is there keeps what it has learned; its scope is made anew.
-      const owners = new Set(state.workloads(namespace).flatMap((each) => each.owners));
-      for (const owner of record.owners) if (!owners.has(owner)) edges.forget({ namespace, owner });
-      changed.workload(namespace, name);
-    },
-  };
-}
-
-/** Brings a follower to what the leader knows: what it has learned, and what it let expire. */
-function takeOver({ edges }: State, known: ScopeRecord | undefined, record: ScopeRecord): void {
-  const told = new Set(record.status?.hosts.map(({ host }) => host));
-  for (const [source, learned] of known ? learnedEdges(known) : []) {
-    const own = new Map(edges.edgesFrom(source).map((edge) => [entryOf(edge), edge.lastSeen]));
-    for (const edge of learned) {
-      // What was used since then is in use, whatever the leader had heard so far.
-      const isOlder = (own.get(entryOf(edge)) ?? 0) <= edge.lastSeen;
-      if (!told.has(entryOf(edge)) && isOlder) edges.forget(source, edge);
-    }
-  }
-  for (const [source, learned] of learnedEdges(record)) edges.restore(source, learned);
-}
-
-/**
- * What the leader wrote is known from the answer; the watch tells of it later, and before that of
- * what it replaced. Resource versions of one object grow (Kubernetes API concepts, "Resource versions").
- */
-function isStale(
-  known: { uid: string; version: number } | undefined,
-  told: { uid: string; version: number },
-): boolean {
-  return known !== undefined && known.uid === told.uid && known.version > told.version;
 }

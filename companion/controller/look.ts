@@ -19,12 +19,6 @@ export type LookOptions = {
   now: () => number;
 };
 
-/** Undefined: the namespace was never enabled, so nothing is written at all. */
-export function modeOf({ scopes, namespaces }: State, workload: Workload): Mode | undefined {
-  const scope = scopes.get(workload.namespace, workload.name);
-  return scope?.mode ?? namespaces.get(workload.namespace)?.mode ?? (scope && 'off');
-}
-
 /** Edges of all owners that share the scope. */
 export function edgesOf({ edges }: State, { namespace, owners }: Workload): Edge[] {
   return mergeEdges(owners.flatMap((owner) => edges.edgesFrom({ namespace, owner })));
@@ -82,18 +76,30 @@ export function planOf(
     current: current?.ours ? current : undefined,
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
-    refusal: refusalOf(workload),
+    refusal: refusalOf(state, workload),
     proxies: state.proxies.count(workload.pods, now()),
     learningMs: learningMsOf(watched, life.learningWindowMs, now()),
     silenceMs: life.silenceMs,
   });
 }
 
-function refusalOf({ selector }: Workload): Refusal | undefined {
-  if (Object.keys(selector).length > 0) return undefined;
-  // A Sidecar without a selector would rule over the whole namespace.
-  const message = 'Its pods have no label in common to select them by; give them one.';
-  return { reason: 'NoLabels', message };
+function refusalOf(
+  { namespaces, filters }: State,
+  { namespace, selector }: Workload,
+): Refusal | undefined {
+  if (namespaces.get(namespace)?.ambient) {
+    const message = `Namespace ${namespace} is in the ambient mesh, which has no sidecars to scope.`;
+    return { reason: 'Ambient', message };
+  }
+  if (Object.keys(selector).length === 0) {
+    // A Sidecar without a selector would rule over the whole namespace.
+    const message = 'Its pods have no label in common to select them by; give them one.';
+    return { reason: 'NoLabels', message };
+  }
+  const missing = filters.missing(namespace);
+  if (missing.length === 0) return undefined;
+  const message = `Not in namespace ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
+  return { reason: 'FilterMissing', message };
 }
 
 function shadowedOf({ sidecars: table }: State, namespace: string, rootNamespace: string) {

@@ -56,6 +56,11 @@ export function createControllerMetrics(registry: Registry) {
       'controller_destinations_expired_total',
       'Destinations that left a scope because they were not used any more.',
     ),
+    withdrawn: counter(
+      'controller_scopes_withdrawn_total',
+      'Scopes that were taken back, by the reason that their condition says.',
+      ['reason'],
+    ),
     ignored: counter(
       'controller_observations_ignored_total',
       'Observations that taught nothing, by reason.',

@@ -1,24 +1,27 @@
+import { isWorrying } from '../core/barrier.ts';
 import type { Verdict } from '../core/expiry.ts';
 import type { Watched } from '../core/learning.ts';
 import { canonical, type Mode, type Plan } from '../core/plan.ts';
 import type { ScopeHost } from '../core/scope.ts';
-import { readSidecar, type SidecarRecord, sidecarName } from '../core/sidecar.ts';
+import { readSidecar } from '../core/sidecar.ts';
 import { conditionIn, statusChange, statusOf } from '../core/status.ts';
 import type { Workload } from '../core/workload.ts';
-import { readWorkloadScope, type ScopeRecord, workloadScopeOf } from '../core/workload-scope.ts';
-import type { KubeObject, Resource } from '../kube.ts';
+import {
+  learnedEdges,
+  readWorkloadScope,
+  type ScopeRecord,
+  workloadScopeOf,
+} from '../core/workload-scope.ts';
+import type { KubeObject } from '../kube.ts';
 import { createForgetting } from './forget.ts';
-import { edgesOf, hostsOf, type LookOptions, modeOf, planOf, watchedNow } from './look.ts';
+import { edgesOf, hostsOf, type LookOptions, planOf, watchedNow } from './look.ts';
 import type { ControllerMetrics } from './metrics.ts';
-import type { Sink } from './sink.ts';
+import { isLeft, modeOf } from './mode.ts';
+import { createRetirement, takeBack } from './retire.ts';
+import type { News, Sink } from './sink.ts';
+import type { State } from './state.ts';
 
 export type ReconcileOptions = LookOptions & { writer: Sink; metrics: ControllerMetrics };
-
-export const sidecars: Resource = {
-  group: 'networking.istio.io',
-  version: 'v1',
-  plural: 'sidecars',
-};
 
 /** Counts and usage are written at most this often for a workload, so that etcd stays calm. */
 const calmMs = 30_000;
@@ -35,6 +38,7 @@ export type Reconciler = {
 export function createReconciler(options: ReconcileOptions): Reconciler {
   const { state, writer, now } = options;
   const forgetting = createForgetting(options);
+  const retirement = createRetirement(options);
   const statusWrittenAt = new Map<string, number>();
   const due = new Map<string, number>();
   // After a start, nodes need a moment before their silence means anything.
@@ -44,9 +48,14 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     if (!writer.mayWrite()) return 'nothing';
     const [namespace = '', name = ''] = key.split('/');
     const workload = state.workloads(namespace).find((each) => each.name === name);
-    if (!workload) return retire(options, namespace, name);
-    const mode = modeOf(state, workload);
-    if (!mode) return 'nothing';
+    const mode = workload && modeOf(state, workload);
+    if (!workload || !mode || state.namespaces.get(namespace)?.terminating) {
+      forgetting.drop(key);
+      statusWrittenAt.delete(key);
+      return retirement.retire(namespace, name);
+    }
+    retirement.isThere(key);
+    if (isLeft(state, workload)) return retirement.leave(workload);
 
     const ensured = await ensureScope(options, workload);
     const { scope } = ensured;
@@ -119,11 +128,15 @@ const namedMax = 10;
 
 /** What people are told of by Events: a condition for another reason, and what has expired. */
 function newsOf({ status }: ScopeRecord, { plan, verdict }: Look & { plan: Plan }) {
-  const events: { reason: string; message: string }[] = [];
+  const events: News[] = [];
   const { scoped, ready } = plan;
-  if (conditionIn(status, 'Scoped')?.reason !== scoped.reason) events.push(scoped);
+  if (conditionIn(status, 'Scoped')?.reason !== scoped.reason) {
+    events.push({ ...scoped, isWarning: isWorrying(scoped) });
+  }
   const isTold = scoped.reason === ready.reason;
-  if (!isTold && conditionIn(status, 'Ready')?.reason !== ready.reason) events.push(ready);
+  if (!isTold && conditionIn(status, 'Ready')?.reason !== ready.reason) {
+    events.push({ ...ready, isWarning: isWorrying(ready) });
+  }
   const { expired } = verdict;
   if (expired.length > 0) {
     const named = expired.slice(0, namedMax).map(({ host }) => host);
@@ -142,15 +155,38 @@ async function ensureScope(
   if (scope?.uid && canonical(scope.selector) === canonical(workload.selector)) {
     return { scope, wrote: false };
   }
-  const written = readWorkloadScope(await writer.apply(workloadScopeOf(workload)));
-  state.scopes.set(written);
-  return { scope: written, wrote: true };
+  const before = scope ? undefined : predecessorOf(state, workload);
+  let written = await writer.apply(workloadScopeOf(workload));
+  if (before?.status) {
+    const { kind, apiVersion, metadata } = workloadScopeOf(workload);
+    const status = { ...before.status, owners: workload.owners };
+    written = await writer.apply({ kind, apiVersion, metadata, status }, 'status');
+  }
+  const record = readWorkloadScope(written);
+  state.scopes.set(record);
+  for (const [source, learned] of before ? learnedEdges(record) : [])
+    state.edges.restore(source, learned);
+  return { scope: record, wrote: true };
 }
 
-async function apply({ state, writer, now }: ReconcileOptions, { change }: Plan): Promise<boolean> {
+/** The scope of the same pods under the name that their owner had before it was renamed. */
+function predecessorOf({ scopes, workloads }: State, workload: Workload): ScopeRecord | undefined {
+  const { namespace, selector } = workload;
+  const names = new Set(workloads(namespace).map(({ name }) => name));
+  return [...scopes.in(namespace)].find(
+    (scope) => !names.has(scope.name) && canonical(scope.selector) === canonical(selector),
+  );
+}
+
+async function apply(
+  { state, writer, metrics, now }: ReconcileOptions,
+  plan: Plan,
+): Promise<boolean> {
+  const { change } = plan;
   if (change.verb === 'none') return false;
   if (change.verb === 'delete') {
     await takeBack({ state, writer }, change.current);
+    metrics.withdrawn.inc({ reason: plan.scoped.reason });
     return true;
   }
   const written: KubeObject = await writer.apply(change.sidecar);
@@ -159,32 +195,4 @@ async function apply({ state, writer, now }: ReconcileOptions, { change }: Plan)
   state.sidecars.set(record);
   state.imports.note(record, now());
   return true;
-}
-
-/**
- * A scope whose workload is not there. Scaled to nothing, it waits as it is. Where its pods have
- * been joined to another workload, its Sidecar would stand in the way of the new one.
- */
-async function retire(
-  { state, writer }: ReconcileOptions,
-  namespace: string,
-  name: string,
-): Promise<'wrote' | 'nothing'> {
-  const scope = state.scopes.get(namespace, name);
-  const sidecar = state.sidecars.get(namespace, sidecarName({ name }));
-  if (!scope || !sidecar?.ours) return 'nothing';
-  const joined = state.workloads(namespace).some(({ owners }) => owners.includes(name));
-  const mode = scope.mode ?? state.namespaces.get(namespace)?.mode;
-  if (!joined && mode === 'enforce') return 'nothing';
-  await takeBack({ state, writer }, sidecar);
-  return 'wrote';
-}
-
-async function takeBack(
-  { state, writer }: Pick<ReconcileOptions, 'state' | 'writer'>,
-  sidecar: SidecarRecord,
-): Promise<void> {
-  await writer.delete(sidecars, sidecar);
-  state.sidecars.delete(sidecar.namespace, sidecar.name);
-  state.imports.forget(sidecar.namespace, sidecar.name);
 }

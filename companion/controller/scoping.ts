@@ -70,7 +70,7 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
   });
   const changed = createChanges({
     state,
-    mark: (key) => pace.mark(key, false),
+    mark: pace.mark,
     markPorts: sentinel.mark,
     isLeader: sink.mayWrite,
   });

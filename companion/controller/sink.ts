@@ -1,5 +1,8 @@
 import type { KubeObject, Resource } from '../kube.ts';
 
+/** Something that people should hear of; `isWarning`: and look into. */
+export type News = { reason: string; message: string; isWarning?: boolean };
+
 /**
  * Where a plan goes: the API server of a cluster (`write.ts`), or a mesh without one. The objects
  * are the same, and so is what the caller may rely on.
@@ -15,5 +18,5 @@ export type Sink = {
     object: { namespace: string; name: string; uid: string },
   ): Promise<void>;
   /** Tells people of a change; a failure is logged and nothing else. */
-  tell(about: KubeObject, event: { reason: string; message: string }): Promise<void>;
+  tell(about: KubeObject, event: News): Promise<void>;
 };

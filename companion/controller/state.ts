@@ -9,6 +9,8 @@ import type { Setting } from '../core/strategy.ts';
 import { groupWorkloads, type Workload } from '../core/workload.ts';
 import { modeOf, type ScopeRecord, settingOf } from '../core/workload-scope.ts';
 import type { KubeObject } from '../kube.ts';
+import { createFilters, type Filters } from './filters.ts';
+import { createOverrides, type Overrides } from './overrides.ts';
 
 /** All that a replica knows; leader or not, every replica keeps it up to date. */
 export type State = {
@@ -20,6 +22,8 @@ export type State = {
   scopes: NamespacedTable<ScopeRecord>;
   sidecars: NamespacedTable<SidecarRecord>;
   imports: Imports;
+  filters: Filters;
+  overrides: Overrides;
   /** Pods of a namespace by the scope that they share. */
   workloads(namespace: string): readonly Workload[];
   workloadOf(pod: PodRecord): Workload | undefined;
@@ -27,14 +31,27 @@ export type State = {
   podsChanged(namespace: string): void;
 };
 
-export type NamespaceRecord = { mode: Mode | undefined; firstCall: Setting | undefined };
+export type NamespaceRecord = {
+  /** The label as it is written; undefined where there is none: not enabled. */
+  label: string | undefined;
+  mode: Mode | undefined;
+  firstCall: Setting | undefined;
+  /** Its pods are in the ambient mesh, where sidecars have no say. */
+  ambient: boolean;
+  /** Being deleted: nothing can be made in it any more. */
+  terminating: boolean;
+};
 
 export const modeLabel = 'lazyscope.io/mode';
 export const firstCallAnnotation = 'lazyscope.io/first-call';
 
 export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
+  const label = metadata.labels?.[modeLabel];
   return {
-    mode: modeOf(metadata.labels?.[modeLabel]),
+    label,
+    mode: modeOf(label),
+    ambient: metadata.labels?.['istio.io/dataplane-mode'] === 'ambient',
+    terminating: metadata.deletionTimestamp !== undefined,
     firstCall: settingOf(metadata.annotations?.[firstCallAnnotation]),
   };
 }
@@ -64,6 +81,8 @@ export function createState({ clusterDomain }: { clusterDomain: string }): State
     scopes: createNamespacedTable(),
     sidecars: createNamespacedTable(),
     imports: createImports(),
+    filters: createFilters(),
+    overrides: createOverrides(),
     workloads: (namespace) => groups(namespace).workloads,
     workloadOf: (pod) => groups(pod.namespace).byPod.get(pod.name),
     podsChanged: (namespace) => grouped.delete(namespace),

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Kube, KubeObject } from '../kube.ts';
 import type { ControllerMetrics } from './metrics.ts';
-import type { Sink } from './sink.ts';
+import type { News, Sink } from './sink.ts';
 
 export type WriterOptions = {
   kube: Kube;
@@ -67,7 +67,7 @@ export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions
 
 function eventOf(
   { apiVersion, kind, metadata }: KubeObject,
-  { reason, message }: { reason: string; message: string },
+  { reason, message, isWarning = false }: News,
   nowMs: number,
 ): KubeObject {
   const { name, namespace = '', uid } = metadata;
@@ -75,9 +75,10 @@ function eventOf(
   return {
     apiVersion: 'v1',
     kind: 'Event',
-    metadata: { name: `${name}.${nowMs.toString(16)}`, namespace },
+    // By reason too: two things may be told of in one millisecond.
+    metadata: { name: `${name}.${nowMs.toString(16)}.${reason.toLowerCase()}`, namespace },
     involvedObject: { apiVersion, kind, name, namespace, ...(uid && { uid }) },
-    type: 'Normal',
+    type: isWarning ? 'Warning' : 'Normal',
     reason,
     message,
     source: { component: 'lazyscope' },

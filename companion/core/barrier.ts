@@ -51,6 +51,19 @@ function barrier(reason: string, message: string, withdraws: boolean): Barrier {
   return { status: 'False', reason, message, withdraws };
 }
 
+/** Reasons that somebody should look into; the others pass by themselves or are as wanted. */
+const worrying = new Set([
+  'Ambient',
+  'FilterMissing',
+  'ForeignSidecar',
+  'NoLabels',
+  'ProxiesSilent',
+]);
+
+export function isWorrying({ reason }: { reason: string }): boolean {
+  return worrying.has(reason);
+}
+
 /** Condition `Ready`: whether anything but the mode stands in the way. */
 export function readyOf(found: Barrier | undefined): Scoped {
   if (found) return { status: 'False', reason: found.reason, message: found.message };
@@ -60,7 +73,8 @@ export function readyOf(found: Barrier | undefined): Scoped {
 /** Why a mode keeps no scope; undefined for the one that does. */
 export function modeReason(mode: Mode): Scoped | undefined {
   if (mode === 'off') {
-    return { status: 'False', reason: 'Off', message: 'Neither learned nor scoped in mode off.' };
+    const message = 'Mode off, or no label lazyscope.io/mode at the namespace: full configuration.';
+    return { status: 'False', reason: 'Off', message };
   }
   if (mode === 'observe') {
     return { status: 'False', reason: 'Observing', message: 'Mode observe learns and shows only.' };

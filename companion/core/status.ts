@@ -5,7 +5,12 @@ import type { Mode, ProxyCount, Scoped } from './plan.ts';
 import type { ProxyState } from './proxies.ts';
 import type { ScopeHost } from './scope.ts';
 import type { Workload } from './workload.ts';
-import { type Condition, lastSeenGrainMs, type ScopeStatus } from './workload-scope.ts';
+import {
+  type Condition,
+  lastSeenGrainMs,
+  type ScopeRecord,
+  type ScopeStatus,
+} from './workload-scope.ts';
 
 export type StatusInput = {
   mode: Mode;
@@ -163,4 +168,29 @@ export function statusChange(
 /** Whether one of the pairs differs by more than a share, or one side of it is missing. */
 function moved(pairs: (number | undefined)[][], share: number): boolean {
   return pairs.some(([a, b]) => a !== b && (!a || !b || Math.abs(a - b) / a > share));
+}
+
+/** What is known of a workload stays on record while none of its pods is there. */
+export function goneStatus(
+  { name, status: before }: Pick<ScopeRecord, 'name' | 'status'>,
+  found: { mode: Mode; isScoped: boolean; goneSince: number; now: number },
+): ScopeStatus {
+  const { mode, isScoped, goneSince, now } = found;
+  const none = { total: 0, reporting: 0, scoped: 0, summary: '0/0' };
+  const message = 'No pod of the workload is there.';
+  const scoped: Scoped = { status: isScoped ? 'True' : 'False', reason: 'NoProxies', message };
+  const ready: Scoped = { status: 'False', reason: 'NoProxies', message };
+  return {
+    owners: [name],
+    hostCount: 0,
+    hosts: [],
+    ...before,
+    mode,
+    goneSince: timeOf(goneSince),
+    proxies: none,
+    conditions: [
+      conditionOf('Scoped', scoped, before, now),
+      conditionOf('Ready', ready, before, now),
+    ],
+  };
 }

@@ -95,7 +95,8 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
     upsertNamespace(object) {
       const mode = object.metadata.labels?.[modeLabel];
       const { name } = object.metadata;
-      if (mode !== 'observe' && mode !== 'enforce') return namespaceOff(name);
+      // In mode off too: a single workload of the namespace may be observed or scoped.
+      if (mode !== 'observe' && mode !== 'enforce' && mode !== 'off') return namespaceOff(name);
       const before = enabledNamespaces.get(name);
       enabledNamespaces.set(name, mode);
       if (before === undefined || before === mode) return;

@@ -29,6 +29,12 @@ export async function populate(api: ApiServer, population: Population): Promise<
   await inParallel([...used, ...system], (name) =>
     api.call('POST', '/api/v1/namespaces', namespaceObject(name)),
   );
+  const enabled = new Set(indices.slice(0, workloads).map(namespaceOf));
+  await inParallel(
+    [...enabled].flatMap((name) => filterObjects.map((each) => ({ name, ...each }))),
+    ({ name, api: path, plural, object }) =>
+      api.call('POST', `/apis/${path}/namespaces/${name}/${plural}`, object),
+  );
   await inParallel(indices, async (i) => {
     const namespace = serviceNamespace(i, population);
     const slices = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
@@ -44,6 +50,20 @@ export async function populate(api: ApiServer, population: Population): Promise<
     }
   });
 }
+
+/** What has to be in a namespace for its workloads to be narrowed (manifests/namespace). */
+const filterObjects = [
+  {
+    api: 'networking.istio.io/v1alpha3',
+    plural: 'envoyfilters',
+    object: { metadata: { name: 'lazyscope' }, spec: {} },
+  },
+  ...['lazyscope', 'lazyscope-tcp'].map((name) => ({
+    api: 'extensions.istio.io/v1alpha1',
+    plural: 'wasmplugins',
+    object: { metadata: { name }, spec: { url: 'http://filter.example.com/filter.wasm' } },
+  })),
+];
 
 async function inParallel<Item>(items: Item[], work: (item: Item) => Promise<unknown>) {
   const queue = items.values();

@@ -31,6 +31,8 @@ const plurals: Record<string, string> = {
   destinationrules: 'DestinationRule',
   peerauthentications: 'PeerAuthentication',
   sidecars: 'Sidecar',
+  envoyfilters: 'EnvoyFilter',
+  wasmplugins: 'WasmPlugin',
   workloadscopes: 'WorkloadScope',
   leases: 'Lease',
   secrets: 'Secret',

@@ -73,7 +73,7 @@ export async function startController(
   });
   const changes = createChanges({
     state,
-    mark: (key) => pace.mark(key, false),
+    mark: pace.mark,
     markPorts: () => undefined,
     isLeader: writer.mayWrite,
   });
@@ -81,6 +81,7 @@ export async function startController(
     rootNamespace,
     now,
     leads: writer.mayWrite,
+    filters: true,
   });
   await informers.synced;
   const config = {

