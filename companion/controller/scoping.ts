@@ -6,6 +6,7 @@ import { type Answering, createAnswering } from './answering.ts';
 import { createChanges } from './changes.ts';
 import { type LifeConfig, lifeOf } from './life.ts';
 import type { ControllerMetrics } from './metrics.ts';
+import { createNotices } from './notices.ts';
 import { createPace, type Pace } from './pace.ts';
 import { createReconciler, type Reconciler } from './reconcile.ts';
 import { recoverUnrecorded } from './recover.ts';
@@ -20,6 +21,7 @@ export type Scoping = {
   reconciler: Reconciler;
   pace: Pace;
   sentinel: SentinelKeeper;
+  notices: ReturnType<typeof createNotices>;
   /** Looks at everything: this replica leads from now on, and all that is written was read. */
   lead(): void;
 };
@@ -81,6 +83,7 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
     reconciler,
     pace,
     sentinel,
+    notices: createNotices({ state, writer: sink }),
     lead() {
       recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());
       changed.all();

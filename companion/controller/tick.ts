@@ -15,6 +15,7 @@ export type TickOptions = {
   reconciler: Pick<Reconciler, 'takeDue'>;
   nodes: Pick<Nodes, 'forget' | 'expire'>;
   answering: Pick<Answering, 'takeArrived'>;
+  notices: { look(): Promise<void> };
   now: () => number;
   remainingMs(): number;
 };
@@ -41,6 +42,8 @@ export function startTick(options: TickOptions): { stop(): void } {
     measure(state, metrics);
     changed.all();
     changed.ports();
+    // Never fails: what cannot be told is logged.
+    void options.notices.look();
   }
 
   const timer = setInterval(tick, tickMs);

@@ -108,11 +108,12 @@ function mergeOverlapping(groups: Group[]): Group[] {
     return next === group ? group : find(next);
   };
   for (const group of groups) {
-    // Only groups that have its rarest label can be selected by it; without labels, all are.
+    // Only groups that have its rarest label can be selected by it. One without labels in common
+    // gets no Sidecar, so it selects nothing and must not draw its whole namespace in.
     const candidates = labelKeys(group.selector)
       .map((label) => groupsByLabel.get(label) ?? new Set<Group>())
       .sort((a, b) => a.size - b.size)[0];
-    for (const other of candidates ?? groups) {
+    for (const other of candidates ?? []) {
       const selected = other.labelSets.some((labels) => selects(group.selector, labels));
       if (selected && find(other) !== find(group)) head.set(find(other), find(group));
     }

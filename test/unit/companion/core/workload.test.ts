@@ -89,6 +89,14 @@ describe('two workloads', () => {
   });
 });
 
+test('pods without labels leave the other workloads alone', () => {
+  const pods = [record('bare', {}), replica('web', '1', { app: 'web' })];
+  expect(shape(pods).map(({ name, selector }) => [name, selector])).toEqual([
+    ['bare', {}],
+    ['web', { app: 'web' }],
+  ]);
+});
+
 test('pods that no Sidecar applies to belong to no workload', () => {
   const gateway = { 'inject.istio.io/templates': 'gateway' };
   expect(
@@ -117,9 +125,13 @@ test('every pod is selected by its own workload and by no other', () => {
     fc.property(pods, (list) => {
       const workloads = groupWorkloads(list);
       for (const each of list) {
-        const selecting = workloads.filter(({ selector }) => selects(selector, each.labels));
-        expect(selecting).toHaveLength(1);
-        expect(selecting[0]?.pods).toContain(each);
+        const [own, ...more] = workloads.filter(({ pods: members }) => members.includes(each));
+        expect(more).toEqual([]);
+        // Nobody writes a Sidecar without a selector.
+        const selecting = workloads.filter(
+          ({ selector }) => Object.keys(selector).length > 0 && selects(selector, each.labels),
+        );
+        expect(selecting).toEqual(Object.keys(own?.selector ?? {}).length > 0 ? [own] : []);
       }
     }),
   );
