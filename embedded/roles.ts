@@ -54,6 +54,8 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
     ...config,
     now,
     leads: sink.mayWrite,
+    // Its proxies have the filter by their bootstrap.
+    filters: false,
   });
   await informers.synced;
   const joints = new Set<Joint>();

@@ -73,6 +73,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
   const quiet = {
     workload: () => undefined,
     namespace: () => undefined,
+    namespaceNow: () => undefined,
     all: () => undefined,
     ports: () => undefined,
   };
@@ -87,6 +88,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
     ...config,
     now,
     leads: () => leader.remainingMs() > 0,
+    filters: true,
   });
 
   async function reconcileUntil(done: () => boolean): Promise<void> {
@@ -96,7 +98,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
       await sleep(50);
     }
   }
-  const setMode = (mode: string) =>
+  const setMode = (mode: string | null) =>
     api.call('PATCH', `/api/v1/namespaces/${app}`, {
       metadata: { labels: { 'lazyscope.io/mode': mode } },
     });
@@ -126,6 +128,8 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
     await reconcileUntil(hasSidecar);
     await setMode('off');
     await reconcileUntil(() => !hasSidecar());
+    await setMode(null);
+    await reconcileUntil(() => [...state.scopes.in(app)].length === 0);
     await kube.tokenReview('nobody', ['lazyscope']);
     // Renewals, and the ports of the sentinel.
     await sleep(2_000);

@@ -4,6 +4,7 @@ import { type Manifest, manifests, render } from '../unit/manifests/render.ts';
 import { accountFolder } from './accounts.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
 import { controllerJourney, type Journey, nodeJourney } from './journey.ts';
+import { installFilter } from './population.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
@@ -61,6 +62,7 @@ async function live(role: string, without?: Permission): Promise<string[]> {
   await post(`/api/v1/namespaces/${app}/pods`, webPod);
   const status = { phase: 'Running', podIP: '10.1.0.1', podIPs: [{ ip: '10.1.0.1' }] };
   await api.call('PATCH', `/api/v1/namespaces/${app}/pods/web/status`, { status });
+  await installFilter(api, app);
   if (role === 'lazyscope-node') {
     const ca = { metadata: { name: 'lazyscope-ca' }, data: { 'ca.crt': 'pem' } };
     await post(`/api/v1/namespaces/${system}/configmaps`, ca);

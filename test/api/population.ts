@@ -30,11 +30,7 @@ export async function populate(api: ApiServer, population: Population): Promise<
     api.call('POST', '/api/v1/namespaces', namespaceObject(name)),
   );
   const enabled = new Set(indices.slice(0, workloads).map(namespaceOf));
-  await inParallel(
-    [...enabled].flatMap((name) => filterObjects.map((each) => ({ name, ...each }))),
-    ({ name, api: path, plural, object }) =>
-      api.call('POST', `/apis/${path}/namespaces/${name}/${plural}`, object),
-  );
+  await inParallel([...enabled], (name) => installFilter(api, name));
   await inParallel(indices, async (i) => {
     const namespace = serviceNamespace(i, population);
     const slices = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
@@ -53,17 +49,21 @@ export async function populate(api: ApiServer, population: Population): Promise<
 
 /** What has to be in a namespace for its workloads to be narrowed (manifests/namespace). */
 const filterObjects = [
-  {
-    api: 'networking.istio.io/v1alpha3',
-    plural: 'envoyfilters',
-    object: { metadata: { name: 'lazyscope' }, spec: {} },
-  },
+  { group: 'networking.istio.io/v1alpha3', kind: 'EnvoyFilter', name: 'lazyscope', spec: {} },
   ...['lazyscope', 'lazyscope-tcp'].map((name) => ({
-    api: 'extensions.istio.io/v1alpha1',
-    plural: 'wasmplugins',
-    object: { metadata: { name }, spec: { url: 'http://filter.example.com/filter.wasm' } },
+    group: 'extensions.istio.io/v1alpha1',
+    kind: 'WasmPlugin',
+    name,
+    spec: { url: 'http://filter.example.com/filter.wasm' },
   })),
 ];
+
+export async function installFilter(api: ApiServer, namespace: string): Promise<void> {
+  for (const { group, kind, name, spec } of filterObjects) {
+    const path = `/apis/${group}/namespaces/${namespace}/${kind.toLowerCase()}s`;
+    await api.call('POST', path, { apiVersion: group, kind, metadata: { name }, spec });
+  }
+}
 
 async function inParallel<Item>(items: Item[], work: (item: Item) => Promise<unknown>) {
   const queue = items.values();
