@@ -1,6 +1,12 @@
 import { once } from 'node:events';
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { KubeError } from './kube.ts';
@@ -36,6 +42,7 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
 
   const exchange: Send = async (method, path, options) => {
     const { body, contentType = 'application/json', timeoutMs = defaultTimeoutMs } = options;
+    const startedMs = performance.now();
     const signal = options.signal ?? AbortSignal.timeout(timeoutMs);
     const { headers, tls } = await credentials();
     const payload = body === undefined ? undefined : JSON.stringify(body);
@@ -56,6 +63,13 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
     });
     const silent = () => new Error(`silent for ${timeoutMs} ms`);
     sent.on('timeout', () => sent.destroy(silent()));
+    await connected(sent, isTls);
+    // Looked at anew, because timers fire late in a process that was stopped: it may have held a lease
+    // when it began, and somebody else holds it now.
+    if (!options.signal && performance.now() - startedMs >= timeoutMs) {
+      sent.destroy();
+      throw new Error(`not sent within ${timeoutMs} ms`);
+    }
     sent.end(payload);
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
     // From here on a failure is one of reading the answer.
@@ -74,6 +88,17 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
     throw new KubeError(statusCode, `${method} ${path}: ${statusCode}: ${message}`);
   };
   return { send, close: () => agent.destroy() };
+}
+
+/** Waits for a connection of its own or of the pool; from then on, what is sent leaves at once. */
+async function connected(sent: ClientRequest, isTls: boolean): Promise<void> {
+  const [socket] = (await once(sent, 'socket')) as [Socket];
+  if (!socket.connecting) return;
+  // The request tells of a failure, and the socket only that it is there.
+  await Promise.race([
+    new Promise<void>((resolve) => socket.once(isTls ? 'secureConnect' : 'connect', resolve)),
+    once(sent, 'close').then(() => undefined),
+  ]);
 }
 
 function statusMessage(body: string): string {

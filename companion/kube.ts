@@ -82,7 +82,7 @@ export type Kube = {
   watch(resource: Resource, handler: WatchHandler): Watch;
   /** Server-side apply. */
   apply(object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
-  create(object: KubeObject): Promise<KubeObject>;
+  create(object: KubeObject, options?: { timeoutMs?: number }): Promise<KubeObject>;
   /** Update guarded by `metadata.resourceVersion`: 409 when somebody else was faster. */
   replace(object: KubeObject): Promise<KubeObject>;
   /** Undefined when there is no such object. */
@@ -92,7 +92,7 @@ export type Kube = {
     resource: Resource,
     name: string,
     namespace?: string,
-    options?: { preconditions?: Preconditions },
+    options?: { preconditions?: Preconditions; timeoutMs?: number },
   ): Promise<void>;
   tokenReview(token: string, audiences: string[]): Promise<TokenReview>;
   /** Closes connections; watches must have been stopped. */
@@ -150,10 +150,11 @@ export async function connectKube(
       return ask('PATCH', `${objectPath(object)}${subresource}?${query}`, {
         body: object,
         contentType: 'application/apply-patch+yaml',
-        ...(apply.timeoutMs !== undefined && { timeoutMs: apply.timeoutMs }),
+        ...given({ timeoutMs: apply.timeoutMs }),
       });
     },
-    create: (object) => ask('POST', objectPath(object, 'collection'), { body: object }),
+    create: (object, { timeoutMs } = {}) =>
+      ask('POST', objectPath(object, 'collection'), { body: object, ...given({ timeoutMs }) }),
     replace: (object) => ask('PUT', objectPath(object), { body: object }),
     get: async (resource, name, namespace) => {
       try {
@@ -163,12 +164,13 @@ export async function connectKube(
         throw error;
       }
     },
-    delete: async (resource, name, namespace, { preconditions } = {}) => {
+    delete: async (resource, name, namespace, { preconditions, timeoutMs } = {}) => {
       const body = preconditions
         ? { apiVersion: 'v1', kind: 'DeleteOptions', preconditions }
         : undefined;
       try {
-        const response = await send('DELETE', collectionPath(resource, namespace, name), { body });
+        const path = collectionPath(resource, namespace, name);
+        const response = await send('DELETE', path, { body, ...given({ timeoutMs }) });
         response.resume();
       } catch (error) {
         if (!isKubeError(error, 404)) throw error;
@@ -198,4 +200,8 @@ function createTurns(): <Result>(work: () => Promise<Result>) => Promise<Result>
     last = turn.catch(() => undefined);
     return turn;
   };
+}
+
+function given({ timeoutMs }: { timeoutMs: number | undefined }): { timeoutMs?: number } {
+  return timeoutMs === undefined ? {} : { timeoutMs };
 }

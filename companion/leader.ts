@@ -40,12 +40,16 @@ export function startLeader(options: LeaderOptions): Leader {
   let stopped = false;
   let wake = () => {};
   let deadlineMs = 0;
+  let deadlineAt = 0;
   let leading = false;
   let held: KubeObject | undefined;
   let observed: Observed | undefined;
 
   function remainingMs(): number {
-    return Math.max(0, Math.floor(deadlineMs - performance.now()));
+    // The clock that counts time alone stands still while a virtual machine is paused; the time of day
+    // does not, once it is set right. The shorter of both is safe, and a jump ahead costs one renewal.
+    const left = Math.min(deadlineMs - performance.now(), deadlineAt - Date.now());
+    return Math.max(0, Math.floor(left));
   }
 
   /** Losing is decided by the local clock, so it is noticed also while the API server is silent. */
@@ -59,7 +63,7 @@ export function startLeader(options: LeaderOptions): Leader {
   }
 
   async function campaign(): Promise<void> {
-    const startedMs = performance.now();
+    const [startedMs, startedAt] = [performance.now(), Date.now()];
     const lease = await kube.get(group, name, namespace);
     if (!lease) {
       held = await kube.create(leaseOf(options, undefined));
@@ -71,6 +75,7 @@ export function startLeader(options: LeaderOptions): Leader {
     }
     // Counted from before the request: the server may have stamped it any time since.
     deadlineMs = startedMs + durationMs * holderShare;
+    deadlineAt = startedAt + durationMs * holderShare;
   }
 
   function mayTake(lease: KubeObject, nowMs: number): boolean {

@@ -14,7 +14,7 @@ export function createControllerMetrics(registry: Registry) {
     ),
     writes: counter(
       'controller_writes_total',
-      'Objects written, by kind, verb and outcome (done, failed).',
+      'Objects written, by kind, verb and outcome (done, failed, refused: the lease was gone).',
       ['kind', 'verb', 'outcome'],
     ),
     writeSeconds: seconds(

@@ -19,14 +19,20 @@ const writeTimeoutMs = 10_000;
 
 /** The sink of a cluster: writes of the leader, measured, never begun or outlived without the lease. */
 export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions): Sink {
+  /** Each write has the time that is left of the lease, and none is begun without. */
   async function measured<Result>(
     kind: string,
     verb: string,
-    write: () => Promise<Result>,
+    write: (timeoutMs: number) => Promise<Result>,
   ): Promise<Result> {
+    const timeoutMs = Math.min(writeTimeoutMs, leaseMs());
+    if (timeoutMs <= 0) {
+      metrics.writes.inc({ kind, verb, outcome: 'refused' });
+      throw new Error(`${verb} ${kind}: not written, this replica does not lead any more`);
+    }
     const end = metrics.writeSeconds.startTimer();
     try {
-      const result = await write();
+      const result = await write(timeoutMs);
       metrics.writes.inc({ kind, verb, outcome: 'done' });
       return result;
     } catch (error) {
@@ -40,9 +46,8 @@ export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions
   return {
     mayWrite: () => leaseMs() > 0,
     apply(object, subresource) {
-      const timeoutMs = Math.max(1, Math.min(writeTimeoutMs, leaseMs()));
       const verb = subresource ? 'apply status' : 'apply';
-      return measured(object.kind, verb, () =>
+      return measured(object.kind, verb, (timeoutMs) =>
         kube.apply(object, {
           fieldManager: subresource ? `${fieldManager}-status` : fieldManager,
           force: true,
@@ -52,12 +57,14 @@ export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions
       );
     },
     delete: (resource, { namespace, name, uid }) =>
-      measured(resource.plural, 'delete', () =>
-        kube.delete(resource, name, namespace, { preconditions: { uid } }),
+      measured(resource.plural, 'delete', (timeoutMs) =>
+        kube.delete(resource, name, namespace, { preconditions: { uid }, timeoutMs }),
       ),
     async tell(about, event) {
       try {
-        await measured('Event', 'create', () => kube.create(eventOf(about, event, now())));
+        await measured('Event', 'create', (timeoutMs) =>
+          kube.create(eventOf(about, event, now()), { timeoutMs }),
+        );
       } catch (err) {
         log.warn({ err, event }, 'telling of a change failed');
       }

@@ -90,3 +90,15 @@ test('a kubeconfig without a current cluster is refused by its path', async () =
   );
   await expect(connecting).rejects.toThrow(/empty\.json: no current cluster/);
 });
+
+test('nothing is sent once the time for it is over, though no timer could say so', async () => {
+  api.answer = (_request, response) => reply(response, 200, {});
+  const secret: KubeObject = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' } };
+  const sending = api.kube.apply(secret, { fieldManager: 'x', timeoutMs: 50 });
+  // As in a process that is stopped: time passes, and the connection is there when it goes on.
+  const end = performance.now() + 100;
+  while (performance.now() < end);
+  await expect(sending).rejects.toThrow(/not sent within 50 ms|aborted/);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(api.requests).toEqual([]);
+});

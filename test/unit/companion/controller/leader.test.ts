@@ -122,6 +122,19 @@ test('a lease that was deleted is made again, by one of them', async () => {
   expect([a, b].filter((leader) => leader.remainingMs() > 0)).toHaveLength(1);
 });
 
+test('a leader whose clock is set ahead steps down until it has renewed, and one set back goes on', async () => {
+  const a = campaign('a');
+  await pass(1);
+  vi.setSystemTime(Date.now() + 86_400_000);
+  expect(a.remainingMs()).toBe(0);
+  await pass(5);
+  expect(a.remainingMs()).toBeGreaterThan(0);
+  vi.setSystemTime(Date.now() - 86_400_000);
+  expect(a.remainingMs()).toBeGreaterThan(0);
+  await pass(20);
+  expect(a.remainingMs()).toBeGreaterThan(0);
+});
+
 test('at no time do two of three lead, whatever fails', async () => {
   const random = randomOf(1);
   const doors = [doorTo(kube), doorTo(kube), doorTo(kube)];
