@@ -19,6 +19,11 @@ import {
 } from '../../../../companion/rpc.ts';
 import { selfSigned } from '../../../../companion/x509.ts';
 
+// Real sockets, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 });
+const eventually = <Found>(look: () => Found | Promise<Found>) =>
+  vi.waitFor(look, { timeout: 20_000 });
+
 const keys = selfSigned(controllerServerName, new Date(Date.now() - 60_000), 1);
 const account = 'system:serviceaccount:lazyscope-system:lazyscope-node';
 const closing: (() => unknown)[] = [];
@@ -127,13 +132,13 @@ test('a node that says who it is gets its questions answered', async () => {
   send(question(1));
   send(question(2));
   send({ gone: { namespace: 'shop', pod: 'web', podUid: 'u' } });
-  await vi.waitFor(() => expect(received).toHaveLength(2));
+  await eventually(() => expect(received).toHaveLength(2));
   expect(received[0]?.answer).toEqual({ ...answer, id: 1 });
   expect(received[1]?.answer?.id).toBe(2);
-  await vi.waitFor(() => expect(heard.gone).toHaveLength(1));
+  await eventually(() => expect(heard.gone).toHaveLength(1));
   expect(heard.questions[0]?.call).toEqual(call);
   nodes.forget({ namespace: 'shop', pod: 'web' });
-  await vi.waitFor(() => {
+  await eventually(() => {
     expect(received[2]?.forget).toEqual({ namespace: 'shop', pod: 'web' });
   });
 });
@@ -144,7 +149,7 @@ test('a message that meets a bug does not end the stream', async () => {
   send(hello);
   send(question(1, 'bug'));
   send(question(2));
-  await vi.waitFor(() => expect(received.map(({ answer }) => answer?.id)).toEqual([2]));
+  await eventually(() => expect(received.map(({ answer }) => answer?.id)).toEqual([2]));
 });
 
 test.each<[string, TokenReview, NodeMessage, RegExp]>([
@@ -180,7 +185,7 @@ test('a token that names its pod and not its node, as before Kubernetes 1.30, is
   const { send, received } = connect(port);
   send(hello);
   send(question(1));
-  await vi.waitFor(() => expect(received).toHaveLength(1));
+  await eventually(() => expect(received).toHaveLength(1));
 });
 
 test('a stream ends with its token, unless a newer one of the same node is shown', async () => {
@@ -191,18 +196,18 @@ test('a stream ends with its token, unless a newer one of the same node is shown
     send(hello);
     send(question(1));
   }
-  await vi.waitFor(() => {
+  await eventually(() => {
     expect([idle.received.length, renewed.received.length]).toEqual([1, 1]);
   });
   renewed.send({ renew: { token: tokenUntil(end + 600_000) } });
   renewed.send(question(2));
-  await vi.waitFor(() => expect(renewed.received).toHaveLength(2));
+  await eventually(() => expect(renewed.received).toHaveLength(2));
   nodes.expire();
   clock = end + 1;
   nodes.expire();
   expect(await idle.ended).toMatch(/UNAUTHENTICATED.*expired token/);
   renewed.send(question(3));
-  await vi.waitFor(() => expect(renewed.received).toHaveLength(3));
+  await eventually(() => expect(renewed.received).toHaveLength(3));
 });
 
 test('a stream that shows the token of another node, or a bad one, ends', async () => {
@@ -220,7 +225,7 @@ test('a token that says years is trusted for an hour', async () => {
   const { send, ended, received } = connect(port, tokenUntil(clock + 1e12));
   send(hello);
   send(question(1));
-  await vi.waitFor(() => expect(received).toHaveLength(1));
+  await eventually(() => expect(received).toHaveLength(1));
   clock += 3_600_001;
   nodes.expire();
   expect(await ended).toMatch(/expired token/);
@@ -249,7 +254,7 @@ test('one node has a few streams, and another still gets its own', async () => {
     const { send, received, ended } = connect(port, node);
     send({ hello: { node, version: 'test' } });
     send(question(1));
-    const answered = vi.waitFor(() => expect(received).toHaveLength(1)).then(() => 'answered');
+    const answered = eventually(() => expect(received).toHaveLength(1)).then(() => 'answered');
     return Promise.race([ended, answered]);
   };
   await open('node-1');
@@ -265,19 +270,19 @@ test('a node that asks and never reads the answers gets no more of them, and oth
   stop();
   send(hello);
   for (let id = 1; id < 20_000; id++) send(question(id));
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     expect(await metric('messages_dropped_total')).toBeGreaterThan(1_000);
   });
   const other = connect(port);
   other.send(hello);
   other.send(question(1));
-  await vi.waitFor(() => expect(other.received).toHaveLength(1));
+  await eventually(() => expect(other.received).toHaveLength(1));
 });
 
 test('nothing is left of streams that were refused', async () => {
   const { port, metric } = await serve({ authenticated: false });
   await Promise.all([connect(port, 'a').ended, connect(port, 'b').ended]);
-  await vi.waitFor(async () => expect(await metric('node_streams')).toBe(0));
+  await eventually(async () => expect(await metric('node_streams')).toBe(0));
 });
 
 test('what a node says above its rate is not heard', async () => {
@@ -287,7 +292,7 @@ test('what a node says above its rate is not heard', async () => {
   send(hello);
   for (let id = 1; id < 10; id++) send(question(id));
   send({ gone: { namespace: 'shop', pod: 'web', podUid: 'u' } });
-  await vi.waitFor(() => expect(received).toHaveLength(2));
+  await eventually(() => expect(received).toHaveLength(2));
   await new Promise((resolve) => setTimeout(resolve, 100));
   expect(received).toHaveLength(2);
 });
