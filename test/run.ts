@@ -43,6 +43,7 @@ const groups: Group[] = [
   vitest('api', goNeeds),
   vitest('mesh-lifecycle', meshNeeds),
   vitest('mesh', meshNeeds),
+  vitest('matrix', async () => missingPrerequisites('product')),
   vitest('product', async () => missingPrerequisites('product')),
 ];
 

@@ -157,10 +157,12 @@ function podHandler(state: State, changed: Changed): WatchHandler {
   };
 }
 
+/** What a workload is made of, and what is counted of its pods: whether their proxies run yet. */
 function groupKey(pod: PodRecord | undefined): string {
-  return pod
-    ? JSON.stringify([pod.uid, pod.owner, pod.running, pod.hasSidecar, Object.entries(pod.labels)])
-    : '';
+  if (!pod) return '';
+  const { uid, owner, running, hasSidecar, ips, proxyRunning, labels } = pod;
+  const counted = [running, hasSidecar, ips, proxyRunning];
+  return JSON.stringify([uid, owner, counted, Object.entries(labels)]);
 }
 
 function namespaceHandler({ namespaces, edges }: State, changed: Changed): WatchHandler {

@@ -93,7 +93,11 @@ function fabricScript(): string {
 
 /** A plain server that is no part of the mesh, for calls to the world outside. */
 function startOutside(): void {
-  startDaemon('outside', options.app, ['serve', '--name', 'outside', '--http', '80,8080']);
+  const listens = ['--http', '80,8080', '--tls', '443', '--tcp-echo', '7000'];
+  const serverFirst = ['--tcp-server-first', '3306'];
+  startDaemon('outside', options.app, [
+    ...['serve', '--name', 'outside', ...listens, ...serverFirst],
+  ]);
 }
 
 function describe(nodes: MeshNode[]): object {

@@ -32,6 +32,7 @@ export async function installCoreDns(binaries: Binaries): Promise<void> {
     IMAGE: imageName('coredns'),
     OUTSIDE_ADDRESS: outside.address,
     OUTSIDE_HOST: outside.host,
+    OUTSIDE_DOMAIN: outside.domain,
   };
   await apply(binaries, await manifest('coredns.yaml', values));
 }

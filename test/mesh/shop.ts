@@ -15,17 +15,26 @@ export const shopWorkloads = [
   'ratings',
 ] as const;
 
-export const appPorts = { http: 8080, grpc: 9090, tcpServerFirst: 9100, tcpEcho: 9101 };
+export const appPorts = {
+  http: 8080,
+  /** The same as `http`, on a port that no Service declares. */
+  undeclared: 8085,
+  tls: 8443,
+  grpc: 9090,
+  tcpServerFirst: 9100,
+  tcpEcho: 9101,
+};
 
 /** The test application as a container: what every workload of every test runs. */
 export function appContainer(name: string): object {
-  const { http, grpc, tcpServerFirst, tcpEcho } = appPorts;
+  const { http, undeclared, tls, grpc, tcpServerFirst, tcpEcho } = appPorts;
   return {
     name: 'app',
     image: imageName('app'),
     args: [
       'serve',
-      ...['--name', name, '--http', String(http), '--grpc', String(grpc)],
+      ...['--name', name, '--http', `${http},${undeclared}`, '--tls', String(tls)],
+      ...['--grpc', String(grpc)],
       ...['--tcp-server-first', String(tcpServerFirst), '--tcp-echo', String(tcpEcho)],
     ],
     env: [

@@ -119,3 +119,45 @@ func TestWrongUsageExitsWith2(t *testing.T) {
 		}
 	}
 }
+
+func TestHTTP10IsSpokenAsSuch(t *testing.T) {
+	server := startServe(t)
+	result := answerTo(t, "--http1.0", server.url("http", "http", "/old"))
+	expect(t, "status", result.Status, 200)
+	expect(t, "protocol", result.Protocol, "HTTP/1.0")
+	expect(t, "seen", seenBy(t, result).Protocol, "HTTP/1.0")
+}
+
+func TestTrailersOfARequestArrive(t *testing.T) {
+	server := startServe(t)
+	result := answerTo(t, "--http2", "--data", "x", "--trailer", "X-Sum: 1",
+		server.url("http", "http", "/"))
+	expect(t, "trailer", seenBy(t, result).Trailers["X-Sum"][0], "1")
+}
+
+func TestGrpcStreamsInOneDirection(t *testing.T) {
+	server := startServe(t)
+	sent := answerTo(t, "--grpc-sent", "3", "--data", "four", server.url("grpc", "grpc", ""))
+	expect(t, "sent", string(sent.Body), `{"size":12}`)
+	received := answerTo(t, "--grpc-received", "3", server.url("grpc", "grpc", ""))
+	var answers []serve.Seen
+	if err := json.Unmarshal(received.Body, &answers); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "received", len(answers), 3)
+}
+
+func TestWhatIsIdleInBetweenIsTheSameConnection(t *testing.T) {
+	server := startServe(t)
+	for _, arguments := range [][]string{
+		{"--send", "hello", server.url("tcp", "tcp-echo", "")},
+		{"--data", "hello", server.url("ws", "http", "/ws")},
+		{"--grpc-stream", "2", server.url("grpc", "grpc", "")},
+	} {
+		result := answerTo(t, append(arguments, "--idle", "100ms")...)
+		expect(t, "error", result.Error, "")
+		if result.Milliseconds < 100 {
+			t.Errorf("%v took %v ms", arguments, result.Milliseconds)
+		}
+	}
+}

@@ -17,6 +17,7 @@ const usage = `meshapp: the test application of the mesh
 
   meshapp serve [flags]              serve HTTP, WebSocket, gRPC, TCP and TLS; say what was seen
   meshapp call [flags] URL           make one call, print one JSON object
+  meshapp batch [N]                  make calls read as JSON, N at a time; print a JSON list
   meshapp load [flags] URL [URL...]  send at a fixed rate, print one JSON object at the end
   meshapp help                       print this
 
@@ -38,6 +39,8 @@ func run(arguments []string, stdout, stderr io.Writer) int {
 		return serve.Command(rest, stderr)
 	case "call":
 		return call.Command(rest, stdout, stderr)
+	case "batch":
+		return call.Batch(rest, os.Stdin, stdout, stderr)
 	case "load":
 		return load.Command(rest, stdout, stderr)
 	case "help", "--help", "-h":

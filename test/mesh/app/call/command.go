@@ -43,11 +43,9 @@ type result struct {
 // Command runs "meshapp call": 0 if anything was received, whatever its status; 1 on a transport
 // error; 2 on wrong usage.
 func Command(arguments []string, stdout, stderr io.Writer) int {
-	options := exchange.Options{Fresh: true, KeepBody: maxJSON}
-	flags := flag.NewFlagSet("meshapp call", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	options.Register(flags)
-	target, err := parse(flags, arguments)
+	ctx, unregister := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer unregister()
+	printed, answered, err := one(ctx, arguments, stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
@@ -55,27 +53,38 @@ func Command(arguments []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "meshapp call:", err)
 		return 2
 	}
-	exchanger, err := exchange.Open(target, options)
-	if err != nil {
-		fmt.Fprintln(stderr, "meshapp call:", err)
-		return 2
-	}
-	defer exchanger.Close()
-	ctx, unregister := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer unregister()
-
-	begin := time.Now()
-	answer := exchanger.Exchange(ctx)
 	encoder := json.NewEncoder(stdout)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(newResult(target, answer, time.Since(begin))); err != nil {
+	if err := encoder.Encode(printed); err != nil {
 		fmt.Fprintln(stderr, "meshapp call: printing the result:", err)
 		return 1
 	}
-	if !answer.Answered {
+	if !answered {
 		return 1
 	}
 	return 0
+}
+
+// one makes the call that the arguments describe; an error means that they describe none.
+func one(
+	ctx context.Context, arguments []string, stderr io.Writer,
+) (printed result, answered bool, err error) {
+	options := exchange.Options{Fresh: true, KeepBody: maxJSON}
+	flags := flag.NewFlagSet("meshapp call", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	options.Register(flags)
+	target, err := parse(flags, arguments)
+	if err != nil {
+		return result{}, false, err
+	}
+	exchanger, err := exchange.Open(target, options)
+	if err != nil {
+		return result{}, false, err
+	}
+	defer exchanger.Close()
+	begin := time.Now()
+	answer := exchanger.Exchange(ctx)
+	return newResult(target, answer, time.Since(begin)), answer.Answered, nil
 }
 
 // parse takes the URL before, between or after the flags.

@@ -65,6 +65,9 @@ func Open(target string, options Options) (Exchanger, error) {
 		if options.grpc() {
 			return newGrpc(parsed.Host, options)
 		}
+		if options.HTTP10 {
+			return &http10Exchanger{target: parsed, options: options}, nil
+		}
 		return newHTTP(parsed, options)
 	case "ws", "wss":
 		return newWebSocket(parsed, options), nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -87,7 +88,12 @@ func (g *grpcExchanger) call(
 	ctx context.Context, client testpb.TestServiceClient, answer *Answer,
 ) ([]byte, error) {
 	payload := &testpb.Payload{Body: g.options.bodyText()}
-	if g.options.GrpcStream == 0 {
+	switch {
+	case g.options.GrpcSent > 0:
+		return g.sendMany(ctx, client, payload, answer)
+	case g.options.GrpcReceived > 0:
+		return g.receiveMany(ctx, client, payload, answer)
+	case g.options.GrpcStream == 0:
 		var header, trailer metadata.MD
 		response, err := client.UnaryCall(ctx, &testpb.SimpleRequest{Payload: payload},
 			grpc.Header(&header), grpc.Trailer(&trailer))
@@ -112,7 +118,10 @@ func (g *grpcExchanger) pingPong(
 	list := func() []byte {
 		return append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')
 	}
-	for range g.options.GrpcStream {
+	for i := range g.options.GrpcStream {
+		if i > 0 {
+			time.Sleep(g.options.Idle)
+		}
 		request := &testpb.StreamingOutputCallRequest{Payload: payload}
 		// io.EOF from Send means that the stream has ended; Recv knows why.
 		if err := stream.Send(request); err != nil && err != io.EOF {

@@ -131,6 +131,10 @@ func (h *httpExchanger) request(ctx context.Context) (*http.Request, error) {
 	request.ContentLength = h.options.bodySize()
 	request.Host = h.options.Host // "" means the URL's.
 	request.Header = h.options.Header.Clone()
+	if len(h.options.Trailer) > 0 {
+		request.Trailer = h.options.Trailer.Clone()
+		request.ContentLength = -1 // Trailers need chunks.
+	}
 	return request, nil
 }
 

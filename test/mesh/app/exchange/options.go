@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Method    string
 	Header    http.Header
+	Trailer   http.Header
 	Data      string
 	DataBytes int64
 	HTTP2     bool
@@ -29,8 +30,15 @@ type Options struct {
 	GrpcUnary bool
 	// GrpcStream is the number of messages sent, each awaiting its answer, on one FullDuplexCall.
 	GrpcStream int
-	Send       string // line to send on TCP
-	Banner     bool   // on TCP, the server speaks first
+	// GrpcSent and GrpcReceived are the messages of one StreamingInputCall and StreamingOutputCall.
+	GrpcSent     int
+	GrpcReceived int
+	HTTP10       bool
+	// Idle is how long a WebSocket, TCP connection or gRPC stream stays open without a word, before
+	// it says the same once more.
+	Idle   time.Duration
+	Send   string // line to send on TCP
+	Banner bool   // on TCP, the server speaks first
 	// Fresh opens a connection for each exchange and closes it in the ordinary way after it.
 	Fresh    bool
 	KeepBody int64 // bytes of each body that are kept
@@ -38,9 +46,12 @@ type Options struct {
 
 // Register adds the flags that all clients share.
 func (o *Options) Register(flags *flag.FlagSet) {
-	o.Header = http.Header{}
+	o.Header, o.Trailer = http.Header{}, http.Header{}
 	flags.StringVar(&o.Method, "method", "", "HTTP method (default GET, with a body POST)")
-	flags.Func("header", `HTTP header or gRPC metadata "Name: value"; repeatable`, o.addHeader)
+	flags.Func("header", `HTTP header or gRPC metadata "Name: value"; repeatable`,
+		func(text string) error { return add(o.Header, text) })
+	flags.Func("trailer", `HTTP request trailer "Name: value"; repeatable`,
+		func(text string) error { return add(o.Trailer, text) })
 	flags.StringVar(&o.Data, "data", "", "request body, or WebSocket message")
 	flags.Int64Var(&o.DataBytes, "data-bytes", 0, "request body of that many bytes of the pattern")
 	flags.BoolVar(&o.HTTP2, "http2", false, "HTTP/2: with prior knowledge, or by ALPN over TLS")
@@ -51,22 +62,28 @@ func (o *Options) Register(flags *flag.FlagSet) {
 	flags.BoolVar(&o.Events, "sse", false, "read server-sent events until the stream ends")
 	flags.BoolVar(&o.GrpcUnary, "grpc-unary", false, "gRPC UnaryCall (default for grpc://)")
 	flags.IntVar(&o.GrpcStream, "grpc-stream", 0, "gRPC FullDuplexCall with that many messages")
+	flags.IntVar(&o.GrpcSent, "grpc-sent", 0, "gRPC StreamingInputCall with that many messages")
+	flags.IntVar(&o.GrpcReceived, "grpc-received", 0,
+		"gRPC StreamingOutputCall with that many answers")
+	flags.BoolVar(&o.HTTP10, "http1.0", false, "HTTP/1.0, a GET")
+	flags.DurationVar(&o.Idle, "idle", 0, "with WebSocket, --send and --grpc-stream: "+
+		"after the first answer stay silent that long, then say the same again")
 	flags.StringVar(&o.Send, "send", "", "line to send on tcp://")
 	flags.BoolVar(&o.Banner, "banner", false,
 		"on tcp://, read a line before sending (default without --send)")
 }
 
-func (o *Options) addHeader(text string) error {
+func add(to http.Header, text string) error {
 	name, value, found := strings.Cut(text, ":")
 	if !found || strings.TrimSpace(name) == "" {
 		return fmt.Errorf("want \"Name: value\"")
 	}
-	o.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	to.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	return nil
 }
 
 func (o *Options) grpc() bool {
-	return o.GrpcUnary || o.GrpcStream > 0
+	return o.GrpcUnary || o.GrpcStream > 0 || o.GrpcSent > 0 || o.GrpcReceived > 0
 }
 
 func (o *Options) hasBody() bool {

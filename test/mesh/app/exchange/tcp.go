@@ -57,13 +57,15 @@ func (t *tcpExchanger) converse(ctx context.Context, deadline time.Time) (read s
 	unwatch := context.AfterFunc(ctx, func() { connection.SetDeadline(time.Now()) })
 	defer unwatch()
 	if t.options.Send != "" {
-		if _, err := io.WriteString(t.connection, t.options.Send+"\n"); err != nil {
-			return read, err
-		}
-		line, err := t.reader.ReadString('\n')
+		line, err := t.say()
 		read += line
+		if err == nil && t.options.Idle > 0 {
+			time.Sleep(t.options.Idle)
+			line, err = t.say()
+			read += line
+		}
 		if err != nil {
-			return read, fmt.Errorf("reading the answer: %w", err)
+			return read, err
 		}
 	}
 	if !t.options.Fresh {
@@ -74,6 +76,18 @@ func (t *tcpExchanger) converse(ctx context.Context, deadline time.Time) (read s
 	}
 	rest, err := io.ReadAll(io.LimitReader(t.reader, t.options.KeepBody))
 	return read + string(rest), err
+}
+
+// say sends the line and reads one.
+func (t *tcpExchanger) say() (string, error) {
+	if _, err := io.WriteString(t.connection, t.options.Send+"\n"); err != nil {
+		return "", err
+	}
+	line, err := t.reader.ReadString('\n')
+	if err != nil {
+		return line, fmt.Errorf("reading the answer: %w", err)
+	}
+	return line, nil
 }
 
 func (t *tcpExchanger) connect(ctx context.Context, deadline time.Time) (string, error) {

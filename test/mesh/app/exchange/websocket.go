@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -45,6 +46,10 @@ func (w *webSocketExchanger) Exchange(ctx context.Context) (answer Answer) {
 	if err == nil {
 		var message []byte
 		message, err = w.echo(ctx)
+		if err == nil && w.options.Idle > 0 {
+			time.Sleep(w.options.Idle)
+			message, err = w.echo(ctx)
+		}
 		err = errors.Join(err, answer.collect(bytes.NewReader(message), w.options.KeepBody))
 	}
 	answer.Err = err

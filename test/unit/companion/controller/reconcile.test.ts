@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { istio } from '../core/objects.ts';
+import { app, istio } from '../core/objects.ts';
 import { always, cart, enable, hosts, kube, reason, scope, settle, start } from './shop.ts';
 
 describe('a namespace in enforce', () => {
@@ -40,6 +40,23 @@ describe('a namespace in enforce', () => {
     controller.pass(1_000);
     controller.lookAtDue();
     await vi.waitFor(() => expect(scope()?.status.clusters.after).toBe(26));
+  });
+
+  const waiting = { name: 'istio-proxy', state: { waiting: {} } };
+  test.each([
+    ['got its address', { phase: 'Pending' }],
+    ['started its proxy', { phase: 'Running', initContainerStatuses: [waiting] }],
+  ])('counts a pod that %s after the namespace was looked at', async (_, status) => {
+    const [, late] = app('shop/late', '10.96.0.7', '10.1.0.7');
+    if (!late) throw new Error('incomplete');
+    const ips = status.phase === 'Running' ? { podIPs: late.status.podIPs } : {};
+    kube.put({ ...late, status: { ...ips, ...status } });
+    const controller = await start();
+    controller.look();
+    await vi.waitFor(() => expect(reason('late')).toBe('NoProxies'));
+    kube.put(late);
+    controller.report('late');
+    await vi.waitFor(() => expect(hosts('late')).toEqual(always));
   });
 
   test('is narrowed without figures when they do not come', async () => {
