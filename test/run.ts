@@ -43,7 +43,6 @@ const groups: Group[] = [
   vitest('api', goNeeds),
   vitest('mesh-lifecycle', meshNeeds),
   vitest('mesh', meshNeeds),
-  vitest('matrix', async () => missingPrerequisites('product')),
   vitest('product', async () => missingPrerequisites('product')),
 ];
 
