@@ -10,6 +10,7 @@ import { issue, type KeyPair, makeCa } from '../companion/x509.ts';
 import { type App, createApp } from './app-call.ts';
 import { startBackend } from './backends.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';
+import { ensureEnvoy } from './envoy-binary.ts';
 import { createFileSink } from './file-sink.ts';
 import { createNetwork, type Network, startAppProxy, startKubeProxy } from './network.ts';
 import {
@@ -78,6 +79,7 @@ const validity = { notBefore: new Date(Date.now() - 3_600_000), days: 365 };
 
 /** Starts everything; when that fails, nothing is left of it. */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
+  await ensureEnvoy();
   const reaper = await startReaper();
   const lifecycle = createLifecycle({ log: options.log, deadlineMs: stopMs });
   const stop = async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, realpath } from 'node:fs/promises';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -24,7 +24,7 @@ pids=' '
 while read -r verb pid; do
   case $verb in
     add) pids="$pids$pid " ;;
-    forget) pids=$(echo "$pids" | sed "s/ $pid / /") ;;
+    forget) case $pids in *" $pid "*) pids="\${pids%% "$pid" *} \${pids#* "$pid" }" ;; esac ;;
   esac
 done
 for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
@@ -51,6 +51,7 @@ export async function startReaper(): Promise<Reaper> {
       child.ref();
       child.stdin.end();
       await exited;
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }

@@ -1,0 +1,157 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+
+// `npm run -s demo` as its users run it, less the build of the filter.
+
+type Ended = { status: number | null; signal: NodeJS.Signals | null; out: string; err: string };
+type Run = { child: ChildProcess; ended: Promise<Ended> };
+
+const program = join(import.meta.dirname, '../../demo/cli.ts');
+/** Everything that a run leaves behind would be in here, or name it on its command line. */
+let folder: string;
+
+// Half a minute each on an idle machine.
+vi.setConfig({ testTimeout: 120_000 });
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lazyscope-demo-'));
+});
+
+afterEach(async () => {
+  await vi.waitUntil(async () => (await left()).length === 0, { timeout: 10_000 }).catch(() => {});
+  expect(await left()).toEqual([]);
+  await rm(folder, { recursive: true });
+});
+
+async function left(): Promise<string[]> {
+  const processes = execFileSync('ps', ['-A', '-o', 'args='], { encoding: 'utf8' }).split('\n');
+  const files = (await readdir(folder)).filter((name) => name.startsWith('lazyscope-'));
+  return [...files, ...processes.filter((line) => line.includes(folder))];
+}
+
+function demo(args: string[], env: NodeJS.ProcessEnv = {}): Run {
+  const child = spawn(process.execPath, ['--import', 'tsx', program, ...args], {
+    env: { ...process.env, TMPDIR: folder, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = Promise.all([once(child, 'exit'), text(child.stdout), text(child.stderr)]).then(
+    ([[status, signal], out, err]) => ({ status, signal, out, err }),
+  );
+  return { child, ended };
+}
+
+/** Resolves when the demo has said it. */
+async function said(child: ChildProcess, what: string): Promise<void> {
+  let out = '';
+  await new Promise<void>((resolve) => {
+    child.stdout?.on('data', (chunk) => {
+      out += chunk;
+      if (out.includes(what)) resolve();
+    });
+  });
+}
+
+test('--once --json prints the figures and nothing else; the scope is a fraction, no request fails', async () => {
+  const { status, out, err } = await demo(['--once', '--json']).ended;
+  expect([status, err]).toEqual([0, '']);
+  const result = JSON.parse(out);
+  const figures = {
+    allocatedBytes: expect.any(Number),
+    physicalBytes: expect.any(Number),
+    clusters: expect.any(Number),
+    configBytes: expect.any(Number),
+  };
+  const firstCall = (strategy: string) => ({
+    strategy,
+    status: 200,
+    milliseconds: expect.any(Number),
+  });
+  expect(result).toEqual({
+    full: figures,
+    scoped: figures,
+    firstCalls: [firstCall('gateway'), firstCall('direct'), firstCall('hold')],
+    requests: { sent: expect.any(Number), failed: 0 },
+    seconds: expect.any(Number),
+  });
+  expect(result.full.clusters).toBeGreaterThan(2000);
+  expect(result.scoped.clusters).toBeLessThan(50);
+  expect(result.scoped.allocatedBytes / result.full.allocatedBytes).toBeLessThan(0.2);
+  expect(result.scoped.configBytes / result.full.configBytes).toBeLessThan(0.1);
+  expect(result.requests.sent).toBeGreaterThan(100);
+});
+
+test('it stays up, says what to try, and what it says works; Ctrl-C ends it', async () => {
+  const file = join(folder, 'services.yaml');
+  const names = ['web', 'cart', 'pay', 'ship', 'find', 'rate', 'later'];
+  const entries = names.map((name) => `  - {name: ${name}, namespace: shop, ports: [8080]}`);
+  await writeFile(file, `services:\n${entries.join('\n')}\n`);
+  const { child, ended } = demo(['--services-file', file]);
+  let out = '';
+  child.stdout?.on('data', (chunk) => {
+    out += chunk;
+  });
+  await vi.waitUntil(() => out.includes('Ctrl-C') && out.includes('grep -c'), { timeout: 100_000 });
+  const commands = out.split('\n').flatMap((line) => / {2}(curl .*)$/.exec(line)?.[1] ?? []);
+  expect(commands).toHaveLength(3);
+  const [first, known, clusters] = commands.map((command) =>
+    execFileSync('sh', ['-c', `${command.replace(/ +#.*/, '')} 2>/dev/null`], { encoding: 'utf8' }),
+  );
+  expect(JSON.parse(first ?? '')).toMatchObject({ host: 'later.shop:8080', leaked: [] });
+  expect(JSON.parse(known ?? '')).toMatchObject({ host: 'rate.shop:8080' });
+  expect(Number(clusters)).toBeGreaterThan(5);
+  child.kill('SIGINT');
+  expect(await ended).toMatchObject({ status: 130, err: '' });
+});
+
+test('Ctrl-C while it starts ends it as well', async () => {
+  const { child, ended } = demo(['--services', '20']);
+  await said(child, 'starting');
+  child.kill('SIGINT');
+  expect(await ended).toMatchObject({ status: 130, err: '' });
+});
+
+test('a demo that is killed leaves nothing behind', async () => {
+  const { child, ended } = demo(['--services', '20']);
+  await said(child, 'up:');
+  child.kill('SIGKILL');
+  expect(await ended).toMatchObject({ signal: 'SIGKILL' });
+});
+
+test('an Envoy that ends is named with its last lines', async () => {
+  const { child, ended } = demo(['--services', '20']);
+  await said(child, 'up:');
+  const processes = execFileSync('ps', ['-A', '-o', 'pid=,args='], { encoding: 'utf8' }).split(
+    '\n',
+  );
+  const envoy = processes.find(
+    (line) => line.includes(`${folder}/`) && /scoped\/bootstrap/.test(line),
+  );
+  process.kill(Number.parseInt(envoy ?? '', 10), 'SIGKILL');
+  const { status, err } = await ended;
+  expect(status).toBe(1);
+  expect(err).toMatch(/^demo: Envoy scoped: ended by SIGKILL\. .*\n( {2}.*\n)+$/);
+});
+
+test('a bad services file is refused with line, field and reason', async () => {
+  const file = join(folder, 'services.yaml');
+  await writeFile(file, 'services:\n  - name: a\n    namespace: b\n    ports: [80, x]\n');
+  const { status, err } = await demo(['--services-file', file]).ended;
+  expect([status, err]).toEqual([
+    64,
+    `demo: ${file}:4: services[0].ports[1]: x is no port (1 to 65535)\n`,
+  ]);
+});
+
+test('where Envoy cannot be fetched, what is missing is said', async () => {
+  const env = { LAZYSCOPE_CACHE: join(folder, 'cache'), PATH: '/nowhere' };
+  const { status, err } = await demo(['--services', '20', '--once', '--json'], env).ended;
+  expect(status).toBe(1);
+  expect(err).toContain(
+    'demo: Envoy 1.40.0 cannot be fetched: python3 is missing: install Python 3',
+  );
+});
