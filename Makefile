@@ -1,6 +1,6 @@
 # A short front for the npm scripts; `make help` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help test check mesh bench build clean
+.PHONY: help demo test check mesh bench build clean
 
 node_modules: package-lock.json
 	npm ci
@@ -8,6 +8,9 @@ node_modules: package-lock.json
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: node_modules ## Two sidecars side by side on real Envoy; needs Node and Python 3 only
+	npm run -s demo
 
 build: node_modules ## The Wasm filter and the companion, into build/
 	npm run -s build

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import { messageOf } from '../companion/errors.ts';
-import { type Mesh, namespace, startMesh } from '../embedded/mesh.ts';
-import { ServicesFileError } from '../embedded/services.ts';
+import { type Mesh, startMesh } from '../embedded/mesh.ts';
+import type { EnvoyProxy } from '../embedded/proxy.ts';
+import { type Service, ServicesFileError } from '../embedded/services.ts';
 import { shippedPath } from '../embedded/shipped-patches.ts';
 import { type Memory, megabytes, memoryOf } from './figures.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
-import { castOf, type Result, runScenario } from './scenario.ts';
-import type { Traffic } from './traffic.ts';
+import { castOf, type Result, runScenario, urlOf } from './scenario.ts';
+import { createTraffic, type Traffic } from './traffic.ts';
 import { bar, liveView, plainView, silent, table, type View } from './view.ts';
 
 /** As after Ctrl-C in a shell; then what is asked for by the exit statuses of sysexits.h. */
@@ -39,9 +40,13 @@ async function main(args: string[]): Promise<void> {
 async function demo(options: Options, view: View, stopped: AbortSignal): Promise<void> {
   const cast = castOf(options.services);
   const answers = new Map<string, string>();
+  let tellAnswers = false;
   view.say(`starting a mesh of ${options.services.length} services`);
   const started = performance.now();
-  const starting = startMesh({
+  const aborted = new Promise<'stopped'>((resolve) => {
+    stopped.addEventListener('abort', () => resolve('stopped'), { once: true });
+  });
+  const mesh = await startMesh({
     services: options.services,
     workloads: [
       { name: 'full', mode: 'observe' },
@@ -53,38 +58,30 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
     onAnswer({ call }, { strategy }) {
       const [host = ''] = call?.authority.split(/[.:]/) ?? [];
       answers.set(host, strategy);
+      if (tellAnswers) view.say(`first call to ${call?.authority}: ${strategy}`);
     },
   });
-  const aborted = new Promise<'stopped'>((resolve) => {
-    stopped.addEventListener('abort', () => resolve('stopped'), { once: true });
-  });
-  const mesh = await starting;
   try {
-    view.say(`up: the sidecars full and scoped, the egress gateway, two backends`);
-    let traffic: Traffic | undefined;
+    view.say('up: the sidecars full and scoped, the egress gateway, two backends');
+    const sidecars = [mesh.sidecar('full'), mesh.sidecar('scoped')];
+    const traffic = createTraffic(sidecars, cast.steady.map(urlOf));
     view.panel(() => panelOf(mesh, traffic));
-    const run = runScenario({
-      mesh,
-      cast,
-      say: view.say,
-      answered: (host) => answers.get(host),
-      onTraffic: (each) => {
-        traffic = each;
-      },
-    });
+    const answered = (host: string) => answers.get(host);
+    const run = runScenario({ mesh, cast, say: view.say, answered, traffic });
     const outcome = await Promise.race([run, mesh.broken, aborted]);
     // What still runs fails when the mesh goes; nobody is interested any more.
     run.catch(() => undefined);
     if (outcome === 'stopped') return;
     const seconds = Math.round((performance.now() - started) / 100) / 10;
-    if (options.json) {
-      process.stdout.write(`${JSON.stringify({ ...outcome, seconds })}\n`);
-      return;
-    }
-    for (const line of finalTable({ ...outcome, seconds })) view.say(line);
+    const result = { ...outcome, seconds };
+    if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
+    for (const line of finalTable(result)) view.print(line);
     if (options.once) return;
-    for (const line of whatToTry(mesh, cast.hold.name)) view.say(line);
-    await Promise.race([aborted, mesh.broken]);
+    for (const line of whatToTry(mesh, cast.hold)) view.print(line);
+    mesh.setFirstCall('scoped', 'gateway');
+    tellAnswers = true;
+    traffic.start();
+    await Promise.race([aborted, mesh.broken]).finally(traffic.stop);
     view.say('stopping');
   } finally {
     view.end();
@@ -92,7 +89,7 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
   }
 }
 
-async function panelOf(mesh: Mesh, traffic: Traffic | undefined): Promise<string[]> {
+async function panelOf(mesh: Mesh, traffic: Traffic): Promise<string[]> {
   const [full, scoped] = await Promise.all(
     ['full', 'scoped'].map((name) => memoryOf(mesh.sidecar(name).proxy.envoy())),
   );
@@ -102,7 +99,7 @@ async function panelOf(mesh: Mesh, traffic: Traffic | undefined): Promise<string
     const cell = (value: number) => `${text(value).padStart(9)} ${bar(value, most, 20).padEnd(21)}`;
     return `  ${label.padEnd(10)}${cell(full[key])}  ${cell(scoped[key])}`;
   };
-  const sent = `${count(traffic?.sent() ?? 0)} sent, ${count(traffic?.failed() ?? 0)} failed`;
+  const sent = `${count(traffic.sent())} sent, ${count(traffic.failed())} failed`;
   return [
     '',
     `  ${''.padEnd(10)}${'full'.padStart(9)}${''.padEnd(24)}${'scoped'.padStart(9)}`,
@@ -140,20 +137,19 @@ function finalTable({ full, scoped, requests, seconds }: Result): string[] {
   ];
 }
 
-function whatToTry(mesh: Mesh, known: string): string[] {
+function whatToTry(mesh: Mesh, known: Service): string[] {
   const [full, scoped] = [mesh.sidecar('full'), mesh.sidecar('scoped')];
-  const never = mesh.services.at(-1);
-  const url = never ? `http://${never.name}.${never.namespace}:${never.ports[0]}/` : '';
-  const port = mesh.services.find(({ name }) => name === known)?.ports[0];
-  const admin = (each: typeof full) => `http://127.0.0.1:${each.proxy.envoy().adminPort}`;
+  const never = mesh.services.at(-1) ?? known;
+  const url = ({ name, namespace, ports }: Service) => `http://${name}.${namespace}:${ports[0]}/`;
+  const admin = ({ proxy }: { proxy: EnvoyProxy }) => `http://127.0.0.1:${proxy.envoy().adminPort}`;
   return [
-    'It stays up; Ctrl-C ends it and leaves nothing. Admin pages of the Envoys:',
+    'It stays up; Ctrl-C ends it and leaves nothing behind. Admin pages of the Envoys:',
     `  full     ${admin(full)}`,
     `  scoped   ${admin(scoped)}`,
-    `  gateway  http://127.0.0.1:${mesh.gateway.envoy().adminPort}`,
+    `  gateway  ${admin({ proxy: mesh.gateway })}`,
     'Try, as the app behind the scoped sidecar:',
-    `  curl --proxy 127.0.0.1:${scoped.appPort} ${url}    # a first call; again: a known one`,
-    `  curl --proxy 127.0.0.1:${scoped.appPort} http://${known}.${namespace}:${port}/`,
+    `  curl --proxy 127.0.0.1:${scoped.appPort} ${url(never)}   # a first call; then a known one`,
+    `  curl --proxy 127.0.0.1:${scoped.appPort} ${url(known)}   # known already`,
     `  curl -s ${admin(scoped)}/clusters | grep -c ::added_via_api`,
     '',
   ];

@@ -4,7 +4,7 @@ import type { Mesh, Sidecar } from '../embedded/mesh.ts';
 import { namespace } from '../embedded/mesh.ts';
 import type { Service } from '../embedded/services.ts';
 import { type Figures, figuresOf, megabytes, memoryOf } from './figures.ts';
-import { startTraffic, type Traffic } from './traffic.ts';
+import type { Traffic } from './traffic.ts';
 
 /** What `--json` prints. */
 export type Result = {
@@ -23,7 +23,7 @@ export type ScenarioOptions = {
   say(line: string): void;
   /** The strategy of the last answer about a host; undefined while nobody asked. */
   answered(host: string): string | undefined;
-  onTraffic(traffic: Traffic): void;
+  traffic: Traffic;
 };
 
 /** Which service plays which part. */
@@ -54,25 +54,24 @@ const settleMs = 500;
 
 /** The whole demo on a mesh that is up. */
 export async function runScenario(options: ScenarioOptions): Promise<Omit<Result, 'seconds'>> {
-  const { mesh, cast, say, onTraffic } = options;
+  const { mesh, cast, say, traffic } = options;
   const [full, scoped] = [mesh.sidecar('full'), mesh.sidecar('scoped')];
-  const traffic = startTraffic([full, scoped], cast.steady.map(urlOf));
-  onTraffic(traffic);
+  traffic.start();
   try {
     await traffic.call(scoped, urlOf(cast.unused));
     say('two apps call two services each; one of them has called a third, once');
     await narrow(options, scoped);
     const firstCalls = [
-      await firstCall(options, traffic, scoped, 'gateway'),
-      await firstCall(options, traffic, scoped, 'direct'),
-      await firstCall(options, traffic, scoped, 'hold'),
+      await firstCall(options, scoped, 'gateway'),
+      await firstCall(options, scoped, 'direct'),
+      await firstCall(options, scoped, 'hold'),
     ];
     await expire(options);
     await traffic.stop();
     await startAnew(options, scoped);
     const requests = { sent: traffic.sent(), failed: traffic.failed() };
     const failure = traffic.firstFailure();
-    if (failure) say(`FAILED ${failure}`);
+    if (failure) say(`FAILED: ${failure}`);
     const [fullFigures, scopedFigures] = [
       await figuresOf(full.proxy.envoy()),
       await figuresOf(scoped.proxy.envoy()),
@@ -83,7 +82,7 @@ export async function runScenario(options: ScenarioOptions): Promise<Omit<Result
   }
 }
 
-function urlOf({ name, namespace: of, ports: [port = 80] }: Service): string {
+export function urlOf({ name, namespace: of, ports: [port = 80] }: Service): string {
   return `http://${of === namespace ? name : `${name}.${of}`}:${port}/`;
 }
 
@@ -105,14 +104,12 @@ async function narrow({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<
   // Envoy takes clusters down after it has said that they go.
   await sleep(settleMs);
   const after = await memoryOf(scoped.proxy.envoy());
-  say(
-    `learned and narrowed while it runs: ${after.clusters} clusters, ${megabytes(after.allocatedBytes)}`,
-  );
+  const [clusters, memory] = [after.clusters, megabytes(after.allocatedBytes)];
+  say(`one is learned and narrowed while it runs: ${clusters} clusters, ${memory}`);
 }
 
 async function firstCall(
-  { mesh, cast, say, answered }: ScenarioOptions,
-  traffic: Traffic,
+  { mesh, cast, say, answered, traffic }: ScenarioOptions,
   scoped: Sidecar,
   strategy: Exclude<Strategy, 'passthrough'>,
 ): Promise<FirstCall> {
@@ -126,15 +123,12 @@ async function firstCall(
   const scopeMs = performance.now() - called;
   const byGateway = (await gatewayConnections(mesh)) > throughGateway;
   const second = await traffic.call(scoped, url);
-  const way = { gateway: 'by the gateway', direct: 'straight there', hold: 'held' }[strategy];
+  const way = { gateway: 'by the gateway', direct: 'straight', hold: 'held' }[strategy];
   const mismatch = byGateway === (strategy === 'gateway') ? '' : ' (the gateway says otherwise)';
-  say(
-    `first call, ${strategy}: ${url} answered ${first.status} in ${ms(first.milliseconds)}, ` +
-      `${way}${mismatch}, as ${first.seen?.caller ?? 'nobody'}`,
-  );
-  say(
-    `  in the scope after ${ms(scopeMs)}; second call ${second.status} in ${ms(second.milliseconds)}`,
-  );
+  const [firstMs, secondMs] = [ms(first.milliseconds), ms(second.milliseconds)];
+  say(`first call, ${strategy}: ${url} ${first.status} in ${firstMs}, ${way}${mismatch}`);
+  say(`    the backend saw ${first.seen?.caller ?? 'nothing'}`);
+  say(`    in the scope after ${ms(scopeMs)}; second call ${second.status} in ${secondMs}`);
   return {
     strategy: answered(service.name) ?? 'none',
     status: first.status,

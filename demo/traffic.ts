@@ -8,17 +8,21 @@ export type Traffic = {
   failed(): number;
   /** The first request that was not answered with 200. */
   firstFailure(): string | undefined;
+  /** The steady calls begin, also again. */
+  start(): void;
+  /** Resolves when the last of them is answered. */
   stop(): Promise<void>;
 };
 
 /** Both apps call each of their destinations this often. */
 const intervalMs = 50;
 
-export function startTraffic(sidecars: readonly Sidecar[], urls: readonly string[]): Traffic {
+export function createTraffic(sidecars: readonly Sidecar[], urls: readonly string[]): Traffic {
   let sent = 0;
   let failed = 0;
   let firstFailure: string | undefined;
   const open = new Set<Promise<Reply>>();
+  let timer: NodeJS.Timeout | undefined;
 
   async function call(sidecar: Sidecar, url: string, options?: CallOptions): Promise<Reply> {
     sent += 1;
@@ -30,7 +34,7 @@ export function startTraffic(sidecars: readonly Sidecar[], urls: readonly string
     return reply;
   }
 
-  const timer = setInterval(() => {
+  function callAll(): void {
     for (const sidecar of sidecars) {
       for (const url of urls) {
         const reply = call(sidecar, url, { keepAlive: true });
@@ -38,15 +42,19 @@ export function startTraffic(sidecars: readonly Sidecar[], urls: readonly string
         void reply.finally(() => open.delete(reply));
       }
     }
-  }, intervalMs);
+  }
 
   return {
     call,
     sent: () => sent,
     failed: () => failed,
     firstFailure: () => firstFailure,
+    start() {
+      timer ??= setInterval(callAll, intervalMs);
+    },
     async stop() {
       clearInterval(timer);
+      timer = undefined;
       await Promise.allSettled(open);
     },
   };

@@ -1,6 +1,8 @@
 /** Where the demo tells what happens: a terminal with a panel that is kept up to date, or lines. */
 export type View = {
   say(line: string): void;
+  /** As it is, without the time. */
+  print(line: string): void;
   /** From now on these lines stay at the bottom, made anew twice a second. */
   panel(lines: () => Promise<string[]>): void;
   end(): void;
@@ -8,11 +10,17 @@ export type View = {
 
 type Output = Pick<NodeJS.WriteStream, 'write' | 'columns'>;
 
-export const silent: View = { say: () => undefined, panel: () => undefined, end: () => undefined };
+export const silent: View = {
+  say: () => undefined,
+  print: () => undefined,
+  panel: () => undefined,
+  end: () => undefined,
+};
 
 /** One line for each event, with the seconds since the start; for pipes and logs. */
 export function plainView(output: Output): View {
-  return { ...silent, say: (line) => void output.write(`${stamped(line)}\n`) };
+  const print = (line: string) => void output.write(`${line}\n`);
+  return { ...silent, print, say: (line) => print(stamped(line)) };
 }
 
 const refreshMs = 500;
@@ -33,12 +41,15 @@ export function liveView(output: Output): View {
     for (const line of shown) output.write(`${cut(line, width)}\n`);
   }
 
+  function print(line: string): void {
+    erase();
+    output.write(`${line}\n`);
+    draw();
+  }
+
   return {
-    say(line) {
-      erase();
-      output.write(`${stamped(line)}\n`);
-      draw();
-    },
+    print,
+    say: (line) => print(stamped(line)),
     panel(lines) {
       clearTimeout(timer);
       const refresh = async () => {

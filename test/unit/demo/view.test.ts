@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { bar, liveView, plainView, table } from '../../../demo/view.ts';
+
+function screen(): { output: { write(text: string): boolean; columns: number }; text(): string } {
+  let text = '';
+  const write = (part: string) => {
+    text += part;
+    return true;
+  };
+  return { output: { write, columns: 20 }, text: () => text };
+}
+
+/** What a terminal shows in the end: lines, less those that were erased. */
+function shown(text: string): string[] {
+  const lines: string[] = [];
+  for (const part of text.replaceAll('\u001b[0J', '\n').split('\n')) {
+    const up = part.startsWith('\u001b[') ? Number.parseInt(part.slice(2), 10) : 0;
+    if (up > 0) lines.splice(lines.length - up);
+    else if (part !== '') lines.push(part);
+  }
+  return lines;
+}
+
+test('a pipe gets lines with the time, and no control characters', () => {
+  const { output, text } = screen();
+  const view = plainView(output);
+  view.say('hello');
+  view.print('as it is');
+  view.end();
+  expect(text()).toMatch(/^ +\d+\.\d s {2}hello\nas it is\n$/);
+});
+
+test('a terminal keeps the panel under what is said, and no line wraps', async () => {
+  const { output, text } = screen();
+  const view = liveView(output);
+  view.panel(async () => ['panel', 'x'.repeat(50)]);
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  view.print('one');
+  view.print('two');
+  view.end();
+  expect(shown(text())).toEqual(['one', 'two', 'panel', `${'x'.repeat(18)}…`]);
+});
+
+test('figures stand under each other', () => {
+  expect(
+    table([
+      ['', 'full', 'scoped'],
+      ['memory', '107.3 MB', '9 MB'],
+    ]),
+  ).toEqual(['             full   scoped', 'memory   107.3 MB     9 MB']);
+});
+
+test('a bar is as long as its share, and never nothing', () => {
+  expect(bar(50, 100, 10)).toBe('█████');
+  expect(bar(1, 1000, 10)).toBe('▏');
+});
