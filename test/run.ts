@@ -19,7 +19,6 @@ function vitest(name: string, needs?: Group['needs']): Group {
 }
 
 const meshNeeds = async () => missingPrerequisites();
-const bypassNeeds = async () => missingForBypass();
 const goNeeds = async () => missingPrerequisites().filter((line) => line.startsWith('Go '));
 const envoyNeeds = async () => {
   try {
@@ -30,6 +29,12 @@ const envoyNeeds = async () => {
   }
 };
 
+const bypassNeeds = async () => [
+  ...missingForBypass(),
+  ...(await goNeeds()),
+  ...(await envoyNeeds()),
+];
+
 const groups: Group[] = [
   { name: 'check', command: ['npm', 'run', '-s', 'check'] },
   { name: 'build', command: ['npm', 'run', '-s', 'build'] },
@@ -37,7 +42,7 @@ const groups: Group[] = [
   vitest('fuzz'),
   vitest('wasm'),
   vitest('envoy', envoyNeeds),
-  { name: 'bpf', command: ['make', '-C', 'bpf'], needs: bypassNeeds },
+  { name: 'bpf', command: ['make', '-C', 'bpf'], needs: async () => missingForBypass() },
   vitest('bypass', bypassNeeds),
   { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },
   vitest('api', goNeeds),

@@ -1,66 +1,39 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { run } from '../mesh/run.ts';
 import { type Agent, startAgent } from './agent.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
+import { createPods, type Pod } from './pods.ts';
 import { showReads, useRig } from './rig.ts';
 
 const rig = useRig();
 
-/** The network namespace of a pod: lives as long as this process in it. */
-async function holdNamespace() {
-  const child = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up && echo up && cat'], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  await once(child.stdout, 'data');
-  return child;
-}
-
-const namespaces: Awaited<ReturnType<typeof holdNamespace>>[] = [];
+let pods: [Pod, Pod];
 let outside: Agent;
 let elsewhere: Cgroup;
 
 beforeAll(async () => {
-  namespaces.push(await holdNamespace(), await holdNamespace());
-  const [a, b] = namespaces.map(({ pid }) => pid);
-  // Two pods on one link, with addresses of their own.
-  const link = ['link', 'add', 'eth0', 'netns', `${a}`, 'type', 'veth', 'peer', 'name', 'eth0'];
-  await run('ip', [...link, 'netns', `${b}`]);
-  for (const [pid, address] of [
-    [a, '10.77.0.1/24'],
-    [b, '10.77.0.2/24'],
-  ]) {
-    const inside = (...args: string[]) =>
-      run('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', ...args]);
-    await inside('address', 'add', `${address}`, 'dev', 'eth0');
-    await inside('link', 'set', 'eth0', 'up');
-  }
+  pods = await createPods();
   elsewhere = await createCgroup();
-  outside = await startAgent(elsewhere.path, a);
+  outside = await startAgent(elsewhere.path, pods[0].pid);
 });
 
 afterAll(async () => {
   await outside.stop();
   await elsewhere.remove();
-  for (const each of namespaces) {
-    each.kill('SIGKILL');
-    await once(each, 'close');
-  }
+  for (const each of pods) await each.remove();
 });
 
 test('two pods with the same loopback addresses and ports never hear each other', async () => {
   const loader = await rig.accelerate();
-  const pods = [];
-  for (const { pid } of namespaces) {
+  const ends = [];
+  for (const { pid } of pods) {
     const agent = await rig.startAgent(pid);
     const listener = await agent.do('listen', { port: 4000 });
     const client = await agent.do('connect', { port: 4000, bind: 5000 });
     const server = await agent.do('accept', { id: listener.id });
-    pods.push({ agent, client: client.id, server: server.id, listener: listener.id });
+    ends.push({ agent, client: client.id, server: server.id, listener: listener.id });
   }
   expect((await loader.stats()).connections).toBe(2);
-  const [a, b] = pods;
+  const [a, b] = ends;
   if (!a || !b) throw new Error('two pods');
   for (let round = 0; round < 20; round++)
     for (const [name, { agent, client, server }] of [
@@ -79,7 +52,7 @@ test('two pods with the same loopback addresses and ports never hear each other'
 
 test('a connection between two pods is redirected, also where REDIRECT changes its port', async () => {
   const loader = await rig.accelerate();
-  const [a, b] = namespaces.map(({ pid }) => pid);
+  const [a, b] = pods;
   const rule = [
     'PREROUTING',
     '-p',
@@ -91,8 +64,8 @@ test('a connection between two pods is redirected, also where REDIRECT changes i
     '--to-ports',
     '15006',
   ];
-  await run('nsenter', [`--net=/proc/${b}/ns/net`, 'iptables', '-t', 'nat', '-A', ...rule]);
-  const [one, two] = [await rig.startAgent(a), await rig.startAgent(b)];
+  await b.iptables(...rule);
+  const [one, two] = [await rig.startAgent(a.pid), await rig.startAgent(b.pid)];
   const { id } = await two.do('listen', { host: '10.77.0.2', port: 15006 });
   for (const port of [15006, 80]) {
     const client = await one.do('connect', { host: '10.77.0.2', port });
@@ -110,8 +83,7 @@ test('a connection between two pods is redirected, also where REDIRECT changes i
 
 test('a client outside of the accelerated cgroups, and one of another node, are not taken in', async () => {
   const loader = await rig.accelerate();
-  const [, b] = namespaces.map(({ pid }) => pid);
-  const server = await rig.startAgent(b);
+  const server = await rig.startAgent(pods[1].pid);
   await showReads(server);
   const before = (await loader.stats()).counters;
   const { id } = await server.do('listen', { host: '10.77.0.2', port: 7000 });

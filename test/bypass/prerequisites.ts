@@ -7,6 +7,7 @@ const commands: Record<string, string> = {
   bpftool: 'bpftool',
   cc: 'gcc',
   clang: 'clang',
+  curl: 'curl',
   ip: 'iproute2',
   iptables: 'iptables',
   make: 'make',
@@ -14,6 +15,7 @@ const commands: Record<string, string> = {
   openssl: 'openssl',
   python3: 'python3',
   setpriv: 'util-linux',
+  unshare: 'util-linux',
 };
 
 /** Static libraries, and the Debian package that brings each. */

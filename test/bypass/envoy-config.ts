@@ -1,0 +1,163 @@
+import { addresses } from './pods.ts';
+
+type Json = { [key: string]: unknown };
+
+/** What an application port is carried as between its sidecars, and where the application listens. */
+export type Service = { port: number; local: number; kind: 'http' | 'http2' | 'tcp' };
+export type Certificates = { ca: string; certificate: string; key: string };
+
+/** By this the redirection tells what a sidecar sends from what its application does. */
+export const sidecarMark = 1337;
+
+const type = (name: string) => `type.googleapis.com/${name}`;
+const address = (host: string, port: number): Json => ({
+  socket_address: { address: host, port_value: port },
+});
+
+/** An Istio sidecar in small: 15001 takes what leaves, 15006 what comes in, mutual TLS between two. */
+export function sidecarConfig(services: Service[], certificates: Certificates): Json {
+  return {
+    admin: { address: address('127.0.0.1', 15000) },
+    static_resources: {
+      listeners: [outbound(services), inbound(services, certificates)],
+      clusters: services.flatMap((service) => [
+        outboundCluster(service, certificates),
+        inboundCluster(service),
+      ]),
+    },
+  };
+}
+
+const originalDestination: Json = {
+  name: 'envoy.filters.listener.original_dst',
+  typed_config: {
+    '@type': type('envoy.extensions.filters.listener.original_dst.v3.OriginalDst'),
+  },
+};
+
+/** As Istio's inbound listener: it peeks at the first bytes. */
+const tlsInspector: Json = {
+  name: 'envoy.filters.listener.tls_inspector',
+  typed_config: {
+    '@type': type('envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector'),
+  },
+};
+
+function outbound(services: Service[]): Json {
+  return {
+    name: 'outbound',
+    address: address('0.0.0.0', 15001),
+    listener_filters: [originalDestination],
+    filter_chains: services.map((service) => ({
+      filter_chain_match: { destination_port: service.port },
+      filters: [carry(service, `outbound-${service.port}`)],
+    })),
+  };
+}
+
+function inbound(services: Service[], certificates: Certificates): Json {
+  return {
+    name: 'inbound',
+    address: address('0.0.0.0', 15006),
+    listener_filters: [originalDestination, tlsInspector],
+    filter_chains: services.map((service) => ({
+      filter_chain_match: { destination_port: service.port, transport_protocol: 'tls' },
+      transport_socket: {
+        name: 'tls',
+        typed_config: {
+          '@type': type('envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext'),
+          require_client_certificate: true,
+          common_tls_context: tlsContext(service, certificates),
+        },
+      },
+      filters: [carry(service, `inbound-${service.port}`)],
+    })),
+  };
+}
+
+function tlsContext(service: Service, { ca, certificate, key }: Certificates): Json {
+  return {
+    tls_certificates: [
+      { certificate_chain: { filename: certificate }, private_key: { filename: key } },
+    ],
+    validation_context: { trusted_ca: { filename: ca } },
+    ...(service.kind === 'http2' ? { alpn_protocols: ['h2'] } : {}),
+  };
+}
+
+function carry({ kind }: Service, cluster: string): Json {
+  if (kind === 'tcp')
+    return {
+      name: 'tcp',
+      typed_config: {
+        '@type': type('envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy'),
+        stat_prefix: 'tcp',
+        cluster,
+      },
+    };
+  const router = {
+    name: 'router',
+    typed_config: { '@type': type('envoy.extensions.filters.http.router.v3.Router') },
+  };
+  const route = { match: { prefix: '/' }, route: { cluster, timeout: '0s' } };
+  return {
+    name: 'http',
+    typed_config: {
+      '@type': type(
+        'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+      ),
+      stat_prefix: 'http',
+      upgrade_configs: [{ upgrade_type: 'websocket' }],
+      http_filters: [router],
+      route_config: { virtual_hosts: [{ name: 'all', domains: ['*'], routes: [route] }] },
+    },
+  };
+}
+
+const http2: Json = {
+  typed_extension_protocol_options: {
+    'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
+      '@type': type('envoy.extensions.upstreams.http.v3.HttpProtocolOptions'),
+      explicit_http_config: { http2_protocol_options: {} },
+    },
+  },
+};
+
+function cluster(name: string, host: string, port: number, { kind }: Service): Json {
+  return {
+    name,
+    type: 'STATIC',
+    connect_timeout: '2s',
+    load_assignment: {
+      cluster_name: name,
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: address(host, port) } }] }],
+    },
+    ...(kind === 'http2' ? http2 : {}),
+  };
+}
+
+function outboundCluster(service: Service, certificates: Certificates): Json {
+  return {
+    ...cluster(`outbound-${service.port}`, addresses[1], service.port, service),
+    upstream_bind_config: {
+      source_address: { address: '0.0.0.0', port_value: 0 },
+      // SOL_SOCKET, SO_MARK.
+      socket_options: [{ level: 1, name: 36, int_value: sidecarMark, state: 'STATE_PREBIND' }],
+    },
+    transport_socket: {
+      name: 'tls',
+      typed_config: {
+        '@type': type('envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext'),
+        common_tls_context: tlsContext(service, certificates),
+      },
+    },
+  };
+}
+
+/** From 127.0.0.6, the address that Istio's redirection leaves alone. */
+function inboundCluster(service: Service): Json {
+  return {
+    ...cluster(`inbound-${service.port}`, '127.0.0.1', service.local, service),
+    upstream_bind_config: { source_address: { address: '127.0.0.6', port_value: 0 } },
+  };
+}

@@ -1,0 +1,164 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Loader } from '../../companion/bypass/loader.ts';
+import { repoDir } from '../mesh/paths.ts';
+import type { LoadOptions, LoadResult } from './exchange-app.ts';
+import { addresses } from './pods.ts';
+import { useRig } from './rig.ts';
+import { type Sidecars, services, startSidecars } from './sidecars.ts';
+
+const rig = useRig();
+let sidecars: Sidecars;
+let server: ChildProcessWithoutNullStreams;
+
+const app = (...args: string[]) => [
+  process.execPath,
+  '--import',
+  join(repoDir, 'node_modules/tsx/dist/esm/index.mjs'),
+  join(import.meta.dirname, 'exchange-app.ts'),
+  ...args,
+];
+
+async function startServer(): Promise<void> {
+  server = sidecars.start(sidecars.server, app('serve', String(services.http.local)));
+  for (;;) {
+    const { requests, failed } = await load({ bytesMax: 10, seconds: 0.1, connections: 1 });
+    if (requests > 0 && failed === 0) return;
+    await sleep(100);
+  }
+}
+
+type Load = Partial<LoadOptions> & Pick<LoadOptions, 'bytesMax' | 'seconds'>;
+
+function startLoad(options: Load) {
+  const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
+  const child = sidecars.start(sidecars.client, app('load', JSON.stringify(whole)));
+  const result = text(child.stdout).then((out) => JSON.parse(out) as LoadResult);
+  return { child, result };
+}
+
+const load = (options: Load) => startLoad(options).result;
+const clean = { failed: 0, different: 0, errors: {} };
+
+beforeAll(async () => {
+  sidecars = await startSidecars(rig.cgroup);
+  await startServer();
+});
+afterAll(() => sidecars.stop());
+
+let loader: Loader;
+beforeEach(async () => {
+  loader = await rig.accelerate();
+  // Each container shows how it reads, on connections that stay on the stack; then there are new ones.
+  await load({ bytesMax: 10, seconds: 0.2, churn: true });
+  await restartEnvoys();
+});
+// Connections live as long as the Envoys that keep them, and the programs as long as those.
+afterEach(restartEnvoys);
+
+async function restartEnvoys(): Promise<void> {
+  await Promise.all([sidecars.client, sidecars.server].map(sidecars.restartEnvoy));
+}
+
+test('all three hops are redirected, both ways, and bodies up to 8 MiB are the same', async () => {
+  for (const bytesMax of [16 << 10, 256 << 10, 8 << 20]) {
+    const result = await load({ bytesMax, seconds: 3 });
+    expect(result).toMatchObject(clean);
+    expect(result.requests).toBeGreaterThan(20);
+  }
+  const { hops } = await loader.stats();
+  for (const [hop, { redirectedBytes, stackBytes }] of Object.entries(hops)) {
+    const share = redirectedBytes / (redirectedBytes + stackBytes);
+    expect({ hop, most: share > 0.5 }).toEqual({ hop, most: true });
+  }
+});
+
+test('readers slower than writers bound what is unread, and nothing is lost', async () => {
+  const { result } = startLoad({ bytesMax: 8 << 20, seconds: 4, slowMs: 5, connections: 4 });
+  let worst = 0;
+  for (let i = 0; i < 30; i++) {
+    worst = Math.max(worst, (await loader.stats()).unreadMax);
+    await sleep(100);
+  }
+  expect(await result).toMatchObject(clean);
+  // The limit, and what sender and receiver of the stack hold.
+  expect(worst).toBeLessThan((4 << 20) + (16 << 20));
+});
+
+test('connections that come and go leave nothing behind', async () => {
+  expect(
+    await load({ bytesMax: 64 << 10, seconds: 4, churn: true, connections: 16 }),
+  ).toMatchObject(clean);
+  await restartEnvoys();
+  await sleep(300);
+  expect(await loader.stats()).toMatchObject({ connections: 0, sockets: 0 });
+});
+
+test('toggling the switch under load fails no request', async () => {
+  const { result } = startLoad({ bytesMax: 1 << 20, seconds: 5 });
+  let toggles = 0;
+  let over = false;
+  void result.finally(() => {
+    over = true;
+  });
+  for (; !over; toggles++) {
+    if (toggles % 3 === 2) await loader.off();
+    else await loader.start({ redirect: toggles % 3 === 0 });
+    await sleep(30);
+  }
+  expect(await result).toMatchObject(clean);
+  expect(toggles).toBeGreaterThan(50);
+});
+
+test('killing loaders under load fails no request', async () => {
+  for (const bytesMax of [16 << 10, 8 << 20]) {
+    const { result } = startLoad({ bytesMax, seconds: 4, churn: true });
+    for (let i = 0; i < 3; i++) {
+      await sleep(700);
+      process.kill(loader.pid, 'SIGKILL');
+      await loader.ended;
+      loader = await rig.loader();
+      await loader.start({ cgroups: [rig.cgroup] });
+    }
+    expect(await result).toMatchObject(clean);
+  }
+});
+
+test('applications and sidecars that are frozen for a while lose nothing', async () => {
+  const frozen = async (pid: number) => {
+    process.kill(pid, 'SIGSTOP');
+    await sleep(1500);
+    process.kill(pid, 'SIGCONT');
+  };
+  const { child, result } = startLoad({ bytesMax: 8 << 20, seconds: 6, connections: 4 });
+  await sleep(1000);
+  for (const pid of [child.pid, server.pid, sidecars.envoyPid(sidecars.server)])
+    await frozen(pid ?? 0);
+  expect(await result).toMatchObject(clean);
+});
+
+test('after a client, a server or a sidecar was killed under load, all is as before', async () => {
+  const after = () => load({ bytesMax: 64 << 10, seconds: 1 });
+  const killed = startLoad({ bytesMax: 8 << 20, seconds: 5 });
+  await sleep(700);
+  killed.child.kill('SIGKILL');
+  await killed.result.catch(() => undefined);
+  expect(await after()).toMatchObject(clean);
+
+  const served = startLoad({ bytesMax: 8 << 20, seconds: 3 });
+  await sleep(700);
+  server.kill('SIGKILL');
+  await startServer();
+  // Every request ends, with an answer or an error; none hangs.
+  expect((await served.result).maxMs).toBeLessThan(9_000);
+  expect(await after()).toMatchObject(clean);
+
+  const carried = startLoad({ bytesMax: 8 << 20, seconds: 3 });
+  await sleep(700);
+  await sidecars.restartEnvoy(sidecars.server);
+  expect((await carried.result).maxMs).toBeLessThan(9_000);
+  expect(await after()).toMatchObject(clean);
+});

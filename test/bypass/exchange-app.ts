@@ -1,0 +1,111 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { Agent, createServer, request } from 'node:http';
+
+// Both ends of an exchange of random bodies, each end telling the other what it should have got:
+//   exchange-app.ts serve PORT
+//   exchange-app.ts load JSON        (options below; prints what became of the requests)
+
+export type LoadOptions = {
+  host: string;
+  port: number;
+  seconds: number;
+  connections: number;
+  /** Bodies of 1 byte to this many, the logarithm even. */
+  bytesMax: number;
+  /** Milliseconds to wait before each piece of a response is read. */
+  slowMs?: number;
+  /** Every second request asks for its connection to be closed. */
+  churn?: boolean;
+};
+
+export type LoadResult = {
+  requests: number;
+  failed: number;
+  different: number;
+  maxMs: number;
+  errors: Record<string, number>;
+};
+
+const pool = randomBytes(17 << 20);
+
+function body(bytesMax: number): Buffer {
+  const size = Math.max(1, Math.floor(bytesMax ** Math.random()));
+  const from = Math.floor(Math.random() * (pool.length - size));
+  return pool.subarray(from, from + size);
+}
+
+const digest = (data: Buffer) => createHash('sha256').update(data).digest('hex');
+
+function serve(port: number): void {
+  createServer((incoming, outgoing) => {
+    const hash = createHash('sha256');
+    incoming.on('data', (piece) => hash.update(piece));
+    incoming.on('end', () => {
+      const reply = body(Number(incoming.headers['x-bytes-max']));
+      outgoing.setHeader('x-got', hash.digest('hex'));
+      outgoing.setHeader('x-sent', digest(reply));
+      outgoing.end(reply);
+    });
+  }).listen(port, '127.0.0.1');
+}
+
+function one(options: LoadOptions, agent: Agent, close: boolean): Promise<'same' | 'different'> {
+  const data = body(options.bytesMax);
+  return new Promise((resolve, reject) => {
+    const headers = {
+      'x-bytes-max': String(options.bytesMax),
+      ...(close ? { connection: 'close' } : {}),
+    };
+    const { host, port } = options;
+    const outgoing = request({ host, port, method: 'POST', agent, headers }, (incoming) => {
+      const hash = createHash('sha256');
+      if (options.slowMs !== undefined) slowDown(incoming, options.slowMs);
+      incoming.on('data', (piece) => hash.update(piece));
+      incoming.on('error', reject);
+      incoming.on('end', () => {
+        if (incoming.statusCode !== 200) return reject(new Error(`status ${incoming.statusCode}`));
+        const { 'x-got': got, 'x-sent': sent } = incoming.headers;
+        resolve(got === digest(data) && sent === hash.digest('hex') ? 'same' : 'different');
+      });
+    });
+    outgoing.setTimeout(10_000, () => outgoing.destroy(new Error('no byte for 10 s')));
+    outgoing.on('error', reject);
+    outgoing.end(data);
+  });
+}
+
+function slowDown(incoming: import('node:http').IncomingMessage, ms: number): void {
+  incoming.on('data', () => {
+    incoming.pause();
+    setTimeout(() => incoming.resume(), ms);
+  });
+}
+
+async function load(options: LoadOptions): Promise<LoadResult> {
+  const agent = new Agent({ keepAlive: true, maxSockets: options.connections });
+  const end = Date.now() + options.seconds * 1000;
+  const errors: Record<string, number> = {};
+  const result = { requests: 0, failed: 0, different: 0, maxMs: 0, errors };
+  const worker = async () => {
+    while (Date.now() < end) {
+      const started = performance.now();
+      result.requests++;
+      try {
+        const close = options.churn === true && result.requests % 2 === 0;
+        if ((await one(options, agent, close)) === 'different') result.different++;
+      } catch (error) {
+        result.failed++;
+        const { message } = error as Error;
+        errors[message] = (errors[message] ?? 0) + 1;
+      }
+      result.maxMs = Math.max(result.maxMs, Math.round(performance.now() - started));
+    }
+  };
+  await Promise.all(Array.from({ length: options.connections }, worker));
+  agent.destroy();
+  return result;
+}
+
+const [what, argument = ''] = process.argv.slice(2);
+if (what === 'serve') serve(Number(argument));
+else if (what === 'load') console.log(JSON.stringify(await load(JSON.parse(argument))));
