@@ -116,7 +116,10 @@ function count(value: number): string {
 }
 
 function finalTable({ full, scoped, requests, seconds }: Result): string[] {
-  const share = (a: number, b: number) => `${((100 * b) / a).toFixed(0)} %`;
+  const share = (a: number, b: number) => {
+    const percent = (100 * b) / a;
+    return `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
+  };
   const row = (label: string, key: keyof typeof full, text: (value: number) => string) => [
     label,
     text(full[key]),

@@ -32,7 +32,8 @@ export type EnvoyOptions = {
 
 /** 5,000 services on a busy machine take half of it. */
 const startTimeoutMs = 60_000;
-const adminTimeoutMs = 10_000;
+/** Its main thread answers, and may be busy with a configuration of 10,000 clusters. */
+const adminTimeoutMs = 60_000;
 /** In order Envoy ends within a second; then it is ended. */
 const stopTimeoutMs = 3_000;
 /** Envoy prints a resource that it does not take, a field a line. */

@@ -27,6 +27,9 @@ type BaseObject = {
 /** Settings that tests shorten, by the environment of the controller. */
 type ControllerEnvironment = Record<string, string>;
 
+/** For tests that are about something else than the length of the learning window. */
+export const narrowAtOnce: ControllerEnvironment = { LAZYSCOPE_LEARNING_WINDOW_SECONDS: '0' };
+
 /**
  * Installs the product as a user would: the image built from the Dockerfile, `manifests/base` applied
  * by kubectl. Returns when controller, node companions and gateway are rolled out.

@@ -1,5 +1,5 @@
 import { startMesh } from '../mesh.ts';
-import { installProduct } from '../product.ts';
+import { installProduct, narrowAtOnce } from '../product.ts';
 
 /** The size of mesh that the issue of lazy scopes starts at. */
 const services = 1000;
@@ -10,8 +10,7 @@ const say = (line: string) => console.error(`product: ${line}`);
 export default async function setup(): Promise<() => Promise<void>> {
   const mesh = await startMesh({ services });
   try {
-    // Narrow at once: the length of the learning window is not what these tests are about.
-    await installProduct(mesh, say, { LAZYSCOPE_LEARNING_WINDOW_SECONDS: '0' });
+    await installProduct(mesh, say, narrowAtOnce);
   } catch (error) {
     await mesh.stop();
     throw error;

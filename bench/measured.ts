@@ -1,0 +1,111 @@
+import { barsOf, evenAt, megabytes } from './picture.ts';
+import type { Result } from './result.ts';
+
+/** The table of measured results of the README: what was measured, and the command that measures it. */
+
+export type Results = { [name: string]: Result | undefined };
+
+type Line = { what: string; value: string; command: string };
+
+/** Lines of the benchmarks whose results are kept; a benchmark that was not run yet has none. */
+export function measuredTable(results: Results): string {
+  const lines = Object.entries(sections).flatMap(([name, section]) => {
+    const result = results[name];
+    const command = `npm run -s bench -- ${name}`;
+    return result ? section(result, results).map((line) => ({ ...line, command })) : [];
+  });
+  return [
+    '| what | measured | command |',
+    '|---|---|---|',
+    ...lines.map(({ what, value, command }: Line) => `| ${what} | ${value} | \`${command}\` |`),
+  ].join('\n');
+}
+
+type Section = (result: Result, all: Results) => Omit<Line, 'command'>[];
+
+const sections: Record<string, Section> = {
+  memory(result, all) {
+    const bars = barsOf(result);
+    const sizes = bars.map(({ services, full, scoped }) => ({
+      what: `sidecar in a mesh of ${count(services)} services, whole mesh / scoped with the filter`,
+      value: `${megabytes(full)} / ${megabytes(scoped)}`,
+    }));
+    return [
+      ...sizes,
+      {
+        what: 'size of the mesh at which both take the same',
+        value: `${Math.round(evenAt(bars))} services`,
+      },
+      ...companionPaidBy(all, bars),
+    ];
+  },
+  activation: (result) => [
+    {
+      what: 'from the first answer until a request takes the real route, p50 / p99',
+      value: `${value(result, /services/, 'p50')} / ${value(result, /services/, 'p99')} ms`,
+    },
+  ],
+  'first-call': (result) => [
+    {
+      what: 'first call p50 by gateway / direct / hold; a warm call',
+      value:
+        `${['gateway', 'direct', 'hold'].map((name) => value(result, new RegExp(`^${name}$`), 'first call, p50')).join(' / ')} ms; ` +
+        `${value(result, /^gateway$/, 'warm call, p50')} ms`,
+    },
+  ],
+  filter(result) {
+    const ratios = result.rows
+      .filter(({ metric }) => metric === 'ours / no-op')
+      .map((row) => row.value);
+    const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
+    return [
+      {
+        what: 'CPU of Envoy a request with the filter, over a Wasm filter that does nothing',
+        value: `${least.toFixed(2)} to ${most.toFixed(2)} times`,
+      },
+    ];
+  },
+  enable: (result) => [
+    {
+      what: 'enabling 8 workloads among 1,000 services: until all are scoped; CPU of istiod; bytes pushed',
+      value:
+        `${value(result, /^1000 services/, 'until every proxy is scoped')} s; ` +
+        `${value(result, /^1000 services/, 'istiod CPU for it')} s; ` +
+        `${value(result, /^1000 services/, 'bytes pushed for it')} MB`,
+    },
+  ],
+  ingest: (result) => [
+    {
+      what: 'node companion: observations a second at its peak memory',
+      value: `${count(Math.round(value(result, /^node, steady$/, 'observations') / 1000) * 1000)}/s at ${Math.round(value(result, /^node, steady$/, 'RSS, peak'))} MB`,
+    },
+  ],
+};
+
+/** How many scoped sidecars of a node save what its companion takes while nothing happens. */
+function companionPaidBy(
+  { ingest }: Results,
+  bars: ReturnType<typeof barsOf>,
+): Omit<Line, 'command'>[] {
+  if (!ingest) return [];
+  const companion = value(ingest, /^node, idle$/, 'RSS');
+  const needed = bars.map(({ full, scoped }) => Math.ceil(companion / (full - scoped)));
+  const sizes = bars.map(({ services }) => count(services)).join(' / ');
+  return [
+    {
+      what: `sidecars on a node that save what its companion takes (${companion} MB), at ${sizes} services`,
+      value: needed.join(' / '),
+    },
+  ];
+}
+
+function value({ name, rows }: Result, subject: RegExp, metric: string): number {
+  const row = rows.find((each) => subject.test(each.case) && each.metric === metric);
+  if (!row)
+    throw new Error(`${name}.json has no row ${subject}, ${metric}: run the benchmark anew`);
+  return row.value >= 10 ? Math.round(row.value * 10) / 10 : row.value;
+}
+
+function count(number: number): string {
+  return number.toLocaleString('en-US');
+}

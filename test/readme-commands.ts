@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** The commands of the README, and which test runs each as it stands there. */
+
+const readmePath = join(import.meta.dirname, '../README.md');
+
+/** Commands of the blocks marked `sh`, in order, without their comments. */
+export function readmeCommands(): string[] {
+  const blocks = readFileSync(readmePath, 'utf8').matchAll(/^```sh\n([\s\S]*?)^```$/gm);
+  return [...blocks].flatMap(([, block = '']) =>
+    block.split('\n').flatMap((line) => line.replace(/ +# .*/, '').trim() || []),
+  );
+}
+
+/** `test/envoy/demo.test.ts`, `test/mesh/product/readme.test.ts`. */
+type Runner = 'demo' | 'cluster';
+
+/** How a command of that runner begins: a new one in the README has to find a test that runs it. */
+const runners: Record<Runner, RegExp> = {
+  demo: /^(make demo|npm run -s demo)\b/,
+  cluster: /^(npm ci|docker build|kubectl|cp) /,
+};
+
+export function runnersOf(command: string): Runner[] {
+  return (Object.keys(runners) as Runner[]).filter((runner) => runners[runner].test(command));
+}
+
+export function commandsRunBy(runner: Runner): string[] {
+  return readmeCommands().filter((command) => runnersOf(command).includes(runner));
+}
