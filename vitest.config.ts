@@ -12,7 +12,7 @@ const meshOptions = {
  * One project a test group, so that the fast ones answer in seconds:
  * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter, `envoy` a real
  * Envoy, `bypass` root and the loader of `make -C bpf`, `mesh`,
- * `mesh-lifecycle` and `product` root and the cluster in a box.
+ * `mesh-lifecycle`, `product` and `safety` root and the cluster in a box.
  */
 export default defineConfig({
   test: {
@@ -60,6 +60,14 @@ export default defineConfig({
           name: 'mesh-lifecycle',
           include: ['test/mesh/lifecycle/*.test.ts'],
           ...meshOptions,
+        },
+      },
+      {
+        test: {
+          name: 'safety',
+          include: ['test/mesh/safety/*.test.ts'],
+          ...meshOptions,
+          globalSetup: ['test/mesh/safety/global-setup.ts'],
         },
       },
       {

@@ -37,10 +37,7 @@ export async function setServices(mesh: Mesh, count: number): Promise<void> {
   await mesh.createServices(count);
 }
 
-/**
- * A name that no namespace had before: controllers remember for a while what the workloads of a
- * deleted namespace used, and would give it to their namesakes.
- */
+/** A name that no namespace had before: one of an earlier run may still be going. */
 export const newNamespace = (purpose: string) => `bench-${purpose}-${Date.now().toString(36)}`;
 
 /** Returns when nothing of them is left, so that they can be made again. */

@@ -40,7 +40,7 @@ export function answer(
   const workload = pod && state.workloadOf(pod);
   const scope = workload && state.scopes.get(namespace, workload.name);
   const host = hostRefOf(resolution);
-  const barred = host && barrier(state, config, namespace, workload, host);
+  const barred = host && barrier(state, config, { namespace, workload, now }, host);
   if (barred) return { ...passthrough(barred), learn: undefined };
 
   const mode = workload ? modeOf(state, workload) : state.namespaces.get(namespace)?.mode;
@@ -103,15 +103,16 @@ function mtlsOfResolution(
 
 /** Somebody restricted this workload on purpose: his word stands, first call or not. */
 function barrier(
-  { sidecars }: State,
+  { sidecars, imports }: State,
   { rootNamespace }: AnswerConfig,
-  namespace: string,
-  workload: Workload | undefined,
+  { namespace, workload, now }: { namespace: string; workload: Workload | undefined; now: number },
   host: HostRef,
 ): string | undefined {
   const inNamespace = [...sidecars.in(namespace)];
   const foreign = workload && foreignSidecar(inNamespace, workload);
-  if (foreign) return `Sidecar ${foreign.name} of the namespace rules`;
+  // While proxies have our scope, a call that is unknown says nothing about the other Sidecar.
+  const isOurs = workload && imports.wasInForce(namespace, sidecarName(workload), now);
+  if (foreign && !isOurs) return `Sidecar ${foreign.name} of the namespace rules`;
   const shadowed = shadowedSidecar(
     [...inNamespace, ...sidecars.in(rootNamespace)],
     namespace,

@@ -21,10 +21,22 @@ type Watch = {
   lookedAt: number;
   overflow: number;
   expiredAt: number[];
+  verdict: Verdict;
 };
+
+/** Hosts leave in batches, because each change of a Sidecar makes istiod look at every proxy again. */
+const batchMsMax = 600_000;
+const batchShareOfTtl = 0.1;
 
 /** The leader looks at everything every ten seconds: a longer pause means that it did not lead. */
 const pauseMsMax = 60_000;
+
+const unheard: Omit<Watch, 'lookedAt'> = {
+  heardSince: undefined,
+  overflow: 0,
+  expiredAt: [],
+  verdict: { expired: [], kept: 0 },
+};
 
 export function createForgetting(options: {
   state: State;
@@ -40,7 +52,7 @@ export function createForgetting(options: {
     const at = now();
     const known = watches.get(key);
     const isFresh = known !== undefined && at - known.lookedAt <= pauseMsMax;
-    const watch = isFresh ? known : { heardSince: undefined, overflow: 0, expiredAt: [] };
+    const watch = isFresh ? known : unheard;
     const { total, silentMs } = state.proxies.count(workload.pods, at);
     // Above this a filter drops destinations, and what it dropped may be in use.
     const overflow = workload.pods.reduce(
@@ -54,6 +66,7 @@ export function createForgetting(options: {
       lookedAt: at,
       overflow,
       expiredAt: watch.expiredAt.filter((time) => at - time < guardWindowMs),
+      verdict: watch.verdict,
     };
     watches.set(key, fresh);
     return fresh;
@@ -64,11 +77,15 @@ export function createForgetting(options: {
     expire(workload, scope, edges) {
       const watch = watchOf(workload);
       const pins = new Set(scope.pins);
+      const ttlMs = scope.ttlMs ?? life.ttlMs;
+      const pauseMs = Math.min(batchMsMax, ttlMs * batchShareOfTtl);
+      const [last] = watch.expiredAt.slice(-1);
+      if (last !== undefined && now() - last < pauseMs) return watch.verdict;
       const verdict = expire({
         edges,
         isExempt: (edge) => pins.has(entryOf(edge)) || !isCounted(state.catalog, edge),
         now: now(),
-        ttlMs: scope.ttlMs ?? life.ttlMs,
+        ttlMs,
         heardSince: watch.heardSince,
         expiredLately: watch.expiredAt.length,
         guard: life.guard,
@@ -79,6 +96,8 @@ export function createForgetting(options: {
           state.edges.forget({ namespace: workload.namespace, owner }, edge);
       }
       metrics.expired.inc(verdict.expired.length);
+      // What was expired is told once; what was kept, and why, stands until the next batch.
+      watch.verdict = { ...verdict, expired: [] };
       return verdict;
     },
   };

@@ -202,7 +202,7 @@ function sidecarHandler(
     remove({ metadata: { namespace = '', name, uid } }: KubeObject) {
       if (sidecars.get(namespace, name)?.uid !== uid) return;
       sidecars.delete(namespace, name);
-      imports.forget(namespace, name);
+      imports.forget(namespace, name, now());
       touch(namespace);
     },
   };

@@ -56,6 +56,11 @@ export function createControllerMetrics(registry: Registry) {
       'controller_destinations_expired_total',
       'Destinations that left a scope because they were not used any more.',
     ),
+    overdue: gauge(
+      'controller_destinations_overdue',
+      'Destinations past their time that stay, by reason (ReportsMissing, Settling, ShrinkGuard).',
+      ['reason'],
+    ),
     withdrawn: counter(
       'controller_scopes_withdrawn_total',
       'Scopes that were taken back, by the reason that their condition says.',

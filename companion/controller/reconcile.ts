@@ -185,7 +185,7 @@ async function apply(
   const { change } = plan;
   if (change.verb === 'none') return false;
   if (change.verb === 'delete') {
-    await takeBack({ state, writer }, change.current);
+    await takeBack({ state, writer, now }, change.current);
     metrics.withdrawn.inc({ reason: plan.scoped.reason });
     return true;
   }

@@ -102,12 +102,12 @@ async function takeDown(
 }
 
 export async function takeBack(
-  { state, writer }: Pick<RetireOptions, 'state' | 'writer'>,
+  { state, writer, now }: Pick<RetireOptions, 'state' | 'writer' | 'now'>,
   sidecar: SidecarRecord,
 ): Promise<void> {
   await writer.delete(sidecars, sidecar);
   state.sidecars.delete(sidecar.namespace, sidecar.name);
-  state.imports.forget(sidecar.namespace, sidecar.name);
+  state.imports.forget(sidecar.namespace, sidecar.name, now());
 }
 
 async function remove({ state, writer }: RetireOptions, scope: ScopeRecord): Promise<'wrote'> {

@@ -58,6 +58,11 @@ function measure(state: State, metrics: ControllerMetrics): void {
   metrics.edgesRefused.set(state.edges.overflow());
   metrics.proxies.set([...state.proxies.values()].length);
   const scopes = [...state.scopes.values()];
+  metrics.overdue.reset();
+  for (const { status } of scopes) {
+    const { kept = 0, reason } = status?.expiry ?? {};
+    if (reason) metrics.overdue.inc({ reason }, kept);
+  }
   for (const mode of modes) {
     metrics.workloads.set({ mode }, scopes.filter(({ status }) => status?.mode === mode).length);
   }

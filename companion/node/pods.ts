@@ -1,4 +1,4 @@
-import type { Kube, KubeObject, Watch } from '../kube.ts';
+import type { Kube, KubeObject, Watch, WatchHandler } from '../kube.ts';
 import type { NodeMetrics } from '../metrics.ts';
 
 /** A pod of this node; the address that a request comes from names it, never its payload. */
@@ -134,12 +134,34 @@ export function plainAddress(address: string): string {
   return address.startsWith('::ffff:') ? address.slice('::ffff:'.length) : address;
 }
 
+/**
+ * Proxies rely on answers until they have full configuration again. The controller takes about a second
+ * to give it to a namespace that was left; this is long enough for the largest at its rate of writes.
+ */
+const leaveMs = 60_000;
+
 /** Keeps the table current from the API server: the pods of this node, the enabled namespaces. */
 export function watchPods(kube: Pick<Kube, 'watch'>, nodeName: string, pods: Pods): Watch[] {
+  const leaving = new Map<string, NodeJS.Timeout>();
+  const stay = ({ metadata: { name } }: KubeObject) => {
+    clearTimeout(leaving.get(name));
+    leaving.delete(name);
+  };
+  const namespaces: WatchHandler = {
+    upsert(object) {
+      stay(object);
+      pods.upsertNamespace(object);
+    },
+    remove(object) {
+      stay(object);
+      const timer = setTimeout(() => pods.removeNamespace(object), leaveMs).unref();
+      leaving.set(object.metadata.name, timer);
+    },
+  };
   return [
     kube.watch(
       { group: '', version: 'v1', plural: 'namespaces', labelSelector: modeLabel },
-      { upsert: pods.upsertNamespace, remove: pods.removeNamespace },
+      namespaces,
     ),
     kube.watch(
       { group: '', version: 'v1', plural: 'pods', fieldSelector: `spec.nodeName=${nodeName}` },

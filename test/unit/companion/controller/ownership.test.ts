@@ -15,6 +15,9 @@ describe('what belongs to others', () => {
     kube.put(selecting);
     await vi.waitFor(() => expect(hosts()).toBeUndefined());
     await vi.waitFor(() => expect(reason()).toBe('ForeignSidecar'));
+    // Its proxies have not heard of that yet.
+    expect(controller.ask('web', 'cart').strategy).toBe('direct');
+    controller.pass(15_000);
     expect(controller.ask('web', 'cart')).toMatchObject({
       strategy: 'passthrough',
       reason: 'Sidecar mine of the namespace rules',

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
-import { createPods } from '../../../../companion/node/pods.ts';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Kube, WatchHandler } from '../../../../companion/kube.ts';
+import { createPods, watchPods } from '../../../../companion/node/pods.ts';
 import { namespaceObject, podObject, testMetrics } from './fixtures.ts';
 
 function setUp() {
@@ -103,4 +104,40 @@ it('takes no more pods than its bound, and counts the others', async () => {
   expect(await value('node_pods')).toBe(1024);
   expect(await value('node_pods_overflow_total')).toBe(6);
   expect(pods.find('10.1.4.5')).toEqual({ refused: 'unknown-source' });
+});
+
+describe('a namespace whose label goes', () => {
+  function watched() {
+    vi.useFakeTimers();
+    const { pods, gone } = setUp();
+    let namespaces: WatchHandler | undefined;
+    const watch: Kube['watch'] = ({ plural }, handler) => {
+      if (plural === 'namespaces') namespaces = handler;
+      return { synced: Promise.resolve(), stop: () => undefined };
+    };
+    watchPods({ watch }, 'node-1', pods);
+    pods.upsertPod(podObject('cart', '10.1.0.5'));
+    return { pods, gone, namespaces: namespaces as WatchHandler };
+  }
+  afterEach(() => void vi.useRealTimers());
+
+  it('is served until its proxies have full configuration again', () => {
+    const { pods, gone, namespaces } = watched();
+    namespaces.remove(namespaceObject('shop', 'observe'));
+    vi.advanceTimersByTime(59_999);
+    expect(pods.find('10.1.0.5')).toHaveProperty('pod');
+    vi.advanceTimersByTime(1);
+    expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
+    expect(gone).toEqual(['cart']);
+  });
+
+  it('stays when the label is back in time', () => {
+    const { pods, gone, namespaces } = watched();
+    namespaces.remove(namespaceObject('shop', 'observe'));
+    vi.advanceTimersByTime(30_000);
+    namespaces.upsert(namespaceObject('shop', 'enforce'));
+    vi.advanceTimersByTime(60_000);
+    expect(pods.find('10.1.0.5')).toHaveProperty('pod');
+    expect(gone).toEqual([]);
+  });
 });

@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { call } from '../app-call.ts';
+import { clusterNames, deleteNamespaces, importedHosts, load } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { appContainer, appPorts } from '../shop.ts';
+import { installClient, knownTraffic, nothingFailed, outcomeOf } from './rig.ts';
+
+const mesh = openMesh();
+const [namespace, hidden] = ['beside', 'beside-hidden'];
+const hiddenLabel = 'lazyscope.test/hidden';
+let client: PodRef;
+
+beforeAll(async () => {
+  client = await installClient(mesh, namespace, 'enforce');
+});
+
+afterAll(async () => {
+  await selectNamespaces(undefined);
+  await deleteNamespaces(mesh, namespace, hidden);
+});
+
+test('a gateway in an enabled namespace has no scope, keeps all it had and has no filter', async () => {
+  const labels = { app: 'gateway', 'sidecar.istio.io/inject': 'true' };
+  await mesh.apply([
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'gateway', namespace },
+      spec: {
+        selector: { matchLabels: { app: 'gateway' } },
+        template: {
+          metadata: { labels, annotations: { 'inject.istio.io/templates': 'gateway' } },
+          spec: { containers: [{ name: 'istio-proxy', image: 'auto' }] },
+        },
+      },
+    },
+  ]);
+  await mesh.rollout(namespace);
+  const gateway = await mesh.pod(namespace, 'app=gateway');
+  await mesh.waitFor('the clusters of the mesh', async () =>
+    (await clusterNames(mesh, gateway)).some((name) => name.includes('synthetic-')),
+  );
+  expect(await mesh.admin(gateway, '/config_dump')).not.toContain('lazyscope-tcp');
+  const scopes = await mesh.kubectl(['get', 'workloadscopes', '-n', namespace, '-o', 'name']);
+  expect(scopes.trim()).toBe('workloadscope.lazyscope.io/client');
+});
+
+/** Sets which namespaces istiod looks at, as users do: by the ConfigMap of the mesh. */
+async function selectNamespaces(selectors: object[] | undefined): Promise<void> {
+  const { data } = await mesh.get(['configmap', 'istio', '-n', 'istio-system']);
+  const config = { ...parse(data.mesh), discoverySelectors: selectors };
+  const patch = JSON.stringify({ data: { mesh: stringify(config) } });
+  const name = ['configmap', 'istio', '-n', 'istio-system'];
+  await mesh.kubectl(['patch', ...name, '--type', 'merge', '-p', patch]);
+}
+
+test('what discoverySelectors hide from Istio is reached as without a scope, and nothing else is lost', async () => {
+  const labels = { app: 'server' };
+  const metadata = { name: 'server', namespace: hidden };
+  await mesh.apply([
+    {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: hidden, labels: { [hiddenLabel]: 'true' } },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata,
+      spec: { selector: labels, ports: [{ name: 'http', port: appPorts.http }] },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { ...metadata, labels },
+      spec: { containers: [appContainer('server')] },
+    },
+  ]);
+  await mesh.kubectl(['wait', '--for=condition=Ready', 'pod/server', '-n', hidden]);
+  const known = knownTraffic(mesh, client, 20);
+  await selectNamespaces([{ matchExpressions: [{ key: hiddenLabel, operator: 'DoesNotExist' }] }]);
+  const url = `http://server.${hidden}:${appPorts.http}/`;
+  const flags = ['--ok-status', '200', '--connections', '1'];
+  const calls = await load(mesh, client, [url], { rps: 20, seconds: 15, more: flags });
+  expect(outcomeOf([calls, await known])).toEqual(nothingFailed);
+  expect((await call(mesh, client, url)).body).toMatchObject({ name: 'server', peerIdentity: '' });
+  const imported = await importedHosts(mesh, namespace, 'client');
+  expect(imported.filter((entry) => entry.startsWith('servers/'))).toHaveLength(2);
+});

@@ -1,0 +1,106 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { repoDir } from '../paths.ts';
+import { setMode } from '../product.ts';
+import {
+  installClient,
+  nothingFailed,
+  ours,
+  outcomeOf,
+  sidecarName,
+  traffic,
+  untilFull,
+  untilNothingIs,
+  untilReason,
+} from './rig.ts';
+
+const mesh = openMesh();
+const namespace = 'leaving';
+let client: PodRef;
+
+beforeAll(async () => {
+  client = await installClient(mesh, namespace, 'enforce');
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace, 'leaving-away'));
+
+const filterObjects = [
+  'envoyfilter.networking.istio.io/lazyscope',
+  'wasmplugin.extensions.istio.io/lazyscope',
+  'wasmplugin.extensions.istio.io/lazyscope-tcp',
+];
+const load = { seconds: 15, first: 30 };
+let taken = 2;
+
+/** Under requests and first calls of which each is counted: what is done, and what is true then. */
+async function underLoad(change: () => Promise<unknown>): Promise<void> {
+  const running = traffic(mesh, client, load.seconds, taken);
+  taken += load.first;
+  await sleep(4_000);
+  await change();
+  expect(outcomeOf(await running)).toEqual(nothingFailed);
+}
+
+test('mode off gives full configuration back, and no call fails', async () => {
+  await underLoad(async () => {
+    await setMode(mesh, namespace, 'off');
+    await untilFull(mesh, client);
+  });
+  await untilReason(mesh, namespace, 'Off');
+  expect(await ours(mesh, namespace)).not.toContain(`sidecar.networking.istio.io/${sidecarName}`);
+  await setMode(mesh, namespace, 'enforce');
+  await untilNarrowed(mesh, namespace, ['client']);
+});
+
+test('a Sidecar of a user takes over, and gives way again, and no call fails', async () => {
+  const everything = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Sidecar',
+    metadata: { name: 'mine', namespace },
+    spec: { workloadSelector: { labels: { app: 'client' } }, egress: [{ hosts: ['*/*'] }] },
+  };
+  await underLoad(async () => {
+    await mesh.apply([everything]);
+    await untilReason(mesh, namespace, 'ForeignSidecar');
+    await untilFull(mesh, client);
+    await mesh.kubectl(['delete', 'sidecar', 'mine', '-n', namespace]);
+    await untilReason(mesh, namespace, 'Enforced');
+  });
+  await untilNarrowed(mesh, namespace, ['client']);
+});
+
+test('without the definition of WorkloadScope there is full configuration, and no call fails', async () => {
+  await underLoad(async () => {
+    await mesh.kubectl(['delete', 'crd', 'workloadscopes.lazyscope.io']);
+    await untilFull(mesh, client);
+  });
+  expect(await mesh.kubectl(['get', 'sidecars', '-n', namespace, '-o', 'name'])).toBe('');
+  await mesh.kubectl(['apply', '--server-side', '-f', join(repoDir, 'manifests/base/crd.yaml')]);
+  await untilNarrowed(mesh, namespace, ['client']);
+});
+
+test('a namespace whose label goes has nothing of ours but what its user applied', async () => {
+  await underLoad(async () => {
+    await mesh.kubectl(['label', 'namespace', namespace, 'lazyscope.io/mode-']);
+    await untilFull(mesh, client);
+  });
+  await untilNothingIs(mesh, namespace, 'workloadscopes');
+  expect(await ours(mesh, namespace)).toEqual(filterObjects);
+});
+
+test('a namespace is deleted while its pods still call: no call fails', async () => {
+  const away = 'leaving-away';
+  const lingerSeconds = 20;
+  const caller = await installClient(mesh, away, 'enforce', lingerSeconds);
+  const running = traffic(mesh, caller, 12, 2);
+  await sleep(3_000);
+  await deleteNamespaces(mesh, away);
+  expect(outcomeOf(await running)).toEqual(nothingFailed);
+  await mesh.waitFor('the end of the namespace', async () => {
+    const names = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
+    return !names.includes(`namespace/${away}`);
+  });
+});

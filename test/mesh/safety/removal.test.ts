@@ -1,0 +1,84 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { repoDir } from '../paths.ts';
+import { enableNamespace, installProduct } from '../product.ts';
+import { run } from '../run.ts';
+import {
+  installClient,
+  knownTraffic,
+  nothingFailed,
+  outcomeOf,
+  safetySettings,
+  traffic,
+  untilFull,
+} from './rig.ts';
+
+const mesh = openMesh();
+const namespace = 'removal';
+let client: PodRef;
+let tools: string;
+
+beforeAll(async () => {
+  client = await installClient(mesh, namespace, 'enforce');
+  tools = await mkdtemp(join(tmpdir(), 'lazyscope-tools-'));
+  const command = mesh.argv('kubectl', []).map((word) => `'${word}'`);
+  await writeFile(join(tools, 'kubectl'), `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
+  await chmod(join(tools, 'kubectl'), 0o755);
+});
+
+afterAll(async () => {
+  await rm(tools, { recursive: true });
+  await deleteNamespaces(mesh, namespace);
+});
+
+const everyKind = [
+  'sidecars,envoyfilters,wasmplugins,serviceentries',
+  'clusterroles,clusterrolebindings,customresourcedefinitions,priorityclasses,namespaces',
+];
+
+async function leftovers(): Promise<string[]> {
+  const lists = await Promise.all(
+    everyKind.map((kinds) => mesh.kubectl(['get', kinds, '-A', '-o', 'name'])),
+  );
+  return lists
+    .join('\n')
+    .split('\n')
+    .filter((name) => /lazyscope/.test(name));
+}
+
+const say = (line: string) => console.error(`safety: ${line}`);
+
+async function reinstall(): Promise<void> {
+  await installProduct(mesh, say, safetySettings);
+  await enableNamespace(mesh, namespace, 'enforce');
+  await untilNarrowed(mesh, namespace, ['client']);
+}
+
+test('the whole system is removed under load: no call fails, and nothing of it remains', async () => {
+  const seconds = 45;
+  const running = traffic(mesh, client, seconds, 2);
+  await sleep(4_000);
+  const env = { ...process.env, PATH: `${tools}${delimiter}${process.env.PATH}` };
+  await run(join(repoDir, 'manifests', 'remove.sh'), ['--all'], { env });
+  expect(await leftovers()).toEqual([]);
+  const { metadata } = await mesh.get(['namespace', namespace]);
+  expect(Object.keys(metadata.labels)).not.toContain('lazyscope.io/mode');
+  await untilFull(mesh, client);
+  expect(outcomeOf(await running)).toEqual(nothingFailed);
+});
+
+test('the base is deleted before the namespaces: known calls do not notice, nothing hangs', async () => {
+  await reinstall();
+  const running = knownTraffic(mesh, client, 30);
+  await sleep(3_000);
+  await mesh.kubectl(['delete', '-k', join(repoDir, 'manifests', 'base'), '--timeout=120s']);
+  await untilFull(mesh, client);
+  expect(await mesh.kubectl(['get', 'sidecars', '-n', namespace, '-o', 'name'])).toBe('');
+  expect(outcomeOf([await running])).toEqual(nothingFailed);
+  await reinstall();
+});

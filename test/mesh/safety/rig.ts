@@ -1,0 +1,172 @@
+import {
+  clusterNames,
+  failuresOf,
+  type LoadResult,
+  load,
+  strictMtls,
+  untilNarrowed,
+} from '../fleet.ts';
+import type { Mesh, PodRef } from '../mesh.ts';
+import { enableNamespace, type Mode } from '../product.ts';
+import { appPorts, namespaceObject, workload } from '../shop.ts';
+
+/** Times in seconds that are hours in real life; what they mean is in companion/config.ts. */
+export const learningSeconds = 10;
+/** The least that there is: a filter speaks every 30 s. */
+export const silenceSeconds = 61;
+
+export const safetySettings = {
+  LAZYSCOPE_LEARNING_WINDOW_SECONDS: String(learningSeconds),
+  LAZYSCOPE_SILENCE_SECONDS: String(silenceSeconds),
+  LAZYSCOPE_SHRINK_PERCENT: '100',
+  LAZYSCOPE_SHRINK_COUNT: '2000',
+};
+
+/** Where all calls go: never enabled, and STRICT, so that a call in plain text fails. */
+const servers = 'servers';
+const targets = 120;
+const client = 'client';
+export const sidecarName = `lazyscope-${client}`;
+
+const targetHost = (index: number) => `t${index}.${servers}.svc.cluster.local`;
+export const targetEntry = (index: number) => `${servers}/${targetHost(index)}`;
+export const targetUrl = (index: number, path = '/') =>
+  `http://t${index}.${servers}:${appPorts.http}${path}`;
+
+export async function installServers(mesh: Mesh): Promise<void> {
+  const ports = [{ name: 'http', port: appPorts.http }];
+  const targetService = (index: number) => ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: `t${index}`, namespace: servers },
+    spec: { selector: { app: 'server' }, ports },
+  });
+  await mesh.apply([
+    namespaceObject(servers),
+    ...workload(servers, 'server', 2),
+    strictMtls(servers),
+    ...Array.from({ length: targets }, (_, index) => targetService(index)),
+  ]);
+  await mesh.rollout(servers);
+}
+
+type Deployment = {
+  kind: string;
+  spec: { template: { spec: { containers: object[]; terminationGracePeriodSeconds?: number } } };
+};
+
+/**
+ * A namespace with one caller; in `enforce` it is narrowed when this returns. With `lingerSeconds` the
+ * caller goes on for that long when its pod is deleted.
+ */
+export async function installClient(
+  mesh: Mesh,
+  namespace: string,
+  mode: Mode,
+  lingerSeconds = 0,
+): Promise<PodRef> {
+  const objects = workload(namespace, client) as Deployment[];
+  for (const { kind, spec } of lingerSeconds > 0 ? objects : []) {
+    if (kind !== 'Deployment') continue;
+    const [app = {}] = spec.template.spec.containers;
+    Object.assign(app, { lifecycle: { preStop: { sleep: { seconds: lingerSeconds } } } });
+    spec.template.spec.terminationGracePeriodSeconds = lingerSeconds + 10;
+  }
+  await mesh.apply([namespaceObject(namespace), ...objects]);
+  await mesh.rollout(namespace);
+  await enableNamespace(mesh, namespace, mode);
+  if (mode === 'enforce') await untilNarrowed(mesh, namespace, [client]);
+  return mesh.pod(namespace, `app=${client}`);
+}
+
+/** Rates: most requests go to what is in scope, some are first calls. */
+const knownRps = 200;
+const firstRps = 2;
+
+/** Requests to two destinations in scope. */
+export function knownTraffic(mesh: Mesh, from: PodRef, seconds: number): Promise<LoadResult> {
+  const more = ['--ok-status', '200', '--connections', '4'];
+  const running = load(
+    mesh,
+    from,
+    [0, 1].map((i) => targetUrl(i)),
+    {
+      ...{ rps: knownRps, seconds, more },
+    },
+  );
+  running.catch(() => {});
+  return running;
+}
+
+/**
+ * The same, and as many first calls as there is time for, from `firstAt` on; no destination is called
+ * twice by these.
+ */
+export function traffic(
+  mesh: Mesh,
+  from: PodRef,
+  seconds: number,
+  firstAt: number,
+): Promise<LoadResult[]> {
+  const count = Math.min(firstRps * seconds, targets - firstAt);
+  const urls = Array.from({ length: count }, (_, i) => targetUrl(firstAt + i));
+  const more = ['--ok-status', '200', '--connections', '1'];
+  const first = load(mesh, from, urls, { rps: firstRps, seconds: count / firstRps, more });
+  const running = Promise.all([knownTraffic(mesh, from, seconds), first]);
+  running.catch(() => {});
+  return running;
+}
+
+/** What an assertion shows of loads of which no request may fail. */
+export function outcomeOf(results: LoadResult[]) {
+  const sent = results.reduce((sum, result) => sum + result.sent, 0);
+  const ok = results.reduce((sum, result) => sum + result.ok, 0);
+  return { lost: sent - ok, failures: results.flatMap((result) => failuresOf(result).failures) };
+}
+
+export const nothingFailed = { lost: 0, failures: [] };
+
+type Condition = { type: string; status: string; reason: string; lastTransitionTime: string };
+
+export async function conditionOf(mesh: Mesh, namespace: string, type = 'Scoped') {
+  const scope = await mesh.get(['workloadscope', client, '-n', namespace]);
+  const conditions = (scope.status?.conditions ?? []) as Condition[];
+  return conditions.find((condition) => condition.type === type);
+}
+
+export async function untilReason(
+  mesh: Mesh,
+  namespace: string,
+  reason: string,
+  { type = 'Scoped', seconds = 90 } = {},
+): Promise<void> {
+  const what = `${type} of ${namespace} to be ${reason}`;
+  await mesh.waitFor(
+    what,
+    async () => (await conditionOf(mesh, namespace, type))?.reason === reason,
+    seconds,
+  );
+}
+
+/** The proxy has the whole mesh again. */
+export async function untilFull(mesh: Mesh, pod: PodRef, seconds = 30): Promise<void> {
+  await mesh.waitFor(
+    `full configuration in ${pod.namespace}`,
+    async () => (await clusterNames(mesh, pod)).some((name) => name.includes('synthetic-')),
+    seconds,
+  );
+}
+
+/** Names of our objects in a namespace, by kind. */
+export async function ours(mesh: Mesh, namespace: string): Promise<string[]> {
+  const kinds = 'sidecars,workloadscopes,envoyfilters,wasmplugins';
+  const names = await mesh.kubectl(['get', kinds, '-n', namespace, '-o', 'name']);
+  return names.split('\n').filter(Boolean);
+}
+
+export async function untilNothingIs(mesh: Mesh, namespace: string, kind: string): Promise<void> {
+  await mesh.waitFor(`the end of ${kind} in ${namespace}`, async () => {
+    const names = await mesh.kubectl(['get', kind, '-n', namespace, '-o', 'name']);
+    return names.trim() === '';
+  });
+}

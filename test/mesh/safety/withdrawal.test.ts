@@ -1,0 +1,94 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { enableNamespace } from '../product.ts';
+import {
+  conditionOf,
+  installClient,
+  knownTraffic,
+  nothingFailed,
+  outcomeOf,
+  sidecarName,
+  silenceSeconds,
+  untilFull,
+  untilNothingIs,
+  untilReason,
+} from './rig.ts';
+
+const mesh = openMesh();
+const system = 'lazyscope-system';
+const [here, mute] = ['withdrawal', 'withdrawal-mute'];
+const clients = new Map<string, PodRef>();
+const client = (namespace: string) => clients.get(namespace) ?? { namespace, name: '' };
+
+/** What is allowed between the moment in which it is certain and full configuration. */
+const withinSeconds = 60;
+
+beforeAll(async () => {
+  for (const namespace of [here, mute]) {
+    clients.set(namespace, await installClient(mesh, namespace, 'enforce'));
+  }
+});
+
+afterAll(async () => {
+  await selectNodes(null);
+  await deleteNamespaces(mesh, here, mute);
+});
+
+const patch = (args: string[], content: object) =>
+  mesh.kubectl(['patch', ...args, '--type=merge', '-p', JSON.stringify(content)]);
+
+/** A DaemonSet is stopped by a node selector that no node has. */
+const selectNodes = (selector: Record<string, string> | null) =>
+  patch(['daemonset', 'lazyscope-node', '-n', system], {
+    spec: { template: { spec: { nodeSelector: selector } } },
+  });
+
+/** What is not in scope in these moments is called as in any scoped mesh: by what Istio does. */
+test('the filter is deleted under load: full configuration is back, and no known call fails', async () => {
+  const running = knownTraffic(mesh, client(here), 15);
+  await sleep(4_000);
+  const parts = ['envoyfilter/lazyscope', 'wasmplugin/lazyscope', 'wasmplugin/lazyscope-tcp'];
+  await mesh.kubectl(['delete', '-n', here, ...parts]);
+  await untilNothingIs(mesh, here, 'sidecars');
+  await untilFull(mesh, client(here));
+  await untilReason(mesh, here, 'FilterMissing');
+  expect(outcomeOf([await running])).toEqual(nothingFailed);
+});
+
+test('the filter is put back: the workload is narrowed again, with what it had learned', async () => {
+  await enableNamespace(mesh, here, 'enforce');
+  await untilNarrowed(mesh, here, ['client']);
+});
+
+/** From now on certain, at the latest: the first report may have come just before. */
+async function untilWithdrawn(namespace: string, startedAt: number): Promise<void> {
+  await untilReason(mesh, namespace, 'ProxiesSilent', { seconds: silenceSeconds + withinSeconds });
+  await untilFull(mesh, client(namespace));
+  const condition = await conditionOf(mesh, namespace);
+  const silentMs = Date.parse(condition?.lastTransitionTime ?? '') - startedAt;
+  // Not before it is certain, give or take the heartbeat before.
+  expect(silentMs).toBeGreaterThan((silenceSeconds - 31) * 1000);
+}
+
+test('proxies without the filter, and companions that are gone, mean full configuration', async () => {
+  const seconds = silenceSeconds + withinSeconds;
+  const startedAt = Date.now();
+  // Its proxies lose the filter, while all objects stay.
+  const nobody = { spec: { selector: { matchLabels: { app: 'nobody' } } } };
+  for (const plugin of ['lazyscope', 'lazyscope-tcp'])
+    await patch(['wasmplugin', plugin, '-n', mute], nobody);
+  await selectNodes({ 'lazyscope.test/none': 'true' });
+  // First calls have no answer now; what becomes of them is what the outage tests are about.
+  const running = knownTraffic(mesh, client(here), seconds);
+  await Promise.all([here, mute].map((namespace) => untilWithdrawn(namespace, startedAt)));
+  await selectNodes(null);
+  await mesh.rollout(system);
+  await untilNarrowed(mesh, here, ['client']);
+  expect(outcomeOf([await running])).toEqual(nothingFailed);
+  // Its filter is still away: what reports is missing, and nothing is narrowed.
+  expect((await conditionOf(mesh, mute))?.reason).toBe('ProxiesSilent');
+  const names = await mesh.kubectl(['get', 'sidecars', '-n', mute, '-o', 'name']);
+  expect(names).not.toContain(sidecarName);
+});
