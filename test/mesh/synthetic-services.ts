@@ -1,11 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { kubeconfigPath } from './paths.ts';
 
 /** Runs inside the box's network: `synthetic-services.ts COUNT`. */
 const perNamespace = 50;
 /** Requests in flight: more only queue in an API server on two cores. */
 const concurrency = 16;
+/** An API server that is short of time says 429 or 504; what it did meanwhile is 409 the next time. */
+const attempts = 5;
+const pauseMs = 2_000;
 
 const kubeconfig = JSON.parse(readFileSync(kubeconfigPath, 'utf8'));
 const { server, 'certificate-authority-data': ca } = kubeconfig.clusters[0].cluster;
@@ -21,17 +25,21 @@ const headers = {
 
 type Creation = { path: string; object: object };
 
-function create({ path, object }: Creation): Promise<void> {
+async function create(creation: Creation, attempt = 1): Promise<void> {
+  const { status, body } = await post(creation);
+  if (status === 409 || (status >= 200 && status < 300)) return;
+  if (attempt === attempts || (status !== 429 && status < 500))
+    throw new Error(`POST ${creation.path}: ${status} ${body.slice(0, 300)}`);
+  await sleep(pauseMs);
+  await create(creation, attempt + 1);
+}
+
+function post({ path, object }: Creation): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     const call = request(`${server}${path}`, { method: 'POST', agent, headers }, (response) => {
       let body = '';
       response.on('data', (chunk) => (body += chunk));
-      response.on('end', () => {
-        const status = response.statusCode ?? 0;
-        // 409: it is there already, from an earlier and smaller COUNT.
-        if (status === 409 || (status >= 200 && status < 300)) resolve();
-        else reject(new Error(`POST ${path}: ${status} ${body.slice(0, 300)}`));
-      });
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }));
     });
     call.on('error', reject);
     call.end(JSON.stringify(object));
