@@ -31,6 +31,8 @@ const holderShare = 2 / 3;
 /** Renewals within the holder's share: two may fail. */
 const renewalsPerShare = 3;
 
+const retryMsMin = 200;
+
 type Observed = { resourceVersion: string; sinceMs: number };
 
 /** Starts to campaign. */
@@ -42,6 +44,8 @@ export function startLeader(options: LeaderOptions): Leader {
   let deadlineMs = 0;
   let deadlineAt = 0;
   let leading = false;
+  let wasSeen = false;
+  let leadsFromMs = 0;
   let held: KubeObject | undefined;
   let observed: Observed | undefined;
 
@@ -64,15 +68,21 @@ export function startLeader(options: LeaderOptions): Leader {
 
   async function campaign(): Promise<void> {
     const [startedMs, startedAt] = [performance.now(), Date.now()];
-    const lease = await kube.get(group, name, namespace);
+    // A holder need not look: the version that it holds is the last, or the renewal fails with 409.
+    const lease = remainingMs() > 0 ? held : await kube.get(group, name, namespace);
     if (!lease) {
       held = await kube.create(leaseOf(options, undefined));
+      // Somebody deleted it, and whoever held it may not know yet: led is after it must have noticed.
+      leadsFromMs = wasSeen ? startedMs + durationMs : 0;
     } else if (mayTake(lease, startedMs)) {
       held = await kube.replace(leaseOf(options, lease));
     } else {
       deadlineMs = 0;
+      wasSeen = true;
       return;
     }
+    wasSeen = true;
+    if (startedMs < leadsFromMs) return;
     // Counted from before the request: the server may have stamped it any time since.
     deadlineMs = startedMs + durationMs * holderShare;
     deadlineAt = startedAt + durationMs * holderShare;
@@ -91,17 +101,21 @@ export function startLeader(options: LeaderOptions): Leader {
 
   async function run(): Promise<void> {
     while (!stopped) {
+      const startedMs = performance.now();
       try {
         await campaign();
       } catch (error) {
-        // 409: another candidate was faster, which is how elections go.
-        if (!isKubeError(error, 409)) log.warn({ err: error }, 'renewing the lease failed');
-        else deadlineMs = 0;
+        // 409: another candidate was faster, which is how elections go. 404: it was deleted.
+        const isLost = isKubeError(error, 409) || isKubeError(error, 404);
+        if (isLost) deadlineMs = 0;
+        else log.warn({ err: error }, 'renewing the lease failed');
       }
       settle();
-      const pauseMs = (durationMs * holderShare) / renewalsPerShare;
+      const everyMs = ((durationMs * holderShare) / renewalsPerShare) * (0.8 + Math.random() * 0.2);
+      // From start to start: a slow server must not make renewals rarer than they have to be.
+      const pauseMs = Math.max(retryMsMin, everyMs - (performance.now() - startedMs));
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pauseMs * (0.8 + Math.random() * 0.2));
+        const timer = setTimeout(resolve, pauseMs);
         wake = () => {
           clearTimeout(timer);
           resolve();

@@ -19,6 +19,8 @@ export type ApiServer = {
   account: string;
   /** Throws on any status from 400 on. */
   call<Body>(method: string, path: string, body?: object): Promise<Body>;
+  /** The namespace, accounts and permissions of the product. */
+  applyBase(): Promise<void>;
   /** Ends it and starts it anew, so that it knows nothing of older resource versions. */
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -37,6 +39,11 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
   const server = `https://127.0.0.1:${port}`;
   const agent = new Agent({ connections: 32, connect: { rejectUnauthorized: false } });
   const running: ChildProcess[] = [];
+  const access = [
+    `--server=${server}`,
+    `--token=${token}`,
+    `--certificate-authority=${file('ca.crt')}`,
+  ];
 
   function start(name: string, args: string[]): void {
     const log = openSync(file(`${name}.log`), 'a');
@@ -63,11 +70,7 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
     await startApi();
     await writeFile(file('token'), token);
     await copyFile(file('apiserver.crt'), file('ca.crt'));
-    await applyDefinitions(binaries, [
-      `--server=${server}`,
-      `--token=${token}`,
-      `--certificate-authority=${file('ca.crt')}`,
-    ]);
+    await applyDefinitions(binaries, access);
   } catch (error) {
     await stop();
     throw error;
@@ -76,6 +79,7 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
     environment: { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(port) },
     account: folder,
     call: (method, path, body) => call(`${server}${path}`, agent, method, body),
+    applyBase: () => applyBase(binaries, access),
     async restart() {
       const api = running.pop();
       if (api) await end(api);
@@ -159,4 +163,16 @@ async function applyDefinitions(binaries: Binaries, access: string[]): Promise<v
   const input = definitions.map((object) => JSON.stringify(object)).join('\n---\n');
   await kubectl(['apply', '--server-side', '-f', '-'], input);
   await kubectl(['wait', '--for=condition=Established', 'crd', '--all']);
+}
+
+async function applyBase(binaries: Binaries, access: string[]): Promise<void> {
+  const kubectl = (args: string[], input = '') =>
+    run(binary(binaries, 'kubectl'), [...access, ...args], { input });
+  const kinds = /^(Namespace|ServiceAccount|(Cluster)?Role(Binding)?)$/;
+  const base = parseAllDocuments(
+    await kubectl(['kustomize', join(repoDir, 'manifests', 'base')]),
+  ).map((document) => document.toJS() as { kind: string });
+  const wanted = base.filter(({ kind }) => kinds.test(kind));
+  const input = wanted.map((object) => JSON.stringify(object)).join('\n---\n');
+  await kubectl(['apply', '--server-side', '-f', '-'], input);
 }

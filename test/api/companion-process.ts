@@ -18,6 +18,7 @@ export type CompanionProcess = {
   metric(name: string): Promise<number>;
   /** Ends it in order, as the kubelet does. */
   stop(): Promise<void>;
+  signal(name: NodeJS.Signals): void;
 };
 
 type Role = 'node' | 'controller';
@@ -75,6 +76,7 @@ export async function startCompanionProcess(
       return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
     },
     stop,
+    signal: (name) => void child.kill(name),
   };
 }
 

@@ -5,7 +5,12 @@ import type { ApiServer } from './api-server.ts';
 import { clusterOf, namespaceOf, type Population, podName, podsPerWorkload } from './population.ts';
 
 /** Node companions as a controller sees them: streams that tell of the pods of their nodes. */
-export type PlayedNodes = { stop(): void };
+export type PlayedNodes = {
+  /** A workload's pods use a Service that they may not have used before. */
+  see(workload: number, service: number): void;
+  seeCluster(workload: number, cluster: string): void;
+  stop(): void;
+};
 
 const nodes = 20;
 const destinationsPerWorkload = 10;
@@ -44,9 +49,16 @@ export async function playNodes(
     };
     tell();
     const timer = setInterval(tell, repeatMs);
-    return { client, timer };
+    return { client, timer, stream };
   });
+  function seeCluster(workload: number, cluster: string): void {
+    const report = reportOf(workload, 0, population, uids);
+    const edges = [{ cluster, count: 1, secondsSinceSeen: 0 }];
+    streams[workload % nodes]?.stream.write({ report: { ...report, edges, complete: false } });
+  }
   return {
+    see: (workload, service) => seeCluster(workload, clusterOf(service, population)),
+    seeCluster,
     stop() {
       for (const { client, timer } of streams) {
         clearInterval(timer);

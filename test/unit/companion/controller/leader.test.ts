@@ -113,11 +113,23 @@ test('a leader that cannot renew stops before anybody else starts', async () => 
   expect(holder()).toBe('b');
 });
 
-test('a lease that was deleted is made again, by one of them', async () => {
-  const a = campaign('a');
-  const b = campaign('b');
+test('a lease that was deleted is made again, and nobody leads while its holder may think it does', async () => {
+  const [doorA, doorB] = [doorTo(kube), doorTo(kube)];
+  const a = campaign('a', doorA);
+  await pass(1);
+  const b = campaign('b', doorB);
   await pass(5);
+  // The holder cannot learn of it; the other one sees it at once.
+  doorA.failing = true;
   await kube.delete({ group: '', version: 'v1', plural: 'leases' }, 'lease', 'lazyscope-system');
+  let overlapped = false;
+  for (let n = 0; n < 300; n++) {
+    await vi.advanceTimersByTimeAsync(100);
+    overlapped ||= a.remainingMs() > 0 && b.remainingMs() > 0;
+  }
+  expect(overlapped).toBe(false);
+  expect(b.remainingMs()).toBeGreaterThan(0);
+  doorA.failing = false;
   await pass(20);
   expect([a, b].filter((leader) => leader.remainingMs() > 0)).toHaveLength(1);
 });

@@ -1,0 +1,141 @@
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { selfSigned } from '../../companion/x509.ts';
+import { type AccountRef, tokenOf } from './accounts.ts';
+import type { ApiServer } from './api-server.ts';
+
+/** What is done to a request instead of, or before, passing it on. */
+export type Fault = { delayMs: number } | { status: number } | undefined;
+export type Asked = { method: string; path: string; isWatch: boolean };
+
+/** A write that the API server took: its place in the order of etcd, and when, in milliseconds. */
+export type Write = {
+  writer: string;
+  path: string;
+  revision: number;
+  at: number;
+  /** Of a Lease: whose it is from then on. */
+  holder?: string;
+};
+
+/** Stands between one client and the API server, and remembers what that client wrote. */
+export type FaultingProxy = {
+  /** What the client is given in place of the API server's own. */
+  environment: Record<string, string>;
+  account: string;
+  /** Decides about each request; set by the tests. */
+  fault: (asked: Asked) => Fault;
+  /** Breaks every connection that there is. */
+  cut(): void;
+  writeToken(token?: string): Promise<void>;
+  /** Serves by another certificate from now on, and tells the client which. */
+  rotateCa(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+const host = 'localhost';
+
+export async function startFaultingProxy(
+  api: ApiServer,
+  account: AccountRef,
+  writer: string,
+  history: Write[],
+): Promise<FaultingProxy> {
+  const folder = await mkdtemp(join(tmpdir(), 'lazyscope-proxy-'));
+  const upstream = `https://127.0.0.1:${api.environment.KUBERNETES_SERVICE_PORT}`;
+  const agent = new HttpsAgent({ keepAlive: true, rejectUnauthorized: false });
+  const first = selfSigned(host, new Date(Date.now() - 60_000), 2);
+
+  async function pass(asked: Asked, incoming: IncomingMessage, response: ServerResponse) {
+    // Taken whole and passed on even if the client has given up: a slow server does the work too.
+    const body = await buffer(incoming);
+    const fault = proxy.fault(asked);
+    if (fault && 'status' in fault) {
+      response.writeHead(fault.status, { 'content-type': 'application/json' });
+      return void response.end(JSON.stringify({ kind: 'Status', message: 'fault of the test' }));
+    }
+    if (fault) await sleep(fault.delayMs);
+    const { host: _, ...headers } = incoming.headers;
+    const sent = httpsRequest(`${upstream}${asked.path}`, { method: asked.method, headers, agent });
+    sent.on('error', () => response.destroy());
+    sent.end(body);
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+    response.writeHead(answer.statusCode ?? 502, answer.headers);
+    response.on('close', () => asked.isWatch && answer.destroy());
+    answer.on('error', () => response.destroy());
+    if (asked.method === 'GET') return void answer.pipe(response);
+    const result = await buffer(answer);
+    if ((answer.statusCode ?? 500) < 300) note(asked, result);
+    response.end(result);
+  }
+
+  function note({ path }: Asked, result: Buffer): void {
+    const { metadata, spec } = JSON.parse(String(result));
+    // Reviews of tokens change nothing.
+    if (!metadata?.resourceVersion) return;
+    const revision = Number(metadata.resourceVersion);
+    const write = { writer, path, revision, at: performance.now() };
+    history.push(
+      path.includes('/leases') ? { ...write, holder: spec.holderIdentity ?? '' } : write,
+    );
+  }
+
+  const server = createServer({ cert: first.certificate, key: first.key }, (incoming, response) => {
+    const path = incoming.url ?? '/';
+    const asked = { method: incoming.method ?? '', path, isWatch: path.includes('watch=true') };
+    pass(asked, incoming, response).catch(() => response.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const proxy: FaultingProxy = {
+    environment: { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: String(port) },
+    account: folder,
+    fault: () => undefined,
+    cut: () => server.closeAllConnections(),
+    async writeToken(token) {
+      await writeFile(join(folder, 'token'), token ?? (await tokenOf(api, account)));
+    },
+    async rotateCa() {
+      const { certificate: cert, key } = selfSigned(host, new Date(Date.now() - 60_000), 2);
+      await writeFile(join(folder, 'ca.crt'), cert);
+      server.setSecureContext({ cert, key });
+      server.closeAllConnections();
+    },
+    async stop() {
+      server.closeAllConnections();
+      server.close();
+      agent.destroy();
+      await rm(folder, { recursive: true });
+    },
+  };
+  await writeFile(join(folder, 'ca.crt'), first.certificate);
+  await proxy.writeToken();
+  return proxy;
+}
+
+/** What only a leader may write; each replica publishes the certificate that it serves with. */
+const ofLeader = /\/(sidecars|workloadscopes|serviceentries)\b/;
+
+/** Writes of somebody who did not hold the lease when etcd took them; there must be none. */
+export function strayWrites(history: readonly Write[]): Write[] {
+  const seen = new Set<string>();
+  let holder = '';
+  return [...history]
+    .sort((a, b) => a.revision - b.revision || a.at - b.at)
+    .filter((write) => {
+      if (write.holder !== undefined) holder = write.holder;
+      // An apply that changes nothing is no write: it answers with the revision of the one before.
+      const key = `${write.revision} ${write.path.replace(/\?.*/, '')}`;
+      const isWrite = ofLeader.test(write.path) && !seen.has(key);
+      seen.add(key);
+      return isWrite && write.writer !== holder;
+    });
+}

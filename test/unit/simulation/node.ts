@@ -1,0 +1,134 @@
+import { EventEmitter } from 'node:events';
+import { type Aggregate, createAggregate } from '../../../companion/node/aggregate.ts';
+import { type Link, startLink } from '../../../companion/node/link.ts';
+import type { Pod } from '../../../companion/node/pods.ts';
+import type { NodeMessage } from '../../../companion/rpc.ts';
+import { log, testMetrics } from '../companion/node/fixtures.ts';
+import type { Random } from './random.ts';
+import type { Peer } from './replica.ts';
+
+type Connection = { peer: Peer; link: Link; end(): void };
+
+/** A node companion with its filters: the real tables and streams, over wires that break. */
+export function createNode(name: string, random: Random) {
+  let aggregate: Aggregate;
+  let connections: Connection[] = [];
+  const filters = new Map<string, Filter>();
+  const unreachable = new Set<string>();
+
+  function start(): void {
+    const { metrics } = testMetrics();
+    aggregate = createAggregate({ metrics, now: () => performance.now() });
+  }
+
+  function connect(peer: Peer): void {
+    const events = new EventEmitter();
+    let isOpen = true;
+    const arrive = (message: NodeMessage) => {
+      if (!isOpen || !peer.isAlive()) return;
+      const answer = peer.hear(name, message);
+      if (answer) setTimeout(() => isOpen && events.emit('data', answer), 5);
+    };
+    const stream = {
+      writableLength: 0,
+      // In order: every message takes as long as the one before.
+      write: (message: NodeMessage) => setTimeout(arrive, 10, structuredClone(message)) && true,
+      on: events.on.bind(events),
+      cancel: () => end(),
+    };
+    const listener = (message: object) => isOpen && events.emit('data', message);
+    peer.listeners.add(listener);
+    const end = () => {
+      isOpen = false;
+      link.stop();
+      peer.listeners.delete(listener);
+      connections = connections.filter((each) => each.link !== link);
+    };
+    const link = startLink({
+      stream: stream as never,
+      hello: { node: name, version: '1' },
+      aggregate,
+      ...testMetrics(),
+      log,
+      now: () => performance.now(),
+      onAnswer: () => undefined,
+    });
+    connections.push({ peer, link, end });
+  }
+
+  function flush(filter: Filter): void {
+    const report = filter.report();
+    const { whole, firstSight } = aggregate.record(filter.pod, report);
+    if (whole) filter.acknowledged();
+    else filter.forgotten();
+    for (const { link } of connections) link.changed(filter.pod.uid, firstSight);
+  }
+
+  start();
+  return {
+    name,
+    unreachable,
+    /** Streams to all replicas that can be reached, as the uplink keeps them. */
+    keepConnected(peers: readonly Peer[]): void {
+      for (const { peer, end } of [...connections])
+        if (!peer.isAlive() || unreachable.has(peer.identity)) end();
+      for (const peer of peers) {
+        const isOpen = connections.some((each) => each.peer === peer);
+        if (!isOpen && peer.isAlive() && !unreachable.has(peer.identity)) connect(peer);
+      }
+    },
+    /** Its memory is gone; filters and pods stay. */
+    restart(): void {
+      for (const { end } of [...connections]) end();
+      start();
+    },
+    addPod(pod: Pod): void {
+      filters.set(pod.uid, createFilter(pod, random));
+    },
+    removePod(uid: string): void {
+      const filter = filters.get(uid);
+      if (!filter) return;
+      filters.delete(uid);
+      aggregate.forget(uid);
+      for (const { link } of connections) link.gone(filter.pod);
+    },
+    call(uid: string, cluster: string): void {
+      filters.get(uid)?.count(cluster);
+    },
+    /** Every filter speaks, as it does every few seconds. */
+    flush(): void {
+      for (const filter of filters.values()) if (random.chance(0.9)) flush(filter);
+    },
+  };
+}
+
+export type Node = ReturnType<typeof createNode>;
+
+type Filter = ReturnType<typeof createFilter>;
+
+/** One VM: cumulative counters, and only what was not acknowledged is said again. */
+function createFilter(pod: Pod, random: Random) {
+  const counts = new Map<string, number>();
+  const unsaid = new Set<string>();
+  const epoch = String(random.below(2 ** 31));
+  let sequence = 0;
+  return {
+    pod,
+    count(cluster: string) {
+      counts.set(cluster, (counts.get(cluster) ?? 0) + 1);
+      unsaid.add(cluster);
+    },
+    report() {
+      sequence += 1;
+      const observations = [...unsaid].map((cluster) => ({
+        cluster,
+        count: counts.get(cluster) ?? 0,
+      }));
+      return { filterVersion: '1', epoch, sequence, overflow: 0, observations };
+    },
+    acknowledged: () => unsaid.clear(),
+    forgotten() {
+      for (const cluster of counts.keys()) unsaid.add(cluster);
+    },
+  };
+}

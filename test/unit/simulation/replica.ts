@@ -1,0 +1,101 @@
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { steadyClock } from '../../../companion/clock.ts';
+import { controllerSettings } from '../../../companion/config.ts';
+import { startInformers } from '../../../companion/controller/informers.ts';
+import { createControllerMetrics } from '../../../companion/controller/metrics.ts';
+import { createScoping } from '../../../companion/controller/scoping.ts';
+import { createState } from '../../../companion/controller/state.ts';
+import { startTick } from '../../../companion/controller/tick.ts';
+import { createWriter } from '../../../companion/controller/write.ts';
+import { startLeader } from '../../../companion/leader.ts';
+import type { ControllerMessage, NodeMessage } from '../../../companion/rpc.ts';
+import { readSettings } from '../../../companion/settings.ts';
+import { createDoor, type DoorOptions } from './door.ts';
+
+export const ttlMs = 20 * 60_000;
+
+const config = {
+  ...readSettings(controllerSettings, { LAZYSCOPE_POD_NAME: 'set-by-each' }, []),
+  ttlSeconds: ttlMs / 1000,
+  learningWindowSeconds: 60,
+};
+
+/** What a node companion speaks to. */
+export type Peer = {
+  identity: string;
+  isAlive(): boolean;
+  hear(node: string, message: NodeMessage): ControllerMessage | undefined;
+  /** A connection that wants to be told what to forget. */
+  listeners: Set<(message: ControllerMessage) => void>;
+};
+
+/** A controller as `runController` wires it, with a door in place of the API server. */
+export async function startReplica(identity: string, options: DoorOptions) {
+  const log = pino({ level: 'silent' });
+  const metrics = createControllerMetrics(new Registry());
+  let jumpMs = 0;
+  const now = steadyClock(() => Date.now() + jumpMs);
+  const door = createDoor(options);
+  const { kube } = door;
+  const state = createState(config);
+  let leaseMs = () => 0;
+  const sink = createWriter({ kube, log, metrics, leaseMs: () => leaseMs(), now });
+  const scoping = createScoping({ config, state, sink, metrics, log, now });
+  const leads = () => leaseMs() > 0;
+  const informers = startInformers(kube, state, scoping.changed, {
+    ...config,
+    ...{ now, leads, filters: true },
+  });
+  await informers.synced;
+  const leader = startLeader({
+    ...{ kube, log, identity, namespace: config.namespace, name: 'lease' },
+    leaseSeconds: config.leaseSeconds,
+    onElected: scoping.lead,
+    onLost: () => undefined,
+  });
+  leaseMs = leader.remainingMs;
+  const listeners = new Set<(message: ControllerMessage) => void>();
+  const forget = (pod: { namespace: string; pod: string }) => {
+    for (const listener of listeners) listener({ forget: pod });
+  };
+  const nodes = { forget, expire: () => undefined };
+  const tick = startTick({ ...scoping, ...leader, state, metrics, nodes, now });
+  let isAlive = true;
+  const peer: Peer = {
+    identity,
+    isAlive: () => isAlive,
+    listeners,
+    hear(node, { report, gone, question }) {
+      if (report) scoping.answering.onReport(node, report);
+      else if (gone) scoping.answering.onGone(node, gone);
+      else if (question) return { answer: scoping.answering.onQuestion(node, question) };
+      return undefined;
+    },
+  };
+  return {
+    identity,
+    peer,
+    door,
+    state,
+    leads,
+    /** Somebody sets the clock of its machine. */
+    setClock: (ms: number) => {
+      jumpMs = ms;
+    },
+    /** Work that waits, which must not outgrow what there is to work on. */
+    waiting: () => scoping.pace.pending(),
+    kill() {
+      isAlive = false;
+      door.close();
+      tick.stop();
+      informers.stop();
+      scoping.changed.stop();
+      void scoping.pace.stop();
+      void scoping.sentinel.stop();
+      void leader.release().catch(() => undefined);
+    },
+  };
+}
+
+export type Replica = Awaited<ReturnType<typeof startReplica>>;

@@ -1,0 +1,61 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { ttlMs } from './replica.ts';
+import { createWorld, hostsIn } from './world.ts';
+
+/** More by hand: SIMULATION_SEEDS=1000 looks at a thousand lives, from SIMULATION_FROM on. */
+const count = Number(process.env.SIMULATION_SEEDS ?? 3);
+const from = Number(process.env.SIMULATION_FROM ?? 1);
+const seeds = Array.from({ length: count }, (_, n) => from + n);
+
+vi.setConfig({ testTimeout: 240_000 });
+
+beforeEach(() => {
+  vi.useFakeTimers({
+    now: Date.parse('2026-01-01T00:00:00Z'),
+    toFake: [
+      ...(['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] as const),
+      ...(['setImmediate', 'clearImmediate', 'performance', 'Date'] as const),
+    ],
+  });
+});
+afterEach(() => vi.useRealTimers());
+
+test.each(seeds)(
+  'with seed %i, an hour of faults breaks no promise, and all is well after',
+  async (seed) => {
+    const world = await createWorld(seed);
+    const { truth } = world;
+    await world.start();
+    await world.run(3_600, { faults: true });
+    expect(truth.violations).toEqual([]);
+
+    await world.bootDead();
+    await world.run(600, { faults: false });
+    expect(truth.violations).toEqual([]);
+    world.foreignUntouched();
+    // Or nothing would have been shown.
+    expect(truth.writers.size).toBeGreaterThan(1);
+    const sidecars = world.sidecars();
+    expect(sidecars.map(({ metadata }) => metadata.name).sort()).toEqual([
+      'lazyscope-cart',
+      'lazyscope-shipping',
+      'lazyscope-web',
+    ]);
+    for (const sidecar of sidecars) {
+      const used = truth.usedWithin(sidecar.metadata.name.replace('lazyscope-', ''), ttlMs / 2);
+      expect(hostsIn(sidecar)).toEqual(expect.arrayContaining(used));
+    }
+
+    // Another leader that knows the same writes the same, that is nothing, but for what expires.
+    world.rest();
+    await world.run(60, { faults: false });
+    const written = truth.sidecarWrites.length;
+    const leader = world.leader();
+    leader?.kill();
+    await world.run(120, { faults: false });
+    expect(world.leader()?.identity).not.toBe(leader?.identity);
+    const after = truth.sidecarWrites.slice(written);
+    expect(after.filter(({ added, removed }) => added > 0 || removed === 0)).toEqual([]);
+    world.stop();
+  },
+);
