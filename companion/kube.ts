@@ -121,12 +121,24 @@ export async function connectKube(
   { kubeconfig, serviceAccountPath }: KubeConfig,
   { log, registry }: { log: Logger; registry: Registry },
 ): Promise<Kube> {
-  const { send, close } = createSend(
+  const { send: sendUncounted, close } = createSend(
     kubeconfig ? await readKubeconfig(kubeconfig) : serviceAccount(serviceAccountPath),
   );
-  const { watchesBroken } = createKubeMetrics(registry);
+  const { watchesBroken, requestsFailed, lastSuccess } = createKubeMetrics(registry);
   const onBrokenWatch = (resource: string) => watchesBroken.inc({ resource });
   const inTurn = createTurns();
+
+  const send: Send = async (method, ...rest) => {
+    try {
+      const response = await sendUncounted(method, ...rest);
+      lastSuccess.setToCurrentTime();
+      return response;
+    } catch (error) {
+      const status = error instanceof KubeError ? String(error.status) : 'none';
+      requestsFailed.inc({ method, status });
+      throw error;
+    }
+  };
 
   async function ask(...args: Parameters<Send>): Promise<KubeObject> {
     return (await json(await send(...args))) as KubeObject;

@@ -33,12 +33,21 @@ export function describeMetrics(registry: Registry) {
 
 /** What both roles count of their connection to the API server. */
 export function createKubeMetrics(registry: Registry) {
-  const { counter } = describeMetrics(registry);
+  const { counter, gauge } = describeMetrics(registry);
   return {
     watchesBroken: counter(
       'watches_broken_total',
       'Watches of the API server that failed and were begun again, by resource.',
       ['resource'],
+    ),
+    requestsFailed: counter(
+      'kube_requests_failed_total',
+      'Requests to the API server without success, by method and status (0: no answer).',
+      ['method', 'status'],
+    ),
+    lastSuccess: gauge(
+      'kube_last_success_timestamp_seconds',
+      'When the API server last answered a request with success.',
     ),
   };
 }
@@ -64,6 +73,10 @@ export function createNodeMetrics(registry: Registry) {
     podsOverflow: counter('node_pods_overflow_total', 'Pods over the bound, not served.'),
 
     reports: counter('node_reports_total', 'Reports of filters that were accepted.'),
+    lastReport: gauge(
+      'node_last_report_timestamp_seconds',
+      'When a report of a filter was last accepted.',
+    ),
     observations: counter('node_observations_total', 'Entries of accepted reports.'),
     proxies: gauge('node_proxies', 'Proxies of this node that have reported.'),
     counters: gauge('node_counters', 'Counters kept: one for each destination and filter VM.'),
@@ -82,6 +95,10 @@ export function createNodeMetrics(registry: Registry) {
       'node_answer_seconds',
       'Time that a question waited for a controller.',
       [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2],
+    ),
+    lastAnswer: gauge(
+      'node_last_answer_timestamp_seconds',
+      'When a controller last answered a question.',
     ),
     decisions: gauge('node_decisions', 'Answers in the cache.'),
 

@@ -22,6 +22,14 @@ export function createControllerMetrics(registry: Registry) {
       'Time that the API server took for a write.',
       [0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10],
     ),
+    lastWrite: gauge(
+      'controller_last_write_timestamp_seconds',
+      'When this replica last wrote an object with success.',
+    ),
+    retries: counter(
+      'controller_retries_total',
+      'Looks at a workload that failed and are made again after a pause.',
+    ),
     throttled: counter(
       'controller_writes_throttled_total',
       'Writes that had to wait for the rate over all workloads.',

@@ -68,7 +68,10 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
     writesPerSecond: config.writesPerSecond,
     pauseMs,
     onThrottled: () => metrics.throttled.inc(),
-    onFailed: (workload, err) => log.error({ err, workload }, 'reconciling failed, will retry'),
+    onFailed(workload, err) {
+      metrics.retries.inc();
+      log.error({ err, workload }, 'reconciling failed, will retry');
+    },
   });
   const changed = createChanges({
     state,

@@ -34,6 +34,7 @@ export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions
     try {
       const result = await write(timeoutMs);
       metrics.writes.inc({ kind, verb, outcome: 'done' });
+      metrics.lastWrite.setToCurrentTime();
       return result;
     } catch (error) {
       metrics.writes.inc({ kind, verb, outcome: 'failed' });

@@ -128,6 +128,7 @@ function record(state: State, pod: Pod, report: VmReport): Outcome {
     }
   }
   metrics.reports.inc();
+  metrics.lastReport.setToCurrentTime();
   metrics.observations.inc(report.observations.length);
   metrics.counters.set(state.counters);
   return { whole, firstSight };

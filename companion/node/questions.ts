@@ -41,7 +41,9 @@ export function createQuestions(options: QuestionsOptions): Questions {
         });
       });
       waiting.delete(id);
-      if (answer) metrics.answerSeconds.observe((now() - asked) / 1000);
+      if (!answer) return undefined;
+      metrics.answerSeconds.observe((now() - asked) / 1000);
+      metrics.lastAnswer.setToCurrentTime();
       return answer;
     },
     answered(answer) {

@@ -1,0 +1,134 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { ensurePromtool } from '../mesh/binaries.ts';
+import { run } from '../mesh/run.ts';
+import { find, type Manifest, manifests, render, repository } from '../unit/manifests/render.ts';
+
+// Building promtool takes minutes where nothing of it is in the cache.
+vi.setConfig({ hookTimeout: 600_000 });
+
+const { spec } = find(
+  render(join(manifests, 'components/monitoring')),
+  'PrometheusRule',
+  'lazyscope',
+);
+const alerts: Manifest[] = spec.groups.flatMap(({ rules }: Manifest) => rules);
+const folder = mkdtempSync(join(tmpdir(), 'lazyscope-alerts-'));
+const rules = join(folder, 'rules.json');
+let promtool: string;
+
+beforeAll(async () => {
+  promtool = await ensurePromtool(console.error);
+  // Rules are YAML, and so is JSON.
+  writeFileSync(rules, JSON.stringify(spec));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test('Prometheus takes the rules, without a doubt about any', async () => {
+  const printed = await run(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', rules]);
+  expect(printed).toContain(`${alerts.length} rules found`);
+});
+
+/** Series that make an alert fire, and for how many minutes they last. */
+const cases: Record<string, { minutes: number; series: Record<string, string> }> = {
+  LazyscopeNoLeader: { minutes: 5, series: { 'lazyscope_controller_leader{pod="a"}': '0x10' } },
+  LazyscopeTwoLeaders: {
+    minutes: 5,
+    series: {
+      'lazyscope_controller_leader{pod="a"}': '1x10',
+      'lazyscope_controller_leader{pod="b"}': '1x10',
+    },
+  },
+  LazyscopeSyncStalled: {
+    minutes: 20,
+    series: { lazyscope_controller_last_sync_timestamp_seconds: '0x30' },
+  },
+  LazyscopeWritesFailing: {
+    minutes: 40,
+    series: {
+      'lazyscope_controller_writes_total{kind="Sidecar",outcome="failed"}': '0+1x60',
+    },
+  },
+  LazyscopeApiServerSilent: {
+    minutes: 15,
+    series: { 'lazyscope_kube_last_success_timestamp_seconds{pod="a"}': '0x30' },
+  },
+  LazyscopeScopesWithdrawn: {
+    minutes: 15,
+    series: { 'lazyscope_controller_scopes_withdrawn_total{reason="ProxiesSilent"}': '0+1x30' },
+  },
+  LazyscopeNodeAlone: {
+    minutes: 10,
+    series: { 'lazyscope_node_controller_streams{pod="n"}': '0x20' },
+  },
+  LazyscopeNodeDeaf: {
+    minutes: 15,
+    series: {
+      'lazyscope_node_last_report_timestamp_seconds{pod="n"}': '0x30',
+      'lazyscope_node_proxies{pod="n"}': '3x30',
+    },
+  },
+  LazyscopeNodeTableFull: {
+    minutes: 50,
+    series: { 'lazyscope_node_evicted_total{pod="n",table="vms"}': '0+1x60' },
+  },
+  LazyscopeRefused: {
+    minutes: 40,
+    series: { 'lazyscope_node_refused_total{pod="n",reason="unknown-source"}': '0+200x60' },
+  },
+  LazyscopeStreamsRefused: {
+    minutes: 40,
+    series: { 'lazyscope_controller_streams_refused_total{pod="a",reason="bad token"}': '0+2x60' },
+  },
+};
+
+/** All is well: one leader, everything fresh, nothing grows. */
+const calm = {
+  'lazyscope_controller_leader{pod="a"}': '1x60',
+  'lazyscope_controller_leader{pod="b"}': '0x60',
+  lazyscope_controller_last_sync_timestamp_seconds: '0+60x60',
+  'lazyscope_kube_last_success_timestamp_seconds{pod="a"}': '0+60x60',
+  'lazyscope_controller_writes_total{kind="Sidecar",outcome="failed"}': '3x60',
+  'lazyscope_controller_scopes_withdrawn_total{reason="Off"}': '0+5x60',
+  'lazyscope_node_controller_streams{pod="n"}': '2x60',
+  'lazyscope_node_last_report_timestamp_seconds{pod="n"}': '0+60x60',
+  'lazyscope_node_proxies{pod="n"}': '3x60',
+  'lazyscope_node_refused_total{pod="n",reason="malformed"}': '0+1x60',
+};
+
+async function firing(series: Record<string, string>, minutes: number): Promise<string[]> {
+  const given = Object.entries(series).map(([name, values]) => ({ series: name, values }));
+  const fired: string[] = [];
+  for (const { alert } of alerts) {
+    const file = join(folder, 'test.json');
+    const alert_rule_test = [{ eval_time: `${minutes}m`, alertname: alert, exp_alerts: [] }];
+    const tests = [{ interval: '1m', input_series: given, alert_rule_test }];
+    writeFileSync(file, JSON.stringify({ rule_files: [rules], tests }));
+    const silent = await run(promtool, ['test', 'rules', file]).then(
+      () => true,
+      () => false,
+    );
+    if (!silent) fired.push(alert);
+  }
+  return fired;
+}
+
+test.each(alerts.map(({ alert }) => [alert] as const))('%s fires when it should', async (alert) => {
+  const { series, minutes } = cases[alert] ?? { series: {}, minutes: 1 };
+  expect(await firing({ ...calm, ...series }, minutes)).toEqual([alert]);
+});
+
+test('none fires while all is well', async () => {
+  expect(await firing(calm, 55)).toEqual([]);
+});
+
+test('each alert has a runbook', () => {
+  const sections = readFileSync(join(repository, 'docs/runbooks.md'), 'utf8').match(/^## .+$/gm);
+  expect(sections?.map((line) => line.slice(3)).sort()).toEqual(
+    alerts.map(({ alert }) => alert).sort(),
+  );
+  for (const { alert, annotations } of alerts)
+    expect(annotations.runbook).toBe(`docs/runbooks.md#${alert.toLowerCase()}`);
+});
