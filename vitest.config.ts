@@ -12,7 +12,7 @@ const meshOptions = {
  * One project a test group, so that the fast ones answer in seconds:
  * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter, `envoy` a real
  * Envoy, `bypass` root and the loader of `make -C bpf`, `mesh`,
- * `mesh-lifecycle`, `product` and `safety` root and the cluster in a box.
+ * `mesh-lifecycle`, `product`, `safety` and `faults` root and the cluster in a box.
  */
 export default defineConfig({
   test: {
@@ -76,6 +76,14 @@ export default defineConfig({
           include: ['test/mesh/product/*.test.ts'],
           ...meshOptions,
           globalSetup: ['test/mesh/product/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          include: ['test/mesh/faults/*.test.ts'],
+          ...meshOptions,
+          globalSetup: ['test/mesh/faults/global-setup.ts'],
         },
       },
     ],

@@ -2,7 +2,7 @@ import { writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Binaries, binary } from './binaries.ts';
 import { startApiServer, startControllers } from './control-plane.ts';
-import { startDaemon } from './daemon.ts';
+import { type Daemon, keepRunning, startDaemon } from './daemon.ts';
 import { installCoreDns, installIstio, waitForInstalls } from './installs.ts';
 import { fabric, outside, planNode, serviceCidr } from './network-plan.ts';
 import { loadImages, type MeshNode, startKubelet, startNode } from './node.ts';
@@ -70,12 +70,18 @@ async function main(): Promise<void> {
   await installs;
   say({ step: 'waiting for istiod' });
   await waitForInstalls(options.binaries, nodes.length);
-  // A daemon that ends later ends the box: half a cluster would only puzzle.
-  for (const daemon of [...daemons, ...nodes.flatMap((node) => node.daemons)])
-    daemon.failed.catch((error: Error) => fail(error));
+  for (const daemon of [...daemons, ...nodes.flatMap((node) => node.daemons)]) watch(daemon);
   writeFileSync(join(stateDir, 'mesh.json'), JSON.stringify(describe(nodes)));
   ready = true;
   say({ ready: true });
+}
+
+/** Tests end these to see what happens; the others end with the box, as half a cluster would only puzzle. */
+const restarted = /^(etcd|kube-apiserver|node-\d+-(kubelet|kube-proxy|containerd))$/;
+
+function watch(daemon: Daemon): void {
+  if (restarted.test(daemon.name)) keepRunning(daemon);
+  else daemon.failed.catch((error: Error) => fail(error));
 }
 
 function fabricScript(): string {

@@ -4,7 +4,17 @@ import { join } from 'node:path';
 import { logDir } from './paths.ts';
 import { lastLines } from './run.ts';
 
-export type Daemon = { name: string; pid: number; failed: Promise<never>; end(): void };
+export type Daemon = {
+  name: string;
+  pid: number;
+  failed: Promise<never>;
+  end(): void;
+  /** Starts the same once more, after it has ended. */
+  again(): Daemon;
+};
+
+/** As a service manager would: not at once, so that a machine that lacks something is not kept busy. */
+const restartMs = 1_000;
 
 /** How much of a log an error shows. */
 const shownLines = 15;
@@ -28,7 +38,13 @@ export function startDaemon(name: string, command: string, args: string[]): Daem
     ended = true;
     child.kill('SIGTERM');
   };
-  return { name, pid: child.pid ?? -1, failed, end };
+  const again = () => startDaemon(name, command, args);
+  return { name, pid: child.pid ?? -1, failed, end, again };
+}
+
+/** Starts a daemon anew whenever it ends, for as long as the box is up. */
+export function keepRunning(daemon: Daemon): void {
+  daemon.failed.catch(() => setTimeout(() => keepRunning(daemon.again()), restartMs));
 }
 
 export function logTail(name: string): string {

@@ -85,10 +85,11 @@ export function createDoor({ store, random, onWrite }: DoorOptions): Door {
       isReading = false;
     }
 
-    const source = store.watch(resource, {
-      upsert: (object) => void (queue.push({ verb: 'upsert', object }), read()),
-      remove: (object) => void (queue.push({ verb: 'remove', object }), read()),
-    });
+    const enqueue = (verb: 'upsert' | 'remove') => (object: KubeObject) => {
+      queue.push({ verb, object });
+      void read();
+    };
+    const source = store.watch(resource, { upsert: enqueue('upsert'), remove: enqueue('remove') });
     // What is there already is the list; it is read at once.
     for (const { object } of queue.splice(0)) deliver('upsert', object);
     handler.synced?.();

@@ -102,8 +102,6 @@ export function createNode(name: string, random: Random) {
   };
 }
 
-export type Node = ReturnType<typeof createNode>;
-
 type Filter = ReturnType<typeof createFilter>;
 
 /** One VM: cumulative counters, and only what was not acknowledged is said again. */

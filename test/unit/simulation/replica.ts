@@ -13,7 +13,7 @@ import type { ControllerMessage, NodeMessage } from '../../../companion/rpc.ts';
 import { readSettings } from '../../../companion/settings.ts';
 import { createDoor, type DoorOptions } from './door.ts';
 
-export const ttlMs = 20 * 60_000;
+export const ttlMs = 6 * 60_000;
 
 const config = {
   ...readSettings(controllerSettings, { LAZYSCOPE_POD_NAME: 'set-by-each' }, []),

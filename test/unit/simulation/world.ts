@@ -80,7 +80,9 @@ export async function createWorld(seed: number) {
 
   /** What workloads use for a while: some always, some now and then, some never again. */
   const using = new Map(workloads.map((name) => [name, new Set<string>()]));
+  let isResting = false;
   function use(): void {
+    if (isResting) return;
     for (const { uid, workload, node } of pods.values()) {
       const hosts = using.get(workload) ?? new Set();
       if (random.chance(0.02)) hosts.add(random.pick(services));
@@ -154,7 +156,7 @@ export async function createWorld(seed: number) {
     bootDead,
     /** Nobody calls anything any more. */
     rest(): void {
-      for (const hosts of using.values()) hosts.clear();
+      isResting = true;
     },
     leader: () => alive().find(({ leads }) => leads()),
     stop(): void {
@@ -162,7 +164,6 @@ export async function createWorld(seed: number) {
     },
     foreignUntouched: () => expect(theirs()).toEqual(before),
     sidecars: () => store.all('Sidecar').filter(({ metadata }) => metadata.ownerReferences),
-    using,
   };
 }
 

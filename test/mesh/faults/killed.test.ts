@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import {
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  failuresOf,
+  importedHosts,
+  load,
+  target,
+} from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { appPorts } from '../shop.ts';
+import { podsOf, type Signal, signalDaemon, signalPod, untilWell } from './victims.ts';
+
+const mesh = openMesh();
+const namespace = 'killed';
+const system = 'lazyscope-system';
+let client: PodRef;
+let home: string;
+let fresh = 1;
+
+const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
+const rps = 500;
+/** A moment before, the fault, and all that comes of it. */
+const seconds = 15;
+
+beforeAll(async () => {
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 24, strict: true });
+  client = await mesh.pod(namespace, 'app=client');
+  home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
+  for (const index of [0, 1]) await call(mesh, client, urlOf(index));
+  await untilImported([0, 1]);
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+async function untilImported(indices: number[]): Promise<void> {
+  await mesh.waitFor('the scope', async () => {
+    const hosts = await importedHosts(mesh, namespace, 'client');
+    return indices.every((index) => hosts.includes(entryOf(namespace, target(index))));
+  });
+}
+
+const named = (name: string) => podsOf(mesh, system, `app.kubernetes.io/name=${name}`);
+
+async function holder(): Promise<string> {
+  const { spec } = await mesh.get(['lease', 'lazyscope-controller', '-n', system]);
+  return spec.holderIdentity;
+}
+
+/** What is ended, by whom it is known. */
+const victims: Record<string, (signal: Signal) => Promise<void>> = {
+  async 'the node companion of the caller'(signal) {
+    const pods = await named('lazyscope-node');
+    for (const pod of pods.filter(({ spec }) => spec.nodeName === home))
+      await signalPod(mesh, pod, signal);
+  },
+  async 'the controller that leads'(signal) {
+    const leader = await holder();
+    const pods = await named('lazyscope-controller');
+    for (const pod of pods.filter(({ metadata }) => metadata.name === leader))
+      await signalPod(mesh, pod, signal);
+  },
+  async 'both controllers'(signal) {
+    const pods = await named('lazyscope-controller');
+    await Promise.all(pods.map((pod) => signalPod(mesh, pod, signal)));
+  },
+  async 'one of two gateways'(signal) {
+    const [pod] = await named('lazyscope-egress');
+    if (pod) await signalPod(mesh, pod, signal);
+  },
+  async istiod(signal) {
+    const [pod] = await podsOf(mesh, 'istio-system', 'app=istiod');
+    if (pod) await signalPod(mesh, pod, signal);
+  },
+  'the API server': (signal) => signalDaemon(mesh, 'kube-apiserver', signal),
+  etcd: (signal) => signalDaemon(mesh, 'etcd', signal),
+};
+
+test.each(
+  Object.keys(victims).flatMap((name) => [[name, 'KILL'] as const, [name, 'TERM'] as const]),
+)('without %s, ended by SIG%s, no request fails, and learning goes on', async (name, signal) => {
+  await untilWell(mesh);
+  const running = load(mesh, client, [0, 1].map(urlOf), { rps, seconds });
+  running.catch(() => {});
+  await sleep(2_000);
+  await victims[name]?.(signal);
+  const result = await running;
+  expect(failuresOf(result)).toEqual({ failed: 0, failures: [] });
+  expect(result.sent).toBeGreaterThan(0.95 * rps * seconds);
+  await untilWell(mesh);
+  fresh += 1;
+  await mesh.waitFor('a first call that succeeds', async () => {
+    return (await call(mesh, client, urlOf(fresh))).status === 200;
+  });
+  await untilImported([fresh]);
+});
