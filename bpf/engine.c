@@ -155,3 +155,13 @@ bool engine_on(void)
 {
 	return settings.flags & FLAG_INSERT;
 }
+
+void engine_unload(void)
+{
+	static const struct request nothing;
+
+	engine_off();
+	cgroup_keep(&nothing);
+	bypass__destroy(programs);
+	programs = NULL;
+}

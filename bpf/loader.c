@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "answer.h"
 #include "engine.h"
+#include "selftest.h"
 
 /* All cgroups and ports of the largest policy, twice for escapes. */
 #define LINE_MAX_SIZE (CGROUPS_MAX * PATH_SIZE * 2 + PORTS_MAX * 8 + 4096)
@@ -171,6 +172,8 @@ static bool obey(const char *line)
 		return answer_probe(&r);
 	if (!strcmp(r.command, "start"))
 		return answer_start(&r);
+	if (!strcmp(r.command, "selftest") && !engine_loaded() && r.cgroup_count == 1)
+		return answer_selftest(r.command, r.cgroups[0]);
 	if (!engine_loaded())
 		return refuse(r.command, "send probe or start first", ENOENT);
 	if (!strcmp(r.command, "policy"))

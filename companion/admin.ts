@@ -4,7 +4,8 @@ import type { RoleDeps } from './role.ts';
 
 /**
  * Serves health, metrics and debug views to probes and people; nothing here changes anything.
- * `/livez` says that the event loop turns, `/readyz` what is still waited for.
+ * `/livez` says that the event loop turns, `/readyz` what is still waited for,
+ * and beside that what does not bear on it.
  */
 export async function startAdmin(
   { log, lifecycle, registry, debug }: RoleDeps,
@@ -15,8 +16,9 @@ export async function startAdmin(
   server.get('/livez', async () => 'ok\n');
   server.get('/readyz', async (_request, reply) => {
     const waiting = lifecycle.ready();
-    if (waiting.length === 0) return 'ok\n';
-    return reply.code(503).send(`waiting for: ${waiting.join(', ')}\n`);
+    const details = lifecycle.details().map((line) => `${line}\n`);
+    if (waiting.length === 0) return ['ok\n', ...details].join('');
+    return reply.code(503).send([`waiting for: ${waiting.join(', ')}\n`, ...details].join(''));
   });
   server.get('/metrics', async (_request, reply) => {
     return reply.type(registry.contentType).send(await registry.metrics());

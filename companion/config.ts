@@ -1,7 +1,7 @@
 import { logLevels } from './log.ts';
-import { choice, dnsName, path, port, type ValuesOf, wholeNumber } from './settings.ts';
+import { choice, dnsName, path, port, ports, type ValuesOf, wholeNumber } from './settings.ts';
 
-/** Settings of both roles. */
+/** Settings of all roles. */
 const common = {
   namespace: dnsName({
     about: 'the namespace that Lazyscope itself runs in',
@@ -142,5 +142,36 @@ export const controllerSettings = {
   }),
 };
 
+/** The bypass is a role of its own: what it may do in the kernel, no process that hears pods may. */
+export const bypassSettings = {
+  ...common,
+  nodeName: dnsName({ about: 'the name of the Kubernetes node whose sockets it joins' }),
+  loader: path({
+    about: 'the program that loads the bypass into the kernel',
+    fallback: '/app/bypass/lazyscope-bypass',
+  }),
+  cgroups: path({
+    about: 'where the cgroups of the node are, for reading',
+    fallback: '/sys/fs/cgroup',
+  }),
+  featureFile: path({
+    about: 'a file for Node Feature Discovery to make labels of; none where empty',
+    fallback: '',
+  }),
+  excludePorts: ports({
+    about: 'ports that stay on the stack',
+    fallback: '',
+    most: 200,
+  }),
+  unreadKilobytes: wholeNumber({
+    about: 'redirected and unread data of one direction, above which the stack takes over',
+    fallback: '4096',
+    min: 64,
+    max: 1_048_576,
+    unit: 'KiB',
+  }),
+};
+
+export type BypassConfig = ValuesOf<typeof bypassSettings>;
 export type NodeConfig = ValuesOf<typeof nodeSettings>;
 export type ControllerConfig = ValuesOf<typeof controllerSettings>;

@@ -6,6 +6,7 @@ const plurals: Record<string, string> = {
   Event: 'events',
   Lease: 'leases',
   Namespace: 'namespaces',
+  Node: 'nodes',
   Secret: 'secrets',
   ServiceEntry: 'serviceentries',
   Sidecar: 'sidecars',

@@ -6,6 +6,9 @@ type Hook = { name: string; run: () => Promise<void> | void };
 export type Lifecycle = {
   /** Readiness waits for `name` until the returned function is called; a name is unique. */
   await(name: string): () => void;
+  /** A line that `/readyz` adds for people; it does not change readiness. */
+  detail(read: () => string): void;
+  details(): string[];
   /** Names that readiness still waits for, in order; empty means ready. */
   ready(): string[];
   /** Runs at stop, in reverse order of registration, so that users go before what they use. */
@@ -23,6 +26,7 @@ export type LifecycleOptions = { log: Logger; deadlineMs: number };
 export function createLifecycle({ log, deadlineMs }: LifecycleOptions): Lifecycle {
   const awaited = new Set<string>();
   const hooks: Hook[] = [];
+  const readers: (() => string)[] = [];
   let stopping: Promise<boolean> | undefined;
 
   return {
@@ -34,6 +38,10 @@ export function createLifecycle({ log, deadlineMs }: LifecycleOptions): Lifecycl
         log.info({ done: name, awaited: [...awaited] }, 'readiness advanced');
       };
     },
+    detail: (read) => {
+      readers.push(read);
+    },
+    details: () => readers.map((read) => read()),
     ready: () => [...(stopping ? ['stopping'] : []), ...awaited],
     onStop: (name, run) => {
       hooks.push({ name, run });

@@ -1,5 +1,5 @@
 import { startAdmin } from './admin.ts';
-import { controllerSettings, nodeSettings } from './config.ts';
+import { bypassSettings, controllerSettings, nodeSettings } from './config.ts';
 import { ConfigError, exitStatus } from './errors.ts';
 import { createLifecycle, stopOnSignals } from './lifecycle.ts';
 import { createLog } from './log.ts';
@@ -16,7 +16,7 @@ import { version } from './version.ts';
 
 const usage = `lazyscope ${version}: every Istio sidecar carries only what its workload uses.
 
-usage: lazyscope controller|node [--setting=value ...]
+usage: lazyscope controller|node|bypass [--setting=value ...]
        lazyscope version
        lazyscope --help
 
@@ -27,6 +27,9 @@ ${describeSettings(controllerSettings)}
 
 node
 ${describeSettings(nodeSettings)}
+
+bypass
+${describeSettings(bypassSettings)}
 `;
 
 /** A role is loaded only when it runs: the node's memory counts on every node. */
@@ -40,6 +43,11 @@ async function main([role, ...args]: string[]): Promise<void> {
         const { runNode } = await import('./node/node.ts');
         await runNode(config, deps);
       });
+    case 'bypass':
+      return start(role, bypassSettings, args, async (config, deps) => {
+        const { runBypass } = await import('./bypass/bypass.ts');
+        await runBypass(config, deps);
+      });
     case 'controller':
       return start(role, controllerSettings, args, async (config, deps) => {
         const { runController } = await import('./controller/controller.ts');
@@ -51,7 +59,7 @@ async function main([role, ...args]: string[]): Promise<void> {
           variable: 'role',
           value: role ?? '',
           problem: 'not a role',
-          remedy: 'give controller, node, version or --help as the first argument',
+          remedy: 'give controller, node, bypass, version or --help as the first argument',
         },
       ]);
   }

@@ -63,6 +63,22 @@ export function dnsName(options: Described): Setting<string> {
   return { ...options, schema, unit: 'name', bounds: 'DNS name, at most 253 characters' };
 }
 
+/** Port numbers, separated by commas; empty means none. */
+export function ports(options: Described & { most: number }): Setting<readonly number[]> {
+  const { most, ...described } = options;
+  const schema = z
+    .string()
+    .regex(/^(\d{1,5}(,\d{1,5})*)?$/, 'not a list of ports')
+    .transform((text) => (text === '' ? [] : text.split(',').map(Number)))
+    .pipe(z.array(z.number().min(1, 'no port').max(65_535, 'no port')).max(most, 'too many'));
+  return {
+    ...described,
+    schema,
+    unit: 'ports',
+    bounds: `1 to 65535, at most ${most}, with commas`,
+  };
+}
+
 /** A file path; empty means that there is none. */
 export function path(options: Described): Setting<string> {
   const schema = z

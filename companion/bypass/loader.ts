@@ -5,6 +5,8 @@ import { z } from 'zod';
 
 /** Beyond these the loader is taken for stuck: verifying the programs takes milliseconds. */
 const answerMs = 10_000;
+/** It moves 128 MiB, and waits two seconds where something does not come. */
+const selftestMs = 60_000;
 /** The last words of a loader that died, for the log. */
 const stderrMax = 4096;
 
@@ -35,6 +37,7 @@ const answerSchemas = {
   probe: z.object({ kernel: z.string(), architecture: z.string(), btf: z.boolean() }),
   start: policySchema,
   policy: policySchema,
+  selftest: z.object({ checks: z.record(z.string(), z.string()), passed: z.boolean() }),
   stats: statsSchema,
   off: z.object({}),
   drain: z.object({ connections: z.number() }),
@@ -43,6 +46,7 @@ const answerSchemas = {
 type Command = keyof typeof answerSchemas;
 type Answers = { [Name in Command]: z.infer<(typeof answerSchemas)[Name]> };
 export type Stats = Answers['stats'];
+export type SelfTest = Answers['selftest'];
 export type PolicyAnswer = Answers['policy'];
 
 /** What `start` and `policy` set; what is left out has the default that bpf/README.md names. */
@@ -72,6 +76,8 @@ export class LoaderRefusal extends Error {
 export type Loader = {
   readonly pid: number;
   probe(options?: { logLevel?: number }): Promise<Answers['probe']>;
+  /** Tries the kernel out on sockets of the loader's own, before `start`; the cgroup is its own too. */
+  selftest(cgroup: string): Promise<SelfTest>;
   start(policy: LoaderPolicy & { connections?: number }): Promise<PolicyAnswer>;
   policy(policy: LoaderPolicy): Promise<PolicyAnswer>;
   stats(): Promise<Stats>;
@@ -140,6 +146,7 @@ export async function startLoader(path: string): Promise<Loader> {
   return {
     pid: child.pid ?? 0,
     probe: (options) => request('probe', options),
+    selftest: (cgroup) => request('selftest', { cgroups: [cgroup] }, selftestMs),
     start: (policy) => request('start', policy),
     policy: (policy) => request('policy', policy),
     stats: () => request('stats'),

@@ -51,3 +51,32 @@ test('alerts and monitors name metrics and ports that exist', () => {
   const [endpoint] = find(rendered, 'PodMonitor', 'lazyscope').spec.podMetricsEndpoints;
   expect(endpoint.port).toBe('admin');
 });
+
+test('the bypass has three capabilities, no root and nothing to write to', () => {
+  const rendered = render(join(manifests, 'components/bypass'));
+  const { spec } = find(rendered, 'DaemonSet', 'lazyscope-bypass').spec.template;
+  const [{ securityContext, volumeMounts }] = spec.containers;
+  expect(securityContext.capabilities).toEqual({
+    drop: ['ALL'],
+    add: ['BPF', 'NET_ADMIN', 'PERFMON'],
+  });
+  expect(securityContext.privileged).toBeUndefined();
+  expect(securityContext.readOnlyRootFilesystem).toBe(true);
+  expect(spec.securityContext.runAsNonRoot).toBe(true);
+  expect([spec.hostNetwork, spec.hostPID, spec.hostIPC]).toEqual([undefined, undefined, undefined]);
+  for (const { readOnly } of volumeMounts) expect(readOnly).toBe(true);
+  // Only nodes that were labelled, and a loader at a time.
+  expect(spec.nodeSelector).toMatchObject({ 'lazyscope.io/bypass': 'enabled' });
+  const { rollingUpdate } = find(rendered, 'DaemonSet', 'lazyscope-bypass').spec.updateStrategy;
+  expect(rollingUpdate.maxSurge).toBe(0);
+});
+
+test('every object of the bypass that is in a namespace is in its own', () => {
+  const rendered = render(join(manifests, 'components/bypass'));
+  const cluster = /^(Namespace|Cluster.*|ValidatingAdmissionPolicy.*)$/;
+  for (const { kind, metadata } of rendered)
+    expect([kind, metadata.namespace]).toEqual([
+      kind,
+      cluster.test(kind) ? undefined : 'lazyscope-bypass',
+    ]);
+});

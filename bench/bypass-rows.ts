@@ -1,0 +1,42 @@
+import type { Sample } from './bypass.ts';
+import { type Aim, type Row, row } from './result.ts';
+import { median } from './statistics.ts';
+
+export type Measured = { name: string; pairs: { off: Sample; on: Sample }[] };
+type Metric = keyof Sample;
+
+/** What has to hold; `rate` is better when it is larger. Nothing may be worse than 1.03. */
+function aimOf(name: string, metric: Metric): Aim | undefined {
+  if (metric === 'cpu') return { atMost: 0.85 };
+  if (metric === 'rate') {
+    if (name.startsWith('stream of 128')) return { atLeast: 1.4 };
+    return name.startsWith('stream') ? { atLeast: 1 / 1.03 } : undefined;
+  }
+  if (metric === 'p99') return undefined;
+  if (name === 'round trip of 1 B, one CPU') return { atMost: 0.63 };
+  if (name.includes('POST')) return { atMost: 0.65 };
+  return { atMost: name.startsWith('sidecars') ? 0.85 : 1.03 };
+}
+
+const units: Record<Metric, string> = { p50: 'us', p99: 'us', rate: '1/s', cpu: 'us/request' };
+
+/** For each figure the medians of both sides, and the median, least and most of the pairwise ratios. */
+export function bypassRows(measured: Measured[]): Row[] {
+  return measured.flatMap(({ name, pairs }) =>
+    (Object.keys(units) as Metric[]).flatMap((metric) => {
+      const of = (side: 'off' | 'on') => pairs.map((pair) => pair[side][metric] ?? Number.NaN);
+      const [off, on] = [of('off'), of('on')];
+      if (off.some(Number.isNaN) || on.some(Number.isNaN)) return [];
+      const ratios = on.map((value, i) => value / (off[i] ?? Number.NaN));
+      const ratio = (kind: string, value: number, aim?: Aim) =>
+        row(name, `${metric}, on / off${kind}`, value, 'ratio', aim);
+      return [
+        row(name, `${metric}, off`, median(off), units[metric]),
+        row(name, `${metric}, on`, median(on), units[metric]),
+        ratio('', median(ratios), aimOf(name, metric)),
+        ratio(', least', Math.min(...ratios)),
+        ratio(', most', Math.max(...ratios)),
+      ];
+    }),
+  );
+}

@@ -1,0 +1,154 @@
+import { performance } from 'node:perf_hooks';
+import type { BypassConfig } from '../config.ts';
+import { messageOf } from '../errors.ts';
+import { connectKube, type Kube } from '../kube.ts';
+import type { RoleDeps } from '../role.ts';
+import { type Candidates, watchCandidates } from './candidates.ts';
+import type { Loader } from './loader.ts';
+import { type BypassMetrics, createBypassMetrics } from './metrics.ts';
+import { type Proof, prove } from './prove.ts';
+import { createPublish } from './publish.ts';
+import { createReport, eventOf } from './report.ts';
+import { createServe } from './serve.ts';
+import { begin, describe, isLoaded, type Machine, next, type StateEvent } from './state.ts';
+
+/** Figures are read and pods looked for this often; a change of a pod is acted on at once. */
+const roundMs = 5_000;
+/** Open connections get this long to end before the loader goes; they survive it in any case. */
+const drainSeconds = 5;
+
+type BypassKube = Pick<Kube, 'watch' | 'apply' | 'create'>;
+
+/** The role: the bypass of one node. */
+export async function runBypass(config: BypassConfig, deps: RoleDeps): Promise<void> {
+  const kube = await connectKube(config, deps);
+  deps.lifecycle.onStop('kube', () => kube.close());
+  startBypass(config, deps, kube);
+}
+
+/** Runs the bypass of this node for as long as the process lives: see state.ts for how. */
+export function startBypass(config: BypassConfig, deps: RoleDeps, kube: BypassKube): void {
+  const { log, lifecycle, debug } = deps;
+  const metrics = createBypassMetrics(deps.registry);
+  const serve = createServe({ config, metrics, log });
+  const publish = createPublish({
+    kube,
+    nodeName: config.nodeName,
+    featurePath: config.featureFile,
+  });
+  const rounds = createRounds(round, (error) =>
+    log.warn({ err: messageOf(error) }, 'bypass round failed'),
+  );
+  const candidates: Candidates = watchCandidates(kube, config.nodeName, rounds.soon);
+  const kernel = createKernel(config, deps, kube, metrics);
+
+  async function round(): Promise<void> {
+    if (candidates.optedIn()) kernel.happened({ type: 'wanted' });
+    else kernel.happened({ type: 'unwanted', reason: 'the node is not labelled' });
+    const { loader, proof } = await kernel.settle();
+    if (loader && proof) {
+      const pods = await serve(loader, proof.layout, candidates.all());
+      kernel.happened({ type: 'attached', pods });
+    }
+    if (proof) await publish(createReport(kernel.state(), proof, candidates.all()));
+  }
+
+  lifecycle.detail(() => `bypass: ${describe(kernel.state())}`);
+  debug.set('bypass', () => ({ ...kernel.view(), candidates: candidates.all() }));
+  lifecycle.onStop('bypass', async () => {
+    candidates.stop();
+    await rounds.stop();
+    await kernel.stop();
+  });
+}
+
+/** The loader and the state that it is in. */
+function createKernel(
+  config: BypassConfig,
+  { log }: Pick<RoleDeps, 'log'>,
+  kube: Pick<Kube, 'create'>,
+  metrics: BypassMetrics,
+) {
+  let machine: Machine = begin;
+  let loader: Loader | undefined;
+  let proof: Proof | undefined;
+  metrics.setState(machine.state.name);
+
+  function happened(event: StateEvent): void {
+    const before = machine.state;
+    machine = next(machine, event, performance.now());
+    if (describe(machine.state) === describe(before)) return;
+    log.info({ bypass: describe(machine.state), was: before.name }, 'bypass changed');
+    metrics.setState(machine.state.name);
+    if (machine.barred) tell('BypassFlapping');
+    else if (machine.state.name === 'refused') tell('BypassRefused');
+  }
+
+  function tell(reason: string): void {
+    kube
+      .create(eventOf(config.nodeName, reason, describe(machine.state), new Date()))
+      .catch((error: unknown) => log.warn({ err: messageOf(error) }, 'event not written'));
+  }
+
+  async function start(): Promise<void> {
+    proof = await prove(config);
+    if ('refused' in proof) return happened({ type: 'disproven', reason: proof.refused });
+    const started = proof.loader;
+    loader = started;
+    happened({ type: 'proven' });
+    // Its end is news, unless we ended it.
+    void started.ended.then((reason) => {
+      if (loader !== started) return;
+      loader = undefined;
+      metrics.noLoader();
+      metrics.restarts.inc();
+      happened({ type: 'loader ended', reason });
+    });
+  }
+
+  async function drain(seconds: number): Promise<void> {
+    const ending = loader;
+    loader = undefined;
+    await ending?.drain(seconds).catch(() => undefined);
+    await ending?.close();
+    metrics.noLoader();
+    happened({ type: 'drained' });
+  }
+
+  return {
+    happened,
+    state: () => machine.state,
+    view: () => ({ ...machine, selftest: proof?.selftest, features: proof?.features }),
+    /** Starts or ends the loader, where the state says so; one that may be given work. */
+    async settle(): Promise<{ loader: Loader | undefined; proof: Proof | undefined }> {
+      if (machine.state.name === 'probing' && performance.now() >= machine.notBefore) await start();
+      if (machine.state.name === 'draining') await drain(drainSeconds);
+      return { loader: isLoaded(machine.state) ? loader : undefined, proof };
+    },
+    stop: () => drain(0),
+  };
+}
+
+/** One round at a time; whatever asks for one during another gets the next. */
+function createRounds(round: () => Promise<void>, failed: (error: unknown) => void) {
+  let running = Promise.resolve();
+  let due = false;
+  let stopped = false;
+  const soon = () => {
+    if (due || stopped) return;
+    due = true;
+    running = running.then(async () => {
+      due = false;
+      if (!stopped) await round().catch(failed);
+    });
+  };
+  const timer = setInterval(soon, roundMs);
+  return {
+    soon,
+    async stop() {
+      stopped = true;
+      clearInterval(timer);
+      await running;
+    },
+  };
+}

@@ -1,0 +1,55 @@
+import type { Kube, KubeObject, Watch } from '../kube.ts';
+import { type Candidate, isNodeOptedIn, readCandidate } from './policy.ts';
+
+/** Whether the node takes part, and its pods that ask to. */
+export type Candidates = {
+  optedIn(): boolean;
+  all(): Candidate[];
+  stop(): void;
+};
+
+/** Kept current from the API server; `changed` after each change that matters. */
+export function watchCandidates(
+  kube: Pick<Kube, 'watch'>,
+  nodeName: string,
+  changed: () => void,
+): Candidates {
+  const pods = new Map<string, Candidate>();
+  let optedIn = false;
+  const setOptedIn = (value: boolean) => {
+    if (optedIn === value) return;
+    optedIn = value;
+    changed();
+  };
+  const remove = (pod: KubeObject) => {
+    if (pods.delete(pod.metadata.uid ?? '')) changed();
+  };
+  const watches: Watch[] = [
+    kube.watch(
+      { group: '', version: 'v1', plural: 'nodes', fieldSelector: `metadata.name=${nodeName}` },
+      {
+        upsert: (node) => setOptedIn(isNodeOptedIn(node)),
+        remove: () => setOptedIn(false),
+      },
+    ),
+    kube.watch(
+      { group: '', version: 'v1', plural: 'pods', fieldSelector: `spec.nodeName=${nodeName}` },
+      {
+        upsert(pod) {
+          const candidate = readCandidate(pod);
+          if (!candidate) return remove(pod);
+          pods.set(candidate.uid, candidate);
+          changed();
+        },
+        remove,
+      },
+    ),
+  ];
+  return {
+    optedIn: () => optedIn,
+    all: () => [...pods.values()],
+    stop() {
+      for (const watch of watches) watch.stop();
+    },
+  };
+}

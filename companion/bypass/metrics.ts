@@ -1,0 +1,63 @@
+import type { Registry } from 'prom-client';
+import { describeMetrics } from '../metrics.ts';
+import type { Stats } from './loader.ts';
+import type { State } from './state.ts';
+
+const states: State['name'][] = ['off', 'probing', 'refused', 'ready', 'active', 'draining'];
+
+export type BypassMetrics = ReturnType<typeof createBypassMetrics>;
+
+/** Registered only where the bypass is on. */
+export function createBypassMetrics(registry: Registry) {
+  const { counter, gauge } = describeMetrics(registry);
+  const state = gauge('bypass_state', 'Always 1 for the state that the bypass is in.', ['state']);
+  const pods = gauge('bypass_pods', 'Pods that asked for the bypass, by what became of it.', [
+    'outcome',
+  ]);
+  const connections = gauge('bypass_connections', 'Connections between sockets of this node.');
+  const unread = gauge('bypass_unread_bytes_max', 'Most unread bytes of one such connection.');
+  const bytes = counter('bypass_bytes_total', 'Bytes sent on such connections, by hop and path.', [
+    'hop',
+    'path',
+  ]);
+  const events = counter(
+    'bypass_events_total',
+    'Sockets taken in or not, and changes of path, by reason.',
+    ['reason'],
+  );
+  const restarts = counter('bypass_loader_ends_total', 'Times that the loader ended by itself.');
+  let last: Stats | undefined;
+
+  return {
+    restarts,
+    setState(name: State['name']) {
+      for (const each of states) state.set({ state: each }, each === name ? 1 : 0);
+    },
+    setPods(served: number, refused: number) {
+      pods.set({ outcome: 'served' }, served);
+      pods.set({ outcome: 'refused' }, refused);
+    },
+    /** The figures of one loader grow; those of the next one begin at zero. */
+    setStats(stats: Stats) {
+      connections.set(stats.connections);
+      unread.set(stats.unreadMax);
+      for (const [reason, value] of Object.entries(stats.counters))
+        events.inc({ reason }, grown(value, last?.counters[reason]));
+      for (const hop of ['other', 'outbound', 'inbound'] as const) {
+        const [now, then] = [stats.hops[hop], last?.hops[hop]];
+        bytes.inc({ hop, path: 'socket' }, grown(now.redirectedBytes, then?.redirectedBytes));
+        bytes.inc({ hop, path: 'stack' }, grown(now.stackBytes, then?.stackBytes));
+      }
+      last = stats;
+    },
+    noLoader() {
+      last = undefined;
+      connections.set(0);
+      unread.set(0);
+    },
+  };
+}
+
+function grown(now: number, before = 0): number {
+  return now >= before ? now - before : now;
+}

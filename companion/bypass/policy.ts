@@ -1,0 +1,80 @@
+import type { KubeObject } from '../kube.ts';
+
+/** On a Node and on a pod: `enabled`. Anything else, or nothing, is no. */
+export const optIn = 'lazyscope.io/bypass';
+/** On a pod: ports, separated by commas, that stay on the stack on this node. */
+export const portsAnnotation = 'lazyscope.io/bypass-exclude-ports';
+
+/** A pod that asked for it, and what became of that. */
+export type Candidate = {
+  uid: string;
+  namespace: string;
+  name: string;
+  qosClass: string;
+  ports: number[];
+  /** Why it stays on the stack. */
+  refused?: string;
+};
+
+/** What is known to lose: the last part of an image's path, and why. */
+const losers: Readonly<Record<string, string>> = {
+  haproxy: 'haproxy splices between sockets (option splice-auto), which hangs on a socket map',
+  'haproxy-ingress': 'haproxy splices between sockets, which hangs on a socket map',
+  traefik: 'Go splices between two TCP sockets in io.Copy, which hangs on a socket map',
+  caddy: 'Go splices between two TCP sockets in io.Copy, which hangs on a socket map',
+  iperf3: 'streams in one direction gain nothing and lose the joining of small writes',
+};
+
+/** As many as the loader takes (PORTS_MAX in bpf/bypass.h). */
+const portsMax = 256;
+
+/** Undefined for a pod that did not ask. */
+export function readCandidate({ metadata, spec, status }: KubeObject): Candidate | undefined {
+  const { uid, namespace, name, annotations = {} } = metadata;
+  if (annotations[optIn] !== 'enabled' || !uid || !namespace) return undefined;
+  const candidate = { uid, namespace, name, qosClass: String(status?.qosClass ?? 'BestEffort') };
+  const ports = readPorts(annotations[portsAnnotation] ?? '');
+  if (!ports) {
+    const refused = `${portsAnnotation} is not a list of ports such as 3306,5432`;
+    return { ...candidate, ports: [], refused };
+  }
+  const refused = refusal(spec ?? {}, status ?? {});
+  return { ...candidate, ports, ...(refused && { refused }) };
+}
+
+export function readPorts(text: string): number[] | undefined {
+  const parts = text.split(',').map((part) => part.trim());
+  if (parts.length === 1 && parts[0] === '') return [];
+  const ports = parts.map((part) => (/^\d{1,5}$/.test(part) ? Number(part) : 0));
+  return ports.every((port) => port > 0 && port < 65_536) ? [...new Set(ports)] : undefined;
+}
+
+function refusal(spec: KubeObject['spec'], status: KubeObject['status']): string | undefined {
+  // Its sockets would be those of the node, whose cgroup has everything in it.
+  if (spec.hostNetwork === true) return 'the pod uses the network of its node';
+  if (status.phase === 'Succeeded' || status.phase === 'Failed') return 'the pod has ended';
+  const images: string[] = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].map(
+    ({ image }: { image?: string }) => image ?? '',
+  );
+  return images.map((image) => losers[nameOf(image)]).find((why) => why !== undefined);
+}
+
+/** `registry:5000/a/haproxy:2.9@sha256:...` is `haproxy`. */
+function nameOf(image: string): string {
+  const last = image.split('@')[0]?.split('/').at(-1) ?? '';
+  return last.split(':')[0] ?? '';
+}
+
+/** Node-wide: a port that one pod excludes is excluded for all; over the bound, nothing is served. */
+export function excludedPorts(
+  ofNode: readonly number[],
+  candidates: Iterable<Candidate>,
+): number[] | undefined {
+  const ports = new Set(ofNode);
+  for (const candidate of candidates) for (const port of candidate.ports) ports.add(port);
+  return ports.size > portsMax ? undefined : [...ports].sort((a, b) => a - b);
+}
+
+export function isNodeOptedIn({ metadata }: KubeObject): boolean {
+  return metadata.labels?.[optIn] === 'enabled';
+}

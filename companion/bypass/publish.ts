@@ -1,0 +1,22 @@
+import { rename, writeFile } from 'node:fs/promises';
+import type { Kube } from '../kube.ts';
+import { featureFile } from './features.ts';
+import { fieldManager, isCapable, nodeOf, type Report } from './report.ts';
+
+type Options = { kube: Pick<Kube, 'apply'>; nodeName: string; featurePath: string };
+
+/** Writes the report to the Node and for Node Feature Discovery, when it says something new. */
+export function createPublish({ kube, nodeName, featurePath }: Options) {
+  let last = '';
+  return async (report: Report): Promise<void> => {
+    const text = JSON.stringify(report);
+    if (text === last) return;
+    if (featurePath) {
+      // A reader sees the old file or the new one.
+      await writeFile(`${featurePath}.part`, featureFile(report.features, isCapable(report)));
+      await rename(`${featurePath}.part`, featurePath);
+    }
+    await kube.apply(nodeOf(nodeName, report), { fieldManager, force: true });
+    last = text;
+  };
+}

@@ -1,0 +1,74 @@
+import type { KubeObject } from '../kube.ts';
+import type { Features } from './features.ts';
+import type { SelfTest } from './loader.ts';
+import type { Candidate } from './policy.ts';
+import { describe, type State } from './state.ts';
+
+/** Owns the fields below on the Node, and nothing else of it. */
+export const fieldManager = 'lazyscope-bypass';
+
+const capableLabel = 'lazyscope.io/bypass-capable';
+const stateAnnotation = 'lazyscope.io/bypass-state';
+const reportAnnotation = 'lazyscope.io/bypass-report';
+
+/** All annotations of an object have 256 KiB together; the reasons of this many pods fit in 8. */
+const podsMax = 32;
+
+export type Report = {
+  state: State;
+  features: Features;
+  selftest: SelfTest['checks'] | undefined;
+  refused: { pod: string; reason: string }[];
+};
+
+export function createReport(
+  state: State,
+  { features, selftest }: { features: Features; selftest?: SelfTest },
+  candidates: Candidate[],
+): Report {
+  const refused = candidates
+    .flatMap(({ namespace, name, refused: reason }) =>
+      reason === undefined ? [] : [{ pod: `${namespace}/${name}`, reason }],
+    )
+    .slice(0, podsMax);
+  return { state, features, selftest: selftest?.checks, refused };
+}
+
+/** What the Node says of it, for server-side apply. */
+export function nodeOf(name: string, report: Report): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: {
+      name,
+      labels: { [capableLabel]: String(isCapable(report)) },
+      annotations: {
+        [stateAnnotation]: describe(report.state),
+        [reportAnnotation]: JSON.stringify(report),
+      },
+    },
+  };
+}
+
+/** Has been tried and not failed; a node that was never asked is not known to be. */
+export function isCapable({ state, selftest }: Pick<Report, 'state' | 'selftest'>): boolean {
+  return state.name !== 'refused' && selftest !== undefined;
+}
+
+/** Tells of an end that nobody asked for; Events of Nodes belong to the namespace `default`. */
+export function eventOf(node: string, reason: string, message: string, at: Date): KubeObject {
+  const time = at.toISOString();
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: `${node}.bypass-${at.getTime().toString(16)}`, namespace: 'default' },
+    involvedObject: { apiVersion: 'v1', kind: 'Node', name: node, uid: node },
+    type: 'Warning',
+    reason,
+    message: message.slice(0, 1000),
+    source: { component: 'lazyscope-node', host: node },
+    firstTimestamp: time,
+    lastTimestamp: time,
+    count: 1,
+  };
+}

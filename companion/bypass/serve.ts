@@ -1,0 +1,46 @@
+import type { Logger } from 'pino';
+import type { Loader } from './loader.ts';
+import type { BypassMetrics } from './metrics.ts';
+import { findPodCgroup, type Layout } from './pod-cgroup.ts';
+import { type Candidate, excludedPorts } from './policy.ts';
+
+type Options = {
+  config: { excludePorts: readonly number[]; unreadKilobytes: number };
+  metrics: BypassMetrics;
+  log: Logger;
+};
+
+/** Brings the loader to what the pods ask for and reads its figures; the number of pods served. */
+export type Serve = (loader: Loader, layout: Layout, candidates: Candidate[]) => Promise<number>;
+
+export function createServe({ config, metrics, log }: Options): Serve {
+  let last: { loader: Loader; policy: string; pods: number } | undefined;
+
+  return async (loader, layout, candidates) => {
+    const asked = await cgroupsOf(layout, candidates);
+    const ports = excludedPorts(config.excludePorts, candidates);
+    if (!ports) log.error('more ports are excluded than can be: the bypass serves no pod');
+    const cgroups = ports ? asked : [];
+    const byteLimit = config.unreadKilobytes * 1024;
+    const policy = { cgroups, ports: ports ?? [], byteLimit };
+    const text = JSON.stringify(policy);
+    if (last?.loader !== loader || last.policy !== text) {
+      const answer = await loader.policy(policy);
+      for (const refused of answer.refused) log.warn({ ...refused }, 'pod not attached');
+      // What was refused, because the pod is just ending or beginning, is tried again.
+      const settled = answer.refused.length === 0 ? text : '';
+      last = { loader, policy: settled, pods: answer.cgroups };
+    }
+    metrics.setPods(last.pods, candidates.length - last.pods);
+    metrics.setStats(await loader.stats());
+    return last.pods;
+  };
+}
+
+async function cgroupsOf(layout: Layout, candidates: Candidate[]): Promise<string[]> {
+  const wanted = candidates.filter(({ refused }) => refused === undefined);
+  const paths = await Promise.all(
+    wanted.map(({ uid, qosClass }) => findPodCgroup(layout, uid, qosClass)),
+  );
+  return paths.filter((path) => path !== undefined).sort();
+}

@@ -1,0 +1,125 @@
+/**
+ * What the bypass of a node is doing.
+ *
+ *   off -> probing -> ready <-> active
+ *            |  ^       |         |
+ *            v  |       v         v
+ *         refused   (loader ended: probing again after a pause)      draining -> off
+ */
+export type State =
+  | { name: 'off'; reason: string }
+  | { name: 'probing'; attempt: number }
+  /** The kernel does not allow it, or did not pass; tried again much later. */
+  | { name: 'refused'; reason: string }
+  /** Loaded and proven, with no pod to serve. */
+  | { name: 'ready' }
+  | { name: 'active'; pods: number }
+  | { name: 'draining'; reason: string };
+
+export type StateEvent =
+  | { type: 'wanted' }
+  | { type: 'unwanted'; reason: string }
+  | { type: 'proven' }
+  | { type: 'disproven'; reason: string }
+  | { type: 'attached'; pods: number }
+  | { type: 'drained' }
+  | { type: 'loader ended'; reason: string };
+
+export type Machine = {
+  state: State;
+  /** When the loader ended, of late; in milliseconds of a clock that does not jump. */
+  ends: readonly number[];
+  /** Not before then may the loader be started. */
+  notBefore: number;
+  /** It flapped: off until nobody has wanted it for a moment. */
+  barred: boolean;
+};
+
+/** Pause after the first end of a loader; it doubles with each further one, up to the other. */
+export const pauseMs = { first: 1_000, most: 60_000 };
+/** A loader that ends more often than this in that time will not get better by itself. */
+export const flapping = { ends: 5, withinMs: 600_000 };
+
+/** A self-test may fail because the node was busy, so that a refusal is not for ever. */
+export const retryMs = 600_000;
+
+export const begin: Machine = {
+  state: { name: 'off', reason: 'not asked for' },
+  ends: [],
+  notBefore: 0,
+  barred: false,
+};
+
+/** The machine after an event. An event that means nothing in a state changes nothing. */
+export function next(machine: Machine, event: StateEvent, now: number): Machine {
+  const { state } = machine;
+  const to = (changed: State): Machine => ({ ...machine, state: changed });
+  switch (event.type) {
+    case 'wanted':
+      return mayTry(machine, now) ? to({ name: 'probing', attempt: 1 }) : machine;
+    case 'unwanted':
+      return afterUnwanted(machine, event.reason);
+    case 'proven':
+      return state.name === 'probing' ? to({ name: 'ready' }) : machine;
+    case 'disproven':
+      if (state.name !== 'probing') return machine;
+      return {
+        ...machine,
+        state: { name: 'refused', reason: event.reason },
+        notBefore: now + retryMs,
+      };
+    case 'attached':
+      if (!isLoaded(state)) return machine;
+      return to(event.pods > 0 ? { name: 'active', pods: event.pods } : { name: 'ready' });
+    case 'drained':
+      return state.name === 'draining' ? to({ name: 'off', reason: state.reason }) : machine;
+    case 'loader ended':
+      return afterEnd(machine, event.reason, now);
+  }
+}
+
+function mayTry({ state, notBefore, barred }: Machine, now: number): boolean {
+  if (barred) return false;
+  return state.name === 'off' || (state.name === 'refused' && now >= notBefore);
+}
+
+function afterUnwanted(machine: Machine, reason: string): Machine {
+  const { state } = machine;
+  const calm = { ...machine, barred: false, notBefore: 0 };
+  if (isLoaded(state)) return { ...calm, state: { name: 'draining', reason } };
+  if (state.name === 'draining' || state.name === 'off') return calm;
+  return { ...calm, state: { name: 'off', reason } };
+}
+
+function afterEnd(machine: Machine, reason: string, now: number): Machine {
+  const { state } = machine;
+  if (state.name === 'draining')
+    return { ...machine, state: { name: 'off', reason: state.reason } };
+  if (state.name === 'off' || state.name === 'refused') return machine;
+  const ends = [...machine.ends.filter((at) => now - at < flapping.withinMs), now];
+  if (ends.length > flapping.ends) {
+    const often = `the loader ended ${ends.length} times in ten minutes, last: ${reason}`;
+    return { state: { name: 'off', reason: often }, ends: [], notBefore: now, barred: true };
+  }
+  const pause = Math.min(pauseMs.first * 2 ** (ends.length - 1), pauseMs.most);
+  const attempt = ends.length + 1;
+  return { ...machine, state: { name: 'probing', attempt }, ends, notBefore: now + pause };
+}
+
+export function isLoaded({ name }: State): boolean {
+  return name === 'ready' || name === 'active';
+}
+
+/** One line for people: the state and what it stands for. */
+export function describe(state: State): string {
+  switch (state.name) {
+    case 'active':
+      return `active (${state.pods} pods)`;
+    case 'probing':
+      return `probing (attempt ${state.attempt})`;
+    case 'ready':
+      return 'ready';
+    default:
+      return `${state.name} (${state.reason})`;
+  }
+}

@@ -1,0 +1,48 @@
+import { createInterface } from 'node:readline';
+import { pino } from 'pino';
+import { startBypass } from '../../companion/bypass/bypass.ts';
+import { bypassSettings } from '../../companion/config.ts';
+import type { KubeObject, WatchHandler } from '../../companion/kube.ts';
+import { createLifecycle } from '../../companion/lifecycle.ts';
+import { createRegistry } from '../../companion/metrics.ts';
+import { readSettings } from '../../companion/settings.ts';
+
+// The role bypass with an API server that is a pipe: objects come in a line each, what is
+// written goes out. A process of its own, because the self-test is about the cgroup that it is in.
+
+const log = pino({ level: 'silent' });
+const lifecycle = createLifecycle({ log, deadlineMs: 10_000 });
+const registry = createRegistry('0', 'bypass');
+const handlers = new Map<string, WatchHandler>();
+const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
+
+const config = readSettings(bypassSettings, {}, process.argv.slice(2));
+startBypass(
+  config,
+  { log, lifecycle, registry, debug: new Map() },
+  {
+    watch({ plural }, handler) {
+      handlers.set(plural, handler);
+      return { synced: Promise.resolve(), stop() {} };
+    },
+    async apply(object) {
+      say({ applied: object });
+      return object;
+    },
+    async create(object) {
+      say({ created: object });
+      return object;
+    },
+  },
+);
+
+createInterface({ input: process.stdin })
+  .on('line', async (line) => {
+    if (line === 'metrics') return say({ metrics: await registry.metrics() });
+    const object = JSON.parse(line) as KubeObject;
+    handlers.get(object.kind === 'Node' ? 'nodes' : 'pods')?.upsert(object);
+  })
+  .on('close', async () => {
+    await lifecycle.stop('end of input');
+    process.exit(0);
+  });
