@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import { messageOf } from '../companion/errors.ts';
+import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { type Mesh, startMesh } from '../embedded/mesh.ts';
 import type { EnvoyProxy } from '../embedded/proxy.ts';
 import { type Service, ServicesFileError } from '../embedded/services.ts';
@@ -21,6 +22,8 @@ async function main(args: string[]): Promise<void> {
   if (!existsSync(shippedPath('build/filter.wasm'))) {
     throw new Error('build/filter.wasm is missing: run npm run build:filter first');
   }
+  // Before the clock starts: the first time, this is a download.
+  await ensureEnvoy();
   const { stdout } = process;
   const view = options.json ? silent : stdout.isTTY ? liveView(stdout) : plainView(stdout);
   const stopped = new AbortController();

@@ -19,6 +19,7 @@ export const silent: View = {
 
 /** One line for each event, with the seconds since the start; for pipes and logs. */
 export function plainView(output: Output): View {
+  const stamped = createStamp();
   const print = (line: string) => void output.write(`${line}\n`);
   return { ...silent, print, say: (line) => print(stamped(line)) };
 }
@@ -27,6 +28,7 @@ const refreshMs = 500;
 
 /** The same lines, and the panel under them. */
 export function liveView(output: Output): View {
+  const stamped = createStamp();
   let shown: string[] = [];
   let timer: NodeJS.Timeout | undefined;
   let ended = false;
@@ -70,11 +72,12 @@ export function liveView(output: Output): View {
   };
 }
 
-const startedAt = performance.now();
-
-function stamped(line: string): string {
-  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  return `${seconds.padStart(6)} s  ${line}`;
+function createStamp(): (line: string) => string {
+  const startedAt = performance.now();
+  return (line) => {
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+    return `${seconds.padStart(6)} s  ${line}`;
+  };
 }
 
 function cut(line: string, width: number): string {

@@ -156,3 +156,20 @@ async function until<Value>(
     }
   }
 }
+
+/** The ports that the kernel gave to the listeners, by their names. */
+export async function listenerPorts({
+  admin,
+}: Pick<EnvoyProcess, 'admin'>): Promise<Map<string, number>> {
+  const { listener_statuses: listeners = [] } = JSON.parse(
+    await admin('/listeners?format=json'),
+  ) as {
+    listener_statuses?: {
+      name: string;
+      local_address: { socket_address: { port_value: number } };
+    }[];
+  };
+  return new Map(
+    listeners.map((each) => [each.name, each.local_address.socket_address.port_value]),
+  );
+}

@@ -3,7 +3,12 @@ import { join } from 'node:path';
 import type { KeyPair } from '../companion/x509.ts';
 import { bootstrap } from './bootstrap.ts';
 import { type SecretFiles, secretResources } from './clusters.ts';
-import { EnvoyError, type EnvoyProcess, startEnvoyProcess } from './envoy-process.ts';
+import {
+  EnvoyError,
+  type EnvoyProcess,
+  listenerPorts,
+  startEnvoyProcess,
+} from './envoy-process.ts';
 import type { Reaper } from './reaper.ts';
 import type { Json } from './shipped-patches.ts';
 import type { Configuration } from './sidecar-config.ts';
@@ -99,18 +104,4 @@ async function writeSecrets(folder: string, { keys, ca }: ProxyOptions): Promise
     certificate: await write('certificate.json', resources.certificate),
     ca: await write('ca.json', resources.ca),
   };
-}
-
-async function listenerPorts({ admin }: EnvoyProcess): Promise<Map<string, number>> {
-  const { listener_statuses: listeners = [] } = JSON.parse(
-    await admin('/listeners?format=json'),
-  ) as {
-    listener_statuses?: {
-      name: string;
-      local_address: { socket_address: { port_value: number } };
-    }[];
-  };
-  return new Map(
-    listeners.map((each) => [each.name, each.local_address.socket_address.port_value]),
-  );
 }

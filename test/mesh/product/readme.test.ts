@@ -65,6 +65,7 @@ test('installing, watching, narrowing and turning off go as the README says', as
   const commands = commandsRunBy('cluster');
   const printed = new Map<string, string>();
   for (const command of commands) {
+    console.error(`$ ${command}`);
     printed.set(command, await sh(command));
     if (!command.startsWith('kubectl apply')) continue;
     await mesh.rollout('lazyscope-system');
