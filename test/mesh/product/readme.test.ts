@@ -1,7 +1,7 @@
 import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { commandsRunBy } from '../../readme-commands.ts';
 import { call } from '../app-call.ts';
 import { deleteNamespaces, scopeStatus } from '../fleet.ts';
@@ -12,6 +12,9 @@ import { run } from '../run.ts';
 import { appPorts, namespaceObject, workload } from '../shop.ts';
 
 // The README's steps on a cluster, each command as it stands there, in a copy of what it touches.
+
+// The controllers are rolled out anew on the way, twice.
+vi.setConfig({ testTimeout: 600_000 });
 
 const mesh = openMesh();
 /** Another test has a namespace of the README's name. */

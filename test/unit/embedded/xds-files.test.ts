@@ -99,4 +99,4 @@ test('whatever scope follows on whatever other, no route and no listener is with
     }),
     { numRuns: 30 },
   );
-});
+}, 60_000);
