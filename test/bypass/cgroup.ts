@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../mesh/run.ts';
+import { withSbin } from './leftovers.ts';
 
 /** A cgroup of our own in the v2 hierarchy, mounted for us where the machine does not. */
 export type Cgroup = { path: string; remove(): Promise<void> };
@@ -48,5 +49,5 @@ export function spawnIn(
 ): ChildProcessWithoutNullStreams {
   const enter = netns === undefined ? [] : ['nsenter', `--net=/proc/${netns}/ns/net`];
   const script = `echo $$ > '${cgroup}/cgroup.procs' && exec "$@"`;
-  return spawn('sh', ['-c', script, 'sh', ...enter, ...command], { stdio: 'pipe' });
+  return spawn('sh', ['-c', script, 'sh', ...enter, ...command], { stdio: 'pipe', env: withSbin });
 }

@@ -23,7 +23,8 @@ async function list(kind: string): Promise<string[]> {
   return (JSON.parse(text || '[]') as Listed[]).map(({ name = '' }) => name);
 }
 
-const withSbin = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+/** Debian puts some programs where only root looks. */
+export const withSbin = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
 /** What the kernel's log says of bugs. */
 export async function complaintsOfKernel(): Promise<string[]> {

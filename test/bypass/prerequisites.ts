@@ -11,9 +11,11 @@ const commands: Record<string, string> = {
   ip: 'iproute2',
   iptables: 'iptables',
   make: 'make',
+  nginx: 'nginx-light',
   nsenter: 'util-linux',
   openssl: 'openssl',
   python3: 'python3',
+  setcap: 'libcap2-bin',
   setpriv: 'util-linux',
   unshare: 'util-linux',
 };

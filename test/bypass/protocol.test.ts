@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { release } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { run, runResult } from '../mesh/run.ts';
+import { withSbin } from './leftovers.ts';
 import { loaderPath, useRig } from './rig.ts';
 
 const rig = useRig();
@@ -185,5 +188,21 @@ test('three capabilities are enough without root, and one less is told', async (
     const caps = needed.filter((each) => each !== missing);
     const answer = await runResult('setpriv', unshared(caps), { input: start });
     expect(JSON.parse(answer.stdout)).toMatchObject({ ok: false });
+  }
+});
+
+test('the capabilities of its file are enough for a user that has none', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lazyscope-caps-'));
+  const path = join(folder, 'loader');
+  try {
+    await run('chmod', ['a+rx', folder]);
+    await run('cp', [loaderPath, path]);
+    await run('setcap', ['cap_bpf,cap_net_admin,cap_perfmon+ep', path], { env: withSbin });
+    const user = ['--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', path];
+    const start = `{"cmd":"start","cgroups":["${rig.cgroup}"]}\n`;
+    const { stdout } = await runResult('setpriv', user, { input: start });
+    expect(JSON.parse(stdout)).toMatchObject({ ok: true, cgroups: 1, refused: [] });
+  } finally {
+    rmSync(folder, { recursive: true });
   }
 });

@@ -1,0 +1,69 @@
+import type { ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { freePort } from '../api/free-port.ts';
+import { spawnIn } from './cgroup.ts';
+import { useRig } from './rig.ts';
+
+// nginx asks FIONREAD before it reads on, and waits for ever where that wrongly tells 0.
+
+const rig = useRig();
+const size = 8 << 20;
+
+let folder: string;
+let port: number;
+let nginx: ChildProcessWithoutNullStreams;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'lazyscope-nginx-'));
+  port = await freePort();
+  writeFileSync(join(folder, 'big'), Buffer.alloc(size, 'x'));
+  writeFileSync(join(folder, 'nginx.conf'), configuration(await freePort()));
+  nginx = spawnIn(rig.cgroup, ['nginx', '-p', folder, '-c', 'nginx.conf']);
+  while ((await curl('/big')).size !== size) await new Promise((done) => setTimeout(done, 100));
+});
+
+afterEach(async () => {
+  nginx.kill('SIGTERM');
+  if (nginx.exitCode === null) await once(nginx, 'close');
+  rmSync(folder, { recursive: true });
+});
+
+/** `/up` reads the whole body, then passes it on, and a response of 8 MiB back. */
+const configuration = (inner: number) => `
+daemon off; user root; pid nginx.pid; error_log stderr crit; worker_processes 1;
+events {}
+http {
+  access_log off; client_max_body_size 16m;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+  server { listen 127.0.0.1:${port}; root ${folder}; location /up { proxy_pass http://127.0.0.1:${inner}/big; proxy_method GET; } }
+  server { listen 127.0.0.1:${inner}; root ${folder}; }
+}`;
+
+async function curl(path: string, ...options: string[]) {
+  const url = `http://127.0.0.1:${port}${path}`;
+  const write = ['-s', '-m', '10', '-o', '/dev/null', '-w', '{"size":%{size_download}}'];
+  const child = spawnIn(rig.cgroup, ['curl', ...write, ...options, url]);
+  const [out, [code]] = await Promise.all([text(child.stdout), once(child, 'close')]);
+  return { code, size: JSON.parse(out || '{"size":0}').size as number };
+}
+
+for (const redirect of [true, false])
+  test(`nginx answers and reads on ${redirect ? 'redirected sockets' : 'the stack, in the map'}`, async () => {
+    const loader = await rig.accelerate();
+    await curl('/big');
+    await loader.policy({ redirect });
+    for (let i = 0; i < 10; i++) {
+      expect(await curl('/big')).toEqual({ code: 0, size });
+      const body = ['--data-binary', `@${join(folder, 'big')}`, '-H', 'Expect:'];
+      expect(await curl('/up', ...body)).toEqual({ code: 0, size });
+    }
+    const { hops, counters } = await loader.stats();
+    expect(counters.server_in).toBeGreaterThanOrEqual(20);
+    const bytes = redirect ? hops.other.redirectedBytes : hops.other.stackBytes;
+    expect(bytes).toBeGreaterThan(10 * size);
+  });
