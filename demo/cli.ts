@@ -8,6 +8,7 @@ import { type Service, ServicesFileError } from '../embedded/services.ts';
 import { shippedPath } from '../embedded/shipped-patches.ts';
 import { type Memory, megabytes, memoryOf } from './figures.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
+import { remedyOf } from './remedy.ts';
 import { castOf, type Result, runScenario, urlOf } from './scenario.ts';
 import { createTraffic, type Traffic } from './traffic.ts';
 import { bar, liveView, plainView, silent, table, type View } from './view.ts';
@@ -164,7 +165,8 @@ function whatToTry(mesh: Mesh, known: Service): string[] {
 main(process.argv.slice(2)).then(
   () => process.exit(),
   (error: unknown) => {
-    process.stderr.write(`demo: ${messageOf(error)}\n`);
+    const message = messageOf(error);
+    process.stderr.write(`${[`demo: ${message}`, remedyOf(message)].join('\n').trimEnd()}\n`);
     const isUsage = error instanceof UsageError || error instanceof ServicesFileError;
     process.exit(isUsage ? usageStatus : 1);
   },

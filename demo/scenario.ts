@@ -158,7 +158,7 @@ async function startAnew({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promi
   await mesh.restart('scoped');
   const after = await memoryOf(scoped.proxy.envoy());
   const [was, is] = [megabytes(before.physicalBytes), megabytes(after.physicalBytes)];
-  say(`its next pod starts with the scope: physical memory ${is} (narrowed while running: ${was})`);
+  say(`its next pod starts with the scope: ${is} physical, where narrowing left ${was}`);
 }
 
 async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {

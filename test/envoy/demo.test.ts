@@ -151,7 +151,7 @@ test('an Envoy that ends is named with its last lines', async () => {
   process.kill(Number.parseInt(envoy ?? '', 10), 'SIGKILL');
   const { status, err } = await ended;
   expect(status).toBe(1);
-  expect(err).toMatch(/^demo: Envoy scoped: ended by SIGKILL\. .*\n( {2}.*\n)+$/);
+  expect(err).toMatch(/^demo: Envoy scoped: ended by SIGKILL\. .*\n( {2}.*\n)+If nobody .*\n$/);
 });
 
 test('a bad services file is refused with line, field and reason', async () => {
