@@ -6,6 +6,19 @@ export type LogLevel = (typeof logLevels)[number];
 /** Fields that may hold a credential; whoever logs a whole object by mistake leaks none. */
 const secrets = ['token', 'authorization', '*.token', '*.authorization', 'headers.authorization'];
 
+/** What waits for a reader of the log that is slow; then lines are lost rather than requests. */
+const waitingBytesMax = 1024 * 1024;
+
+/**
+ * The standard output with a bound: Node.js keeps all that a pipe does not take, so that a runtime that
+ * cannot write the log, for its disk is full, would use up the memory of the process.
+ */
+export function openStdout(onDrop: () => void): DestinationStream {
+  const stdout = pino.destination({ dest: 1, sync: false, maxLength: waitingBytesMax });
+  stdout.on('drop', onDrop);
+  return stdout;
+}
+
 /** One JSON object a line: constant messages, everything that varies in fields. */
 export function createLog(
   role: string,

@@ -2,8 +2,8 @@ import { startAdmin } from './admin.ts';
 import { bypassSettings, controllerSettings, nodeSettings } from './config.ts';
 import { ConfigError, exitStatus } from './errors.ts';
 import { createLifecycle, stopOnSignals } from './lifecycle.ts';
-import { createLog } from './log.ts';
-import { createRegistry } from './metrics.ts';
+import { createLog, openStdout } from './log.ts';
+import { createLogMetrics, createRegistry } from './metrics.ts';
 import type { RoleDeps } from './role.ts';
 import {
   describeSettings,
@@ -76,11 +76,17 @@ async function start<Table extends Settings>(
   const config = readSettings(settings, process.env, args);
   const { logLevel, adminPort, stopSeconds } = config as ValuesOf<Table> & Common;
 
-  const log = createLog(role, logLevel);
+  const registry = createRegistry(version, role);
+  const dropped = createLogMetrics(registry);
+  const log = createLog(
+    role,
+    logLevel,
+    openStdout(() => dropped.inc()),
+  );
   log.info({ version, config: redacted(settings, config) }, 'starting');
   const lifecycle = createLifecycle({ log, deadlineMs: stopSeconds * 1000 });
   stopOnSignals(lifecycle, log);
-  const deps = { log, lifecycle, registry: createRegistry(version, role), debug: new Map() };
+  const deps = { log, lifecycle, registry, debug: new Map() };
 
   const started = lifecycle.await('start');
   const admin = await startAdmin(deps, adminPort);

@@ -31,6 +31,14 @@ export function describeMetrics(registry: Registry) {
   };
 }
 
+/** Lines of the log that nobody took in time. */
+export function createLogMetrics(registry: Registry) {
+  return describeMetrics(registry).counter(
+    'log_lines_dropped_total',
+    'Lines of the log that were dropped because nobody took them.',
+  );
+}
+
 /** What both roles count of their connection to the API server. */
 export function createKubeMetrics(registry: Registry) {
   const { counter, gauge } = describeMetrics(registry);

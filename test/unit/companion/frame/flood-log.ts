@@ -1,0 +1,15 @@
+import { createLog, openStdout } from '../../../../companion/log.ts';
+
+/** A process whose log nobody reads: it says on stderr that it goes on. */
+let dropped = 0;
+const log = createLog(
+  'test',
+  'info',
+  openStdout(() => {
+    dropped += 1;
+  }),
+);
+for (let n = 0; n < 20_000; n++) log.info({ n, filling: 'x'.repeat(500) }, 'flooding');
+setTimeout(() => process.stderr.write(`alive, dropped ${dropped > 0}\n`), 100);
+// Until it is ended from outside.
+setInterval(() => undefined, 60_000);
