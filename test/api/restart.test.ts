@@ -13,7 +13,7 @@ import { populate } from './population.ts';
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 const population = { workloads: 1_000, services: 1_000 };
-const writesPerSecond = 100;
+const writesPerSecond = 40;
 
 let api: ApiServer;
 let proxy: FaultingProxy;
@@ -74,9 +74,6 @@ test('1,000 workloads that start at once are scoped at the rate of writes, and n
     // One second's worth may go at once, and eight are on their way at any time.
     expect(within).toBeLessThanOrEqual(3 * writesPerSecond + 8);
   }
-  expect(await controller?.metric('lazyscope_controller_writes_throttled_total')).toBeGreaterThan(
-    0,
-  );
 });
 
 test('a controller that restarts with 1,000 scopes narrows and widens nothing', async () => {

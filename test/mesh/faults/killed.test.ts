@@ -7,12 +7,11 @@ import {
   entryOf,
   failuresOf,
   importedHosts,
-  load,
   target,
 } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { appPorts } from '../shop.ts';
-import { podsOf, type Signal, signalDaemon, signalPod, untilWell } from './victims.ts';
+import { loadOnNode, podsOf, type Signal, signalDaemon, signalPod, untilWell } from './victims.ts';
 
 const mesh = openMesh();
 const namespace = 'killed';
@@ -24,7 +23,7 @@ let fresh = 1;
 const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 const rps = 500;
 /** A moment before, the fault, and all that comes of it. */
-const seconds = 15;
+const seconds = 12;
 
 beforeAll(async () => {
   await createFleet(mesh, { namespace, clients: ['client'], targets: 24, strict: true });
@@ -83,7 +82,7 @@ test.each(
   Object.keys(victims).flatMap((name) => [[name, 'KILL'] as const, [name, 'TERM'] as const]),
 )('without %s, ended by SIG%s, no request fails, and learning goes on', async (name, signal) => {
   await untilWell(mesh);
-  const running = load(mesh, client, [0, 1].map(urlOf), { rps, seconds });
+  const running = loadOnNode(mesh, client, [0, 1].map(urlOf), { rps, seconds });
   running.catch(() => {});
   await sleep(2_000);
   await victims[name]?.(signal);

@@ -1,4 +1,5 @@
-import type { Mesh } from '../mesh.ts';
+import type { LoadResult } from '../fleet.ts';
+import type { Mesh, PodRef } from '../mesh.ts';
 
 export type Signal = 'KILL' | 'TERM';
 
@@ -26,10 +27,48 @@ export async function signalPod(
   await mesh.onNode(spec.nodeName, kill);
 }
 
-/** Process ids of a program of the cluster in a box, or of one node of it. */
-export async function pidsOf(mesh: Mesh, program: string, node = 'node-1'): Promise<string[]> {
-  const found = await mesh.onNode(node, ['sh', '-c', `pgrep -x ${program} || true`]);
+let loads = 0;
+
+/** Like `load` of the fleet, past the API server, which `kubectl exec` would not outlive. */
+export async function loadOnNode(
+  mesh: Mesh,
+  from: PodRef,
+  urls: string[],
+  { rps, seconds }: { rps: number; seconds: number },
+): Promise<LoadResult> {
+  const { spec, status } = (await mesh.get(['pod', from.name, '-n', from.namespace])) as Pod;
+  const app = status.containerStatuses.find(({ name }) => name === 'app');
+  const id = app?.containerID.replace('containerd://', '') ?? '';
+  loads += 1;
+  const exec = ['ctr', '-n', 'k8s.io', 'task', 'exec', '--exec-id', `load-${process.pid}-${loads}`];
+  const rate = ['--rps', String(rps), '--duration', `${seconds}s`];
+  const printed = await mesh.onNode(spec.nodeName, [
+    ...exec,
+    id,
+    ...['/usr/local/bin/meshapp', 'load', ...rate, ...urls],
+  ]);
+  return JSON.parse(printed) as LoadResult;
+}
+
+/** Process ids of a program; the nodes of the box share one table of processes. */
+async function pidsOf(mesh: Mesh, program: string): Promise<string[]> {
+  const found = await mesh.onNode('node-1', ['sh', '-c', `pgrep -x ${program} || true`]);
   return found.split('\n').filter(Boolean);
+}
+
+/**
+ * Ends everything that runs on a node at one moment, as when its power goes: pods, runtime and kubelet.
+ * The box starts the last two again, which bring the pods back; disk and address stay.
+ */
+export async function reboot(mesh: Mesh, node: string): Promise<void> {
+  const script = `
+    here=$(readlink /proc/self/ns/net)
+    for task in $(ctr -n k8s.io task ls -q); do ctr -n k8s.io task kill -s SIGKILL $task & done
+    for pid in $(pgrep -x kubelet; pgrep -x kube-proxy; pgrep -x containerd); do
+      [ "$(readlink /proc/$pid/ns/net)" != "$here" ] || kill -KILL $pid
+    done
+    wait`;
+  await mesh.onNode(node, ['bash', '-c', script]);
 }
 
 /** Ends a program that runs beside the cluster; the box starts it again a second later. */
