@@ -111,7 +111,7 @@ async function narrow({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<
 async function firstCall(
   { mesh, cast, say, answered, traffic }: ScenarioOptions,
   scoped: Sidecar,
-  strategy: Exclude<Strategy, 'passthrough'>,
+  strategy: Exclude<Strategy, 'plain' | 'passthrough'>,
 ): Promise<FirstCall> {
   const service = cast[strategy];
   const url = urlOf(service);

@@ -11,6 +11,8 @@ export const PASSTHROUGH: u8 = 1;
 export const GATEWAY: u8 = 2;
 export const DIRECT: u8 = 3;
 export const HOLD: u8 = 4;
+/** Through in plain text even where the outbound policy refuses what it does not know. */
+export const PLAIN: u8 = 5;
 
 const MAX_TTL_SECONDS: u32 = 3600;
 /** After a question without answer its destination is not asked about for this long. */
@@ -72,6 +74,7 @@ function strategyOf(at: usize, size: u32): u8 {
   if (equals(at, size, names.GATEWAY)) return GATEWAY;
   if (equals(at, size, names.DIRECT)) return DIRECT;
   if (equals(at, size, names.PASSTHROUGH)) return PASSTHROUGH;
+  if (equals(at, size, names.PLAIN)) return PLAIN;
   return equals(at, size, names.HOLD) ? HOLD : UNANSWERED;
 }
 
@@ -82,7 +85,7 @@ function readTtl(): bool {
 }
 
 function readTexts(entry: Entry): bool {
-  if (otherwise == PASSTHROUGH) {
+  if (otherwise == PASSTHROUGH || otherwise == PLAIN) {
     entry.sniSize = 0;
     entry.identitiesSize = 0;
     return true;

@@ -5,6 +5,7 @@ import { ascii } from './bytes';
 // Envoy properties, parts joined by NUL (source/extensions/filters/common/expr/context.h).
 export const CLUSTER_NAME = ascii('xds\0cluster_name');
 export const VIRTUAL_HOST_NAME = ascii('xds\0virtual_host_name');
+export const FILTER_CHAIN_NAME = ascii('xds\0filter_chain_name');
 export const DESTINATION_ADDRESS = ascii('destination\0address');
 /** Our own property: since when and how often this request was held. */
 export const HOLD_STATE = ascii('lazyscope_hold');
@@ -16,6 +17,11 @@ export const BLACK_HOLE_CLUSTER = ascii('BlackHoleCluster');
 // Istio's virtual hosts for the same (pilot/pkg/networking/core/httproute.go).
 export const ALLOW_ANY = ascii('allow_any');
 export const BLOCK_ALL = ascii('block_all');
+
+// Istio's filter chains for connections that it does not know (pilot/pkg/networking/core/listener.go);
+// those of known ones have other names, or none.
+export const CATCH_ALL_CHAIN = ascii('virtualOutbound-catchall-tcp');
+export const PASSTHROUGH_CHAIN = ascii('PassthroughFilterChain');
 
 // Clusters added by the EnvoyFilter of the namespace.
 export const EGRESS_CLUSTER = ascii('lazyscope-egress');
@@ -70,6 +76,7 @@ export const GATEWAY = ascii('gateway');
 export const DIRECT = ascii('direct');
 export const HOLD = ascii('hold');
 export const PASSTHROUGH = ascii('passthrough');
+export const PLAIN = ascii('plain');
 
 // Keys of the plugin configuration.
 export const MODE_KEY = ascii('mode');

@@ -1,7 +1,7 @@
 /** Sends the current stream where its destination's answer says, or where the configuration falls back to. */
 
 import { replaceHeader, SPAN_CONNECTION, SPAN_FILTER_CHAIN, setFilterState } from './abi';
-import { DIRECT, GATEWAY, HOLD, PASSTHROUGH, UNANSWERED } from './answer';
+import { DIRECT, GATEWAY, HOLD, PASSTHROUGH, PLAIN, UNANSWERED } from './answer';
 import { sizeOf } from './bytes';
 import { fallsBackToDirect } from './config';
 import { hold } from './hold';
@@ -41,7 +41,10 @@ export function fallBack(isTcp: bool, destination: usize, size: u32): void {
 
 function apply(strategy: u8, isTcp: bool, entry: Entry | null): void {
   if (strategy == PASSTHROUGH) return;
-  const cluster = strategy == GATEWAY ? names.EGRESS_CLUSTER : names.DIRECT_CLUSTER;
+  let cluster = names.DIRECT_CLUSTER;
+  if (strategy == GATEWAY) cluster = names.EGRESS_CLUSTER;
+  // istiod gives it to every sidecar, also under REGISTRY_ONLY.
+  else if (strategy == PLAIN) cluster = names.PASSTHROUGH_CLUSTER;
   // The cluster comes last: when something before it fails, the stream goes on untouched.
   if (entry !== null && !applyTexts(entry, isTcp)) bump(ERRORS);
   else if (!applyCluster(cluster, isTcp)) bump(ERRORS);

@@ -1,7 +1,7 @@
 import type { Edge } from '../core/edges.ts';
 import { expire, guardWindowMs, type Verdict } from '../core/expiry.ts';
 import { liveMs } from '../core/proxies.ts';
-import { entryOf, isCounted } from '../core/scope.ts';
+import { entryOf } from '../core/scope.ts';
 import type { Workload } from '../core/workload.ts';
 import type { ScopeRecord } from '../core/workload-scope.ts';
 import type { Life } from './life.ts';
@@ -83,7 +83,7 @@ export function createForgetting(options: {
       if (last !== undefined && now() - last < pauseMs) return watch.verdict;
       const verdict = expire({
         edges,
-        isExempt: (edge) => pins.has(entryOf(edge)) || !isCounted(state.catalog, edge),
+        isExempt: (edge) => pins.has(entryOf(edge)),
         now: now(),
         ttlMs,
         heardSince: watch.heardSince,

@@ -18,10 +18,12 @@ export type Changed = {
 
 const networking = { group: 'networking.istio.io', version: 'v1' };
 
+type Touches = 'ports' | 'scopes' | 'ports and scopes' | 'answers';
+
 /** Kinds that go to the catalog, and what a change of them may change. */
-const catalogKinds: { resource: Resource; touches: 'ports' | 'scopes' | 'answers' }[] = [
+const catalogKinds: { resource: Resource; touches: Touches }[] = [
   { resource: { group: '', version: 'v1', plural: 'services' }, touches: 'ports' },
-  { resource: { ...networking, plural: 'serviceentries' }, touches: 'ports' },
+  { resource: { ...networking, plural: 'serviceentries' }, touches: 'ports and scopes' },
   { resource: { ...networking, plural: 'virtualservices' }, touches: 'scopes' },
   { resource: { ...networking, plural: 'destinationrules' }, touches: 'answers' },
   {
@@ -93,14 +95,14 @@ function filterHandler({ filters }: State, changed: Changed): WatchHandler {
 function catalogHandler(
   { catalog, arrivals, overrides }: State,
   changed: Changed,
-  touches: 'ports' | 'scopes' | 'answers',
+  touches: Touches,
   now: () => number,
 ): WatchHandler {
   // What the first list tells of has been there for who knows how long.
   let isListed = false;
   const touch = () => {
-    if (touches === 'ports') changed.ports();
-    if (touches === 'scopes') changed.all();
+    if (touches.includes('ports')) changed.ports();
+    if (touches.includes('scopes')) changed.all();
   };
   return {
     upsert(object) {

@@ -1,7 +1,6 @@
 import { parseClusterName } from '../core/authority.ts';
 import { isVisible } from '../core/catalog.ts';
 import type { HostRef } from '../core/edges.ts';
-import { isWildcard } from '../core/host-pattern.ts';
 import type { PodRecord } from '../core/records.ts';
 import { pick, resolve } from '../core/resolve.ts';
 import { sentinelHost } from '../core/sentinel.ts';
@@ -71,7 +70,7 @@ function destinationOf(learning: Learning, namespace: string, edge: Edge): HostR
   }
   const host = parseClusterName(edge.cluster ?? '')?.host;
   // What every scope has anyway is not worth remembering.
-  if (!host || host === sentinelHost || host === gatewayHost || isWildcard(host)) return undefined;
+  if (!host || host === sentinelHost || host === gatewayHost) return undefined;
   const record = pick(
     state.catalog.hosts.exact(host).filter((each) => isVisible(each, namespace)),
     namespace,

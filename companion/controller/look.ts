@@ -38,6 +38,7 @@ export function hostsOf(
     excludes: scope.excludes,
     sentinel,
     gateway,
+    dnsProxy: workload.pods.some((pod) => pod.dnsProxy),
   });
   const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
   return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));

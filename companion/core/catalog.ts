@@ -30,6 +30,8 @@ export type Catalog = {
   /** Mesh VirtualServices by the host that they route to. */
   readonly virtualServicesTo: HostIndex<VirtualServiceRecord>;
   readonly destinationRules: HostIndex<DestinationRuleRecord>;
+  /** Every host of a ServiceEntry, in no order. */
+  entries(): Iterable<HostRecord>;
   hostsAt(ip: string): readonly HostRecord[];
   /** Services that have the address among their endpoints. */
   servicesOfEndpoint(ip: string): HostRecord[];
@@ -64,6 +66,7 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
   const virtualServicesTo = createHostIndex<VirtualServiceRecord>();
   const destinationRules = createHostIndex<DestinationRuleRecord>();
   const services = new Map<string, HostRecord>();
+  const entries = new Set<HostRecord>();
   const byAddress = createMultimap<HostRecord>();
   const slices = createMultimap<SliceRecord>();
   const slicesByEndpoint = createMultimap<SliceRecord>();
@@ -91,8 +94,14 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
     },
     ServiceEntry: {
       read: readServiceEntry,
-      add: (record: HostRecord) => touchHost('add', record),
-      remove: (record: HostRecord) => touchHost('remove', record),
+      add(record: HostRecord) {
+        entries.add(record);
+        touchHost('add', record);
+      },
+      remove(record: HostRecord) {
+        entries.delete(record);
+        touchHost('remove', record);
+      },
     },
     EndpointSlice: bothWays(
       (object) => [readSlice(object)],
@@ -145,6 +154,7 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
     virtualServices,
     virtualServicesTo,
     destinationRules,
+    entries: () => entries,
     hostsAt: byAddress.get,
     servicesOfEndpoint: (ip) => [
       ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),

@@ -21,6 +21,10 @@ export type HostRecord = Visible & {
   headless: boolean;
   /** Outside the mesh: MESH_EXTERNAL, or a Service of type ExternalName. */
   external: boolean;
+  /** The host that a Service of type ExternalName stands for; empty for all others. */
+  aliasOf: string;
+  /** Istio sends where the app connected, whatever address that is: resolution NONE. */
+  anyAddress: boolean;
 };
 
 export type Endpoint = { ip: string; ready: boolean; pod?: string };
@@ -48,6 +52,8 @@ export type PodRecord = {
   /** Name of what made it: the Deployment, StatefulSet, DaemonSet or CronJob. */
   owner: string;
   running: boolean;
+  /** Its proxy answers the DNS queries of the app (ISTIO_META_DNS_CAPTURE). */
+  dnsProxy: boolean;
   /** Its proxy runs, or nobody says that it does not. */
   proxyRunning: boolean;
   node: string;
@@ -96,6 +102,12 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
     addresses,
     headless: !external && addresses.length === 0,
     external,
+    aliasOf: external
+      ? String(spec.externalName ?? '')
+          .toLowerCase()
+          .replace(/\.$/, '')
+      : '',
+    anyAddress: false,
   };
 }
 
@@ -118,6 +130,8 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
     addresses: ((spec.addresses ?? []) as string[]).filter((address) => !address.includes('/')),
     headless: false,
     external: spec.location !== 'MESH_INTERNAL',
+    aliasOf: '',
+    anyAddress: (spec.resolution ?? 'NONE') === 'NONE',
   };
   return ((spec.hosts ?? []) as string[]).map((host) => ({ ...shared, host: host.toLowerCase() }));
 }
@@ -177,6 +191,7 @@ export function readPod(object: KubeObject): PodRecord {
     // The injector leaves pods of the host's network alone: there is no traffic of theirs to redirect.
     hasSidecar:
       !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
+    dnsProxy: capturesDns(spec),
     network: labels['topology.istio.io/network'] ?? '',
     owner: ownerOf(object),
     node: spec.nodeName ?? '',
@@ -185,9 +200,20 @@ export function readPod(object: KubeObject): PodRecord {
   };
 }
 
+type Container = { name: string; args?: string[]; env?: { name: string; value?: string }[] };
+
+/** The injector writes the mesh's proxyMetadata and the pod's own into the proxy's environment. */
+function capturesDns(spec: Record<string, unknown>): boolean {
+  const all = [spec.containers ?? [], spec.initContainers ?? []] as Container[][];
+  const proxy = all.flat().find(({ name }) => name === proxyName);
+  return (proxy?.env ?? []).some(
+    ({ name, value }) => name === 'ISTIO_META_DNS_CAPTURE' && value === 'true',
+  );
+}
+
 /** A gateway that was not injected says by its arguments what it is: `proxy router`. */
 function runsRouter(spec: Record<string, unknown>): boolean {
-  const containers = (spec.containers ?? []) as { name: string; args?: string[] }[];
+  const containers = (spec.containers ?? []) as Container[];
   return containers.some(({ name, args = [] }) => name === proxyName && args.includes('router'));
 }
 

@@ -20,6 +20,8 @@ export type Resolution = {
   virtualServices: readonly VirtualServiceRecord[];
   /** The pod that was called by its own address: only that pod can answer. */
   pod?: PodRecord;
+  /** The address that the app called is the host's own, so that a call to it goes nowhere else. */
+  addressed: boolean;
   /** Whether a scope with this host gives the next such call a route. */
   learnable: boolean;
 };
@@ -38,7 +40,7 @@ export function resolve(catalog: Catalog, call: UnknownCall, caller: Caller): Re
 }
 
 function external(host: string, port: number): Resolution {
-  return { kind: 'external', host, port, virtualServices: [], learnable: false };
+  return { kind: 'external', host, port, virtualServices: [], addressed: false, learnable: false };
 }
 
 function byName(
@@ -48,13 +50,14 @@ function byName(
   caller: Caller,
 ): Resolution | undefined {
   const record = recordByName(catalog, name, caller);
-  const host = record && !isWildcard(record.host) ? record.host : name;
-  const virtualServices = virtualServicesOf(catalog, host, caller.namespace);
+  const host = record?.host ?? name;
+  const called = isWildcard(host) ? name : host;
+  const virtualServices = virtualServicesOf(catalog, called, caller.namespace);
   if (!record) {
     // istiod routes a host without a Service on port 80 alone (pilot/pkg/networking/core/route/route.go,
     // buildSidecarVirtualHostsForVirtualService).
     if (virtualServices.length === 0 || port !== 80) return undefined;
-    return { kind: 'virtual', host, port, virtualServices, learnable: true };
+    return { kind: 'virtual', host, port, virtualServices, addressed: false, learnable: true };
   }
   // Istio routes a name only on the ports that its Service declares.
   if (!hasPort(record, port)) return undefined;
@@ -66,9 +69,17 @@ function byName(
     record,
     virtualServices,
     ...(pod && { pod }),
-    // A wildcard in a scope costs istiod its fast path, and a ServiceEntry with one passes through.
-    learnable: !isWildcard(record.host),
+    addressed: isAddressOf(catalog, record, ip),
+    learnable: true,
   };
+}
+
+function isAddressOf(catalog: Catalog, record: HostRecord, ip: string): boolean {
+  return (
+    record.anyAddress ||
+    record.addresses.includes(ip) ||
+    catalog.servicesOfEndpoint(ip).includes(record)
+  );
 }
 
 /**
@@ -77,6 +88,21 @@ function byName(
  * pods of headless services by `pod.name...`.
  */
 function recordByName(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
+  let record = recordNamed(catalog, name, caller);
+  // An ExternalName is to istiod another name of a Service of the mesh, where it names one
+  // (pilot/pkg/model/push_context.go, resolveServiceAliases). One that leads in a circle leads nowhere.
+  for (let steps = 0; record?.aliasOf && steps < aliasStepsMax; steps++) {
+    const target = recordNamed(catalog, record.aliasOf, caller);
+    if (target?.kind !== 'service') break;
+    record = target;
+  }
+  return record;
+}
+
+/** An alias of an alias of an alias: beyond what people write. */
+const aliasStepsMax = 8;
+
+function recordNamed(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
   const { namespace, clusterDomain } = caller;
   const visible = (record: HostRecord) => isVisible(record, namespace);
   const inFull = fullNames(name, caller);
@@ -120,12 +146,17 @@ function byAddress(
   );
   if (found) return ofAddress(found, call, address);
 
-  const pod = catalog.podAt(address.ip);
+  // Requests are routed by name alone: the address of a pod is none, not even of a headless Service.
+  const pod = call.tcp ? catalog.podAt(address.ip) : undefined;
   if (!pod) return undefined;
-  const candidates = catalog.servicesOfEndpoint(address.ip).filter(visible);
-  const headless = candidates.filter((each) => each.headless && hasPort(each, address.port));
-  const owner = headless.length === 1 ? headless[0] : only(candidates);
-  return owner && { ...ofAddress(owner, call, address), pod, learnable: headless.length === 1 };
+  // To istiod the address of a pod means something only where a headless Service has it.
+  const owner = pick(
+    catalog
+      .servicesOfEndpoint(address.ip)
+      .filter((each) => visible(each) && each.headless && hasPort(each, address.port)),
+    caller.namespace,
+  );
+  return owner && { ...ofAddress(owner, call, address), pod };
 }
 
 function ofAddress(record: HostRecord, call: UnknownCall, { port }: Address): Resolution {
@@ -137,15 +168,12 @@ function ofAddress(record: HostRecord, call: UnknownCall, { port }: Address): Re
     record,
     // Rules of a VirtualService go by the name in the request, and this one names something else.
     virtualServices: [],
+    addressed: true,
     // A port declared HTTP is routed by name alone: importing the host would not catch this call.
     learnable:
       !isWildcard(record.host) &&
       (call.tcp || protocol !== 'http' || isIP(hostOfAuthority(call.authority) ?? '') !== 0),
   };
-}
-
-function only<Value>(values: readonly Value[]): Value | undefined {
-  return values.length === 1 ? values[0] : undefined;
 }
 
 function hasPort(record: HostRecord, port: number): boolean {

@@ -1,16 +1,19 @@
 import { type Catalog, isVisible } from './catalog.ts';
+import { eagerHosts } from './eager.ts';
 import type { Edge, HostRef } from './edges.ts';
 import { isWildcard } from './host-pattern.ts';
 import { virtualServicesOf } from './resolve.ts';
 
-/** Why a host is in a scope; `tcp`: learned, and kept for good, because its use is not counted. */
-export type Reason = 'sentinel' | 'gateway' | 'pinned' | 'learned' | 'tcp' | 'virtualservice';
+/** Why a host is in a scope. `eager`: never called, because its first call could not be served. */
+export type Reason = 'sentinel' | 'gateway' | 'pinned' | 'learned' | 'virtualservice' | 'eager';
 
 export type ScopeHost = {
   /** `namespace/host`, an entry of `egress.hosts`. */
   entry: string;
   reason: Reason;
   edge?: Edge;
+  /** Of an eager host, why it cannot wait for its first call. */
+  message?: string;
 };
 
 export type ScopeInput = {
@@ -22,6 +25,8 @@ export type ScopeInput = {
   excludes: readonly string[];
   sentinel: HostRef;
   gateway: HostRef;
+  /** A proxy of the workload answers DNS by itself. */
+  dnsProxy: boolean;
 };
 
 /**
@@ -34,41 +39,32 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   const { namespace, edges, pins, sentinel, gateway } = input;
   const excludes = new Set(input.excludes);
   const hosts = new Map<string, ScopeHost>();
-  function add(entry: string, reason: Reason, edge?: Edge): void {
-    if (!hosts.has(entry)) hosts.set(entry, { entry, reason, ...(edge && { edge }) });
+  function add(
+    entry: string,
+    reason: Reason,
+    more: Pick<ScopeHost, 'edge' | 'message'> = {},
+  ): void {
+    if (!hosts.has(entry)) hosts.set(entry, { entry, reason, ...more });
   }
 
   add(entryOf(sentinel), 'sentinel');
   add(entryOf(gateway), 'gateway');
   for (const pin of pins) add(pin, 'pinned');
   const learned = edges.filter((edge) => !excludes.has(entryOf(edge)));
-  for (const edge of learned) {
-    add(entryOf(edge), isCounted(catalog, edge) ? 'learned' : 'tcp', edge);
-  }
+  for (const edge of learned) add(entryOf(edge), 'learned', { edge });
   for (const edge of learned) {
     for (const needed of virtualServiceHosts(catalog, edge, namespace)) {
       if (!excludes.has(entryOf(needed))) add(entryOf(needed), 'virtualservice');
     }
+  }
+  for (const { entry, message } of eagerHosts(catalog, namespace, input.dnsProxy)) {
+    if (!excludes.has(entry)) add(entry, 'eager', { message });
   }
   return [...hosts.values()].sort((a, b) => (a.entry < b.entry ? -1 : 1));
 }
 
 export function entryOf({ namespace, host }: HostRef): string {
   return `${namespace}/${host}`;
-}
-
-/**
- * Whether every use of a host is seen. The filter counts requests; of connections to a port that is
- * declared TCP it sees those only that are made while the host is not in the scope.
- */
-export function isCounted(
-  { hosts }: Pick<Catalog, 'hosts'>,
-  { namespace, host }: HostRef,
-): boolean {
-  return hosts
-    .exact(host)
-    .filter((record) => record.namespace === namespace)
-    .every(({ ports }) => ports.every(({ protocol }) => protocol !== 'tcp'));
 }
 
 /**

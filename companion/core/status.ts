@@ -39,9 +39,10 @@ export function statusOf(input: StatusInput): ScopeStatus {
     ...times({ learningSince: watched.learningSince, silentSince: watched.silentSince }),
     hostCount: hosts.length,
     ...usageOf(input),
-    hosts: hosts.map(({ entry, reason, edge }) => ({
+    hosts: hosts.map(({ entry, reason, edge, message }) => ({
       host: entry,
       reason,
+      ...(message && { message }),
       ...(edge && {
         firstSeen: timeOf(edge.firstSeen),
         lastSeen: coarse(edge.lastSeen),

@@ -6,7 +6,11 @@ import type { Resolution } from './resolve.ts';
 export const settings = ['gateway', 'direct', 'hold', 'passthrough', 'auto'] as const;
 export type Setting = (typeof settings)[number];
 
-export type Strategy = 'gateway' | 'direct' | 'hold' | 'passthrough';
+/**
+ * `plain`: to the address that the app called, in plain text, also where the outbound policy refuses
+ * what the proxy does not know; `passthrough`: whatever that policy says.
+ */
+export type Strategy = 'gateway' | 'direct' | 'hold' | 'plain' | 'passthrough';
 
 export type Decision = {
   strategy: Strategy;
@@ -76,8 +80,10 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   const isNew = call.destinationAgeMs < gatewayLagMs;
   const isSettled = !isNew && mtls.reason !== 'no endpoints';
   const ttl = isSettled ? answerTtlSeconds.resolved : answerTtlSeconds.empty;
-  if (call.setting === 'passthrough') return plain('passthrough', 'passthrough is asked for', ttl);
-  if (!mtls.capable) return plain('passthrough', mtls.reason, ttl);
+  // Full configuration would let these through; an address that is not the host's it would not.
+  const open = resolution.addressed ? 'plain' : 'passthrough';
+  if (call.setting === 'passthrough') return plain(open, 'passthrough is asked for', ttl);
+  if (!mtls.capable) return plain(open, mtls.reason, ttl);
   const { host, port, pod, record } = resolution;
   const here = [...mtls.networks].every((network) => network === call.callerNetwork);
   // A gateway would pick another pod than the one that was called by its address.
@@ -105,6 +111,6 @@ function whyOf(call: Call, bound: boolean, here: boolean): string {
   return `setting ${call.setting}`;
 }
 
-function plain(strategy: 'passthrough', reason: string, ttlSeconds: number): Decision {
+function plain(strategy: 'plain' | 'passthrough', reason: string, ttlSeconds: number): Decision {
   return { strategy, otherwise: '', sni: '', identities: [], ttlSeconds, reason };
 }

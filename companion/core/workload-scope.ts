@@ -41,7 +41,13 @@ export type ScopeStatus = {
   /** When the workload last used any host, to the hour. */
   lastSeen?: string;
   expiry?: { ttl: string; unused: number; kept: number; reason?: string };
-  hosts: { host: string; reason: string; firstSeen?: string; lastSeen?: string }[];
+  hosts: {
+    host: string;
+    reason: string;
+    message?: string;
+    firstSeen?: string;
+    lastSeen?: string;
+  }[];
   proxies: { total: number; reporting: number; scoped: number; summary: string };
   clusters?: { before?: number; after?: number };
   memory?: { beforeBytes?: number; afterBytes?: number; before?: string; after?: string };
@@ -105,8 +111,7 @@ export function timeIn(text: string | undefined): number | undefined {
 export function* learnedEdges(record: ScopeRecord): Generator<[Source, Edge[]]> {
   const edges = (record.status?.hosts ?? []).flatMap(({ host, reason, firstSeen, lastSeen }) => {
     const [namespace, name, ...rest] = host.split('/');
-    const isSeen = reason === 'learned' || reason === 'tcp';
-    if (!isSeen || !namespace || !name || rest.length > 0) return [];
+    if (reason !== 'learned' || !namespace || !name || rest.length > 0) return [];
     const first = Date.parse(firstSeen ?? '') || 0;
     // Written rounded down: taken for the latest that it can have been, or it would expire early.
     const last = (Date.parse(lastSeen ?? '') || first) + lastSeenGrainMs - 1;

@@ -61,8 +61,8 @@ export function createQuestions(options: QuestionsOptions): Questions {
   };
 }
 
-const strategies = new Set(['gateway', 'direct', 'hold', 'passthrough']);
-const others = new Set(['gateway', 'direct', 'passthrough']);
+const strategies = new Set(['gateway', 'direct', 'hold', 'plain', 'passthrough']);
+const others = new Set(['gateway', 'direct', 'plain', 'passthrough']);
 const identitiesLengthMax = 2048;
 const sniLengthMax = 512;
 /** Printable ASCII: these become header values. */
@@ -77,6 +77,7 @@ function problemOf({ strategy, otherwise, sni, identities }: Answer): string | u
     return 'identities are too long or not printable';
   }
   const used = strategy === 'hold' ? otherwise : strategy;
-  if (sni === '' && used !== 'passthrough') return `${used} without an sni`;
+  const isMutual = used === 'gateway' || used === 'direct';
+  if (sni === '' && isMutual) return `${used} without an sni`;
   return undefined;
 }

@@ -111,16 +111,24 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
   });
 
-  test('stays when its ports are declared TCP, and the scope says why', async () => {
+  test('of TCP stays while its address is told of, by new connections or old ones, and then goes', async () => {
     const [service] = kube.all('Service').filter(({ metadata }) => metadata.name === 'cart');
     if (!service) throw new Error('no service');
     kube.put({ ...service, spec: { ...service.spec, ports: [{ name: 'tcp', port: 80 }] } });
     const controller = await start({ life });
-    await used(controller);
-    await live([controller], 15 * minutes);
+    const connected = (count: number) => ({
+      ...{ count, secondsSinceSeen: 0 },
+      unknown: { tcp: true, authority: '', destination: '10.96.0.1:80' },
+    });
+    controller.report('web', [connected(1)]);
+    await vi.waitFor(() => expect(hosts()).toEqual([...always, cart]));
+    for (let count = 2; count < 5; count++) {
+      await live([controller], 6 * minutes);
+      controller.report('web', [connected(count)]);
+    }
     expect(hosts()).toContain(cart);
-    const told = expect.objectContaining({ host: cart, reason: 'tcp' });
-    expect(scope()?.status.hosts).toContainEqual(told);
+    await live([controller], 12 * minutes);
+    expect(hosts()).toEqual(always);
   });
 });
 

@@ -151,7 +151,7 @@ describe('a namespace in enforce', () => {
       ...before,
       spec: { ...before.spec, pins: ['bank/ledger'], excludes: [cart], firstCall: 'passthrough' },
     });
-    expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
+    expect(controller.ask('web', 'cart').strategy).toBe('plain');
     await vi.waitFor(() => expect(hosts()).toEqual(['bank/ledger', ...always]));
   });
 

@@ -13,6 +13,9 @@ for (const object of [
   service('other/private', { ip: '10.96.0.4', exportTo: '.' }),
   service('other/sniffed', { ip: '10.96.0.5', ports: [{ name: 'web', port: 8000 }] }),
   service('other/far', { externalName: 'far.example.com' }),
+  service('shop/alias', { externalName: 'Cart.other.svc.cluster.local.' }),
+  service('shop/second', { externalName: 'alias.shop.svc.cluster.local' }),
+  service('shop/circle', { externalName: 'circle.shop.svc.cluster.local' }),
   istio('ServiceEntry', 'shop/bank', {
     hosts: ['api.bank.example'],
     addresses: ['240.0.0.1'],
@@ -65,6 +68,16 @@ const shopCart = { kind: 'service', host: 'cart.shop.svc.cluster.local', port: 8
 const otherCart = { kind: 'service', host: 'cart.other.svc.cluster.local', port: 80, in: 'other' };
 const outside = { kind: 'external', learnable: false };
 
+describe('an ExternalName', () => {
+  test.each(['alias', 'second'])('%s of a Service of the mesh is that Service', (name) => {
+    expect(find(name, '10.96.0.2:80')).toMatchObject(otherCart);
+  });
+
+  test('that leads in a circle stays what it is', () => {
+    expect(find('circle')).toMatchObject({ host: 'circle.shop.svc.cluster.local' });
+  });
+});
+
 describe('a name of a Service', () => {
   test.each([
     'cart',
@@ -114,11 +127,11 @@ describe('a ServiceEntry', () => {
     });
   });
 
-  test('with a wildcard matches, and is not learned, since a scope has exact hosts only', () => {
+  test('with a wildcard matches, and is learned as the wildcard', () => {
     expect(find('en.wiki.example', '93.0.0.1:80')).toMatchObject({
       kind: 'entry',
-      host: 'en.wiki.example',
-      learnable: false,
+      host: '*.wiki.example',
+      learnable: true,
     });
   });
 
@@ -179,12 +192,9 @@ describe('an address', () => {
     });
   });
 
-  test('of a pod of one ordinary Service means both, but a scope would not catch the call', () => {
-    expect(find('', '10.1.0.1:8080', 'shop', true)).toMatchObject({
-      host: 'cart.shop.svc.cluster.local',
-      pod: 'cart',
-      learnable: false,
-    });
+  test('of a pod of ordinary Services is no host: Istio passes it through', () => {
+    expect(find('', '10.1.0.1:8080', 'shop', true)).toMatchObject(outside);
+    expect(find('10.1.0.1:8080', '10.1.0.1:8080')).toMatchObject(outside);
   });
 
   test.each(['93.0.0.1:80', 'nonsense', ''])('%j is not of the mesh', (destination) => {

@@ -30,6 +30,7 @@ type Golden = {
     excludes?: string[];
     objects?: KubeObject[];
     defaults?: KubeObject[];
+    dnsProxy?: boolean;
   };
   reasons: Record<string, string>;
   sidecar: KubeObject;
@@ -75,6 +76,7 @@ function build({ input }: Golden, learned = input.learned) {
     excludes: input.excludes ?? [],
     sentinel,
     gateway,
+    dnsProxy: input.dnsProxy ?? false,
   }).filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, 'shop'));
   const sidecarInput = {
     workload,

@@ -38,6 +38,33 @@ function choose(objects: KubeObject[], options: Case = {}) {
 }
 
 const cart = app('shop/cart', '10.96.0.1', '10.1.0.1');
+
+describe('a destination without mutual TLS', () => {
+  const bare = [
+    service('shop/cart', { ip: '10.96.0.1' }),
+    slice('shop/cart', [{ ip: '10.1.0.1', pod: 'cart' }]),
+    pod('shop/cart', { ip: '10.1.0.1', tlsMode: '' }),
+  ];
+
+  test('is let through at its own address, whatever the outbound policy is', () => {
+    expect(choose(bare)).toMatchObject({ strategy: 'plain' });
+    expect(choose(bare, { destination: '10.1.0.1:80' })).toMatchObject({ strategy: 'plain' });
+  });
+
+  test('opens no way to any other address', () => {
+    expect(choose(bare, { destination: '93.0.0.1:80' })).toMatchObject({ strategy: 'passthrough' });
+  });
+
+  test('that DNS says where it is may be anywhere, so only its real route is open', () => {
+    const entry = istio('ServiceEntry', 'shop/bank', {
+      hosts: ['bank.example'],
+      resolution: 'DNS',
+      ports: [{ number: 80, protocol: 'HTTP' }],
+    });
+    const call = { authority: 'bank.example', destination: '93.0.0.1:80' };
+    expect(choose([entry], call)).toMatchObject({ strategy: 'hold', otherwise: 'passthrough' });
+  });
+});
 const rules = istio('VirtualService', 'shop/cart', { hosts: ['cart'], http: [] });
 
 test('goes direct where the gateway has no ready endpoint, unless only the gateway leads there', () => {
@@ -66,7 +93,7 @@ describe('a destination that the gateway may not know yet', () => {
 
   test('is passed through where it takes no mutual TLS', () => {
     const plain = app('shop/cart', '10.96.0.1', '10.1.0.1', { tlsMode: '' });
-    expect(choose(plain, { destinationAgeMs: 0 })).toMatchObject({ strategy: 'passthrough' });
+    expect(choose(plain, { destinationAgeMs: 0 })).toMatchObject({ strategy: 'plain' });
   });
 
   test('is held as any other under a VirtualService, and otherwise called directly', () => {
@@ -81,7 +108,7 @@ describe('a destination in the mesh', () => {
     ['direct', { strategy: 'direct' }],
     ['auto', { strategy: 'direct' }],
     ['hold', { strategy: 'hold', otherwise: 'direct' }],
-    ['passthrough', { strategy: 'passthrough' }],
+    ['passthrough', { strategy: 'plain' }],
   ] as const)('is called as setting %s says', (setting, expected) => {
     expect(choose(cart, { setting })).toMatchObject(expected);
   });
@@ -100,7 +127,7 @@ describe('a destination in the mesh', () => {
   test('is never held for TCP', () => {
     const tcp = [service('shop/db', { ip: '10.96.0.1', ports: [{ name: 'tcp', port: 80 }] })];
     const found = choose([...tcp, rules], { setting: 'hold', tcp: true });
-    expect(found.strategy).toBe('passthrough');
+    expect(found.strategy).toBe('plain');
   });
 
   test('on another network is called through the gateway, whatever is wanted', () => {
@@ -111,7 +138,7 @@ describe('a destination in the mesh', () => {
 
   test('without endpoints is passed through, and asked about again soon', () => {
     const empty = [service('shop/cart', { ip: '10.96.0.1' })];
-    expect(choose(empty)).toMatchObject({ strategy: 'passthrough', ttlSeconds: 5 });
+    expect(choose(empty)).toMatchObject({ strategy: 'plain', ttlSeconds: 5 });
   });
 
   test('that is headless is called directly: only one pod is meant', () => {
@@ -135,7 +162,7 @@ describe('a destination that takes no mutual TLS is passed through', () => {
       ]),
     ];
     expect(choose(mixed)).toMatchObject({
-      strategy: 'passthrough',
+      strategy: 'plain',
       reason: 'an endpoint has no sidecar',
     });
   });
@@ -157,7 +184,7 @@ describe('a destination that takes no mutual TLS is passed through', () => {
       host: 'cart',
       trafficPolicy: { tls: { mode: 'DISABLE' } },
     });
-    expect(choose([...cart, rule])).toMatchObject({ strategy: 'passthrough' });
+    expect(choose([...cart, rule])).toMatchObject({ strategy: 'plain' });
   });
 
   test('when its endpoints are not pods', () => {
@@ -165,7 +192,7 @@ describe('a destination that takes no mutual TLS is passed through', () => {
       service('shop/cart', { ip: '10.96.0.1' }),
       slice('shop/cart', [{ ip: '192.0.2.1' }]),
     ];
-    expect(choose(elsewhere)).toMatchObject({ strategy: 'passthrough' });
+    expect(choose(elsewhere)).toMatchObject({ strategy: 'plain' });
   });
 
   test.each([
@@ -174,7 +201,7 @@ describe('a destination that takes no mutual TLS is passed through', () => {
     ['its pods', 'shop/cart', { selector: { matchLabels: { app: 'cart' } } }],
   ])('when PeerAuthentication of %s disables it', (_of, path, selector) => {
     const policy = istio('PeerAuthentication', path, { ...selector, mtls: { mode: 'DISABLE' } });
-    expect(choose([...cart, policy])).toMatchObject({ strategy: 'passthrough' });
+    expect(choose([...cart, policy])).toMatchObject({ strategy: 'plain' });
   });
 
   test('but not when a closer PeerAuthentication allows it', () => {
@@ -188,7 +215,7 @@ describe('a destination that takes no mutual TLS is passed through', () => {
       selector: { matchLabels: { app: 'cart' } },
       portLevelMtls: { 8080: { mode: 'DISABLE' } },
     });
-    expect(choose([...cart, policy])).toMatchObject({ strategy: 'passthrough' });
+    expect(choose([...cart, policy])).toMatchObject({ strategy: 'plain' });
   });
 });
 
@@ -200,12 +227,12 @@ describe('a destination that only its real route reaches', () => {
   const call = { authority: 'bank.example', destination: '93.0.0.1:80' };
 
   test('is held for a ServiceEntry, and passed through otherwise', () => {
-    expect(choose([entry], call)).toMatchObject({ strategy: 'hold', otherwise: 'passthrough' });
+    expect(choose([entry], call)).toMatchObject({ strategy: 'hold', otherwise: 'plain' });
   });
 
   test('is passed through where that is the setting', () => {
     expect(choose([entry], { ...call, setting: 'passthrough' })).toMatchObject({
-      strategy: 'passthrough',
+      strategy: 'plain',
     });
   });
 
@@ -214,7 +241,7 @@ describe('a destination that only its real route reaches', () => {
       host: 'cart',
       trafficPolicy: { tls: { mode: 'SIMPLE' } },
     });
-    expect(choose([...cart, rule])).toMatchObject({ strategy: 'hold', otherwise: 'passthrough' });
+    expect(choose([...cart, rule])).toMatchObject({ strategy: 'hold', otherwise: 'plain' });
   });
 });
 
@@ -229,7 +256,7 @@ test('a DestinationRule of the caller comes before that of the service', () => {
     trafficPolicy: { tls: { mode: 'ISTIO_MUTUAL' } },
   });
   const call = { authority: 'cart.other', destination: '10.96.0.2:80' };
-  expect(choose([...far, theirs], call).strategy).toBe('passthrough');
+  expect(choose([...far, theirs], call).strategy).toBe('plain');
   expect(choose([...far, theirs, ours], call).strategy).toBe('gateway');
 });
 
