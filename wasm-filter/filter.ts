@@ -23,11 +23,15 @@ import {
   AUTHORITY,
   BLACK_HOLE_CLUSTER,
   BLOCK_ALL,
+  CATCH_ALL_CHAIN,
   CLUSTER_NAME,
   DESTINATION_ADDRESS,
+  FILTER_CHAIN_NAME,
+  PASSTHROUGH_CHAIN,
   PASSTHROUGH_CLUSTER,
   VIRTUAL_HOST_NAME,
 } from './names';
+import { follow } from './open';
 import { wait } from './question';
 import { companionLives, reportSoon } from './report';
 import { fallBack, steer } from './steer';
@@ -53,7 +57,7 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
   if (result == OK && gotSize() > 0) {
     if (isCatchAll(PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER))
       return unknownRequest(stream, endOfStream);
-    count(gotAt(), gotSize());
+    count(stream, gotAt(), gotSize());
     comesBack();
     return CONTINUE;
   }
@@ -91,10 +95,10 @@ function isCatchAll(one: usize, other: usize): bool {
 }
 
 /** The hot path: one look-up, one addition. */
-function count(cluster: usize, size: u32): void {
+function count(stream: u32, cluster: usize, size: u32): void {
   const entry = obtain(clusters, CLUSTER, cluster, size);
   if (entry === null) bump(OVERFLOW);
-  else if (entry.count++ == 0) reportSoon();
+  else seen(stream, entry);
 }
 
 function unknownRequest(stream: u32, endOfStream: bool): u32 {
@@ -109,7 +113,7 @@ function unknownRequest(stream: u32, endOfStream: bool): u32 {
     return CONTINUE;
   }
   // A request that comes back from a hold is the same request.
-  if (!returned) seen(entry);
+  if (!returned) seen(stream, entry);
   return proceed(entry, stream, endOfStream);
 }
 
@@ -130,18 +134,25 @@ function entryOfRequest(destination: usize, destinationSize: u32): Entry | null 
   return entry;
 }
 
+/**
+ * The filter stands in every chain of TCP: where Istio knows the destination the connection is counted, by
+ * its address, and goes on.
+ */
 export function onConnection(stream: u32): u32 {
   bump(CONNECTIONS);
+  const isKnown =
+    getProperty(FILTER_CHAIN_NAME) != OK || !isCatchAll(CATCH_ALL_CHAIN, PASSTHROUGH_CHAIN);
   if (!getDestination()) return CONTINUE;
   const destination = gotAt();
   const size = gotSize();
   const entry = obtain(destinations, TCP_DESTINATION, destination, size);
   if (entry === null) {
     bump(OVERFLOW);
-    fallBack(true, destination, size);
+    if (!isKnown) fallBack(true, destination, size);
     return CONTINUE;
   }
-  seen(entry);
+  seen(stream, entry);
+  if (isKnown) return CONTINUE;
   return proceed(entry, stream, false);
 }
 
@@ -153,7 +164,8 @@ function getDestination(): bool {
   return false;
 }
 
-function seen(entry: Entry): void {
+function seen(stream: u32, entry: Entry): void {
+  follow(stream, entry);
   if (entry.count++ == 0) reportSoon();
 }
 

@@ -11,6 +11,7 @@ import { allocate, resetArena } from './arena';
 import { configure } from './config';
 import { onConnection, onRequest } from './filter';
 import { declareHoldState, forgetLostHolds } from './hold';
+import { leave } from './open';
 import { endLostQuestions, settle } from './question';
 import { reportIfDue, settleReport, startReports } from './report';
 import { bump, ERRORS } from './totals';
@@ -42,6 +43,11 @@ export function proxy_on_request_headers(stream: u32, _headers: u32, endOfStream
 export function proxy_on_new_connection(stream: u32): u32 {
   resetArena();
   return onConnection(stream);
+}
+
+/** The end of a request or connection, whatever became of it. */
+export function proxy_on_delete(stream: u32): void {
+  leave(stream);
 }
 
 export function proxy_on_tick(_root: u32): void {

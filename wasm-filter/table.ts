@@ -2,7 +2,7 @@
  * Fixed tables of destinations: 8-way set-associative, as a CPU cache is. A look-up and an eviction
  * touch eight entries, whatever the keys are, so no app can make them slow by choosing names.
  *
- * Eviction: the entry of the set that was used longest ago goes. While reports arrive, its count has been
+ * Eviction: the entry of the set that was used longest ago goes, before those with open streams. While reports arrive, its count has been
  * acknowledged long before; if it has not, the total `lost` says so. An entry whose question is open
  * stays: streams wait on it.
  */
@@ -47,6 +47,8 @@ export class Entry {
   otherwise: u8;
   /** Number of the open question plus one; 0 = none. */
   question: u8;
+  /** Streams to it that have not ended. */
+  open: u32;
 }
 
 @unmanaged
@@ -152,6 +154,7 @@ function claim(table: Table, first: u32, h: u64, kind: u8, key: usize, size: u32
 }
 
 const NONE: u32 = 0xffffffff;
+const IN_USE: u64 = 1 << 63;
 
 /** Index of a free entry, else of the one used longest ago; NONE when all have their question open. */
 function victim(table: Table, first: u32): u32 {
@@ -160,9 +163,11 @@ function victim(table: Table, first: u32): u32 {
   for (let way: u32 = 0; way < WAYS; way++) {
     const entry = entryAt(table, first + way);
     if (entry.hash == 0) return first + way;
-    if (entry.question != 0 || entry.used >= oldestUsed) continue;
+    // One in use goes only where all are.
+    const used = entry.open > 0 ? entry.used | IN_USE : entry.used;
+    if (entry.question != 0 || used >= oldestUsed) continue;
     oldest = first + way;
-    oldestUsed = entry.used;
+    oldestUsed = used;
   }
   return oldest;
 }

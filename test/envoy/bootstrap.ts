@@ -153,13 +153,18 @@ export function httpListener(name: string, routes: Json, filter: Json): Json {
 }
 
 /** The catch-all chain: the network filter in front of tcp_proxy. */
-export function tcpListener(name: string, pluginConfig: unknown): Json {
+export function tcpListener(
+  name: string,
+  pluginConfig: unknown,
+  chain = 'virtualOutbound-catchall-tcp',
+): Json {
   return {
     name,
     address: address(0),
     traffic_direction: 'OUTBOUND',
     filter_chains: [
       {
+        name: chain,
         filters: [
           {
             name: 'app.lazyscope-tcp',

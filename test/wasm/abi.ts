@@ -33,6 +33,7 @@ export const moduleFunctions: { [name: string]: Signature } = {
   malloc: 'i>i',
   proxy_abi_version_0_2_1: '>',
   proxy_on_configure: 'ii>i',
+  proxy_on_delete: 'i>',
   proxy_on_tick: 'i>',
   proxy_on_new_connection: 'i>i',
   proxy_on_request_headers: 'iii>i',

@@ -191,8 +191,10 @@ export class Host {
     return stream;
   }
 
-  connect(address: string): Stream {
-    const stream = this.open('tcp', { 'destination\0address': address }, {});
+  /** `chain`: the name of the filter chain, of the one for unknown connections if nothing else is said. */
+  connect(address: string, chain = 'virtualOutbound-catchall-tcp'): Stream {
+    const properties = { 'destination\0address': address, 'xds\0filter_chain_name': chain };
+    const stream = this.open('tcp', properties, {});
     stream.paused = this.run('proxy_on_new_connection', stream.id, stream.id) !== 0;
     return stream;
   }
@@ -222,6 +224,7 @@ export class Host {
   }
 
   close(stream: Stream): void {
+    this.run('proxy_on_delete', stream.id, stream.id);
     this.streams.delete(stream.id);
   }
 

@@ -214,13 +214,17 @@ test('whatever is lost, the reports add up to what happened', () => {
       };
       for (const { kind, i } of events) {
         if (kind === 'known') {
-          knownRequest(host, name(i));
+          host.close(knownRequest(host, name(i)));
           count(`cluster ${name(i)}`);
         } else if (kind === 'http') {
-          if (unknownRequest(host, `host-${i}`).paused) answer(host, passthrough);
+          const stream = unknownRequest(host, `host-${i}`);
+          if (stream.paused) answer(host, passthrough);
+          host.close(stream);
           count(`http host-${i} ${address}`);
         } else if (kind === 'tcp') {
-          if (host.connect(`10.0.0.${i}:1`).paused) answer(host, gateway);
+          const stream = host.connect(`10.0.0.${i}:1`);
+          if (stream.paused) answer(host, gateway);
+          host.close(stream);
           count(`tcp 10.0.0.${i}:1`);
         } else take(i);
       }

@@ -32,18 +32,17 @@ test('what is applied: two plugins, one EnvoyFilter, all in the namespace', () =
 });
 
 test('names of extensions carry the namespace, and no placeholder is left', () => {
-  const [removeKnown, catchAll, passThrough, removeTcp, removeHttp] = patches;
-  const removed = removeKnown?.match.listener.filterChain.filter.name;
+  const [removeAll, insert, removeTcp, removeHttp] = patches;
+  const removed = removeAll?.match.listener.filterChain.filter.name;
   expect(removed).toBe(extension('lazyscope-tcp'));
-  expect(catchAll?.patch.value.name).toBe(extension('lazyscope-tcp'));
-  expect(passThrough?.patch.value.name).toBe(extension('lazyscope-tcp'));
+  expect(insert?.patch.value.name).toBe(extension('lazyscope-tcp'));
   const chainOf = (patch?: Manifest) => patch?.match.listener.filterChain;
   expect(chainOf(removeTcp).filter.name).toBe(extension('lazyscope-tcp'));
   expect(chainOf(removeHttp).filter.subFilter.name).toBe(extension('lazyscope'));
   expect(JSON.stringify(objects)).not.toMatch(/NAMESPACE|FILLED/);
 });
 
-test('the network filter is taken from everywhere before it is put where nothing is known', () => {
+test('the network filter is taken from everywhere before it is put in front of every TCP proxy', () => {
   const [first, ...rest] = patches.filter(
     ({ applyTo, match, patch }) =>
       applyTo === 'NETWORK_FILTER' &&
@@ -52,11 +51,8 @@ test('the network filter is taken from everywhere before it is put where nothing
   );
   expect(first?.patch.operation).toBe('REMOVE');
   expect(Object.keys(first?.match.listener.filterChain)).toEqual(['filter']);
-  expect(
-    rest.map(({ match, patch }) => [patch.operation, match.listener.filterChain.name]),
-  ).toEqual([
-    ['INSERT_BEFORE', 'virtualOutbound-catchall-tcp'],
-    ['INSERT_BEFORE', 'PassthroughFilterChain'],
+  expect(rest.map(({ match, patch }) => [patch.operation, match.listener.filterChain])).toEqual([
+    ['INSERT_BEFORE', { filter: { name: 'envoy.filters.network.tcp_proxy' } }],
   ]);
   // Neither a missing plugin nor a slow one may hold up a listener.
   for (const { patch } of rest)

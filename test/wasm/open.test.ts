@@ -1,0 +1,74 @@
+import { beforeEach, expect, test } from 'vitest';
+import { decodeReport } from '../../companion/node/report.ts';
+import { answer, gateway, knownRequest, nextReport, tick } from './calls.ts';
+import { Host, type Stream } from './host.ts';
+
+let host: Host;
+let root: number;
+
+beforeEach(() => {
+  host = new Host();
+  root = host.configure();
+});
+
+const socket = 'outbound|80||socket.app.svc.cluster.local';
+
+/** Destinations named in any report of the next minutes. */
+function toldWithin(seconds: number): Set<string> {
+  const told = new Set<string>();
+  for (let second = 0; second < seconds; second++) {
+    tick(host, root);
+    for (const call of [...host.calls]) {
+      for (const { destination } of decodeReport(call.body).entries) {
+        told.add(Object.values(destination).join(' '));
+      }
+      host.respond(call, { ':status': '204' });
+    }
+  }
+  return told;
+}
+
+test.each<[string, string, () => Stream]>([
+  ['request', `cluster ${socket}`, () => knownRequest(host, socket)],
+  ['known connection', 'tcp 10.0.0.1:3306', () => host.connect('10.0.0.1:3306', '')],
+  [
+    'connection that was unknown when it began',
+    'tcp 10.0.0.1:3306',
+    () => {
+      const stream = host.connect('10.0.0.1:3306');
+      answer(host, gateway);
+      return stream;
+    },
+  ],
+])('an open %s is told again and again, silent as it is, until it ends', (_, key, open) => {
+  const stream = open();
+  nextReport(host, root);
+  expect(toldWithin(80)).toEqual(new Set([key]));
+  expect(toldWithin(80)).toEqual(new Set([key]));
+  host.close(stream);
+  toldWithin(80);
+  expect(toldWithin(200)).toEqual(new Set());
+});
+
+test('a connection that Istio knows is counted by its address, and nobody is asked', () => {
+  expect(host.connect('10.0.0.1:3306', '').paused).toBe(false);
+  expect(host.connect('10.0.0.1:3306', 'outbound|3306||db').paused).toBe(false);
+  const { entries, totals } = nextReport(host, root);
+  expect(entries).toEqual([{ destination: { kind: 'tcp', address: '10.0.0.1:3306' }, count: 2n }]);
+  expect(totals).toMatchObject({ connections: 2n, asked: 0n, fallbacks: 0n });
+});
+
+test('what is in use outlives what is not, however many destinations there are', () => {
+  knownRequest(host, socket);
+  for (let i = 0; i < 100_000; i++) host.close(knownRequest(host, `outbound|80||host-${i}`));
+  nextReport(host, root);
+  expect(toldWithin(120)).toContain(`cluster ${socket}`);
+});
+
+test('more streams than can be followed are counted all the same', () => {
+  const streams = Array.from({ length: 10_000 }, () => knownRequest(host, socket));
+  expect(nextReport(host, root).entries[0]?.count).toBe(10_000n);
+  for (const stream of streams) host.close(stream);
+  toldWithin(80);
+  expect(toldWithin(200)).toEqual(new Set());
+});

@@ -1,0 +1,66 @@
+/**
+ * Which destinations are in use for as long as a stream lasts: a connection, a WebSocket or a gRPC stream
+ * may be silent for days, and its destination must not be taken for unused.
+ *
+ * A set-associative table from stream to entry. A stream that finds its set full is not followed: its
+ * destination counts as used when it began, as it would without this table.
+ */
+
+import { SECOND } from './abi';
+import { Entry } from './table';
+
+/** 4,096 streams at once in one worker: more than that are short ones, whose destinations are busy. */
+const SETS: u32 = 512;
+const WAYS: u32 = 8;
+/** Room for one Slot. */
+const SLOT_SIZE: u32 = 12;
+
+@unmanaged
+class Slot {
+  /** 0 = free. */
+  stream: u32;
+  entry: usize;
+  /** Tells whether the entry still holds the same destination. */
+  check: u32;
+}
+
+const SLOTS: usize = memory.data(SETS * WAYS * SLOT_SIZE, 16);
+
+/** Envoy numbers contexts one by one, so the low bits spread them evenly. */
+function slotOf(stream: u32, way: u32): Slot {
+  return changetype<Slot>(SLOTS + ((stream % SETS) * WAYS + way) * SLOT_SIZE);
+}
+
+export function follow(stream: u32, entry: Entry): void {
+  for (let way: u32 = 0; way < WAYS; way++) {
+    const slot = slotOf(stream, way);
+    if (slot.stream != 0) continue;
+    slot.stream = stream;
+    slot.entry = changetype<usize>(entry);
+    slot.check = <u32>entry.hash;
+    entry.open++;
+    return;
+  }
+}
+
+export function leave(stream: u32): void {
+  for (let way: u32 = 0; way < WAYS; way++) {
+    const slot = slotOf(stream, way);
+    if (slot.stream != stream) continue;
+    slot.stream = 0;
+    const entry = changetype<Entry>(slot.entry);
+    if (<u32>entry.hash == slot.check && entry.open > 0) entry.open--;
+    return;
+  }
+}
+
+/** What is open is told of this often: far below any time after which a destination is taken for unused. */
+const EVERY: u64 = 60 * SECOND;
+let toldAt: u64 = 0;
+
+/** Whether destinations in use are to be told of again now. */
+export function tellsOpen(time: u64): bool {
+  if (time >= toldAt && time - toldAt < EVERY) return false;
+  toldAt = time;
+  return true;
+}
