@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import type { Sink } from '../companion/controller/sink.ts';
 import type { KubeObject } from '../companion/kube.ts';
 import { pluralOf, type Registry } from './registry.ts';
@@ -13,11 +14,7 @@ export type Distributor = {
  * The sink of an embedded mesh. What was applied is in force when `apply` resolves, not only stored: a
  * plan that Envoy refuses fails as a write that the API server refuses.
  */
-export function createFileSink(
-  registry: Registry,
-  distributor: Distributor,
-  onTold: (event: { reason: string; message: string; name: string }) => void,
-): Sink {
+export function createFileSink(registry: Registry, distributor: Distributor, log: Logger): Sink {
   return {
     mayWrite: () => true,
     async apply(object, subresource) {
@@ -36,7 +33,7 @@ export function createFileSink(
       registry.remove(found);
     },
     async tell({ metadata }, event) {
-      onTold({ ...event, name: metadata.name });
+      log.info({ ...event, workload: metadata.name }, 'told');
     },
   };
 }

@@ -65,8 +65,6 @@ export type MeshOptions = {
   workloads: readonly { name: string; mode: Exclude<Mode, 'off'> }[];
   log: Logger;
   settings?: Partial<ControllerConfig>;
-  /** The controller tells people of a change. */
-  onTold?(event: { reason: string; message: string; name: string }): void;
   /** The controller answered a question of a filter about a first call. */
   onAnswer?(question: Question, answer: Answer): void;
 };
@@ -98,7 +96,7 @@ export async function startMesh(options: MeshOptions): Promise<Mesh> {
 type Assembly = MeshOptions & { reaper: Reaper; lifecycle: Lifecycle };
 
 async function assemble(options: Assembly): Promise<Omit<Mesh, 'stop'>> {
-  const { lifecycle, reaper, log, settings = {}, onTold = () => undefined } = options;
+  const { lifecycle, reaper, log, settings = {} } = options;
   const { broken, onEnd } = watchEnds();
   const ca = makeCa(trustDomain, validity);
   const services = place(options.services, backendsCount);
@@ -115,7 +113,7 @@ async function assemble(options: Assembly): Promise<Omit<Mesh, 'stop'>> {
       reaper,
       onEnd,
     });
-  const gateway = await proxyOf('egress', ca);
+  const gateway = await proxyOf('egress', issue(ca, { name: 'egress' }, validity));
   lifecycle.onStop('gateway', gateway.stop);
   await gateway.configure(gatewayConfiguration(services, { backends }, 0));
   await gateway.start();
@@ -129,7 +127,7 @@ async function assemble(options: Assembly): Promise<Omit<Mesh, 'stop'>> {
     patches,
     ports: { gateway: gateway.listenerPort('0.0.0.0_15443'), kubeProxy: kubeProxy.port, backends },
   });
-  const sink = createFileSink(registry, controlPlane, onTold);
+  const sink = createFileSink(registry, controlPlane, log);
   const fixed = { namespace: systemNamespace, gatewayHost, clusterDomain, trustDomain };
   const roles = await startRoles({
     registry,
