@@ -159,5 +159,5 @@ function readWrk(out: string): Sample & Count {
 function readLoad(out: string): Sample & Count {
   const { sent, failed, latency } = JSON.parse(out);
   if (failed > 0) throw new Error(out.slice(0, 500));
-  return { p50: latency.p50Ms * 1e3, p99: latency.p99Ms * 1e3, requests: sent };
+  return { p50: latency.p50 * 1e3, p99: latency.p99 * 1e3, requests: sent };
 }

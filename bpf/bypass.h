@@ -25,8 +25,8 @@ struct settings {
 	__u32 flags;
 	__u32 message_limit; /* unread redirected messages of one direction, at most */
 	__u64 byte_limit;    /* unread bytes of one direction, above which data takes the stack */
-	__u32 stream_limit;  /* messages in a row that found unread data; then the stack does better */
-	__u32 stream_bytes;  /* mean size of such messages up to which that is so */
+	__u32 stream_limit;  /* messages one way, nothing coming back; then the stack does better, */
+	__u32 stream_bytes;  /* where their mean size is at most this */
 };
 
 enum side { CLIENT, SERVER, SIDES };
@@ -71,7 +71,7 @@ struct connection {
 	X(to_stack_off)         /* flows that went to the stack because of the switch, */ \
 	X(to_stack_bytes)       /* of the limit of bytes, */ \
 	X(to_stack_messages)    /* of the limit of messages, */ \
-	X(to_stack_stream)      /* of small messages in a row, */ \
+	X(to_stack_stream)      /* of a stream of small messages, */ \
 	X(to_stack_gone)        /* because the other side has gone, */ \
 	X(to_stack_ulp)         /* or because of kTLS */ \
 	X(to_redirect)          /* flows that came back to redirection */

@@ -155,7 +155,7 @@ static bool obey(const char *line)
 		.byte_limit = 4 << 20,
 		.message_limit = 1024,
 		.stream_limit = 128,
-		.stream_bytes = 4096,
+		.stream_bytes = 16384,
 		.connections = CONNECTIONS_MAX,
 		.seconds = 5,
 	};

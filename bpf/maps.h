@@ -37,12 +37,13 @@ struct flow {
 	__u32 messages;   /* redirected */
 	__u32 mark;       /* `messages` at the mark: all up to it are read once `mark_bytes` are */
 	__u32 read;       /* messages known to be read */
-	__u32 streak;     /* messages in a row that found unread data */
+	__u32 streak;     /* messages since the socket itself has read something */
 	__u64 mark_bytes;
 	__u64 streak_bytes;
+	__u64 own_read;   /* bytes that the socket itself had read at the begin of the streak */
 	__u64 container;  /* key into `readers` */
-	__u32 hold;       /* messages that still keep to the stack after a streak */
 	__u32 reads;      /* the kinds of reads seen on this socket */
+	__u32 pad;
 };
 
 /* How the sockets of a container are read. A blocked reader is woken with EAGAIN by more than data. */

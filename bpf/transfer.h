@@ -7,9 +7,6 @@
 
 /* Messages sent before the other end was known; one that has not come by then will not. */
 #define UNPAIRED_MESSAGES 64
-/* Messages that keep to the stack after a stream of small ones, where redirection only costs. */
-#define HOLD_MESSAGES 1024
-
 /* Redirected messages that are unread, at most: all before a mark are read once the bytes before it are. */
 static __always_inline __u32 unread_messages(struct flow *flow, __u64 sent, __u64 read)
 {
@@ -21,13 +18,16 @@ static __always_inline __u32 unread_messages(struct flow *flow, __u64 sent, __u6
 	return flow->messages - flow->read;
 }
 
-/* Small messages sent faster than they are read: the stack would join them, redirection wakes for each. */
-static __always_inline int is_stream(const struct settings *s, struct flow *flow, __u64 unread, __u32 size)
+/*
+ * Many small messages one way, and nothing read in between: the stack joins them, redirection wakes the
+ * reader for each. So it is until something comes back.
+ */
+static __always_inline int is_stream(const struct settings *s, struct flow *flow, __u64 own_read, __u32 size)
 {
-	if (!unread) {
+	if (flow->own_read != own_read) {
+		flow->own_read = own_read;
 		flow->streak = 0;
 		flow->streak_bytes = 0;
-		return 0;
 	}
 	flow->streak++;
 	flow->streak_bytes += size;
@@ -37,14 +37,10 @@ static __always_inline int is_stream(const struct settings *s, struct flow *flow
 
 /* Which path a message takes; counts each change. */
 static __always_inline __u32 choose(struct settings *s, struct flow *flow, __u64 unread, __u32 messages,
-				    __u32 size)
+				    __u32 size, int stream)
 {
 	if (flow->path == PATH_STACK) {
-		if (flow->hold) {
-			flow->hold--;
-			return PATH_STACK;
-		}
-		if (unread || !(s->flags & FLAG_REDIRECT))
+		if (unread || stream || !(s->flags & FLAG_REDIRECT))
 			return PATH_STACK;
 		count(COUNT_to_redirect);
 	}
@@ -60,10 +56,7 @@ static __always_inline __u32 choose(struct settings *s, struct flow *flow, __u64
 		count(COUNT_to_stack_messages);
 		return PATH_STACK;
 	}
-	if (is_stream(s, flow, unread, size)) {
-		flow->streak = 0;
-		flow->streak_bytes = 0;
-		flow->hold = HOLD_MESSAGES;
+	if (stream) {
 		count(COUNT_to_stack_stream);
 		return PATH_STACK;
 	}
@@ -103,6 +96,7 @@ static __always_inline void send(struct sk_msg_md *ctx, struct settings *s, stru
 	__u32 size = FIELD(ctx, size), side = flow->side & 1;
 	__u64 sent, read, peer;
 	__u32 messages;
+	int stream;
 
 	if (note_stacked(ctx, flow)) {
 		flow->path = PATH_STACK_FOR_GOOD;
@@ -111,7 +105,8 @@ static __always_inline void send(struct sk_msg_md *ctx, struct settings *s, stru
 	sent = flow->redirected + flow->stacked;
 	read = connection->read[!side];
 	messages = unread_messages(flow, sent, read);
-	flow->path = choose(s, flow, sent - read, messages, size);
+	stream = is_stream(s, flow, connection->read[side], size);
+	flow->path = choose(s, flow, sent - read, messages, size, stream);
 	if (flow->path == PATH_REDIRECT) {
 		peer = side == CLIENT ? connection->server : flow->connection;
 		if (bpf_msg_redirect_hash(ctx, &sockets, &peer, BPF_F_INGRESS) == SK_PASS) {

@@ -38,7 +38,7 @@ test('messages of one byte, which cost a thousand, are bounded by number', async
 });
 
 test('a reader that keeps up is never bounded by the number of messages', async () => {
-  const loader = await rig.accelerate({ messageLimit: 50 });
+  const loader = await rig.accelerate({ messageLimit: 50, streamLimit: 1_000_000 });
   const { client, server } = await rig.agent.do('pair');
   for (let i = 0; i < 300; i++) {
     await rig.agent.do('send', { id: client, size: 10 });
@@ -48,15 +48,27 @@ test('a reader that keeps up is never bounded by the number of messages', async 
   expect((await loader.stats()).counters.to_stack_messages).toBe(0);
 });
 
-test('a stream of small messages goes to the stack, and one of large ones does not', async () => {
+test('a stream of small messages goes to the stack until something comes back', async () => {
   const loader = await rig.accelerate({ streamLimit: 20, streamBytes: 4096, messageLimit: 1000 });
-  const streams = async (size: number) => {
-    const before = (await loader.stats()).counters.to_stack_stream ?? 0;
-    const { client } = await rig.agent.do('pair');
-    for (let i = 0; i < 40; i++) await rig.agent.do('send', { id: client, size });
-    return ((await loader.stats()).counters.to_stack_stream ?? 0) - before;
+  const redirected = async () => (await loader.stats()).hops.other.redirectedMessages;
+  const { client, server } = await rig.agent.do('pair');
+  const talk = async (size: number, count: number) => {
+    const before = await redirected();
+    for (let i = 0; i < count; i++) {
+      await rig.agent.do('send', { id: client, size });
+      await rig.agent.do('receive', { id: server, size });
+    }
+    return (await redirected()) - before;
   };
-  expect([await streams(1000), await streams(16384)]).toEqual([1, 0]);
+  expect(await talk(1000, 40)).toBe(20);
+  expect(await talk(1000, 40)).toBe(0);
+  await rig.agent.do('send', { id: server, text: 'x' });
+  await rig.agent.do('receive', { id: client, size: 1 });
+  expect(await talk(1000, 10)).toBe(10);
+  // Large messages are no matter for it.
+  await rig.agent.do('send', { id: server, text: 'x' });
+  await rig.agent.do('receive', { id: client, size: 1 });
+  expect(await talk(16_384, 40)).toBe(40);
 });
 
 test('connections over the size of the table work over the stack', async () => {
