@@ -1,0 +1,105 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ServiceDefinition } from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { expect, test } from 'vitest';
+import { decodeReport } from '../../../../companion/node/report.ts';
+import {
+  type ControllerHandlers,
+  type ControllerMessage,
+  controllerService,
+  type NodeMessage,
+} from '../../../../companion/rpc.ts';
+
+/** The contract as it was released; never changed, so that a change of it shows here. */
+const released = loadSync(join(import.meta.dirname, 'companion-0.1.0.proto'), {
+  longs: Number,
+  enums: String,
+  defaults: true,
+})['lazyscope.v1.Controller'] as unknown as ServiceDefinition<ControllerHandlers>;
+
+const before = Object.values(released)[0] as (typeof released)['connect'];
+const now = Object.values(controllerService)[0] as (typeof controllerService)['connect'];
+
+const call = { tcp: false, authority: 'cart', destination: '10.96.0.1:80' };
+const pod = { namespace: 'shop', pod: 'web', podUid: 'u' };
+const fromNode: NodeMessage[] = [
+  { hello: { node: 'node-1', version: '0.1.0' } },
+  {
+    report: {
+      ...pod,
+      filterVersion: '0.1.0',
+      edges: [
+        { cluster: 'outbound|80||cart.shop.svc.cluster.local', count: 3, secondsSinceSeen: 1 },
+      ],
+      complete: true,
+      overflow: 2,
+      secondsSinceHeartbeat: 4,
+    },
+  },
+  { question: { id: 7, ...pod, call, held: true } },
+  { gone: pod },
+];
+const fromController: ControllerMessage[] = [
+  {
+    answer: {
+      id: 7,
+      strategy: 'hold',
+      otherwise: 'direct',
+      sni: 'outbound_.80_._.cart.shop.svc.cluster.local',
+      identities: ['spiffe://cluster.local/ns/shop/sa/cart'],
+      ttlSeconds: 30,
+      millisecondsSinceScopeWritten: 5,
+      reason: 'why',
+    },
+  },
+  { forget: { namespace: 'shop', pod: 'web' } },
+];
+
+test.each(fromNode)('a controller and a node one release apart understand %o', (message) => {
+  expect(now.requestDeserialize(before.requestSerialize(message))).toMatchObject(message);
+  expect(before.requestDeserialize(now.requestSerialize(message))).toMatchObject(message);
+});
+
+test.each(fromController)('a node and a controller one release apart understand %o', (message) => {
+  expect(now.responseDeserialize(before.responseSerialize(message))).toMatchObject(message);
+  expect(before.responseDeserialize(now.responseSerialize(message))).toMatchObject(message);
+});
+
+test('what a release does not know yet is nothing to it', () => {
+  const read = before.requestDeserialize(now.requestSerialize({ renew: { token: 't' } }));
+  expect(Object.values(read).filter((part) => part !== null)).toEqual([]);
+});
+
+/** A report as the filter of 0.1.0 sends it, byte for byte. */
+const report = Buffer.from(
+  '4c5a535201000100000100000200000001020304050607080a0000000000000000000000000000000100000000000000' +
+    '010000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000' +
+    '000000000000000000000000000000000000280003000000000000006f7574626f756e647c38307c7c636172742e7368' +
+    '6f702e7376632e636c75737465722e6c6f63616c',
+  'hex',
+);
+
+test('a companion reads the report of the filter that was released', () => {
+  const { filterVersion, sequence, totals, entries } = decodeReport(report);
+  expect({ filterVersion, sequence, requests: totals.requests }).toEqual({
+    filterVersion: '0.1.0',
+    sequence: 2,
+    requests: 10n,
+  });
+  expect(entries).toEqual([
+    {
+      destination: { kind: 'cluster', cluster: 'outbound|80||cart.shop.svc.cluster.local' },
+      count: 3n,
+    },
+  ]);
+});
+
+test('the contract only grew', () => {
+  const fields = (file: string) =>
+    [...readFileSync(file, 'utf8').matchAll(/^\s+([\w ]+ \w+ = \d+);/gm)].map(([, field]) => field);
+  const root = join(import.meta.dirname, '../../../..');
+  expect(fields(join(root, 'companion/proto/companion.proto'))).toEqual(
+    expect.arrayContaining(fields(join(import.meta.dirname, 'companion-0.1.0.proto'))),
+  );
+});
