@@ -15,6 +15,8 @@ const lateMs = 180_000;
 /** What really happened, and what may be written in view of it. */
 export function createTruth(store: FakeKube) {
   const usedAt = new Map<string, number>();
+  /** Since when it is used without a pause in which it may have been forgotten. */
+  const usedSince = new Map<string, number>();
   const violations: string[] = [];
   const sidecarWrites: { at: number; name: string; added: number; removed: number }[] = [];
   const writers = new Set<string>();
@@ -46,11 +48,18 @@ export function createTruth(store: FakeKube) {
     violations,
     sidecarWrites,
     writers,
-    used: (workload: string, host: string) => usedAt.set(`${workload} ${host}`, Date.now()),
-    usedWithin: (workload: string, ms: number) =>
+    used(workload: string, host: string): void {
+      const [key, now] = [`${workload} ${host}`, Date.now()];
+      if (now - (usedAt.get(key) ?? 0) > ttlMs / 2) usedSince.set(key, now);
+      usedAt.set(key, now);
+    },
+    /** What it uses, apart from what it began to use a moment ago. */
+    inUse: (workload: string) =>
       [...usedAt].flatMap(([key, at]) => {
         const [owner, host = ''] = key.split(' ');
-        return owner === workload && Date.now() - at < ms ? [entryOf(host)] : [];
+        const isSettled = Date.now() - (usedSince.get(key) ?? 0) > 60_000;
+        const isUsed = Date.now() - at < ttlMs / 2;
+        return owner === workload && isUsed && isSettled ? [entryOf(host)] : [];
       }),
     /** Sees every write of a replica at the moment in which the store takes it. */
     witness: (identity: string) => (verb: string, object: KubeObject) => {
