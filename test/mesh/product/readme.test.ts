@@ -73,15 +73,19 @@ test('installing, watching, narrowing and turning off go as the README says', as
     if (!command.startsWith('kubectl apply')) continue;
     await mesh.rollout('lazyscope-system');
     if (!command.includes('shop')) continue;
-    await mesh.waitFor('both proxies to report', async () => {
-      expect(await callCart()).toBe(200);
-      const states = await Promise.all(
-        ['frontend', 'cart'].map((name) =>
-          scopeStatus(mesh, namespace, name).catch(() => undefined),
-        ),
-      );
-      return states.every((state) => state?.proxies?.reporting === 1);
-    });
+    await mesh.waitFor(
+      'both proxies to report',
+      async () => {
+        expect(await callCart()).toBe(200);
+        const states = await Promise.all(
+          ['frontend', 'cart'].map((name) =>
+            scopeStatus(mesh, namespace, name).catch(() => undefined),
+          ),
+        );
+        return states.every((state) => state?.proxies?.reporting === 1);
+      },
+      180,
+    );
   }
   const of = (part: string) =>
     printed.get(commands.find((each) => each.includes(part)) ?? '') ?? '';
