@@ -10,8 +10,9 @@ usage='usage: remove.sh NAMESPACE... | remove.sh --all'
 [ $# -gt 0 ] || { echo "$usage" >&2; exit 64; }
 here=$(dirname "$0")
 ours=app.kubernetes.io/managed-by=lazyscope
-# istiod gathers changes for up to 10 s (PILOT_DEBOUNCE_MAX) before it sends them.
-pushSeconds=${REMOVE_PUSH_SECONDS:-12}
+# istiod gathers changes for up to 10 s (PILOT_DEBOUNCE_MAX) before it sends them, and proxies take
+# seconds for a large mesh. Longer where istiod is slow: pilot_proxy_convergence_time says how slow.
+pushSeconds=${REMOVE_PUSH_SECONDS:-30}
 # About what 500 workloads take at the controller's usual rate of writes.
 waitSeconds=${REMOVE_WAIT_SECONDS:-30}
 

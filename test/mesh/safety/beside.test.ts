@@ -31,7 +31,9 @@ test('a gateway in an enabled namespace has no scope, keeps all it had and has n
         selector: { matchLabels: { app: 'gateway' } },
         template: {
           metadata: { labels, annotations: { 'inject.istio.io/templates': 'gateway' } },
-          spec: { containers: [{ name: 'istio-proxy', image: 'auto' }] },
+          spec: {
+            containers: [{ name: 'istio-proxy', image: 'auto', imagePullPolicy: 'IfNotPresent' }],
+          },
         },
       },
     },

@@ -25,21 +25,27 @@ beforeAll(async () => {
   client = await installClient(mesh, namespace, 'enforce');
 });
 
-afterAll(() => deleteNamespaces(mesh, namespace, 'leaving-away'));
+afterAll(async () => {
+  await define();
+  await deleteNamespaces(mesh, namespace, 'leaving-away');
+});
+
+const definition = join(repoDir, 'manifests', 'base', 'crd.yaml');
+const define = () => mesh.kubectl(['apply', '--server-side', '-f', definition]);
 
 const filterObjects = [
   'envoyfilter.networking.istio.io/lazyscope',
   'wasmplugin.extensions.istio.io/lazyscope',
   'wasmplugin.extensions.istio.io/lazyscope-tcp',
 ];
-const load = { seconds: 15, first: 30 };
+const load = { seconds: 11, first: 22 };
 let taken = 2;
 
 /** Under requests and first calls of which each is counted: what is done, and what is true then. */
 async function underLoad(change: () => Promise<unknown>): Promise<void> {
   const running = traffic(mesh, client, load.seconds, taken);
   taken += load.first;
-  await sleep(4_000);
+  await sleep(3_000);
   await change();
   expect(outcomeOf(await running)).toEqual(nothingFailed);
 }
@@ -78,7 +84,7 @@ test('without the definition of WorkloadScope there is full configuration, and n
     await untilFull(mesh, client);
   });
   expect(await mesh.kubectl(['get', 'sidecars', '-n', namespace, '-o', 'name'])).toBe('');
-  await mesh.kubectl(['apply', '--server-side', '-f', join(repoDir, 'manifests/base/crd.yaml')]);
+  await define();
   await untilNarrowed(mesh, namespace, ['client']);
 });
 

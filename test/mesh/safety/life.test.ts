@@ -52,7 +52,8 @@ test('what is not used leaves the scope in time: no request fails and no stream 
   const patch = JSON.stringify({ spec });
   const scope = ['workloadscope', 'client', '-n', namespace];
   await mesh.kubectl(['patch', ...scope, '--type', 'merge', '-p', patch]);
-  const seconds = 2 * ttlSeconds + drainSeconds + 25;
+  // The controller looks at everything every ten seconds.
+  const seconds = ttlSeconds + 10 + drainSeconds + 10;
   const quiet = { rps: 0.1, seconds, more: ['--connections', '1', '--ok-status', '101'] };
   // Opened with full configuration, and mostly idle.
   const messages = load(mesh, client, [targetUrl(socket, '/ws').replace('http', 'ws')], quiet);
@@ -71,7 +72,7 @@ test('what is not used leaves the scope in time: no request fails and no stream 
       const hosts = await importedHosts(mesh, namespace, 'client');
       return gone.every((entry) => !hosts.includes(entry));
     },
-    2 * ttlSeconds + 20,
+    2 * ttlSeconds,
   );
   const hosts = await importedHosts(mesh, namespace, 'client');
   for (const index of [used, pinned]) expect(hosts).toContain(targetEntry(index));

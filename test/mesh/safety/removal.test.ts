@@ -3,17 +3,15 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
+import { deleteNamespaces } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { repoDir } from '../paths.ts';
-import { enableNamespace, installProduct } from '../product.ts';
 import { run } from '../run.ts';
 import {
   installClient,
   knownTraffic,
   nothingFailed,
   outcomeOf,
-  safetySettings,
   traffic,
   untilFull,
 } from './rig.ts';
@@ -51,18 +49,9 @@ async function leftovers(): Promise<string[]> {
     .filter((name) => /lazyscope/.test(name));
 }
 
-const say = (line: string) => console.error(`safety: ${line}`);
-
-async function reinstall(): Promise<void> {
-  await installProduct(mesh, say, safetySettings);
-  await enableNamespace(mesh, namespace, 'enforce');
-  await untilNarrowed(mesh, namespace, ['client']);
-}
-
 test('the whole system is removed under load: no call fails, and nothing of it remains', async () => {
-  const seconds = 45;
-  const running = traffic(mesh, client, seconds, 2);
-  await sleep(4_000);
+  const running = traffic(mesh, client, 50, 2);
+  await sleep(3_000);
   const env = { ...process.env, PATH: `${tools}${delimiter}${process.env.PATH}` };
   await run(join(repoDir, 'manifests', 'remove.sh'), ['--all'], { env });
   expect(await leftovers()).toEqual([]);
@@ -73,12 +62,11 @@ test('the whole system is removed under load: no call fails, and nothing of it r
 });
 
 test('the base is deleted before the namespaces: known calls do not notice, nothing hangs', async () => {
-  await reinstall();
-  const running = knownTraffic(mesh, client, 30);
+  client = await installClient(mesh, namespace, 'enforce');
+  const running = knownTraffic(mesh, client, 25);
   await sleep(3_000);
   await mesh.kubectl(['delete', '-k', join(repoDir, 'manifests', 'base'), '--timeout=120s']);
   await untilFull(mesh, client);
   expect(await mesh.kubectl(['get', 'sidecars', '-n', namespace, '-o', 'name'])).toBe('');
   expect(outcomeOf([await running])).toEqual(nothingFailed);
-  await reinstall();
 });

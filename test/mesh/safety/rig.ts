@@ -7,7 +7,7 @@ import {
   untilNarrowed,
 } from '../fleet.ts';
 import type { Mesh, PodRef } from '../mesh.ts';
-import { enableNamespace, type Mode } from '../product.ts';
+import { enableNamespace, installProduct, type Mode } from '../product.ts';
 import { appPorts, namespaceObject, workload } from '../shop.ts';
 
 /** Times in seconds that are hours in real life; what they mean is in companion/config.ts. */
@@ -15,7 +15,7 @@ export const learningSeconds = 10;
 /** The least that there is: a filter speaks every 30 s. */
 export const silenceSeconds = 61;
 
-export const safetySettings = {
+const safetySettings = {
   LAZYSCOPE_LEARNING_WINDOW_SECONDS: String(learningSeconds),
   LAZYSCOPE_SILENCE_SECONDS: String(silenceSeconds),
   LAZYSCOPE_SHRINK_PERCENT: '100',
@@ -50,6 +50,17 @@ export async function installServers(mesh: Mesh): Promise<void> {
   await mesh.rollout(servers);
 }
 
+const say = (line: string) => console.error(`safety: ${line}`);
+
+export const installSystem = (mesh: Mesh) => installProduct(mesh, say, safetySettings);
+
+/** One of the files takes the product out. */
+async function ensureSystem(mesh: Mesh): Promise<void> {
+  const name = ['deployment', 'lazyscope-controller', '-n', 'lazyscope-system'];
+  const found = await mesh.kubectl(['get', ...name, '--ignore-not-found', '-o', 'name']);
+  if (found.trim() === '') await installSystem(mesh);
+}
+
 type Deployment = {
   kind: string;
   spec: { template: { spec: { containers: object[]; terminationGracePeriodSeconds?: number } } };
@@ -73,7 +84,7 @@ export async function installClient(
     spec.template.spec.terminationGracePeriodSeconds = lingerSeconds + 10;
   }
   await mesh.apply([namespaceObject(namespace), ...objects]);
-  await mesh.rollout(namespace);
+  await Promise.all([mesh.rollout(namespace), ensureSystem(mesh)]);
   await enableNamespace(mesh, namespace, mode);
   if (mode === 'enforce') await untilNarrowed(mesh, namespace, [client]);
   return mesh.pod(namespace, `app=${client}`);
