@@ -17,7 +17,10 @@ const meshOptions = {
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      // Properties take a moment each, and many moments on a machine that is busy.
+      {
+        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30 * seconds },
+      },
       { test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'] } },
       { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'] } },
       {
