@@ -26,11 +26,12 @@ export type Decision = {
  * How long an answer holds, in seconds. It matters only while the call stays unknown: once a scope
  * is live, the real route is taken and no answer is looked at.
  *  - resolved: bounds how long the identities of the endpoints may be out of date;
- *  - unresolved: shorter, since a Service of that name may appear at any moment;
- *  - empty: shortest, since a destination without endpoints is about to get some; also for one that
+ *  - unresolved: short, since a Service of that name or address may appear at any moment, and is often
+ *    called before the watch has told of it;
+ *  - empty: short, since a destination without endpoints is about to get some; also for one that
  *    is so new that the gateway is about to know it.
  */
-export const answerTtlSeconds = { resolved: 60, unresolved: 30, empty: 5 } as const;
+export const answerTtlSeconds = { resolved: 60, unresolved: 5, empty: 5 } as const;
 
 export type Call = {
   tcp: boolean;

@@ -275,6 +275,6 @@ test('more identities than fit are left out, so that the trust domain alone is p
 test('what is not of the mesh is passed through, and asked about again', () => {
   expect(choose([], { authority: 'example.com' })).toMatchObject({
     strategy: 'passthrough',
-    ttlSeconds: 30,
+    ttlSeconds: 5,
   });
 });
