@@ -12,7 +12,7 @@ const meshOptions = {
  * One project a test group, so that the fast ones answer in seconds:
  * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter, `envoy` a real
  * Envoy, `bypass` root and the loader of `make -C bpf`, `mesh`,
- * `mesh-lifecycle`, `product`, `safety` and `faults` root and the cluster in a box.
+ * `mesh-lifecycle`, `matrix`, `product`, `safety` and `faults` root and the cluster in a box.
  */
 export default defineConfig({
   test: {
@@ -71,6 +71,14 @@ export default defineConfig({
           include: ['test/mesh/safety/*.test.ts'],
           ...meshOptions,
           globalSetup: ['test/mesh/safety/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'matrix',
+          include: ['test/mesh/matrix/*.test.ts'],
+          ...meshOptions,
+          globalSetup: ['test/mesh/matrix/global-setup.ts'],
         },
       },
       {

@@ -31,7 +31,7 @@ let upstreams: Upstream[] = [];
 let envoy: Envoy;
 
 /** Answers stay cached by destination, so every test has a listener of its own, named by its number. */
-const listeners = Array.from({ length: 8 }, (_, i) => `tcp-${i}`);
+const listeners = Array.from({ length: 9 }, (_, i) => `tcp-${i}`);
 let listener = -1;
 
 beforeAll(async () => {
@@ -48,6 +48,7 @@ beforeAll(async () => {
     bootstrap(
       [
         ...listeners.map((name) => tcpListener(name, mode)),
+        tcpListener('known', mode, 'outbound|3306||db.app.svc.cluster.local'),
         httpListener('http', { route_config: routeConfig({}) }, httpFilter({ mode: 'http' })),
       ],
       [
@@ -134,6 +135,19 @@ test('a client that leaves while its question is open harms nobody', async () =>
   const stayer = talk('hello');
   leaver.destroy();
   expect(await stayer).toBe(`direct got hello from ${sni}`);
+});
+
+test('a connection of a chain that Istio knows is counted while nobody is asked', async () => {
+  const known = envoy.port('known');
+  const socket = connect(known, '127.0.0.1');
+  socket.end('hello');
+  expect(await text(socket)).toBe('plain got hello');
+  expect(companion.questions).toEqual([]);
+  const counted = () => companion.reports.flatMap(({ entries }) => entries);
+  const destination = { kind: 'tcp', address: `127.0.0.1:${known}` };
+  await expect
+    .poll(counted, { timeout: 10_000 })
+    .toContainEqual({ destination, count: expect.any(BigInt) });
 });
 
 test('HTTP requests and connections share one VM, and reports tell them apart', async () => {

@@ -19,7 +19,7 @@ const (
 	// maxJSON is the largest body printed as JSON: an echo with the largest headers fits twice.
 	maxJSON = 1 << 20
 	// maxText is how much of any other body is printed.
-	maxText = 64 << 10
+	maxText = 4 << 10
 )
 
 // result is what one call prints.

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { CallKind } from './calls.ts';
+import type { DestinationKind } from './destinations.ts';
+import type { PortName, ServerName } from './servers.ts';
+
+type Row = {
+  id: string;
+  to: DestinationKind;
+  call: CallKind;
+  at?: ServerName[];
+  port?: PortName;
+  learns?: string;
+  differs?: Difference;
+  why: string;
+};
+
+/** What is expected to differ from full configuration; one key left out means every value. */
+export type Difference = {
+  issue: string;
+  state?: 'unknown' | 'known';
+  clients?: string[];
+};
+
+/** A row with one of its servers. */
+export type Case = Omit<Row, 'at'> & { on: ServerName; name: string; index: number; isTwin?: true };
+
+type Table = Record<'destinations' | 'calls' | 'pairs', Row[]>;
+
+/** Ends the name of a case's second destination, for a second first call. */
+export const twin = '-2';
+
+/** Every case of the table, each with its twin; `name` is unique, a valid name of a Service; `index` its place. */
+export function readCases(): Case[] {
+  const text = readFileSync(join(import.meta.dirname, 'cases.yaml'), 'utf8');
+  const { destinations, calls, pairs } = parse(text) as Table;
+  const part = (prefix: string, rows: Row[]) => rows.flatMap((row) => ofRow(prefix, row));
+  const all = [...part('d', destinations), ...part('c', calls), ...part('p', pairs)];
+  return all.flatMap((each, i) => [
+    { ...each, index: 2 * i },
+    { ...each, index: 2 * i + 1, name: `${each.name}${twin}`, isTwin: true },
+  ]);
+}
+
+function ofRow(prefix: string, row: Row): Omit<Case, 'index'>[] {
+  return (row.at ?? ['strict']).map((on) => ({
+    ...row,
+    on,
+    name: `${prefix}-${row.id}${row.at ? `-${on}` : ''}`,
+  }));
+}

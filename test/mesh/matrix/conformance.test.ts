@@ -1,0 +1,125 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import { deleteNamespaces, importedHosts, untilNarrowed } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { enableNamespace } from '../product.ts';
+import { host, namespace, objects } from './conformance-objects.ts';
+
+const mesh = openMesh();
+let client: PodRef;
+
+/** What shows that a rule is applied, by the rule. */
+const calls: Record<string, string[]> = {
+  'header rules': ['/plain', '--header', 'x-removed: yes'],
+  'a subset by header': ['/plain', '--header', 'x-version: v2'],
+  'a timeout': ['/delay/3s'],
+  retries: ['/retry'],
+  'fault injection': ['/fault'],
+  mirroring: ['/mirror'],
+  'a JWT that is none': ['/plain', '--header', 'Authorization: Bearer a.b.c'],
+  'an AuthorizationPolicy': ['/needs-token'],
+};
+
+async function outcome([path = '', ...flags]: string[]) {
+  const { status, body } = await call(mesh, client, `http://server:8080${path}`, ...flags);
+  const headers = body?.headers ?? {};
+  const kept = Object.entries(headers).filter(([name]) =>
+    /^X-(Set|Removed|Own|Envoy-At)/.test(name),
+  );
+  return { status, name: body?.name, path: body?.path, headers: Object.fromEntries(kept) };
+}
+
+type Dump = { configs: { cluster?: { name: string }; route_config?: RouteConfig }[] };
+type Route = { name?: string };
+type RouteConfig = { virtual_hosts: { domains: string[]; routes: Route[] }[] };
+
+/** The part of the proxy's configuration that is about the destination, as Envoy has it. */
+async function configuration() {
+  const dump = async (resource: string): Promise<Dump> =>
+    JSON.parse(await mesh.admin(client, `/config_dump?resource=${resource}`));
+  const clusters = (await dump('dynamic_active_clusters')).configs
+    .flatMap(({ cluster }) => cluster ?? [])
+    .filter(({ name }) => name.endsWith(`|${host}`))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const routes = (await dump('dynamic_route_configs')).configs
+    .flatMap(({ route_config: config }) => config?.virtual_hosts ?? [])
+    .filter(({ domains }) => domains.includes(host))
+    // Ours is there with and without a scope, but not before the namespace is enabled.
+    .map((each) => ({ ...each, routes: each.routes.filter((r) => r.name !== 'lazyscope_hold') }));
+  return { clusters, routes };
+}
+
+const everything = async () => ({
+  ...(await configuration()),
+  outcomes: Object.fromEntries(
+    await Promise.all(
+      Object.entries(calls).map(async ([name, flags]) => [name, await outcome(flags)] as const),
+    ),
+  ),
+});
+
+let before: Awaited<ReturnType<typeof everything>>;
+let after: Awaited<ReturnType<typeof everything>>;
+
+beforeAll(async () => {
+  await mesh.apply(objects);
+  await mesh.rollout(namespace);
+  client = await mesh.pod(namespace, 'app=client');
+  await mesh.waitFor(
+    'the rules to be there',
+    async () => (await outcome(['/fault'])).status === 418,
+  );
+  before = await everything();
+  await enableNamespace(mesh, namespace, 'enforce');
+  await untilNarrowed(mesh, namespace, ['client']);
+  await outcome(['/plain']);
+  await mesh.waitFor('the destination in the scope', async () =>
+    (await importedHosts(mesh, namespace, 'client')).includes(`${namespace}/${host}`),
+  );
+  await mesh.waitFor('its clusters', async () => (await configuration()).clusters.length === 3);
+  after = await everything();
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+test('every rule is in force with full configuration, so that this file compares something', () => {
+  expect(before.outcomes).toMatchObject({
+    'header rules': { status: 200, name: 'server-v1', headers: { 'X-Set': ['by-rule'] } },
+    'a subset by header': { status: 200, name: 'server-v2' },
+    'a timeout': { status: 504 },
+    retries: { status: 503 },
+    'fault injection': { status: 418 },
+    mirroring: { status: 200, name: 'server-v1' },
+    'a JWT that is none': { status: 401 },
+    'an AuthorizationPolicy': { status: 403 },
+  });
+  expect(before.outcomes['header rules']?.headers).not.toHaveProperty('X-Removed');
+  expect(before.outcomes['header rules']?.headers).toHaveProperty('X-Own-Filter');
+});
+
+test.each(Object.keys(calls))('%s: the same for a known destination in scope', (name) => {
+  expect(after.outcomes[name]).toEqual(before.outcomes[name]);
+});
+
+test('locality, outlier detection, circuit breakers and EnvoyFilters: the same clusters, to the byte', () => {
+  expect(before.clusters.length).toBe(3);
+  expect(JSON.stringify(before.clusters)).toMatch(/"2\.345s"/);
+  expect(JSON.stringify(before.clusters)).toMatch(/"max_connections":7/);
+  expect(JSON.stringify(before.clusters)).toMatch(/outlier_detection/);
+  expect(after.clusters).toEqual(before.clusters);
+});
+
+test('routes, retries, faults and mirrors: the same virtual host, to the byte', () => {
+  expect(before.routes.length).toBeGreaterThan(0);
+  expect(after.routes).toEqual(before.routes);
+});
+
+test('the access log that a Telemetry asks for is written', async () => {
+  const path = `/logged-${Date.now()}`;
+  await outcome([path]);
+  await mesh.waitFor('the line in the log', async () =>
+    (await mesh.kubectl(['logs', '-n', namespace, client.name, '-c', 'istio-proxy'])).includes(
+      path,
+    ),
+  );
+});
