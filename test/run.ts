@@ -49,8 +49,6 @@ const groups: Group[] = [
   vitest('mesh-lifecycle', meshNeeds),
   vitest('mesh', meshNeeds),
   vitest('product', async () => missingPrerequisites('product')),
-  vitest('safety', async () => missingPrerequisites('product')),
-  vitest('faults', async () => missingPrerequisites('product')),
 ];
 
 type Outcome = { name: string; seconds: number; passed: number; failed: number; missing: string[] };
