@@ -15,9 +15,8 @@ export type ProxyState = {
   /** Milliseconds since the epoch: the node still knows the proxy. */
   reportedAt: number;
   overflow: number;
-  /** The lower of the last two readings of one configuration: a push or a dump takes memory for moments. */
   stats: ProxyStats | undefined;
-  /** Milliseconds since the epoch at which `stats` were read last; 0 without. */
+  /** Milliseconds since the epoch at which `stats` were read; 0 without. */
   measuredAt: number;
   /** Milliseconds since the epoch: when a live filter of the proxy was first told of; 0: never. */
   firstLiveAt: number;
@@ -45,7 +44,7 @@ export type ProxyTable = {
 };
 
 export function createProxyTable(): ProxyTable {
-  const proxies = new Map<string, Kept>();
+  const proxies = new Map<string, ProxyState>();
   // By uid, when the filter was last heard; kept while the pod is counted, even if its node forgot it.
   const heard = new Map<string, { at: number; countedAt: number }>();
   const keyOf = ({ namespace, pod }: { namespace: string; pod: string }) => `${namespace}/${pod}`;
@@ -67,9 +66,9 @@ export function createProxyTable(): ProxyTable {
     report(told) {
       const last = proxies.get(keyOf(told));
       const known = last?.uid === told.uid ? last : undefined;
-      const { measuredAt } = told.stats ? told : (known ?? told);
+      const { stats, measuredAt } = told.stats ? told : (known ?? told);
       const firstLiveAt = known?.firstLiveAt || (told.heartbeatAt > 0 ? told.reportedAt : 0);
-      proxies.set(keyOf(told), { ...told, ...readOf(known, told), measuredAt, firstLiveAt });
+      proxies.set(keyOf(told), { ...told, stats, measuredAt, firstLiveAt });
       const { at = 0, countedAt = told.reportedAt } = heard.get(told.uid) ?? {};
       if (told.heartbeatAt > at) heard.set(told.uid, { at: told.heartbeatAt, countedAt });
     },
@@ -106,25 +105,4 @@ export function createProxyTable(): ProxyTable {
     },
     values: () => proxies.values(),
   };
-}
-
-/** With the last reading as it was, which the next one is compared with. */
-type Kept = ProxyState & { read: ProxyStats | undefined };
-
-/** A report may tell a reading again, with its age in whole seconds; nodes read less often than this. */
-const sameReadingMs = 2_000;
-
-function readOf(
-  known: Kept | undefined,
-  told: Pick<ProxyTold, 'stats' | 'measuredAt'>,
-): Pick<Kept, 'stats' | 'read'> {
-  const last = known?.read;
-  if (!told.stats) return { stats: known?.stats, read: last };
-  if (known && last && told.measuredAt - known.measuredAt < sameReadingMs) {
-    const isAgain = last.allocatedBytes === told.stats.allocatedBytes;
-    if (isAgain) return { stats: known.stats, read: last };
-  }
-  const { allocatedBytes, clusters } = told.stats;
-  const isLower = last?.clusters === clusters && last.allocatedBytes < allocatedBytes;
-  return { stats: isLower ? last : told.stats, read: told.stats };
 }
