@@ -45,6 +45,14 @@ test('in observe mode nothing is narrowed, and the scopes show what is known', a
 
 test('in enforce mode every proxy carries at most a tenth, and the figures agree with Envoy', async () => {
   const full = await allFigures();
+  // The first reading may be older than what the filter's own routes take; the next comes in 15 s.
+  await mesh.waitFor('the last figures of full configuration', async () => {
+    for (const [name, { allocatedBytes }] of full) {
+      const { memory } = await scopeStatus(mesh, shopNamespace, name);
+      if (!near(memory?.beforeBytes, allocatedBytes)) return false;
+    }
+    return true;
+  });
   await setMode(mesh, shopNamespace, 'enforce');
   await untilNarrowed(mesh, shopNamespace, [...shopWorkloads]);
   const shares: string[] = [];
