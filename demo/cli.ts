@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { messageOf } from '../companion/errors.ts';
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
@@ -16,6 +17,8 @@ import { bar, liveView, plainView, silent, table, type View } from './view.ts';
 /** As after Ctrl-C in a shell; then what is asked for by the exit statuses of sysexits.h. */
 const statusOf = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const usageStatus = 64;
+/** Longest time from the last byte of an Envoy to the notice of its end, on a busy machine. */
+const endNoticeMs = 1_000;
 
 async function main(args: string[]): Promise<void> {
   const options = readOptions(args);
@@ -71,7 +74,13 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
     const traffic = createTraffic(sidecars, cast.steady.map(urlOf));
     view.panel(() => panelOf(mesh, traffic));
     const answered = (host: string) => answers.get(host);
-    const run = runScenario({ mesh, cast, say: view.say, answered, traffic });
+    const run = runScenario({ mesh, cast, say: view.say, answered, traffic }).catch(
+      // What fails because an Envoy ended is told as that end, which is noticed a moment later.
+      async (error: unknown) => {
+        await Promise.race([mesh.broken, sleep(endNoticeMs)]);
+        throw error;
+      },
+    );
     const outcome = await Promise.race([run, mesh.broken, aborted]);
     // What still runs fails when the mesh goes; nobody is interested any more.
     run.catch(() => undefined);

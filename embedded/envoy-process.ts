@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf } from '../companion/errors.ts';
 import { ensureEnvoy } from './envoy-binary.ts';
 import type { Reaper } from './reaper.ts';
 import type { Json } from './shipped-patches.ts';
@@ -85,7 +86,7 @@ export async function startEnvoyProcess(options: EnvoyOptions): Promise<EnvoyPro
     return { name, pid: child.pid ?? 0, adminPort, admin, log: () => lines, ended: isOver, stop };
   } catch (error) {
     await stop();
-    throw new EnvoyError(name, error instanceof Error ? error.message : String(error), lines);
+    throw new EnvoyError(name, messageOf(error), lines);
   }
 }
 
@@ -127,7 +128,10 @@ async function adminPortOf(path: string, exited: Promise<string>): Promise<numbe
 }
 
 async function get(url: string): Promise<string> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(adminTimeoutMs) });
+  const signal = AbortSignal.timeout(adminTimeoutMs);
+  const response = await fetch(url, { signal }).catch((error: Error) => {
+    throw new Error(`${url} does not answer: ${messageOf(error.cause ?? error)}`);
+  });
   const text = await response.text();
   if (!response.ok) throw new Error(`${url} answered ${response.status} ${text.trim()}`);
   return text;
@@ -149,8 +153,7 @@ async function until<Value>(
     } catch (error) {
       if (end !== undefined) throw new Error(end);
       if (Date.now() > deadline) {
-        const last = error instanceof Error ? error.message : String(error);
-        throw new Error(`not ready within ${startTimeoutMs / 1000} s (${last})`);
+        throw new Error(`not ready within ${startTimeoutMs / 1000} s (${messageOf(error)})`);
       }
       await sleep(20);
     }

@@ -51,12 +51,19 @@ const groups: Group[] = [
   vitest('product', async () => missingPrerequisites('product')),
 ];
 
-type Outcome = { name: string; seconds: number; passed: number; failed: number; missing: string[] };
+type Outcome = {
+  name: string;
+  seconds: number;
+  passed: number;
+  failed: number;
+  missing: string[];
+  failures: string[];
+};
 
 async function runGroup(group: Group): Promise<Outcome> {
   const started = Date.now();
   const missing = (await group.needs?.()) ?? [];
-  const outcome = { name: group.name, passed: 0, failed: 0, missing };
+  const outcome = { name: group.name, passed: 0, failed: 0, missing, failures: [] };
   if (missing.length === 0) {
     console.log(`\n=== ${group.name}: ${group.command.slice(0, 5).join(' ')}`);
     const [command = '', ...args] = group.command;
@@ -71,15 +78,42 @@ async function runGroup(group: Group): Promise<Outcome> {
 }
 
 /** Tests of a vitest group; any other group counts as one. */
-function counts(name: string, code: number): { passed: number; failed: number } {
+function counts(name: string, code: number): Pick<Outcome, 'passed' | 'failed' | 'failures'> {
   try {
-    const report = JSON.parse(readFileSync(reportOf(name), 'utf8'));
-    const failed: number = report.numFailedTests + report.numPendingTests;
-    // A group can fail outside of a test: in its set-up, or because it found no test.
-    return { passed: report.numPassedTests, failed: code !== 0 && failed === 0 ? 1 : failed };
+    const report: Report = JSON.parse(readFileSync(reportOf(name), 'utf8'));
+    const failed = report.numFailedTests + report.numPendingTests;
+    return {
+      passed: report.numPassedTests,
+      // A group can fail outside of a test: in its set-up, or because it found no test.
+      failed: code !== 0 && failed === 0 ? 1 : failed,
+      failures: report.testResults.flatMap(({ assertionResults }) =>
+        assertionResults
+          .filter(({ status }) => status !== 'passed')
+          .map((test) => `${test.fullName} (${test.status})\n${excerpt(test.failureMessages)}`),
+      ),
+    };
   } catch {
-    return code === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+    const passed = code === 0 ? 1 : 0;
+    return { passed, failed: 1 - passed, failures: [] };
   }
+}
+
+/** The part of the JSON reports of vitest that is read here. */
+type Report = {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  testResults: {
+    assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
+  }[];
+};
+
+/** The first lines of what a test failed with; the whole stands above, in the group's own output. */
+function excerpt(messages: readonly string[] = []): string {
+  return messages
+    .flatMap((message) => message.split('\n').slice(0, 12))
+    .map((line) => `    ${line.slice(0, 300)}`)
+    .join('\n');
 }
 
 const outcomes: Outcome[] = [];
@@ -94,6 +128,8 @@ for (const { name, seconds, passed, failed, missing } of outcomes) {
 const notRun = outcomes.filter((outcome) => outcome.missing.length > 0);
 for (const { name, missing } of notRun)
   console.log(`\nDID NOT RUN: ${name}, because\n- ${missing.join('\n- ')}`);
+for (const { name, failures } of outcomes)
+  for (const failure of failures) console.log(`\nFAILED: ${name}: ${failure}`);
 const sum = (key: 'passed' | 'failed') => outcomes.reduce((total, o) => total + o[key], 0);
 const skippedInCi = process.env.CI === 'true' ? notRun.length : 0;
 console.log(`\n${sum('passed')} passed, ${sum('failed') + skippedInCi} failed`);
