@@ -78,15 +78,6 @@ export function outboundCluster(
   };
 }
 
-/** What istiod makes of the sentinel: connections go where they were going. */
-export function sentinelCluster(host: string, port: number): Json {
-  return originalDestination(clusterName(host, port));
-}
-
-function originalDestination(name: string): Json {
-  return { name, type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED', connect_timeout: '10s' };
-}
-
 /**
  * The clusters that every sidecar has: Istio's, and those of the shipped patches with the addresses of
  * this machine. Where a cluster would dial what the app dialled, kube-proxy's stand-in is told of it by

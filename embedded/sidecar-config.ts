@@ -5,7 +5,6 @@ import {
   outboundCluster,
   type Ports,
   type SecretFiles,
-  sentinelCluster,
   sniOf,
 } from './clusters.ts';
 import { httpListener, passthroughListener, virtualOutbound } from './listeners.ts';
@@ -50,12 +49,12 @@ export function sidecarConfiguration(input: SidecarInput): Configuration {
   ]);
   const byPort = [...httpPorts].sort((a, b) => a - b);
   return {
+    // None for the sentinel: the shipped EnvoyFilter takes those out.
     clusters: [
       ...fixedClusters(patches, ports, secrets),
       ...inView.flatMap((service) =>
         service.ports.map((port) => outboundCluster(service, port, ports, secrets)),
       ),
-      ...keepers.map(({ host, port }) => sentinelCluster(host, port)),
     ].map(asCluster),
     listeners: [
       virtualOutbound(input.outboundPort, patches),

@@ -76,7 +76,7 @@ test('a listener is named, and all that changed with it is taken back', async ()
 
 test('what comes after a refusal is taken', async () => {
   await controlPlane.distribute(sentinelOf([7070], 'lazyscope-system'));
-  expect(await clusters()).toContain('outbound|7070||http-ports.lazyscope.internal');
+  expect(await proxy.envoy().admin('/listeners')).toContain('0.0.0.0_7070::');
 });
 
 test('a port that somebody else has is named', async () => {

@@ -3,15 +3,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { sentinelHost } from '../../../companion/core/sentinel.ts';
 import { copyOfManifests, edit } from './copy.ts';
 import { find, type Manifest, manifests, parse, render, repository, valuesOf } from './render.ts';
 
 const objects = render(join(manifests, 'example'));
 const patches: Manifest[] = find(objects, 'EnvoyFilter', 'lazyscope').spec.configPatches;
 const plugins = objects.filter(({ kind }) => kind === 'WasmPlugin');
-const clusters: Manifest[] = patches
-  .filter(({ applyTo }) => applyTo === 'CLUSTER')
-  .map(({ patch }) => patch.value);
+const clusterPatches = (operation: string) =>
+  patches.filter(({ applyTo, patch }) => applyTo === 'CLUSTER' && patch.operation === operation);
+const clusters: Manifest[] = clusterPatches('ADD').map(({ patch }) => patch.value);
 const clusterNamed = (name: string) => clusters.find((each) => each.name === name) ?? {};
 
 /** Every text constant of the filter; the module itself is AssemblyScript. */
@@ -106,6 +107,12 @@ describe('the clusters', () => {
   test('are those that the filter names', () => {
     const names = clusters.map(({ name }) => name).sort();
     expect(names).toEqual(filterNames.filter((name) => /^lazyscope-/.test(name)).sort());
+  });
+
+  test('of the sentinel are left out, since only its listeners are wanted', () => {
+    expect(clusterPatches('REMOVE').map(({ match }) => match.cluster.service)).toEqual([
+      sentinelHost,
+    ]);
   });
 
   test('have explicit timeouts and limits, and never hold up the start of a proxy', () => {
