@@ -5,14 +5,14 @@ import { messageOf } from '../companion/errors.ts';
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { type Mesh, startMesh } from '../embedded/mesh.ts';
 import type { EnvoyProxy } from '../embedded/proxy.ts';
+import { type ProxySummary, proxySummary } from '../embedded/proxy-figures.ts';
 import { type Service, ServicesFileError } from '../embedded/services.ts';
 import { shippedPath } from '../embedded/shipped-patches.ts';
-import { type Memory, megabytes, memoryOf } from './figures.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
 import { remedyOf } from './remedy.ts';
 import { castOf, type Result, runScenario, urlOf } from './scenario.ts';
 import { createTraffic, type Traffic } from './traffic.ts';
-import { bar, liveView, plainView, silent, table, type View } from './view.ts';
+import { bar, liveView, megabytes, plainView, silent, table, type View } from './view.ts';
 
 /** As after Ctrl-C in a shell; then what is asked for by the exit statuses of sysexits.h. */
 const statusOf = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
@@ -104,10 +104,10 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
 
 async function panelOf(mesh: Mesh, traffic: Traffic): Promise<string[]> {
   const [full, scoped] = await Promise.all(
-    ['full', 'scoped'].map((name) => memoryOf(mesh.sidecar(name).proxy.envoy())),
+    ['full', 'scoped'].map((name) => proxySummary(mesh.sidecar(name).proxy.envoy().admin)),
   );
   if (!full || !scoped) return [];
-  const row = (label: string, key: keyof Memory, text: (value: number) => string) => {
+  const row = (label: string, key: keyof ProxySummary, text: (value: number) => string) => {
     const most = Math.max(full[key], scoped[key]);
     const cell = (value: number) => `${text(value).padStart(9)} ${bar(value, most, 20).padEnd(21)}`;
     return `  ${label.padEnd(10)}${cell(full[key])}  ${cell(scoped[key])}`;

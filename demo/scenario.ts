@@ -2,14 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Strategy } from '../companion/core/strategy.ts';
 import type { Mesh, Sidecar } from '../embedded/mesh.ts';
 import { namespace } from '../embedded/mesh.ts';
+import { type ProxyFigures, proxyFigures, proxySummary } from '../embedded/proxy-figures.ts';
 import type { Service } from '../embedded/services.ts';
-import { type Figures, figuresOf, megabytes, memoryOf } from './figures.ts';
 import type { Traffic } from './traffic.ts';
+import { megabytes } from './view.ts';
 
 /** What `--json` prints. */
 export type Result = {
-  full: Figures;
-  scoped: Figures;
+  full: ProxyFigures;
+  scoped: ProxyFigures;
   firstCalls: FirstCall[];
   requests: { sent: number; failed: number };
   seconds: number;
@@ -73,8 +74,8 @@ export async function runScenario(options: ScenarioOptions): Promise<Omit<Result
     const failure = traffic.firstFailure();
     if (failure) say(`FAILED: ${failure}`);
     const [fullFigures, scopedFigures] = [
-      await figuresOf(full.proxy.envoy()),
-      await figuresOf(scoped.proxy.envoy()),
+      await proxyFigures(full.proxy.envoy().admin),
+      await proxyFigures(scoped.proxy.envoy().admin),
     ];
     return { full: fullFigures, scoped: scopedFigures, firstCalls, requests };
   } finally {
@@ -96,14 +97,14 @@ function imported({ registry }: Mesh): string[] {
 }
 
 async function narrow({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<void> {
-  const before = await memoryOf(scoped.proxy.envoy());
+  const before = await proxySummary(scoped.proxy.envoy().admin);
   say(
     `both carry the whole mesh: ${before.clusters} clusters, ${megabytes(before.allocatedBytes)}`,
   );
   await until('the scope', () => imported(mesh).length > 0);
   // Envoy takes clusters down after it has said that they go.
   await sleep(settleMs);
-  const after = await memoryOf(scoped.proxy.envoy());
+  const after = await proxySummary(scoped.proxy.envoy().admin);
   const [clusters, memory] = [after.clusters, megabytes(after.allocatedBytes)];
   say(`one is learned and narrowed while it runs: ${clusters} clusters, ${memory}`);
 }
@@ -154,9 +155,9 @@ async function expire({ mesh, cast, say }: ScenarioOptions): Promise<void> {
 
 /** What a pod takes that starts with its scope, as after the next rollout. */
 async function startAnew({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<void> {
-  const before = await memoryOf(scoped.proxy.envoy());
+  const before = await proxySummary(scoped.proxy.envoy().admin);
   await mesh.restart('scoped');
-  const after = await memoryOf(scoped.proxy.envoy());
+  const after = await proxySummary(scoped.proxy.envoy().admin);
   const [was, is] = [megabytes(before.physicalBytes), megabytes(after.physicalBytes)];
   say(`its next pod starts with the scope: ${is} physical, where narrowing left ${was}`);
 }

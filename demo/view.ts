@@ -102,3 +102,7 @@ export function bar(value: number, most: number, width: number): string {
   const last = rest > 0 ? String.fromCodePoint(0x2590 - rest) : '';
   return '█'.repeat(Math.floor(eighths / 8)) + last;
 }
+
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

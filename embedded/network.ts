@@ -1,5 +1,6 @@
 import { type ClientRequest, createServer as createHttpServer, request } from 'node:http';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
+import { type Listening, listen } from './listen.ts';
 import type { Placed } from './objects.ts';
 
 /**
@@ -113,26 +114,4 @@ function join(a: Socket, b: Socket): void {
     from.on('error', () => to.destroy());
     from.on('close', () => to.destroy());
   }
-}
-
-export type Listening = { port: number; stop(): Promise<void> };
-
-async function listen(server: Server): Promise<Listening> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  return {
-    port: (server.address() as AddressInfo).port,
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
-      }),
-  };
 }

@@ -1,7 +1,7 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { decodeReport, type Report } from '../../companion/node/report.ts';
-import { listen } from './listen.ts';
+import { listen } from '../../embedded/listen.ts';
 
 export type Answer = { [header: string]: string };
 export type Question = { call: string; authority: string | undefined; destination: string };

@@ -3,13 +3,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { sentinelOf } from '../../companion/core/sentinel.ts';
 import { issue, makeCa } from '../../companion/x509.ts';
 import { type ControlPlane, createControlPlane } from '../../embedded/control-plane.ts';
+import { listen } from '../../embedded/listen.ts';
 import { passthroughListener } from '../../embedded/listeners.ts';
 import { place } from '../../embedded/objects.ts';
 import { createProxy, type EnvoyProxy } from '../../embedded/proxy.ts';
 import { type Reaper, startReaper } from '../../embedded/reaper.ts';
 import { generateServices } from '../../embedded/services.ts';
 import { readShippedPatches } from '../../embedded/shipped-patches.ts';
-import { listen } from './listen.ts';
 
 // What Envoy does not take is said by name and in its words, and what was before goes on.
 

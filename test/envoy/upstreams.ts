@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
-import { listen } from './listen.ts';
+import { listen } from '../../embedded/listen.ts';
 
 const run = promisify(execFile);
 

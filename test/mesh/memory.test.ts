@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ProxyFigures } from '../../embedded/proxy-figures.ts';
 import { openMesh, type PodRef } from './mesh.ts';
-import type { ProxyFigures } from './proxy-figures.ts';
 import { namespaceObject, workload } from './shop.ts';
 
 const mesh = openMesh();

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { proxyFigures, proxySummary } from '../../embedded/proxy-figures.ts';
 import { imageName, imageOfFiles, ociLayout } from './images.ts';
 import { kubeconfigPath, lockPath, meshDir, repoDir, stateDir } from './paths.ts';
-import { proxyFigures, proxySummary } from './proxy-figures.ts';
 import { type RunResult, run, runResult } from './run.ts';
 import { up } from './up.ts';
 

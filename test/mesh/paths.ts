@@ -1,11 +1,9 @@
-import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { cacheFolder } from '../../embedded/cache-folder.ts';
 
 /** Builds that are expensive to make and depend only on their pins. Safe to delete. */
-export const cacheDir =
-  process.env.LAZYSCOPE_CACHE ??
-  join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'lazyscope');
+export const cacheDir = cacheFolder();
 
 /** What one running mesh writes. Removed by `down`. On disk, because container roots are large. */
 export const stateDir = process.env.LAZYSCOPE_MESH_DIR ?? '/var/tmp/lazyscope-mesh';

@@ -1,8 +1,8 @@
 import { afterAll, expect, test } from 'vitest';
+import { proxySummary } from '../../../embedded/proxy-figures.ts';
 import { clusterNames, deleteNamespaces, scopeStatus, untilNarrowed } from '../fleet.ts';
 import { openMesh } from '../mesh.ts';
 import { enableNamespace, setMode } from '../product.ts';
-import { proxySummary } from '../proxy-figures.ts';
 import { runResult } from '../run.ts';
 import { installShop, shopNamespace, shopWorkloads } from '../shop.ts';
 

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { remedyOf } from '../../../demo/remedy.ts';
-import { listen } from '../../envoy/listen.ts';
+import { listen } from '../../../embedded/listen.ts';
 
 test.each([
   [

@@ -1,16 +1,12 @@
 /** What a sidecar carries: memory in bytes as its own Envoy reports it. */
-export type ProxyFigures = {
-  allocatedBytes: number;
-  physicalBytes: number;
-  clusters: number;
-  configBytes: number;
-};
+export type ProxySummary = { allocatedBytes: number; physicalBytes: number; clusters: number };
+export type ProxyFigures = ProxySummary & { configBytes: number };
 
 /** GET on the Envoy admin of one sidecar. */
 type Admin = (path: string) => Promise<string>;
 
 /** The figures that cost Envoy nothing to tell. */
-export async function proxySummary(admin: Admin): Promise<Omit<ProxyFigures, 'configBytes'>> {
+export async function proxySummary(admin: Admin): Promise<ProxySummary> {
   const memory = JSON.parse(await admin('/memory')) as Record<string, string>;
   const stats = await admin('/stats?filter=^cluster_manager.active_clusters$');
   return {
@@ -20,7 +16,7 @@ export async function proxySummary(admin: Admin): Promise<Omit<ProxyFigures, 'co
   };
 }
 
-/** All of them; the configuration is dumped and counted. */
+/** All of them; the configuration is dumped and counted, last, because a dump takes as much memory again. */
 export async function proxyFigures(admin: Admin): Promise<ProxyFigures> {
   const summary = await proxySummary(admin);
   return { ...summary, configBytes: Buffer.byteLength(await admin('/config_dump?include_eds')) };
