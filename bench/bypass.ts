@@ -10,6 +10,7 @@ import { ensureApp } from '../test/mesh/binaries.ts';
 import { repoDir } from '../test/mesh/paths.ts';
 import { run } from '../test/mesh/run.ts';
 import type { BenchOptions } from './bench.ts';
+import { bypassMemory } from './bypass-memory.ts';
 import { bypassRows, type Measured } from './bypass-rows.ts';
 import type { Row } from './result.ts';
 
@@ -33,10 +34,14 @@ export async function bypass({ quick, say }: BenchOptions): Promise<Row[]> {
     await accelerate(loader, sides.on, app);
     const measured: Measured[] = [];
     for (const each of [...socketCases(sockets), ...sidecarCases(app)]) {
-      measured.push({ name: each.name, pairs: await measure(each, sides, pairs) });
+      const before = await refused(loader);
+      const samples = await measure(each, sides, pairs);
+      const leftAlone = ((await refused(loader)) - before) / pairs;
+      measured.push({ name: each.name, pairs: samples, leftAlone });
       say(each.name);
     }
-    return bypassRows(measured);
+    const cgroups = { off: sides.off.cgroup.path, on: sides.on.cgroup.path };
+    return [...bypassRows(measured), ...(await bypassMemory(loader, cgroups, pairs))];
   } finally {
     await loader.close();
     for (const { sidecars, cgroup } of Object.values(sides)) {
@@ -45,6 +50,11 @@ export async function bypass({ quick, say }: BenchOptions): Promise<Row[]> {
     }
     await rm(folder, { recursive: true });
   }
+}
+
+/** Clients that the policy left on the stack, because their listener gets streams of small writes. */
+async function refused(loader: Loader): Promise<number> {
+  return (await loader.stats()).counters.refused_stream ?? 0;
 }
 
 /** Neighbours in time are compared, each pair in the other order than the one before. */
@@ -79,12 +89,14 @@ async function forceCubic({ client, server }: Sidecars): Promise<void> {
   }
 }
 
-/** Containers show how they read on connections that stay on the stack; then there are new ones. */
+/** Containers and listeners become known by connections that stay on the stack; then there are new ones. */
 async function accelerate(loader: Loader, { cgroup, sidecars }: Side, app: string): Promise<void> {
   const { refused } = await loader.start({ cgroups: [cgroup.path] });
   if (refused.length > 0) throw new Error(JSON.stringify(refused));
   const load = ['load', '--rps', '50', '--duration', '500ms'];
-  await spoken(sidecars, [app, ...load, `http://${addresses[1]}/healthz`]);
+  const { http2 } = services;
+  for (const url of [`http://${addresses[1]}/healthz`, `grpc://${addresses[1]}:${http2.port}`])
+    await spoken(sidecars, [app, ...load, url]);
   for (const pod of [sidecars.client, sidecars.server]) await sidecars.restartEnvoy(pod);
 }
 
@@ -101,9 +113,7 @@ function socketCases(sockets: string): Case[] {
   const one = (name: string, what: string, size: number, cpus: [number, number]): Case => ({
     name,
     run: async ({ sidecars }) =>
-      JSON.parse(
-        await spoken(sidecars, [sockets, what, `${size}`, '1', ...cpus.map(String)]),
-      ) as Sample,
+      lastOf(await spoken(sidecars, [sockets, what, `${size}`, '1', ...cpus.map(String)])),
   });
   return [
     one('round trip of 1 B, one CPU', 'rtt', 1, [0, 0]),
@@ -115,6 +125,9 @@ function socketCases(sockets: string): Case[] {
     one('stream of 1 KiB writes', 'stream', 1_024, [0, 1]),
   ];
 }
+
+/** The connection that is measured; the one before it has shown what its listener is for. */
+const lastOf = (lines: string) => JSON.parse(lines.trim().split('\n').at(-1) ?? '') as Sample;
 
 function sidecarCases(app: string): Case[] {
   const url = `http://${addresses[1]}/bytes/16384`;

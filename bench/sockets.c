@@ -3,6 +3,7 @@
  * Two processes on one connection of the loopback address, each waiting by poll, as event loops do:
  *   sockets rtt SIZE SECONDS CPU_A CPU_B      a message each way in turn; microseconds
  *   sockets stream SIZE SECONDS CPU_A CPU_B   writes of that size one way; bytes a second
+ * One line for the first 512 messages, on a connection of their own, and one for as long as was asked, on another.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -10,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,8 @@
 #include <unistd.h>
 
 #define SAMPLES_MAX 4000000
+/* Enough to be told for a stream. */
+#define MESSAGES_FIRST 512
 
 static char buffer[1 << 20];
 static float samples[SAMPLES_MAX];
@@ -130,40 +134,51 @@ static void measure_stream(int fd)
 	printf("{\"rate\":%f}\n", bytes / (now() - start));
 }
 
-int main(int argc, char **argv)
+/* Traffic of the kind that is measured, on a connection of its own, until the far end has had enough. */
+static void exchange(int listener, int rtt, size_t size, double seconds, size_t most, const int cpus[2])
 {
-	int listener = socket(AF_INET, SOCK_STREAM, 0), ends[2], rtt;
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	size_t size;
-	double seconds;
+	int ends[2];
 
-	if (argc != 6 || bind(listener, (void *)&any, sizeof(any)) || listen(listener, 8))
-		return 1;
-	rtt = !strcmp(argv[1], "rtt");
-	size = strtoul(argv[2], NULL, 10);
-	seconds = strtod(argv[3], NULL);
-	/* The first connection shows how we read; only then are sockets of ours taken in. */
-	connect_ends(listener, ends);
-	if (recv(ends[0], buffer, 1, 0) > 0 || close(ends[0]) || close(ends[1]))
-		return 1;
 	connect_ends(listener, ends);
 	if (fork() == 0) {
 		double end = now() + seconds;
 
 		close(ends[0]);
-		pin(atoi(argv[5]));
-		while (rtt ? take_all(ends[1], size) && give_all(ends[1], size) :
-			     now() < end && give_all(ends[1], size))
-			;
+		pin(cpus[1]);
+		for (size_t n = 0; n < most; n++)
+			if (rtt ? !take_all(ends[1], size) || !give_all(ends[1], size) :
+				  now() > end || !give_all(ends[1], size))
+				break;
 		_exit(0);
 	}
 	close(ends[1]);
-	pin(atoi(argv[4]));
+	pin(cpus[0]);
 	if (rtt)
 		measure_rtt(ends[0], size, now() + seconds);
 	else
 		measure_stream(ends[0]);
 	close(ends[0]);
 	wait(NULL);
+}
+
+int main(int argc, char **argv)
+{
+	int listener = socket(AF_INET, SOCK_STREAM, 0), ends[2], rtt, cpus[2];
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	size_t size;
+
+	if (argc != 6 || bind(listener, (void *)&any, sizeof(any)) || listen(listener, 8))
+		return 1;
+	rtt = !strcmp(argv[1], "rtt");
+	size = strtoul(argv[2], NULL, 10);
+	cpus[0] = atoi(argv[4]);
+	cpus[1] = atoi(argv[5]);
+	/* The first connection shows how we read; only then are sockets of ours taken in. */
+	connect_ends(listener, ends);
+	if (recv(ends[0], buffer, 1, 0) > 0 || close(ends[0]) || close(ends[1]))
+		return 1;
+	/* The second shows what the listener is for: clients of one that streams are left alone. */
+	exchange(listener, rtt, size, 1, MESSAGES_FIRST, cpus);
+	exchange(listener, rtt, size, strtod(argv[3], NULL), SIZE_MAX, cpus);
 	return 0;
 }

@@ -38,6 +38,12 @@ int bypass_sockops(struct bpf_sock_ops *ctx)
 			socket_closed(ctx);
 		return 1;
 	}
+	if (op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
+		tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+		if (tp)
+			note_listener(ctx, tp);
+		return 1;
+	}
 	if (!s || !(s->flags & FLAG_INSERT))
 		return 1;
 	if (op == BPF_SOCK_OPS_TIMEOUT_INIT && !FIELD(ctx, is_fullsock))

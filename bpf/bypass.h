@@ -16,6 +16,8 @@
 
 /* Containers that are told apart: far more than a node runs. */
 #define CONTAINERS_MAX 4096
+/* Listening ports of all network namespaces that are remembered: dozens for each pod. */
+#define LISTENERS_MAX 16384
 
 #define FLAG_INSERT (1u << 0)     /* new connections are taken in */
 #define FLAG_REDIRECT (1u << 1)   /* data goes from socket to socket */
@@ -27,6 +29,8 @@ struct settings {
 	__u64 byte_limit;    /* unread bytes of one direction, above which data takes the stack */
 	__u32 stream_limit;  /* messages one way, nothing coming back; then the stack does better, */
 	__u32 stream_bytes;  /* where their mean size is at most this */
+	__u32 stream_seconds; /* for which listeners of such streams are left alone; 0: they are not */
+	__u32 pad;
 };
 
 enum side { CLIENT, SERVER, SIDES };
@@ -44,7 +48,10 @@ struct connection {
 	__u64 sent[SIDES];   /* given to the other side, by either path */
 	__u64 read[SIDES];   /* taken by recvmsg */
 	__u32 hop;
-	__u32 pad;
+	__u32 port;          /* of the listener, */
+	__u64 netns;         /* and its network namespace, by cookie */
+	__u32 messages[SIDES]; /* not yet told to `listeners`, */
+	__u32 streamed[SIDES]; /* and those of them in streams of small ones */
 };
 
 /* Why something was not taken in or not redirected; each is a counter. */
@@ -59,6 +66,7 @@ struct connection {
 	X(learning)             /* sockets of containers whose way to read is not known yet */ \
 	X(refused_blocking)     /* of containers with blocking reads */ \
 	X(refused_port)         /* by the policy */ \
+	X(refused_stream)       /* clients of listeners that are left alone because of their streams */ \
 	X(refused_mptcp) \
 	X(refused_repair)       /* sockets under TCP_REPAIR: their numbers prove nothing */ \
 	X(refused_early_data)   /* TCP Fast Open: data before the connection was there */ \
@@ -74,7 +82,8 @@ struct connection {
 	X(to_stack_stream)      /* of a stream of small messages, */ \
 	X(to_stack_gone)        /* because the other side has gone, */ \
 	X(to_stack_ulp)         /* or because of kTLS */ \
-	X(to_redirect)          /* flows that came back to redirection */
+	X(to_redirect)          /* flows that came back to redirection */ \
+	X(left_alone)           /* listeners that were found to stream small messages */
 
 enum counter {
 #define X(name) COUNT_##name,

@@ -140,6 +140,7 @@ void engine_configure(const struct request *request, bool insert)
 	settings.byte_limit = request->byte_limit;
 	settings.stream_limit = (__u32)request->stream_limit;
 	settings.stream_bytes = (__u32)request->stream_bytes;
+	settings.stream_seconds = (__u32)request->stream_seconds;
 	settings.flags = (request->only_ports ? FLAG_ONLY_PORTS : 0) | (insert ? FLAG_INSERT : 0) |
 			 (insert && request->redirect ? FLAG_REDIRECT : 0);
 	write_settings();

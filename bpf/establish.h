@@ -3,7 +3,7 @@
 #ifndef LAZYSCOPE_BYPASS_ESTABLISH_H
 #define LAZYSCOPE_BYPASS_ESTABLISH_H
 
-#include "maps.h"
+#include "listener.h"
 
 #define AF_INET 2
 
@@ -80,7 +80,7 @@ static __always_inline int unfit_reader(struct bpf_sock_ops *ctx, struct tcp_soc
 	struct flow *flow;
 	__u32 *reads;
 
-	*container = tp->inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup->kn->id;
+	*container = cgroup_of(tp);
 	reads = bpf_map_lookup_elem(&readers, container);
 	if (reads && *reads)
 		return *reads & READS_BLOCKING ? COUNT_refused_blocking : 0;
@@ -123,7 +123,7 @@ static __always_inline void expect_client(struct bpf_sock_ops *ctx, struct setti
 	struct client_address client = {};
 	__u8 one = 1;
 
-	if (!port_allowed(s, FIELD(ctx, local_port)))
+	if (!port_allowed(s, FIELD(ctx, local_port)) || !will_accept(ctx, s))
 		return;
 	client_of_request(ctx, &client);
 	bpf_map_update_elem(&expected, &client, &one, BPF_ANY);
@@ -175,6 +175,7 @@ static __always_inline int server_established(struct bpf_sock_ops *ctx, struct t
 
 	client_of_socket(tp, SERVER, &pair.client);
 	bpf_map_delete_elem(&expected, &pair.client);
+	note_listener(ctx, tp);
 	reason = unfit_reader(ctx, tp, &container);
 	pair.client_next = tp->rcv_nxt;
 	pair.server_next = tp->snd_nxt;
@@ -187,6 +188,8 @@ static __always_inline int server_established(struct bpf_sock_ops *ctx, struct t
 		return reason;
 	connection.server = bpf_get_socket_cookie(ctx);
 	connection.hop = hop_of(tp);
+	connection.netns = bpf_get_netns_cookie(ctx);
+	connection.port = tp->inet_conn.icsk_inet.sk.__sk_common.skc_num;
 	reason = take_in(ctx, tp, SERVER, connection.server, client, container);
 	if (reason)
 		return reason;
@@ -197,14 +200,20 @@ static __always_inline int server_established(struct bpf_sock_ops *ctx, struct t
 static __always_inline void socket_closed(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
+	struct connection *connection;
 	struct flow *flow;
-	__u64 connection;
+	__u64 key;
 
 	flow = sk ? bpf_sk_storage_get(&flows, sk, NULL, 0) : NULL;
 	if (!flow)
 		return;
-	connection = flow->connection;
-	bpf_map_delete_elem(&connections, &connection);
+	key = flow->connection;
+	connection = bpf_map_lookup_elem(&connections, &key);
+	if (connection) {
+		note_shape(connection, CLIENT);
+		note_shape(connection, SERVER);
+	}
+	bpf_map_delete_elem(&connections, &key);
 	count(COUNT_closed);
 }
 

@@ -21,6 +21,7 @@
 #define CONNECTIONS_LIMIT 1048576
 #define BYTES_LIMIT (1ull << 30)
 #define SECONDS_LIMIT 3600
+#define STREAM_SECONDS_LIMIT 86400
 
 static volatile sig_atomic_t stopping;
 
@@ -78,6 +79,8 @@ static const char *out_of_bounds(const struct request *r)
 		return "messageLimit, streamLimit, streamBytes: 32 bits";
 	if (r->seconds > SECONDS_LIMIT)
 		return "seconds: at most 3600";
+	if (r->stream_seconds > STREAM_SECONDS_LIMIT)
+		return "streamSeconds: at most 86400";
 	return r->log_level > 7 ? "logLevel: at most 7" : NULL;
 }
 
@@ -156,6 +159,7 @@ static bool obey(const char *line)
 		.message_limit = 1024,
 		.stream_limit = 128,
 		.stream_bytes = 16384,
+		.stream_seconds = 600,
 		.connections = CONNECTIONS_MAX,
 		.seconds = 5,
 	};

@@ -57,7 +57,7 @@ struct {
 	__type(value, __u64);
 } sockets SEC(".maps");
 
-/* Cookie of the client -> struct connection, 56 bytes. Gone when either end is closed, or by the sweep of the loader. */
+/* Cookie of the client -> struct connection, 72 bytes. Gone when either end is closed, or by the sweep of the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CONNECTIONS_MAX);
@@ -85,6 +85,31 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
+/* A listener as its clients find it, behind any REDIRECT. */
+struct listener_key {
+	__u64 netns; /* cookie */
+	__u32 port;
+	__u32 pad;
+};
+
+struct listener {
+	__u64 container;  /* key into `readers` */
+	__u64 messages;   /* of its connections lately, either way, */
+	__u64 streamed;   /* and those of them in streams of small ones */
+	__u64 left_alone; /* since when, in nanoseconds of the monotonic clock; 0: it is not */
+};
+
+/*
+ * Listener, 16 bytes -> struct listener, 32 bytes: known once it listens or a connection was accepted. To one that
+ * is not known no client is taken in. The oldest yields, and is learned again.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, LISTENERS_MAX);
+	__type(key, struct listener_key);
+	__type(value, struct listener);
+} listeners SEC(".maps");
+
 /* Client that sent a SYN to an accelerated listener, 20 bytes -> 1. Gone when accepted; the oldest yields. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -109,7 +134,7 @@ struct {
 	__type(value, __u8);
 } ports SEC(".maps");
 
-/* 0 -> struct settings, 24 bytes: the switch and the limits. Written by the loader. */
+/* 0 -> struct settings, 32 bytes: the switch and the limits. Written by the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

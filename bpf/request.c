@@ -114,8 +114,8 @@ static uint64_t *number_of(struct request *r, const char *key)
 	} numbers[] = {
 		{ "byteLimit", &r->byte_limit },	 { "messageLimit", &r->message_limit },
 		{ "streamLimit", &r->stream_limit },	 { "streamBytes", &r->stream_bytes },
-		{ "connections", &r->connections },	 { "seconds", &r->seconds },
-		{ "logLevel", &r->log_level },
+		{ "streamSeconds", &r->stream_seconds }, { "connections", &r->connections },
+		{ "seconds", &r->seconds },		 { "logLevel", &r->log_level },
 	};
 
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)

@@ -20,7 +20,7 @@ struct request {
 	char cgroups[CGROUPS_MAX][PATH_SIZE];
 	uint16_t ports[PORTS_MAX];
 	bool only_ports, redirect;
-	uint64_t byte_limit, message_limit, stream_limit, stream_bytes;
+	uint64_t byte_limit, message_limit, stream_limit, stream_bytes, stream_seconds;
 	uint64_t connections, seconds, log_level;
 };
 

@@ -3,7 +3,7 @@
 #ifndef LAZYSCOPE_BYPASS_TRANSFER_H
 #define LAZYSCOPE_BYPASS_TRANSFER_H
 
-#include "maps.h"
+#include "listener.h"
 
 /* Messages sent before the other end was known; one that has not come by then will not. */
 #define UNPAIRED_MESSAGES 64
@@ -33,6 +33,19 @@ static __always_inline int is_stream(const struct settings *s, struct flow *flow
 	flow->streak_bytes += size;
 	return flow->streak > s->stream_limit &&
 	       flow->streak_bytes <= (__u64)flow->streak * s->stream_bytes;
+}
+
+/* What the message says of the listener: a stream counts from its first message on. */
+static __always_inline void shape(const struct settings *s, const struct flow *flow,
+				  struct connection *connection, __u32 side, int stream)
+{
+	int begins = stream && flow->streak == s->stream_limit + 1;
+
+	connection->messages[side]++;
+	if (stream)
+		connection->streamed[side] += begins ? flow->streak : 1;
+	if (s->stream_seconds && (begins || connection->messages[side] >= SHAPE_BATCH))
+		note_shape(connection, side);
 }
 
 /* Which path a message takes; counts each change. */
@@ -106,6 +119,7 @@ static __always_inline void send(struct sk_msg_md *ctx, struct settings *s, stru
 	read = connection->read[!side];
 	messages = unread_messages(flow, sent, read);
 	stream = is_stream(s, flow, connection->read[side], size);
+	shape(s, flow, connection, side, stream);
 	flow->path = choose(s, flow, sent - read, messages, size, stream);
 	if (flow->path == PATH_REDIRECT) {
 		peer = side == CLIENT ? connection->server : flow->connection;

@@ -60,6 +60,7 @@ export type LoaderPolicy = {
   messageLimit?: number;
   streamLimit?: number;
   streamBytes?: number;
+  streamSeconds?: number;
 };
 
 /** The loader answered no; `error` is the name of an errno value where the kernel said it. */

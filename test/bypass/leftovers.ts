@@ -16,7 +16,7 @@ export async function leftovers(): Promise<string[]> {
 }
 
 /** The names in the kernel, cut to 15 characters. */
-const mine = /^(bypass_|connections$|expected$|waiting$|flows$|bypass\.)/;
+const mine = /^(bypass_|connections$|expected$|listeners$|waiting$|flows$|bypass\.)/;
 
 async function list(kind: string): Promise<string[]> {
   const text = await run('bpftool', ['--json', kind, 'list'], { env: withSbin });

@@ -34,10 +34,11 @@ async function restartEnvoys(): Promise<void> {
   await Promise.all([sidecars.client, sidecars.server].map(sidecars.restartEnvoy));
 }
 
-/** With containers that have shown how they read, and connections that are made after that. */
+/** With listeners and containers that are known, and connections that are made after that. */
 async function accelerate(): Promise<Loader> {
   const loader = await rig.accelerate();
-  await run('load', '--rps', '50', '--duration', '300ms', at('http', http, '/healthz'));
+  for (const to of [at('http', http, '/healthz'), at('grpc', http2)])
+    await run('load', '--rps', '50', '--duration', '300ms', to);
   await restartEnvoys();
   return loader;
 }

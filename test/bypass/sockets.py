@@ -2,7 +2,7 @@
 
 Node.js offers neither the options nor the flags that the tests are about. Every socket has a number.
 """
-import array, ctypes, errno, fcntl, hashlib, json, os, random, select, socket, struct, sys, tempfile, termios, threading, time
+import array, ctypes, errno, fcntl, hashlib, json, os, random, resource, select, socket, struct, sys, tempfile, termios, threading, time
 
 sockets = {}
 names = {name: getattr(socket, name) for name in dir(socket) if name.startswith(('MSG_', 'SO_', 'TCP_', 'SOL_', 'IPPROTO_'))}
@@ -90,7 +90,7 @@ def fill(o):
 
 def receive(o):
     s = sockets[o['id']]
-    s.settimeout(o.get('timeout', 5) if o.get('wait', True) else 0)
+    s.settimeout(None if o.get('block') else o.get('timeout', 5) if o.get('wait', True) else 0)
     data = s.recv(o['size'], flags(o))
     return {'n': len(data), **({'text': data.decode()} if len(data) <= 4096 else {})}
 
@@ -266,7 +266,22 @@ def churn(o):
     return {'wrong': wrong}
 
 
-commands = {f.__name__: f for f in (listen, connect, accept, pair, send, fill, receive, expect, unread, poll, shutdown, close, close_all, setoption, sendfile, splice, blocked, exchange, churn)}
+def hold(o):
+    """Opens so many connections to itself, lets both ends of each say a byte, and keeps them."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    l = listen({})
+    for i in range(o['count']):
+        c = connect({'port': l['port']})['id']
+        s = accept({'id': l['id']})['id']
+        for a, b in ((c, s), (s, c)):
+            sockets[a].sendall(b'x')
+            sockets[b].settimeout(10)
+            sockets[b].recv(1)
+    return {'n': o['count']}
+
+
+commands = {f.__name__: f for f in (listen, connect, accept, pair, send, fill, receive, expect, unread, poll, shutdown, close, close_all, setoption, sendfile, splice, blocked, exchange, churn, hold)}
 for line in sys.stdin:
     o = json.loads(line)
     try:

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * What is known of a listener before a connection to it is there. Its clients must be turned away at their SYN:
+ * one that comes in and finds no server stays in the map as long as it lives, where the stack is slower.
+ */
+#ifndef LAZYSCOPE_BYPASS_LISTENER_H
+#define LAZYSCOPE_BYPASS_LISTENER_H
+
+#include "maps.h"
+
+/* Messages of one side after which the listener is told: one write to a shared line for so many. */
+#define SHAPE_BATCH 1024
+/* Messages that a listener remembers, about: after them, older ones count half. */
+#define SHAPE_MEMORY 65536
+
+static __always_inline __u64 cgroup_of(struct tcp_sock *tp)
+{
+	return tp->inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup->kn->id;
+}
+
+/* A socket that listens, or one that was accepted. */
+static __always_inline void note_listener(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
+{
+	struct listener_key key = { .netns = bpf_get_netns_cookie(ctx) };
+	struct listener fresh = { .container = cgroup_of(tp) }, *known;
+
+	key.port = tp->inet_conn.icsk_inet.sk.__sk_common.skc_num;
+	known = bpf_map_lookup_elem(&listeners, &key);
+	if (!known || known->container != fresh.container)
+		bpf_map_update_elem(&listeners, &key, &fresh, BPF_ANY);
+}
+
+static __always_inline int is_left_alone(const struct settings *s, struct listener *listener)
+{
+	if (!listener->left_alone)
+		return 0;
+	if (bpf_ktime_get_ns() - listener->left_alone < s->stream_seconds * 1000000000ull)
+		return 1;
+	listener->messages = 0;
+	listener->streamed = 0;
+	listener->left_alone = 0;
+	return 0;
+}
+
+/* Whether the listener that a SYN has come to will pair with its client. */
+static __always_inline int will_accept(struct bpf_sock_ops *ctx, const struct settings *s)
+{
+	struct listener_key key = { .netns = bpf_get_netns_cookie(ctx), .port = FIELD(ctx, local_port) };
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+	__u64 container;
+	__u32 *reads;
+
+	if (!listener)
+		return 0;
+	container = listener->container;
+	reads = bpf_map_lookup_elem(&readers, &container);
+	if (!reads || *reads != READS_NON_BLOCKING)
+		return 0;
+	if (!is_left_alone(s, listener))
+		return 1;
+	count(COUNT_refused_stream);
+	return 0;
+}
+
+/* Tells the listener what one side has sent. Where streams are most of it, clients to come are left alone. */
+static __always_inline void note_shape(struct connection *connection, __u32 side)
+{
+	struct listener_key key = { .netns = connection->netns, .port = connection->port };
+	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
+
+	if (listener) {
+		__sync_fetch_and_add(&listener->messages, connection->messages[side]);
+		__sync_fetch_and_add(&listener->streamed, connection->streamed[side]);
+		/* Two that halve at once forget more: it is a share, not a sum. */
+		if (listener->messages > SHAPE_MEMORY) {
+			listener->messages /= 2;
+			listener->streamed /= 2;
+		}
+		if (!listener->left_alone && 2 * listener->streamed > listener->messages) {
+			listener->left_alone = bpf_ktime_get_ns();
+			count(COUNT_left_alone);
+		}
+	}
+	connection->messages[side] = 0;
+	connection->streamed[side] = 0;
+}
+
+#endif
