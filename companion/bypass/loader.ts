@@ -163,7 +163,8 @@ export async function startLoader(path: string): Promise<Loader> {
   };
 }
 
-function readAnswer<Name extends Command>(cmd: Name, line: string): Answers[Name] {
+/** Reads a line of the loader; throws what it refused with, or what is wrong with the line. */
+export function readAnswer<Name extends Command>(cmd: Name, line: string): Answers[Name] {
   const refusal = z.object({ reason: z.string(), error: z.string().optional() });
   const answer = z.object({ ok: z.boolean(), cmd: z.string() }).loose().parse(JSON.parse(line));
   if (!answer.ok) {

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isKubeError, type Kube, type KubeObject } from '../kube.ts';
 import { controllerServerName } from '../rpc.ts';
 import { selfSigned } from '../x509.ts';
@@ -49,7 +49,7 @@ async function readOrMake(kube: Kube, namespace: string, now: number): Promise<S
   const found = await kube.get(secrets, secretName, namespace);
   const keys = found && keysOf(found);
   if (keys && isUsable(keys, now)) return keys;
-  const previous = keys && isParsable(keys.certificate) ? keys.certificate : '';
+  const previous = keys?.certificate ?? '';
   const fresh = selfSigned(controllerServerName, new Date(now - backdateMs), validDays);
   const made = { ...fresh, previous };
   const secret: KubeObject = {
@@ -77,36 +77,33 @@ async function readOrMake(kube: Kube, namespace: string, now: number): Promise<S
 }
 
 function keysOf(secret: KubeObject): StoredKeys | undefined {
-  const certificate = secret.data?.['tls.crt'] as string | undefined;
-  const key = secret.data?.['tls.key'] as string | undefined;
-  if (!certificate || !key) return undefined;
-  const previous = (secret.data?.[previousKey] as string | undefined) ?? '';
-  return { certificate: text(certificate), key: text(key), previous: text(previous) };
+  const part = (name: string) => Buffer.from(String(secret.data?.[name] ?? ''), 'base64');
+  const certificate = readCertificate(part('tls.crt'));
+  if (!certificate) return undefined;
+  const previous = readCertificate(part(previousKey)) ?? '';
+  return { certificate, key: part('tls.key').toString(), previous };
 }
 
-function isUsable({ certificate }: ServingKeys, now: number): boolean {
+function isUsable({ certificate, key }: ServingKeys, now: number): boolean {
   try {
     const parsed = new X509Certificate(certificate);
     const end = Date.parse(parsed.validTo) - renewDays * 86_400_000;
-    return end > now && parsed.checkHost(controllerServerName) !== undefined;
+    const isOurs = parsed.checkHost(controllerServerName) !== undefined;
+    return end > now && isOurs && parsed.checkPrivateKey(createPrivateKey(key));
   } catch {
     return false;
   }
 }
 
-/** Garbage among the CAs would make nodes refuse all of them. */
-function isParsable(certificate: string): boolean {
+/** The certificate and nothing around it: garbage among the CAs would make nodes refuse all of them. */
+function readCertificate(pem: Buffer): string | undefined {
   try {
-    return new X509Certificate(certificate) !== undefined;
+    return new X509Certificate(pem).toString();
   } catch {
-    return false;
+    return undefined;
   }
 }
 
 function base64(value: string): string {
   return Buffer.from(value).toString('base64');
-}
-
-function text(value: string): string {
-  return Buffer.from(value, 'base64').toString();
 }

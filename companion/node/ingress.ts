@@ -150,7 +150,8 @@ function routeResolve(server: FastifyInstance, options: IngressOptions): void {
   });
 }
 
-function answerHeaders(answer: Answer, ttlSeconds: number): Record<string, string> {
+/** What a filter is told (wasm-filter/answer.ts reads it). */
+export function answerHeaders(answer: Answer, ttlSeconds: number): Record<string, string> {
   const { strategy, otherwise, sni, identities } = answer;
   return {
     'x-lazyscope-strategy': strategy,

@@ -6,11 +6,16 @@ const seconds = Number(process.env.LAZYSCOPE_FUZZ_SECONDS ?? (process.env.CI ===
 /** Longest time of one test: the given time, and as long again to shrink what was found. */
 export const fuzzTimeoutMs = 2_000 * seconds + 30_000;
 
-/** Tries new input until the time is over; a failure names the seed and path that repeat it. */
+/**
+ * Tries what was found before and then new input until the time is over; a failure names the seed and
+ * path that repeat it.
+ */
 export async function fuzz<Input>(
   property: fc.IProperty<Input> | fc.IAsyncProperty<Input>,
+  found: Input[] = [],
 ): Promise<void> {
   await fc.assert(property as fc.IAsyncProperty<Input>, {
+    examples: found,
     numRuns: Number.MAX_SAFE_INTEGER,
     interruptAfterTimeLimit: seconds * 1_000,
     markInterruptAsFailure: false,
@@ -38,6 +43,8 @@ export function mutated(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Arra
   });
 }
 
+export const bytes = fc.uint8Array({ maxLength: 2_000 });
+
 /** Text of every kind: names as they are used, and what nobody would expect. */
 export const text = fc.oneof(
   fc.constantFrom('', '*', '.', '..', '~', '/', '*/*', '__proto__', 'constructor', 'toString'),
@@ -46,3 +53,23 @@ export const text = fc.oneof(
   fc.string(),
   fc.string({ unit: 'binary' }),
 );
+
+const fields = [
+  ...['hosts', 'host', 'http', 'tcp', 'tls', 'route', 'destination', 'mirror', 'mirrors'],
+  ...['gateways', 'exportTo', 'ports', 'port', 'number', 'name', 'protocol', 'addresses'],
+  ...['location', 'resolution', 'endpoints', 'conditions', 'ready', 'targetRef', 'kind'],
+  ...['trafficPolicy', 'portLevelSettings', 'mode', 'mtls', 'portLevelMtls', 'selector'],
+  ...['matchLabels', 'clusterIP', 'clusterIPs', 'type', 'containers', 'podIPs', 'ip', 'phase'],
+  ...['workloadSelector', 'labels', 'egress', 'pins', 'excludes', 'firstCall', 'owners'],
+  ...['lastSeen', 'firstSeen', 'proxies', '__proto__', 'constructor'],
+];
+/** What users write into the free parts of an object. */
+export const { anything } = fc.letrec((tie) => ({
+  anything: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    text,
+    fc.constantFrom(null, true, 0, -1, 80, 1e9),
+    fc.array(tie('anything'), { maxLength: 3 }),
+    fc.dictionary(fc.constantFrom(...fields), tie('anything'), { maxKeys: 5 }),
+  ),
+}));

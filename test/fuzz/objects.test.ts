@@ -9,29 +9,9 @@ import { readWorkloadScope } from '../../companion/core/workload-scope.ts';
 import type { KubeObject } from '../../companion/kube.ts';
 import { startWatch } from '../../companion/kube-watch.ts';
 import { service } from '../unit/companion/core/objects.ts';
-import { fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
+import { anything, fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 
 vi.setConfig({ testTimeout: fuzzTimeoutMs });
-
-const fields = [
-  ...['hosts', 'host', 'http', 'tcp', 'tls', 'route', 'destination', 'mirror', 'mirrors'],
-  ...['gateways', 'exportTo', 'ports', 'port', 'number', 'name', 'protocol', 'addresses'],
-  ...['location', 'resolution', 'endpoints', 'conditions', 'ready', 'targetRef', 'kind'],
-  ...['trafficPolicy', 'portLevelSettings', 'mode', 'mtls', 'portLevelMtls', 'selector'],
-  ...['matchLabels', 'clusterIP', 'clusterIPs', 'type', 'containers', 'podIPs', 'ip', 'phase'],
-  ...['workloadSelector', 'labels', 'egress', 'pins', 'excludes', 'firstCall', 'owners'],
-  ...['lastSeen', 'firstSeen', 'proxies', '__proto__', 'constructor'],
-];
-/** What users write into the free parts of an object. */
-const { anything } = fc.letrec((tie) => ({
-  anything: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
-    text,
-    fc.constantFrom(null, true, 0, -1, 80, 1e9),
-    fc.array(tie('anything'), { maxLength: 3 }),
-    fc.dictionary(fc.constantFrom(...fields), tie('anything'), { maxKeys: 5 }),
-  ),
-}));
 
 const kinds = [
   ...['Service', 'ServiceEntry', 'EndpointSlice', 'Pod', 'VirtualService', 'DestinationRule'],

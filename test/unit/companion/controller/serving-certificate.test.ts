@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
@@ -88,4 +88,21 @@ test('one that nears its end, or is garbage, is replaced', async () => {
   const repaired = await servingCertificate(kube, namespace, now);
   expect(new X509Certificate(repaired.certificate).ca).toBe(true);
   expect(published()).toBe(repaired.certificate);
+});
+
+test.each([
+  ['with the key of another', 'tls.key', make().key],
+  ['with a key that is none', 'tls.key', 'garbage'],
+  ['whose predecessor is none', 'previous.crt', 'garbage'],
+])('one %s does not keep a controller from serving', async (_, name, value) => {
+  const kube = createFakeKube();
+  await servingCertificate(kube, namespace, now);
+  const [secret] = kube.all('Secret');
+  const spoiled = { ...secret?.data, [name]: Buffer.from(value).toString('base64') };
+  if (secret) kube.put({ ...secret, data: spoiled });
+  const keys = await servingCertificate(kube, namespace, now);
+  expect(new X509Certificate(keys.certificate).checkPrivateKey(createPrivateKey(keys.key))).toBe(
+    true,
+  );
+  expect(kube.all('ConfigMap')[0]?.data['ca.crt']).not.toContain('garbage');
 });
