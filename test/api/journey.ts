@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
+import { type Candidates, watchCandidates } from '../../companion/bypass/candidates.ts';
+import { createPublish } from '../../companion/bypass/publish.ts';
+import { createReport, eventOf } from '../../companion/bypass/report.ts';
 import { controllerSettings } from '../../companion/config.ts';
 import { startInformers } from '../../companion/controller/informers.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
@@ -164,4 +167,29 @@ export const nodeJourney: Journey = async ({ account, system, app }) => {
   ca.stop();
   kube.close();
   return denied;
+};
+
+export const bypassJourney: Journey = async ({ account }) => {
+  const { kube, run } = await listen(account);
+  const publish = createPublish({ kube, nodeName: 'node-1', featurePath: '' });
+  let candidates: Candidates | undefined;
+  const denied = await run(async () => {
+    await new Promise<void>((resolve) => {
+      const look = () => candidates?.optedIn() && candidates.all().length > 0 && resolve();
+      candidates = watchCandidates(kube, 'node-1', look);
+    });
+    const state = { name: 'refused', reason: 'for this test' } as const;
+    await publish(createReport(state, { features }, candidates?.all() ?? []));
+    await kube.create(eventOf('node-1', 'BypassRefused', 'for this test', new Date()));
+    // Lists are answered; watches are opened after them.
+    await sleep(500);
+  });
+  candidates?.stop();
+  kube.close();
+  return denied;
+};
+
+const features = {
+  ...{ kernel: '6.1.0', architecture: 'x64', btf: true, cgroups: 'v2' as const },
+  ...{ ktls: false, mptcp: false, aes: false, avx512: false, vaes: false },
 };

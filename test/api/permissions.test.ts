@@ -1,15 +1,17 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Manifest, manifests, render } from '../unit/manifests/render.ts';
+import { filesBelow, type Manifest, manifests, parse, render } from '../unit/manifests/render.ts';
 import { accountFolder } from './accounts.ts';
 import { type ApiServer, startApiServer } from './api-server.ts';
-import { controllerJourney, type Journey, nodeJourney } from './journey.ts';
+import { bypassJourney, controllerJourney, type Journey, nodeJourney } from './journey.ts';
 import { installFilter } from './population.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
-const objects = render(join(manifests, 'base'));
+const folders = ['base', 'components/bypass'];
+const objects = folders.flatMap((folder) => render(join(manifests, folder)));
 const journeys: Record<string, Journey> = {
+  'lazyscope-bypass': bypassJourney,
   'lazyscope-controller': controllerJourney,
   'lazyscope-node': nodeJourney,
 };
@@ -32,6 +34,9 @@ beforeAll(async () => {
   process.env.KUBERNETES_SERVICE_HOST = api.environment.KUBERNETES_SERVICE_HOST;
   process.env.KUBERNETES_SERVICE_PORT = api.environment.KUBERNETES_SERVICE_PORT;
   await api.call('POST', '/api/v1/namespaces', { metadata: { name: 'istio-system' } });
+  await api.call('POST', '/api/v1/nodes', {
+    metadata: { name: 'node-1', labels: { 'lazyscope.io/bypass': 'enabled' } },
+  });
 });
 afterAll(() => api?.stop());
 
@@ -96,10 +101,21 @@ const webPod = {
   metadata: {
     name: 'web',
     labels: { app: 'web', 'security.istio.io/tlsMode': 'istio' },
-    annotations: { 'sidecar.istio.io/status': '{}' },
+    annotations: { 'sidecar.istio.io/status': '{}', 'lazyscope.io/bypass': 'enabled' },
   },
   spec: { nodeName: 'node-1', containers: [{ name: 'istio-proxy', image: 'proxy' }] },
 };
+
+test('every role of every manifest is lived here', () => {
+  const written = filesBelow(manifests, '.yaml')
+    .flatMap(({ text }) => parse(text))
+    .filter((object) => object?.rules && /^(Cluster)?Role$/.test(object.kind))
+    .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  expect(written.length).toBeGreaterThan(4);
+  const lived = permissions.map(({ kind, role }) => `${kind} ${role}`);
+  expect(written.filter((role) => !lived.includes(role))).toEqual([]);
+  expect(permissions.filter(({ role }) => !journeys[role])).toEqual([]);
+});
 
 describe.each(Object.keys(journeys))('%s', (role) => {
   test('may do all that it does in its life', async () => {
