@@ -15,7 +15,7 @@ export function createBypassMetrics(registry: Registry) {
     'outcome',
   ]);
   const connections = gauge('bypass_connections', 'Connections between sockets of this node.');
-  const unread = gauge('bypass_unread_bytes_max', 'Most unread bytes of one such connection.');
+  const unread = gauge('bypass_unread_max_bytes', 'Most unread bytes of one such connection.');
   const bytes = counter('bypass_bytes_total', 'Bytes sent on such connections, by hop and path.', [
     'hop',
     'path',

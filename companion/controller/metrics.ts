@@ -80,8 +80,8 @@ export function createControllerMetrics(registry: Registry) {
       ['reason'],
     ),
     edges: gauge('controller_edges', 'Pairs of workload and destination that are kept.'),
-    edgesRefused: gauge(
-      'controller_edges_refused',
+    edgesRefused: counter(
+      'controller_edges_refused_total',
       'Sightings refused because a workload has too many destinations.',
     ),
     catalog: gauge('controller_catalog_entries', 'Entries of the catalog, by index.', ['index']),

@@ -55,7 +55,8 @@ function measure(state: State, metrics: ControllerMetrics): void {
     metrics.catalog.set({ index }, size);
   }
   metrics.edges.set(state.edges.size());
-  metrics.edgesRefused.set(state.edges.overflow());
+  metrics.edgesRefused.reset();
+  metrics.edgesRefused.inc(state.edges.overflow());
   metrics.proxies.set([...state.proxies.values()].length);
   const scopes = [...state.scopes.values()];
   metrics.overdue.reset();

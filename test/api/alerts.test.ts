@@ -78,6 +78,10 @@ const cases: Record<string, { minutes: number; series: Record<string, string> }>
     minutes: 40,
     series: { 'lazyscope_node_refused_total{pod="n",reason="unknown-source"}': '0+200x60' },
   },
+  LazyscopeLogDropped: {
+    minutes: 40,
+    series: { 'lazyscope_log_lines_dropped_total{pod="n"}': '0+1x60' },
+  },
   LazyscopeStreamsRefused: {
     minutes: 40,
     series: { 'lazyscope_controller_streams_refused_total{pod="a",reason="bad token"}': '0+2x60' },
@@ -96,6 +100,7 @@ const calm = {
   'lazyscope_node_last_report_timestamp_seconds{pod="n"}': '0+60x60',
   'lazyscope_node_proxies{pod="n"}': '3x60',
   'lazyscope_node_refused_total{pod="n",reason="malformed"}': '0+1x60',
+  'lazyscope_log_lines_dropped_total{pod="n"}': '7x60',
 };
 
 async function firing(series: Record<string, string>, minutes: number): Promise<string[]> {

@@ -26,11 +26,15 @@ type Role = 'node' | 'controller';
 const readyMs = 120_000;
 const logBytesMax = 1 << 20;
 
-/** Settings are flags without the dashes. Returns when the process says that it is ready. */
+/**
+ * Settings are flags without the dashes; `nodeFlags` are for Node.js itself. Returns when the process
+ * says that it is ready.
+ */
 export async function startCompanionProcess(
   role: Role,
   api: Pick<ApiServer, 'environment' | 'account'>,
   ownSettings: Record<string, string>,
+  nodeFlags: string[] = [],
 ): Promise<CompanionProcess> {
   const app = await layOut();
   const settings = { ...ownSettings, 'service-account-path': api.account };
@@ -40,6 +44,7 @@ export async function startCompanionProcess(
   const child = spawn(
     process.execPath,
     [
+      ...nodeFlags,
       ...options.map((option) => option.replace(/^\/app\//, `${app}/`)),
       role,
       ...flags.map(([flag, value]) => `--${flag}=${value}`),

@@ -59,6 +59,15 @@ describe.each(workloads.map((workload) => [workload.metadata.name, workload] as 
       for (const key of ['hostNetwork', 'hostPID', 'hostIPC']) expect(pod).not.toHaveProperty(key);
     });
 
+    test('has no file that it could write', () => {
+      const pod = podOf(workload);
+      // Injection adds volumes of its own to the gateway, which is Istio's proxy.
+      for (const volume of pod.volumes ?? [])
+        expect(Object.keys(volume)).toEqual(['name', 'projected']);
+      for (const { volumeMounts = [] } of [...pod.containers, ...(pod.initContainers ?? [])])
+        for (const mount of volumeMounts) expect(mount).toMatchObject({ readOnly: true });
+    });
+
     test('asks for little and gets no service links', () => {
       expect(containerOf(workload).resources.requests).toHaveProperty('cpu');
       expect(containerOf(workload).resources.requests).toHaveProperty('memory');

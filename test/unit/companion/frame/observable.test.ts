@@ -1,9 +1,22 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
+import { createBypassMetrics } from '../../../../companion/bypass/metrics.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import { createKubeMetrics, createNodeMetrics } from '../../../../companion/metrics.ts';
-import { filesBelow, repository } from '../../manifests/render.ts';
+import {
+  createKubeMetrics,
+  createLogMetrics,
+  createNodeMetrics,
+  createRegistry,
+} from '../../../../companion/metrics.ts';
+import {
+  filesBelow,
+  find,
+  manifests,
+  render,
+  repository,
+  valuesOf,
+} from '../../manifests/render.ts';
 
 const sources = filesBelow(join(repository, 'companion'), '.ts');
 
@@ -41,11 +54,14 @@ test('no log line has a token in it', () => {
 });
 
 const metrics = (() => {
-  const registry = new Registry();
-  createControllerMetrics(registry);
-  createNodeMetrics(registry);
-  createKubeMetrics(registry);
-  return registry.getMetricsAsJSON();
+  const registry = createRegistry('0.0.0', 'test');
+  // What the library says of the process has its own help.
+  const before = new Set(registry.getMetricsAsArray().map(({ name }) => name));
+  before.delete('lazyscope_build_info');
+  for (const create of [createControllerMetrics, createNodeMetrics, createBypassMetrics])
+    create(registry);
+  for (const create of [createKubeMetrics, createLogMetrics]) create(registry);
+  return registry.getMetricsAsJSON().then((all) => all.filter(({ name }) => !before.has(name)));
 })();
 
 test('every metric says what it is, in which unit', async () => {
@@ -59,7 +75,51 @@ test('every metric says what it is, in which unit', async () => {
     else expect(name).not.toMatch(/_total$/);
     if (String(type) === 'histogram') expect(name).toMatch(/_seconds$/);
     if (/timestamp|time_|_seconds/.test(name)) expect(name).toMatch(/_seconds$/);
+    // A unit is the last word (Prometheus' naming practices), and is said where the help has one.
+    if (/bytes/i.test(name) || (/\bbytes\b/i.test(help) && String(type) === 'gauge'))
+      expect(name).toMatch(/_bytes(_total)?$/);
+    if (/\b(refused|dropped)\b/.test(help)) expect(String(type), name).toBe('counter');
+    if (/^When /.test(help)) expect(name).toMatch(/_timestamp_seconds$/);
   }
+});
+
+test('every place that makes a metric is looked at here', () => {
+  const makers = sources.filter(({ text }) =>
+    /describeMetrics\(|new (Counter|Gauge|Hist)/.test(text),
+  );
+  expect(makers.map(({ name }) => name).sort()).toEqual([
+    'bypass/metrics.ts',
+    'controller/metrics.ts',
+    'metrics.ts',
+  ]);
+});
+
+test('every alert asks for metrics and labels that exist, and names a section of the runbooks', async () => {
+  const known = new Map((await metrics).map((metric) => [metric.name, metric]));
+  const rendered = render(join(manifests, 'components/monitoring'));
+  const rules = find(rendered, 'PrometheusRule', 'lazyscope').spec.groups.flatMap(
+    ({ rules }: { rules: object[] }) => rules,
+  );
+  const expressions = valuesOf(rules, 'expr').map(String);
+  expect(expressions.length).toBeGreaterThan(10);
+  for (const expression of expressions) {
+    const names = expression.match(/lazyscope_\w+/g) ?? [];
+    expect(names.length).toBeGreaterThan(0);
+    for (const name of names) expect([...known.keys()]).toContain(name);
+    for (const [, label] of expression.matchAll(/[{,](\w+)(?:=|!=|=~|!~)"/g)) {
+      const used = sources.filter(({ name }) => name.endsWith('metrics.ts'));
+      expect(
+        used.some(({ text }) => text.includes(`'${label}'`)),
+        label,
+      ).toBe(true);
+    }
+  }
+  const runbooks = readFileSync(join(repository, 'docs/runbooks.md'), 'utf8');
+  for (const runbook of valuesOf(rules, 'runbook').map(String)) {
+    const anchor = runbook.replace('docs/runbooks.md#', '');
+    expect(runbooks.toLowerCase()).toMatch(new RegExp(`^## ${anchor}$`, 'm'));
+  }
+  expect(valuesOf(rules, 'runbook').length).toBe(expressions.length);
 });
 
 test('what matters has a time of its last success', async () => {
