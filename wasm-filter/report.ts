@@ -7,6 +7,8 @@
  *   0 u32 magic "LZSR"   4 u16 layout   6 u16 entries   8 u32 filter version   12 u32 sequence
  *   16 u64 epoch         24 u64 totals, in the order of totals.ts
  *   then each entry: u8 kind, u8 0, u16 key size, u64 count, key
+ * A companion of the release before reads it too: what is added is a kind of entry, or comes after the last
+ * one, and makes the layout one more.
  */
 
 import { CALL_RESPONSE_HEADERS, call, getHeader, gotAt, gotSize, now, random, SECOND } from './abi';

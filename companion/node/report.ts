@@ -2,6 +2,10 @@
 export const maxReportBytes = 65536;
 
 const magic = 0x52535a4c;
+/**
+ * The latest layout that is known here. A later one may add kinds of entries, and bytes after the last
+ * entry, both of which are left out; whatever changes what is there already takes another magic.
+ */
 const layout = 1;
 const headBytes = 112;
 const entryHeadBytes = 12;
@@ -70,17 +74,13 @@ export function decodeReport(body: Uint8Array): Report {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   if (view.getUint32(0, true) !== magic) throw new ReportError('report without the magic LZSR');
   const found = view.getUint16(4, true);
-  if (found !== layout) {
-    throw new ReportError(
-      `report of layout ${found}, this companion reads ${layout}: run filter and companion of one release`,
-    );
-  }
+  if (found === 0) throw new ReportError('report of layout 0, the first one is 1');
   return {
     filterVersion: decodeVersion(view.getUint32(8, true)),
     epoch: view.getBigUint64(16, true),
     sequence: view.getUint32(12, true),
     totals: decodeTotals(view),
-    entries: decodeEntries(view, view.getUint16(6, true)),
+    entries: decodeEntries(view, view.getUint16(6, true), found > layout),
   };
 }
 
@@ -93,7 +93,7 @@ function decodeTotals(view: DataView): Record<TotalName, bigint> {
   return Object.fromEntries(pairs) as Record<TotalName, bigint>;
 }
 
-function decodeEntries(view: DataView, count: number): ReportEntry[] {
+function decodeEntries(view: DataView, count: number, isNewer: boolean): ReportEntry[] {
   const entries: ReportEntry[] = [];
   let at = headBytes;
   for (let i = 0; i < count; i++) {
@@ -102,15 +102,21 @@ function decodeEntries(view: DataView, count: number): ReportEntry[] {
     const keyAt = at + entryHeadBytes;
     if (keyAt + keyBytes > view.byteLength) throw new ReportError(`key ${i} is cut at ${keyAt}`);
     const key = new Uint8Array(view.buffer, view.byteOffset + keyAt, keyBytes);
-    const destination = decodeDestination(view.getUint8(at), key, at);
-    entries.push({ destination, count: view.getBigUint64(at + 4, true) });
+    const kind = view.getUint8(at);
+    if (kind <= kindMax || !isNewer) {
+      const destination = decodeDestination(kind, key, at);
+      entries.push({ destination, count: view.getBigUint64(at + 4, true) });
+    }
     at = keyAt + keyBytes;
   }
-  if (at !== view.byteLength) {
+  if (at !== view.byteLength && !isNewer) {
     throw new ReportError(`${view.byteLength - at} bytes after the last entry at ${at}`);
   }
   return entries;
 }
+
+/** Cluster, HTTP, TCP. */
+const kindMax = 2;
 
 // Lenient on purpose: an odd byte in one authority must not cost the other entries of the report.
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });

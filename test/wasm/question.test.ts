@@ -184,6 +184,12 @@ test.each([
   expect([stream.continued, markOf(stream)]).toEqual([1, undefined]);
 });
 
+test('what a later companion says beside an answer is nothing to the filter', () => {
+  const stream = unknownRequest(host, 'reviews');
+  answer(host, { ...gateway, 'x-lazyscope-weight': '7', 'x-lazyscope-otherwise': 'teleport' });
+  expect([stream.continued, markOf(stream)]).toEqual([1, 'lazyscope-egress']);
+});
+
 test('a TCP connection is asked about by its destination and sent to the cluster of the answer', () => {
   host.configure({ mode: 'tcp' });
   const stream = host.connect('10.0.0.9:3306');

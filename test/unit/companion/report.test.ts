@@ -125,7 +125,7 @@ test.each([
   ['an empty body', new Uint8Array(0), 'at least 112'],
   ['a body over the limit', new Uint8Array(maxReportBytes + 1), 'at most 65536'],
   ['another magic', spoiled((b) => b.writeUInt8(0, 0)), 'magic'],
-  ['another layout', spoiled((b) => b.writeUInt16LE(2, 4)), 'layout 2'],
+  ['a layout that never was', spoiled((b) => b.writeUInt16LE(0, 4)), 'layout 0'],
   ['more entries than there are', spoiled((b) => b.writeUInt16LE(2, 6)), 'entry 1 is cut'],
   ['fewer entries than there are', spoiled((b) => b.writeUInt16LE(0, 6)), 'after the last entry'],
   ['an unknown kind', spoiled((b) => b.writeUInt8(9, headBytes)), 'unknown kind 9'],

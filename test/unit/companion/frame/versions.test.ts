@@ -95,6 +95,21 @@ test('a companion reads the report of the filter that was released', () => {
   ]);
 });
 
+test('a companion reads of the filter of the next release what it knows', () => {
+  const unknown = Buffer.alloc(12 + 5);
+  unknown.writeUInt8(3, 0);
+  unknown.writeUInt16LE(5, 2);
+  const later = Buffer.concat([report, unknown, Buffer.from('more totals')]);
+  later.writeUInt16LE(2, 4);
+  later.writeUInt16LE(2, 6);
+  // 0.1.1
+  later.writeUInt32LE(0x000101, 8);
+  const { filterVersion, ...read } = decodeReport(later);
+  const { filterVersion: _, ...known } = decodeReport(report);
+  expect(filterVersion).toBe('0.1.1');
+  expect(read).toEqual(known);
+});
+
 test('the contract only grew', () => {
   const fields = (file: string) =>
     [...readFileSync(file, 'utf8').matchAll(/^\s+([\w ]+ \w+ = \d+);/gm)].map(([, field]) => field);
