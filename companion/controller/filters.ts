@@ -1,3 +1,5 @@
+import { selects } from '../core/mtls.ts';
+import type { PodRecord } from '../core/records.ts';
 import type { KubeObject, Resource } from '../kube.ts';
 
 /**
@@ -7,8 +9,11 @@ import type { KubeObject, Resource } from '../kube.ts';
 export type Filters = {
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
-  /** `Kind name` of what is not there; nothing while nobody watches, as outside of a cluster. */
-  missing(namespace: string): string[];
+  /**
+   * `Kind name` of what is not there, or is for other pods only; nothing while nobody watches, as outside
+   * of a cluster.
+   */
+  missing(namespace: string, pods: readonly PodRecord[]): string[];
   /** From now on, what was not told of is missing. */
   watched(): void;
 };
@@ -27,8 +32,19 @@ export const filterResources: Resource[] = [
   { group: 'extensions.istio.io', version: 'v1alpha1', plural: 'wasmplugins' },
 ];
 
+type Labels = Readonly<Record<string, string>>;
+
+/** The pods that a part is for; no labels mean all of its namespace. */
+function selectorOf({ spec }: KubeObject): Labels {
+  return spec?.selector?.matchLabels ?? spec?.workloadSelector?.labels ?? {};
+}
+
+function isFor(pods: readonly PodRecord[], selector: Labels | undefined): boolean {
+  return selector !== undefined && pods.every(({ labels }) => selects(selector, labels));
+}
+
 export function createFilters(): Filters {
-  const found = new Map<string, Set<string>>();
+  const found = new Map<string, Map<string, Labels>>();
   let isWatched = false;
   const partOf = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.name}`;
 
@@ -45,11 +61,12 @@ export function createFilters(): Filters {
       // Held by a finalizer of somebody else, it is about to go all the same.
       if (object.metadata.deletionTimestamp) return remove(object);
       const namespace = object.metadata.namespace ?? '';
-      found.set(namespace, (found.get(namespace) ?? new Set()).add(partOf(object)));
+      const here = found.get(namespace) ?? new Map<string, Labels>();
+      found.set(namespace, here.set(partOf(object), selectorOf(object)));
     },
     remove,
-    missing: (namespace) =>
-      isWatched ? parts.filter((part) => !found.get(namespace)?.has(part)) : [],
+    missing: (namespace, pods) =>
+      isWatched ? parts.filter((part) => !isFor(pods, found.get(namespace)?.get(part))) : [],
     watched() {
       isWatched = true;
     },

@@ -1,3 +1,4 @@
+import { readDiscoverySelectors } from '../core/discovery.ts';
 import type { PodRecord } from '../core/records.ts';
 import { readSidecar } from '../core/sidecar.ts';
 import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../kube.ts';
@@ -64,6 +65,7 @@ export function startInformers(
       { group: '', version: 'v1', plural: 'namespaces' },
       namespaceHandler(state, changed),
     ),
+    kube.watch(meshResource(options.rootNamespace), meshHandler(state, changed)),
     kube.watch({ ...networking, plural: 'sidecars' }, sidecarHandler(state, changed, options)),
     kube.watch(
       { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' },
@@ -89,6 +91,31 @@ function filterHandler({ filters }: State, changed: Changed): WatchHandler {
       filters.remove(object);
       touch(object);
     },
+  };
+}
+
+/** Where istiod reads the configuration of the mesh; one of a revision has that in its name. */
+const meshResource = (namespace: string): Resource => ({
+  group: '',
+  version: 'v1',
+  plural: 'configmaps',
+  namespace,
+  fieldSelector: 'metadata.name=istio',
+});
+
+function meshHandler({ discovery }: State, changed: Changed): WatchHandler {
+  function select(mesh: string): void {
+    try {
+      discovery.selectors = readDiscoverySelectors(mesh);
+    } catch (cause) {
+      const remedy = 'mend its key mesh; until then the discoverySelectors of before hold';
+      throw new Error(`ConfigMap istio is not a MeshConfig: ${remedy}`, { cause });
+    }
+    changed.all();
+  }
+  return {
+    upsert: ({ data }) => select(data?.mesh ?? ''),
+    remove: () => select(''),
   };
 }
 

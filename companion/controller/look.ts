@@ -7,6 +7,7 @@ import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../core/si
 import type { Workload } from '../core/workload.ts';
 import { type ScopeRecord, watchedBefore } from '../core/workload-scope.ts';
 import type { Life } from './life.ts';
+import { obstacleOf } from './notices.ts';
 import type { State } from './state.ts';
 
 /** What reads the state for a look at one workload. */
@@ -84,22 +85,17 @@ export function planOf(
   });
 }
 
-function refusalOf(
-  { namespaces, filters }: State,
-  { namespace, selector }: Workload,
-): Refusal | undefined {
-  if (namespaces.get(namespace)?.ambient) {
-    const message = `Namespace ${namespace} is in the ambient mesh, which has no sidecars to scope.`;
-    return { reason: 'Ambient', message };
-  }
+function refusalOf(state: State, { namespace, selector, pods }: Workload): Refusal | undefined {
+  const obstacle = obstacleOf(state, namespace);
+  if (obstacle) return obstacle;
   if (Object.keys(selector).length === 0) {
     // A Sidecar without a selector would rule over the whole namespace.
     const message = 'Its pods have no label in common to select them by; give them one.';
     return { reason: 'NoLabels', message };
   }
-  const missing = filters.missing(namespace);
+  const missing = state.filters.missing(namespace, pods);
   if (missing.length === 0) return undefined;
-  const message = `Not in namespace ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
+  const message = `Not for its pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
   return { reason: 'FilterMissing', message };
 }
 

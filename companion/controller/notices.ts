@@ -1,18 +1,36 @@
+import type { Refusal } from '../core/barrier.ts';
+import { isDiscovered } from '../core/discovery.ts';
 import { modes } from '../core/workload-scope.ts';
 import type { News, Sink } from './sink.ts';
-import { modeLabel, type NamespaceRecord, type State } from './state.ts';
+import { modeLabel, type State } from './state.ts';
+
+/** Why nothing in a namespace can be scoped, whatever its workloads are. */
+export function obstacleOf(
+  { namespaces, discovery }: Pick<State, 'namespaces' | 'discovery'>,
+  name: string,
+): Refusal | undefined {
+  const { ambient, labels = {} } = namespaces.get(name) ?? {};
+  if (ambient) {
+    const message = `Namespace ${name} is in the ambient mesh, which has no sidecars to scope.`;
+    return { reason: 'Ambient', message };
+  }
+  if (isDiscovered(discovery.selectors, labels)) return undefined;
+  const message =
+    `Istio does not look at namespace ${name}: discoverySelectors of the mesh configuration ` +
+    '(ConfigMap istio) leave it out; give it a label that they select.';
+  return { reason: 'NotDiscovered', message };
+}
 
 /** What there is to say about a namespace as a whole, which may have no workload to say it of. */
-export function noticeOf(name: string, found: NamespaceRecord): News | undefined {
-  const { label, mode, ambient } = found;
+function noticeOf(state: State, name: string): News | undefined {
+  const { label, mode } = state.namespaces.get(name) ?? {};
   if (label === undefined || mode === 'off') return undefined;
   if (mode === undefined) {
     const message = `Label ${modeLabel}: "${label}" is none of ${modes.join(', ')}; taken for off.`;
     return { reason: 'UnknownMode', message, isWarning: true };
   }
-  if (!ambient) return undefined;
-  const message = `Namespace ${name} is in the ambient mesh, which has no sidecars to scope.`;
-  return { reason: 'Ambient', message, isWarning: true };
+  const obstacle = obstacleOf(state, name);
+  return obstacle && { ...obstacle, isWarning: true };
 }
 
 /** Tells of each namespace once, and again when there is something else to say. */
@@ -22,8 +40,8 @@ export function createNotices({ state, writer }: { state: State; writer: Sink })
     async look(): Promise<void> {
       if (!writer.mayWrite()) return;
       for (const name of told.keys()) if (!state.namespaces.has(name)) told.delete(name);
-      for (const [name, found] of state.namespaces) {
-        const notice = noticeOf(name, found);
+      for (const name of state.namespaces.keys()) {
+        const notice = noticeOf(state, name);
         const reason = notice?.reason ?? '';
         if (reason === (told.get(name) ?? '')) continue;
         told.set(name, reason);

@@ -1,5 +1,6 @@
 import { type Arrivals, createArrivals } from '../core/arrivals.ts';
 import { type Catalog, createCatalog } from '../core/catalog.ts';
+import type { DiscoverySelectors } from '../core/discovery.ts';
 import { createEdgeStore, type EdgeStore } from '../core/edges.ts';
 import type { Mode } from '../core/plan.ts';
 import { createProxyTable, type ProxyTable } from '../core/proxies.ts';
@@ -24,6 +25,8 @@ export type State = {
   imports: Imports;
   filters: Filters;
   overrides: Overrides;
+  /** Which namespaces istiod looks at. */
+  discovery: { selectors: DiscoverySelectors };
   /** Pods of a namespace by the scope that they share. */
   workloads(namespace: string): readonly Workload[];
   workloadOf(pod: PodRecord): Workload | undefined;
@@ -32,6 +35,7 @@ export type State = {
 };
 
 export type NamespaceRecord = {
+  labels: Readonly<Record<string, string>>;
   /** The label as it is written; undefined where there is none: not enabled. */
   label: string | undefined;
   mode: Mode | undefined;
@@ -48,6 +52,7 @@ export const firstCallAnnotation = 'lazyscope.io/first-call';
 export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
   const label = metadata.labels?.[modeLabel];
   return {
+    labels: metadata.labels ?? {},
     label,
     mode: modeOf(label),
     ambient: metadata.labels?.['istio.io/dataplane-mode'] === 'ambient',
@@ -83,6 +88,7 @@ export function createState({ clusterDomain }: { clusterDomain: string }): State
     imports: createImports(),
     filters: createFilters(),
     overrides: createOverrides(),
+    discovery: { selectors: [] },
     workloads: (namespace) => groups(namespace).workloads,
     workloadOf: (pod) => groups(pod.namespace).byPod.get(pod.name),
     podsChanged: (namespace) => grouped.delete(namespace),

@@ -2,7 +2,10 @@ import type { Mode, ProxyCount, Scoped } from './plan.ts';
 import type { SidecarRecord } from './sidecar.ts';
 
 /** Why a workload can have no scope of ours at all, whatever its proxies do. */
-export type Refusal = { reason: 'Ambient' | 'NoLabels' | 'FilterMissing'; message: string };
+export type Refusal = {
+  reason: 'Ambient' | 'NotDiscovered' | 'NoLabels' | 'FilterMissing';
+  message: string;
+};
 
 export type BarrierInput = {
   refusal: Refusal | undefined;
@@ -57,6 +60,7 @@ const worrying = new Set([
   'FilterMissing',
   'ForeignSidecar',
   'NoLabels',
+  'NotDiscovered',
   'ProxiesSilent',
 ]);
 

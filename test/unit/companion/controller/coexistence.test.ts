@@ -177,6 +177,43 @@ describe('a namespace in the ambient mesh', () => {
   });
 });
 
+describe('a namespace that Istio does not look at', () => {
+  const meshConfig = (mesh: string): KubeObject => ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'istio', namespace: 'istio-system' },
+    data: { mesh },
+  });
+  const selecting = 'discoverySelectors: [{matchLabels: {istio-discovery: enabled}}]';
+
+  test('is refused with the reason, as long as discoverySelectors leave it out', async () => {
+    const controller = await start();
+    controller.report('web', used);
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
+    kube.put(meshConfig(selecting));
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
+    expect(scope()?.status.conditions[0].message).toMatch(/discoverySelectors .* leave it out/);
+    const labels = { 'lazyscope.io/mode': 'enforce', 'istio-discovery': 'enabled' };
+    kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
+  });
+
+  test('is refused still while the configuration of the mesh is broken, until that goes', async () => {
+    kube.put(meshConfig(selecting));
+    const controller = await start();
+    controller.report('web', used);
+    expect(() => kube.put(meshConfig('discoverySelectors: 1'))).toThrow(/mend its key mesh/);
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
+    await kube.delete({ group: '', version: '', plural: 'configmaps' }, 'istio', 'istio-system');
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
+  });
+});
+
 describe('a workload without pods', () => {
   const days = 24 * 3_600_000;
   const pods = { group: '', version: '', plural: 'pods' };

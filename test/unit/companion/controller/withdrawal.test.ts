@@ -58,6 +58,24 @@ describe('a scope is withdrawn', () => {
     await vi.waitFor(() => expect(hosts()).toEqual([...always, cart]));
   });
 
+  test.each([
+    ['EnvoyFilter lazyscope', { workloadSelector: { labels: { app: 'other' } } }],
+    ['WasmPlugin lazyscope', { selector: { matchLabels: { app: 'other' } } }],
+    ['WasmPlugin lazyscope-tcp', { selector: { matchLabels: { app: 'other' } } }],
+  ])('at once when the selector of %s leaves its pods out', async (name, spec) => {
+    await scoped();
+    const part = filterObjects('shop').find(
+      (each) => `${each.kind} ${each.metadata.name}` === name,
+    );
+    if (!part) throw new Error(`no ${name}`);
+    kube.put({ ...part, spec });
+    await vi.waitFor(() => expect([reason(), hosts()]).toEqual(['FilterMissing', undefined]));
+    expect(scope()?.status.conditions[0].message).toContain(name);
+    const own = JSON.parse(JSON.stringify(spec).replace('other', 'web'));
+    kube.put({ ...part, spec: own });
+    await vi.waitFor(() => expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]));
+  });
+
   test('when a part of the filter is about to go', async () => {
     await scoped();
     const [first] = kube.all('EnvoyFilter');
