@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { repoDir } from '../mesh/paths.ts';
+import type { LoadOptions, LoadResult } from './exchange-app.ts';
+import { leftovers } from './leftovers.ts';
+import { nodeObject, podObject, useNodeAgent } from './node-agent.ts';
+import { addresses } from './pods.ts';
+import { type Sidecars, services, startSidecars } from './sidecars.ts';
+
+// The companion with its loader, and calls through two real sidecars with mutual TLS, as on a node.
+
+const agent = useNodeAgent();
+let sidecars: Sidecars;
+
+const app = (...args: string[]) => [
+  process.execPath,
+  '--import',
+  join(repoDir, 'node_modules/tsx/dist/esm/index.mjs'),
+  join(import.meta.dirname, 'exchange-app.ts'),
+  ...args,
+];
+
+async function load(options: Pick<LoadOptions, 'bytesMax' | 'seconds'> & Partial<LoadOptions>) {
+  const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
+  const child = sidecars.start(sidecars.client, app('load', JSON.stringify(whole)));
+  return JSON.parse(await text(child.stdout)) as LoadResult;
+}
+
+beforeEach(async () => {
+  sidecars = await startSidecars(agent.pod);
+  sidecars.start(sidecars.server, app('serve', String(services.http.local)));
+  agent.start();
+  agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
+  agent.tell(podObject);
+  await agent.state(/^active/);
+  // Containers and listeners become known; the connections after that are taken in.
+  while ((await load({ bytesMax: 10, seconds: 0.3, churn: true })).failed > 0) await sleep(100);
+  await Promise.all([sidecars.client, sidecars.server].map(sidecars.restartEnvoy));
+});
+afterEach(() => sidecars.stop());
+
+/** After a round of figures. */
+async function redirectedBytes(hop: 'inbound' | 'outbound'): Promise<number> {
+  agent.tell({ ...podObject, metadata: { ...podObject.metadata, labels: { another: 'round' } } });
+  await sleep(500);
+  const line = new RegExp(`bypass_bytes_total\\{hop="${hop}",path="socket"\\} (\\d+)`);
+  return Number(line.exec(await agent.metrics())?.[1]);
+}
+
+/** Milliseconds until a loader without its companion is gone: it has nothing to do but one write. */
+const offMs = 5000;
+
+test('a companion that is killed under load fails no request, and leaves nothing behind', async () => {
+  const result = load({ bytesMax: 1 << 20, seconds: 8, churn: true });
+  await sleep(1500);
+  expect(await redirectedBytes('inbound')).toBeGreaterThan(1 << 20);
+
+  const loader = agent.loaderPid();
+  process.kill(agent.pid, 'SIGKILL');
+  await agent.ended();
+  // At the end of its input the loader switches off and exits.
+  for (let waited = 0; existsSync(`/proc/${loader}`); waited += 20) {
+    expect(waited).toBeLessThan(offMs);
+    await sleep(20);
+  }
+  expect(await result).toMatchObject({ failed: 0, different: 0, errors: {} });
+  // Connections that were in the map keep the programs; with the last of them they go.
+  await Promise.all([sidecars.client, sidecars.server].map(sidecars.restartEnvoy));
+  expect(await leftovers()).toEqual([]);
+  expect(await load({ bytesMax: 1 << 20, seconds: 1 })).toMatchObject({ failed: 0, different: 0 });
+});
+
+test('a companion that is started again after a kill takes calls in again', async () => {
+  process.kill(agent.pid, 'SIGKILL');
+  await agent.ended();
+  agent.lines.length = 0;
+  const result = load({ bytesMax: 64 << 10, seconds: 8, churn: true });
+  agent.start();
+  agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
+  agent.tell(podObject);
+  await agent.state(/^active/);
+  expect(await result).toMatchObject({ failed: 0, different: 0, errors: {} });
+  // The sidecars keep the connections between them, which were there before; those of the application are new.
+  expect(await redirectedBytes('outbound')).toBeGreaterThan(1 << 20);
+});
