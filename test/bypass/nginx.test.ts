@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { freePort } from '../api/free-port.ts';
 import { spawnIn } from './cgroup.ts';
+import { nginxConfiguration } from './nginx-config.ts';
 import { useRig } from './rig.ts';
 
 // nginx asks FIONREAD before it reads on, and waits for ever where that wrongly tells 0.
@@ -22,7 +23,10 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'lazyscope-nginx-'));
   port = await freePort();
   writeFileSync(join(folder, 'big'), Buffer.alloc(size, 'x'));
-  writeFileSync(join(folder, 'nginx.conf'), configuration(await freePort()));
+  writeFileSync(
+    join(folder, 'nginx.conf'),
+    nginxConfiguration({ folder, port, inner: await freePort() }),
+  );
   nginx = spawnIn(rig.cgroup, ['nginx', '-p', folder, '-c', 'nginx.conf']);
   while ((await curl('/big')).size !== size) await new Promise((done) => setTimeout(done, 100));
 });
@@ -32,17 +36,6 @@ afterEach(async () => {
   if (nginx.exitCode === null) await once(nginx, 'close');
   rmSync(folder, { recursive: true });
 });
-
-/** `/up` reads the whole body, then passes it on, and a response of 8 MiB back. */
-const configuration = (inner: number) => `
-daemon off; user root; pid nginx.pid; error_log stderr crit; worker_processes 1;
-events {}
-http {
-  access_log off; client_max_body_size 16m;
-  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-  server { listen 127.0.0.1:${port}; root ${folder}; location /up { proxy_pass http://127.0.0.1:${inner}/big; proxy_method GET; } }
-  server { listen 127.0.0.1:${inner}; root ${folder}; }
-}`;
 
 async function curl(path: string, ...options: string[]) {
   const url = `http://127.0.0.1:${port}${path}`;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { run } from '../mesh/run.ts';
 import { type Agent, startAgent } from './agent.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
 import { createPods, type Pod } from './pods.ts';
@@ -102,4 +103,26 @@ test('a client outside of the accelerated cgroups, and one of another node, are 
   expect(after.sockets).toBe(0);
   expect((after.counters.not_local ?? 0) - (counters.not_local ?? 0)).toBe(1);
   await outside.do('close_all');
+});
+
+test('a firewall rule that is added reaches new connections, and those that are open on the stack only', async () => {
+  const loader = await rig.accelerate();
+  const [one, two] = [await rig.startAgent(pods[0].pid), await rig.startAgent(pods[1].pid)];
+  const [host, port] = ['10.77.0.2', 7100];
+  const { id } = await two.do('listen', { host, port });
+  const client = await one.do('connect', { host, port });
+  const server = await two.do('accept', { id });
+  const says = async (text: string) => {
+    await one.do('send', { id: client.id, text });
+    return (await two.do('receive', { id: server.id, size: 9, timeout: 1 })).text;
+  };
+  expect(await says('before')).toBe('before');
+  const rule = ['INPUT', '-p', 'tcp', '--dport', `${port}`, '-j', 'REJECT'];
+  const reset = ['--reject-with', 'tcp-reset'];
+  const inside = [`--net=/proc/${pods[1].pid}/ns/net`, 'iptables', '-A', ...rule, ...reset];
+  await run('nsenter', inside);
+  expect(await says('after')).toBe('after');
+  expect((await one.do('connect', { host, port })).error).toBe('ECONNREFUSED');
+  await loader.policy({ redirect: false });
+  expect(await says('stack')).toBeUndefined();
 });

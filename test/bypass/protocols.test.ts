@@ -58,6 +58,10 @@ const loads: [string, string[]][] = [
   ['WebSocket', ['--websocket', '--data', 'hello', at('ws', http, '/ws')]],
   ['connections of one request', ['--new-connections-per-request', at('http', http, '/healthz')]],
   ['raw TCP', ['--send', 'hello', at('tcp', tcp)]],
+  [
+    'raw TCP that is half-closed and read up',
+    ['--new-connections-per-request', '--send', 'hello', at('tcp', tcp)],
+  ],
   ['TCP where the server speaks first', ['--banner', at('tcp', banner)]],
 ];
 

@@ -120,6 +120,24 @@ const scenarios: Scenario[] = [
     redirected: ['in'],
   },
   {
+    name: 'an urgent byte stays out of the stream',
+    async see(agent, { client, server }) {
+      await agent.do('send', { id: client, text: 'urgent', flags: ['MSG_OOB'] });
+      await settle();
+      return (await agent.do('receive', { id: server, size: 10 })).text;
+    },
+    redirected: 'urgent',
+    stack: 'urgent',
+  },
+  {
+    name: 'MSG_WAITALL without blocking takes what is there',
+    async see(agent, { client, server }) {
+      await agent.do('send', { id: client, size: 50 });
+      await settle();
+      return (await agent.do('receive', { id: server, size: 100, flags: ['MSG_WAITALL'] })).n;
+    },
+  },
+  {
     name: 'sendfile arrives whole',
     async see(agent, { client, server }) {
       return (await agent.do('sendfile', { client, server, size: 5_000_000 })).same;
