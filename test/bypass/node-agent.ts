@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { repoDir } from '../mesh/paths.ts';
 import { type Cgroup, createCgroup, spawnIn } from './cgroup.ts';
-import { leftovers } from './leftovers.ts';
+import { complaintsOfKernel, leftovers } from './leftovers.ts';
 import { loaderPath } from './rig.ts';
 
 const uid = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';
@@ -57,9 +57,11 @@ export function useNodeAgent(): NodeAgent {
   let node: Cgroup;
   let own: Cgroup;
   let companion: ChildProcessWithoutNullStreams;
+  let complaints: string[];
   const agent = {} as NodeAgent;
 
   beforeEach(async () => {
+    complaints = await complaintsOfKernel();
     node = await createCgroup();
     own = await createCgroup();
     for (const level of levels) mkdirSync(join(node.path, level));
@@ -75,6 +77,7 @@ export function useNodeAgent(): NodeAgent {
     await own.remove();
     rmSync(agent.folder, { recursive: true });
     expect(await leftovers()).toEqual([]);
+    expect(await complaintsOfKernel()).toEqual(complaints);
   });
 
   agent.start = (loader = loaderPath) => {

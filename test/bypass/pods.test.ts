@@ -82,6 +82,29 @@ test('a connection between two pods is redirected, also where REDIRECT changes i
   });
 });
 
+test('a connection between two pods is redirected by IPv6', async () => {
+  const loader = await rig.accelerate();
+  const addresses = ['fd77::1', 'fd77::2'] as const;
+  for (const [i, { pid }] of pods.entries()) {
+    const add = ['ip', 'address', 'add', `${addresses[i]}/64`, 'dev', 'eth0', 'nodad'];
+    await run('nsenter', [`--net=/proc/${pid}/ns/net`, ...add]);
+  }
+  const [one, two] = [await rig.startAgent(pods[0].pid), await rig.startAgent(pods[1].pid)];
+  const { id, port } = await two.do('listen', { host: addresses[1] });
+  const client = await one.do('connect', { host: addresses[1], port });
+  const server = await two.do('accept', { id });
+  for (let i = 0; i < 10; i++) {
+    await one.do('send', { id: client.id, text: `question ${i}` });
+    expect((await two.do('receive', { id: server.id, size: 99 })).text).toBe(`question ${i}`);
+    await two.do('send', { id: server.id, text: `answer ${i}` });
+    expect((await one.do('receive', { id: client.id, size: 99 })).text).toBe(`answer ${i}`);
+  }
+  expect((await loader.stats()).hops.other).toMatchObject({
+    redirectedMessages: 20,
+    stackMessages: 0,
+  });
+});
+
 test('a client outside of the accelerated cgroups, and one of another node, are not taken in', async () => {
   const loader = await rig.accelerate();
   const server = await rig.startAgent(pods[1].pid);

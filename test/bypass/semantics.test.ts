@@ -191,6 +191,23 @@ for (const scenario of scenarios)
     });
   });
 
+for (const redirect of [true, false])
+  test(`what came before a socket was accepted is there for who reads first and then asks, ${redirect ? 'redirected' : 'on the stack'}`, async () => {
+    const loader = await rig.accelerate();
+    await loader.policy({ redirect });
+    const { id, port } = await rig.agent.do('listen');
+    const client = await rig.agent.do('connect', { port });
+    await rig.agent.do('send', { id: client.id, size: 600 });
+    await settle();
+    const server = await rig.agent.do('accept', { id });
+    expect((await loader.stats()).sockets).toBe(2);
+    expect((await rig.agent.do('poll', { id: server.id, edge: true })).events).toEqual(['in']);
+    expect((await rig.agent.do('receive', { id: server.id, size: 200 })).n).toBe(200);
+    expect((await rig.agent.do('unread', { id: server.id })).n).toBe(400);
+    await rig.agent.do('send', { id: client.id, size: 100 });
+    expect((await rig.agent.do('receive', { id: server.id, size: 999 })).n).toBe(500);
+  });
+
 test('a socket of the map cannot turn to kTLS, as on a kernel without it', async () => {
   const loader = await rig.accelerate();
   const { client } = await rig.agent.do('pair');
