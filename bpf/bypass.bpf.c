@@ -35,7 +35,7 @@ int bypass_sockops(struct bpf_sock_ops *ctx)
 
 	if (op == BPF_SOCK_OPS_STATE_CB) {
 		if (FIELD(ctx, args[1]) == BPF_TCP_CLOSE)
-			socket_closed(ctx);
+			socket_closed(ctx, s);
 		return 1;
 	}
 	if (op == BPF_SOCK_OPS_TCP_LISTEN_CB) {

@@ -197,7 +197,7 @@ static __always_inline int server_established(struct bpf_sock_ops *ctx, struct t
 		       COUNT_no_connection : 0;
 }
 
-static __always_inline void socket_closed(struct bpf_sock_ops *ctx)
+static __always_inline void socket_closed(struct bpf_sock_ops *ctx, const struct settings *s)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct connection *connection;
@@ -209,7 +209,7 @@ static __always_inline void socket_closed(struct bpf_sock_ops *ctx)
 		return;
 	key = flow->connection;
 	connection = bpf_map_lookup_elem(&connections, &key);
-	if (connection) {
+	if (connection && s && s->stream_seconds) {
 		note_shape(connection, CLIENT);
 		note_shape(connection, SERVER);
 	}

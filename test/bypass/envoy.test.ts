@@ -82,6 +82,18 @@ test('all three hops are redirected, both ways, and bodies up to 8 MiB are the s
   expect((await loader.stats()).counters.to_stack_stream).toBeGreaterThan(0);
 });
 
+test('sidecars that carry long bodies are left alone after that, and nothing fails', async () => {
+  await loader.policy({});
+  const bodies = { bytesMax: 8 << 20, seconds: 4, churn: true };
+  expect(await load(bodies)).toMatchObject(clean);
+  const { counters, hops } = await loader.stats();
+  expect(counters.left_alone).toBeGreaterThan(0);
+  expect(hops.inbound.redirectedBytes).toBeGreaterThan(0);
+  await restartEnvoys();
+  expect(await load(bodies)).toMatchObject(clean);
+  expect((await loader.stats()).counters.refused_stream).toBeGreaterThan(0);
+});
+
 test('readers slower than writers bound what is unread, and nothing is lost', async () => {
   const { result } = startLoad({ bytesMax: 8 << 20, seconds: 4, slowMs: 5, connections: 4 });
   let worst = 0;

@@ -104,8 +104,11 @@ test('a listener that was left alone gets another chance after a while', async (
     taken = (await connect(listener, loader)).taken;
   }
   await loader.policy({ ...small, streamSeconds: 0 });
+  const { counters } = await loader.stats();
   await stream(await connect(listener, loader), 40, 100);
   expect((await connect(listener, loader)).taken).toBe(2);
+  await rig.agent.do('close_all');
+  expect((await loader.stats()).counters.left_alone).toBe(counters.left_alone);
 });
 
 test('the same port of another pod is another listener', async () => {
