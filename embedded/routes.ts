@@ -35,7 +35,7 @@ export function routeConfiguration(
       {
         name: 'allow_any',
         domains: ['*'],
-        routes: [...patches.routesBefore('allow_any'), allowAny],
+        routes: [...patches.routesBefore, allowAny],
         include_request_attempt_count: true,
       },
     ],
@@ -66,7 +66,7 @@ function virtualHost(host: string, domains: string[], port: number, patches: Shi
   return {
     name,
     domains,
-    routes: [...patches.routesBefore(name), route],
+    routes: [...patches.routesBefore, route],
     include_request_attempt_count: true,
   };
 }

@@ -11,8 +11,8 @@ import { parse, parseAllDocuments } from 'yaml';
 export type Json = { [field: string]: unknown };
 
 export type ShippedPatches = {
-  /** Routes to put in front of those of a virtual host, by its name. */
-  routesBefore(virtualHost: string): Json[];
+  /** Routes to put in front of those of every virtual host. */
+  routesBefore: Json[];
   /** Fields of every outbound HTTP connection manager. */
   connectionManager: Json;
   clusters: Json[];
@@ -20,11 +20,7 @@ export type ShippedPatches = {
   plugins: { http: Json; tcp: Json };
 };
 
-type Patch = {
-  applyTo: string;
-  match: { routeConfiguration?: { vhost?: { name?: string } } };
-  patch: { operation: string; value: Json };
-};
+type Patch = { applyTo: string; patch: { operation: string; value: Json } };
 
 export function readShippedPatches(): ShippedPatches {
   const filter = parse(read('envoyfilter.yaml')) as { spec: { configPatches: Patch[] } };
@@ -34,15 +30,8 @@ export function readShippedPatches(): ShippedPatches {
   const routes = of('HTTP_ROUTE', 'INSERT_FIRST');
   const managers = of('NETWORK_FILTER', 'MERGE').map(({ patch }) => patch.value.typed_config);
   return {
-    routesBefore: (virtualHost) =>
-      routes
-        .filter(({ match }) => {
-          const wanted = match.routeConfiguration?.vhost?.name;
-          return wanted === undefined || wanted === virtualHost;
-        })
-        .map(({ patch }) => patch.value)
-        // The later patch ends up in front.
-        .reverse(),
+    // The later patch ends up in front.
+    routesBefore: routes.map(({ patch }) => patch.value).reverse(),
     connectionManager: Object.assign({}, ...managers) as Json,
     clusters: of('CLUSTER', 'ADD').map(({ patch }) => patch.value),
     plugins: pluginConfigs(),

@@ -11,12 +11,12 @@ import {
   OK,
   PAUSE,
   REQUEST_HEADERS,
-  SECOND,
 } from './abi';
 import { isFresh, isQuiet } from './answer';
 import { allocate } from './arena';
 import { equals } from './bytes';
-import { comesBack, holdOverGap } from './hold';
+import { isLongGap } from './gap';
+import { comesBack, hold } from './hold';
 import { isHoldable } from './holdable';
 import {
   ALLOW_ANY,
@@ -29,6 +29,7 @@ import {
   FILTER_CHAIN_NAME,
   PASSTHROUGH_CHAIN,
   PASSTHROUGH_CLUSTER,
+  ROUTE_ANSWERS,
   VIRTUAL_HOST_NAME,
 } from './names';
 import { follow } from './open';
@@ -62,32 +63,33 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
     return CONTINUE;
   }
   if (result != OK && result != NOT_FOUND) bump(ERRORS);
-  // The route has no cluster: that of REGISTRY_ONLY answers 502.
-  else if (getProperty(VIRTUAL_HOST_NAME) == OK && isCatchAll(BLOCK_ALL, ALLOW_ANY)) {
-    return unknownRequest(stream, endOfStream);
-  } else bridge(endOfStream);
+  else if (getProperty(VIRTUAL_HOST_NAME) == OK && gotSize() > 0) {
+    // The route has no cluster: that of REGISTRY_ONLY answers 502.
+    const isUnknown = isCatchAll(BLOCK_ALL, ALLOW_ANY);
+    return isUnknown ? unknownRequest(stream, endOfStream) : bridge(stream, endOfStream);
+  }
   return CONTINUE;
 }
 
-/** A VirtualService is not rewritten more often than this; until then its route is left alone. */
-const SELF_ANSWERING: u64 = 60 * SECOND;
-
 /**
- * The route of a known host has no cluster. Either istiod has just sent the cluster's end before the
- * route's, or the route before the cluster (both a few milliseconds): Envoy would answer 503, so the
- * request goes round by the companion and meets routes and clusters anew. Or the route answers by
- * itself, a redirect or a direct response of a VirtualService, as it still does after the way round.
+ * The route of a known host names a cluster that is not there: istiod has just sent the cluster's end
+ * before the route's, or the route before the cluster (both a few milliseconds), and Envoy would answer
+ * 503. So the request goes round by the companion and meets routes and clusters anew; one that cannot
+ * be held is steered as one to an unknown destination. Not so where the route answers by itself: a
+ * redirect or a direct response of a VirtualService.
  */
-function bridge(endOfStream: bool): void {
+function bridge(stream: u32, endOfStream: bool): u32 {
   const returned = comesBack();
-  const time = now();
-  if (!getDestination() || !companionLives(time)) return;
+  if (getProperty(ROUTE_ANSWERS) != NOT_FOUND || !getDestination()) return CONTINUE;
   const destination = gotAt();
   const size = gotSize();
+  const time = now();
   const entry = entryOfRequest(destination, size);
-  if (entry === null || time < entry.selfAnsweringUntil) return;
-  if (isHoldable(endOfStream) && holdOverGap(destination, size, time)) return;
-  if (returned) entry.selfAnsweringUntil = time + SELF_ANSWERING;
+  if (entry === null || isLongGap(entry, time)) return CONTINUE;
+  if (isHoldable(endOfStream) && companionLives(time) && hold(destination, size, time))
+    return CONTINUE;
+  if (!returned) seen(stream, entry);
+  return proceed(entry, stream, endOfStream);
 }
 
 function isCatchAll(one: usize, other: usize): bool {

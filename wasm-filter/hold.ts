@@ -31,16 +31,9 @@ const ROUNDS_A_SECOND: u32 = 18;
 /** Rounds that may come back at once before the first wait. */
 const SPARE_ROUNDS: u32 = 4;
 
-/** When the hold began, its rounds, and when its route was first seen without its cluster (0 = never). */
-const STATE_SIZE: u32 = 20;
+/** When the hold began, and its rounds. */
+const STATE_SIZE: u32 = 12;
 const ROUNDS_AT: usize = 8;
-const GAP_AT: usize = 12;
-
-/**
- * How long a route may lack its cluster: istiod sends clusters, endpoints and routes one after the other, which
- * takes milliseconds. Longer than that, the route has none by intention.
- */
-const GAP: u64 = SECOND / 4;
 
 let declared: bool = true;
 
@@ -78,17 +71,7 @@ function wasHeld(): bool {
 
 /** Sends the current request to the companion for one round; false when its time or its rounds are over. */
 export function hold(destination: usize, size: u32, time: u64): bool {
-  return sendAway(destination, size, time, false);
-}
-
-/** The same for a request whose route has no cluster; false also when that has lasted for too long. */
-export function holdOverGap(destination: usize, size: u32, time: u64): bool {
-  return sendAway(destination, size, time, true);
-}
-
-function sendAway(destination: usize, size: u32, time: u64, gap: bool): bool {
-  if (!beginRound(time, gap) || !replaceHeader(names.X_DESTINATION, destination, size))
-    return false;
+  if (!beginRound(time) || !replaceHeader(names.X_DESTINATION, destination, size)) return false;
   const cluster = names.HOLD_CLUSTER;
   if (!replaceHeader(names.X_CLUSTER, cluster, sizeOf(cluster))) return false;
   away++;
@@ -97,19 +80,15 @@ function sendAway(destination: usize, size: u32, time: u64, gap: bool): bool {
   return true;
 }
 
-function beginRound(time: u64, gap: bool): bool {
+function beginRound(time: u64): bool {
   const limit = holdSeconds();
   if (!declared || time == 0 || limit == 0) return false;
   let since = time;
   let rounds: u32 = 0;
-  let gapSince: u64 = 0;
   if (wasHeld()) {
     since = load<u64>(gotAt());
     rounds = load<u32>(gotAt(), ROUNDS_AT);
-    gapSince = load<u64>(gotAt(), GAP_AT);
   }
-  if (gap && gapSince == 0) gapSince = time;
-  if (gap && time - gapSince >= GAP) return false;
   // Unsigned: a clock that jumped back looks like a deadline long past.
   if (time - since >= <u64>limit * SECOND) return false;
   if (rounds >= limit * ROUNDS_A_SECOND + SPARE_ROUNDS) return false;
@@ -117,6 +96,5 @@ function beginRound(time: u64, gap: bool): bool {
   if (state == 0) return false;
   store<u64>(state, since);
   store<u32>(state, rounds + 1, ROUNDS_AT);
-  store<u64>(state, gapSince, GAP_AT);
   return setProperty(names.HOLD_STATE, state, STATE_SIZE);
 }

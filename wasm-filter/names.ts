@@ -5,6 +5,8 @@ import { ascii } from './bytes';
 // Envoy properties, parts joined by NUL (source/extensions/filters/common/expr/context.h).
 export const CLUSTER_NAME = ascii('xds\0cluster_name');
 export const VIRTUAL_HOST_NAME = ascii('xds\0virtual_host_name');
+/** Put by the EnvoyFilter of the namespace on routes that answer by themselves. */
+export const ROUTE_ANSWERS = ascii('xds\0route_metadata\0filter_metadata\0lazyscope\0answers');
 export const FILTER_CHAIN_NAME = ascii('xds\0filter_chain_name');
 export const DESTINATION_ADDRESS = ascii('destination\0address');
 /** Our own property: since when and how often this request was held. */

@@ -31,8 +31,9 @@ export class Entry {
   answeredAt: u64;
   freshUntil: u64;
   quietUntil: u64;
-  /** Until when the route is taken for one that answers by itself; see `bridge` in filter.ts. */
-  selfAnsweringUntil: u64;
+  /** Since when its routes lack their cluster, and when that was last seen; see gap.ts. */
+  gapSince: u64;
+  missedAt: u64;
   key: usize;
   /** Room for SNI and, behind it, identities; 0 in a table without answers. */
   text: usize;
@@ -75,7 +76,7 @@ export const MAX_IDENTITIES: u32 = 2048;
 const TEXT: u32 = MAX_SNI + MAX_IDENTITIES;
 
 /** Room for one Entry, rounded up. */
-const ENTRY_SIZE: u32 = 96;
+const ENTRY_SIZE: u32 = 104;
 
 export const clusters = changetype<Table>(memory.data(48, 8));
 export const destinations = changetype<Table>(memory.data(48, 8));

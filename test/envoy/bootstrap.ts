@@ -136,6 +136,7 @@ export function httpListener(name: string, routes: Json, filter: Json): Json {
               ),
               stat_prefix: name,
               ...routes,
+              upgrade_configs: [{ upgrade_type: 'websocket' }],
               early_header_mutation_extensions: [earlyHeaderMutation],
               http_filters: [
                 filter,

@@ -6,7 +6,7 @@ const retryPolicy: Json = {
 };
 
 /**
- * The marker routes, first in `allow_any` and `block_all`. Only the one to the companion follows a 307:
+ * The marker routes, first in every virtual host. Only the one to the companion follows a 307:
  * one that a destination sends belongs to the app.
  */
 const markerRoutes: Json[] = [
@@ -32,6 +32,9 @@ const markerRoutes: Json[] = [
   },
 ];
 
+/** What the EnvoyFilter of the namespace puts on routes that answer by themselves. */
+const answering: Json = { metadata: { filter_metadata: { lazyscope: { answers: true } } } };
+
 /** Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY. */
 export function routeConfig(known: { [host: string]: string }, blocked = false): Json {
   const rest = blocked
@@ -43,13 +46,16 @@ export function routeConfig(known: { [host: string]: string }, blocked = false):
       ...Object.entries(known).map(([host, name]) => ({
         name: host,
         domains: [host],
-        routes: [{ match: { prefix: '/' }, route: { cluster: name } }],
+        routes: [...markerRoutes, { match: { prefix: '/' }, route: { cluster: name } }],
       })),
       // A VirtualService's redirect or direct response: a known host whose route has no cluster.
       {
         name: 'teapot',
         domains: ['teapot'],
-        routes: [{ match: { prefix: '/' }, direct_response: { status: 418 } }],
+        routes: [
+          ...markerRoutes,
+          { ...answering, match: { prefix: '/' }, direct_response: { status: 418 } },
+        ],
       },
       { name: rest.name, domains: ['*'], routes: [...markerRoutes, rest] },
     ],

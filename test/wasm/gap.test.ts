@@ -1,25 +1,29 @@
 import { beforeEach, expect, test } from 'vitest';
-import { address, markOf, nextReport, second } from './calls.ts';
+import { address, answer, direct, gateway, markOf, nextReport, second } from './calls.ts';
 import { type Headers, Host, type Stream } from './host.ts';
 
 let host: Host;
 let root: number;
 
-/** A known virtual host whose route has no cluster at this moment, or by intention. */
+/** A known virtual host whose route names a cluster that is not there. */
 const clusterless = {
   'xds\0virtual_host_name': 'reviews.app.svc.cluster.local:9080',
   'destination\0address': address,
 };
+const answers = {
+  ...clusterless,
+  'xds\0route_metadata\0filter_metadata\0lazyscope\0answers': '\x01',
+};
 const known = { 'xds\0cluster_name': 'outbound|9080||reviews.app.svc.cluster.local' };
+const plainHeaders = { ':method': 'GET', ':path': '/', ':authority': 'reviews' };
 
 beforeEach(() => {
   host = new Host();
   root = host.configure({ holdSeconds: 2 });
 });
 
-function request(headers: Headers = {}, endOfStream = true): Stream {
-  const all = { ':method': 'GET', ':path': '/', ':authority': 'reviews', ...headers };
-  return host.request(clusterless, all, endOfStream);
+function request(headers: Headers = {}, endOfStream = true, properties: object = clusterless) {
+  return host.request({ ...properties }, { ...plainHeaders, ...headers }, endOfStream);
 }
 
 /** The companion has taken a report, so it is known to live. */
@@ -27,44 +31,121 @@ function companionAnswers(): void {
   nextReport(host, root);
 }
 
-test('a request whose route lacks its cluster goes round by the companion, and on when it is there', () => {
-  companionAnswers();
-  const stream = request();
-  expect([stream.paused, markOf(stream)]).toEqual([false, 'lazyscope-hold']);
-  const again = host.redirect(stream, known);
-  expect(again.headers).toEqual({ ':method': 'GET', ':path': '/', ':authority': 'reviews' });
-});
-
-test('a route that answers by itself is found out within a quarter of a second, then left alone', () => {
-  companionAnswers();
-  let stream = request();
+/** Rounds of 50 ms by the companion until the filter lets the request go. */
+function roundsOf(first: Stream): number {
+  let stream = first;
   let rounds = 0;
   for (; rounds < 100 && markOf(stream) === 'lazyscope-hold'; rounds++) {
     host.now += second / 20n;
     stream = host.redirect(stream, clusterless);
   }
-  expect(rounds).toBe(5);
-  expect(stream.headers).toEqual({ ':method': 'GET', ':path': '/', ':authority': 'reviews' });
-  expect(markOf(request())).toBeUndefined();
-  host.now += 61n * second;
-  companionAnswers();
-  expect(markOf(request())).toBe('lazyscope-hold');
-});
+  expect(stream.headers).toEqual(plainHeaders);
+  return rounds;
+}
 
-test.each([
+const unheld: [string, Headers, boolean][] = [
   ['a gRPC call', { 'content-type': 'application/grpc' }, false],
   ['an upgrade', { upgrade: 'websocket' }, true],
   ['a body of unknown length', {}, false],
-])('%s cannot go round and is left alone', (_what, headers, endOfStream) => {
+];
+const websocket: Headers = { upgrade: 'websocket' };
+
+test('a request whose route lacks its cluster goes round by the companion, and on when it is there', () => {
   companionAnswers();
-  const stream = request(headers as Headers, endOfStream);
-  expect([stream.paused, markOf(stream)]).toEqual([false, undefined]);
+  const stream = request();
+  expect([stream.paused, markOf(stream)]).toEqual([false, 'lazyscope-hold']);
+  expect(host.redirect(stream, known).headers).toEqual(plainHeaders);
 });
 
-test('nothing goes round by a companion that has not been heard of lately', () => {
-  expect(markOf(request())).toBeUndefined();
+test('a route that answers by itself is left alone', () => {
+  companionAnswers();
+  const stream = request({}, true, answers);
+  expect([stream.paused, stream.headers]).toEqual([false, plainHeaders]);
+  const upgrade = request(websocket, true, answers);
+  expect([upgrade.paused, markOf(upgrade)]).toEqual([false, undefined]);
+});
+
+test('a route to what does not exist is found out within half a second, then left alone', () => {
+  companionAnswers();
+  expect(roundsOf(request())).toBe(10);
+  expect(roundsOf(request())).toBe(0);
+  host.now += 59n * second;
+  companionAnswers();
+  expect(roundsOf(request())).toBe(0);
+  host.now += 200n * second;
+  companionAnswers();
+  expect(roundsOf(request())).toBe(10);
+});
+
+test('gaps that follow one another are each bridged', () => {
+  companionAnswers();
+  for (let gap = 0; gap < 5; gap++) {
+    const stream = request();
+    expect(markOf(stream)).toBe('lazyscope-hold');
+    host.now += second / 5n;
+    host.redirect(stream, known);
+    host.now += 3n * second;
+  }
+});
+
+test('a clock that jumps back by hours leaves nothing alone for hours', () => {
+  companionAnswers();
+  roundsOf(request());
+  host.now -= 7200n * second;
   companionAnswers();
   expect(markOf(request())).toBe('lazyscope-hold');
+});
+
+test.each(unheld)('%s cannot go round, so it is asked about and steered', (_what, headers, end) => {
+  companionAnswers();
+  const stream = request(headers, end);
+  expect(stream.paused).toBe(true);
+  answer(host, gateway);
+  expect([stream.continued, markOf(stream)]).toEqual([1, 'lazyscope-egress']);
+  expect(stream.filterState.get('envoy.network.upstream_server_name')?.value).toBe(
+    gateway['x-lazyscope-sni'],
+  );
+  expect(nextReport(host, root).entries).toMatchObject([
+    { destination: { kind: 'http', authority: 'reviews', address }, count: 1n },
+  ]);
+});
+
+test('what was answered before is not asked about again', () => {
+  const first = request(websocket);
+  answer(host, direct);
+  const second = request(websocket);
+  expect([first, second].map(markOf)).toEqual(['lazyscope-direct', 'lazyscope-direct']);
+  expect(host.calls.filter((call) => call.headers[':path'] === '/v1/resolve')).toEqual([]);
+});
+
+test('a stream to what does not exist fails as without the filter, from the second half second on', () => {
+  answerLate(request(websocket));
+  for (let i = 0; i < 5; i++) {
+    host.now += second / 5n;
+    const stream = request(websocket);
+    expect([stream.paused, markOf(stream)]).toEqual([
+      false,
+      i < 2 ? 'lazyscope-direct' : undefined,
+    ]);
+  }
+});
+
+function answerLate(stream: Stream): void {
+  expect(stream.paused).toBe(true);
+  answer(host, direct);
+}
+
+test('nothing goes round by a companion that has not been heard of lately: it is asked', () => {
+  expect(request().paused).toBe(true);
+  answer(host, direct);
+  companionAnswers();
+  expect(markOf(request({ ':authority': 'ratings' }))).toBe('lazyscope-hold');
   host.now += 91n * second;
-  expect(markOf(request({ ':authority': 'ratings' }))).toBeUndefined();
+  expect(request({ ':authority': 'details' }).paused).toBe(true);
+});
+
+test('without an answer a request meets what Envoy says to it', () => {
+  const stream = request(websocket);
+  answer(host);
+  expect([stream.continued, markOf(stream)]).toEqual([1, undefined]);
 });

@@ -33,6 +33,8 @@ type Dump = { configs: { cluster?: { name: string }; route_config?: RouteConfig 
 type Route = { name?: string };
 type RouteConfig = { virtual_hosts: { domains: string[]; routes: Route[] }[] };
 
+const isOurs = ({ name }: Route) => /^lazyscope_(hold|first_call)$/.test(name ?? '');
+
 /** The part of the proxy's configuration that is about the destination, as Envoy has it. */
 async function configuration() {
   const dump = async (resource: string): Promise<Dump> =>
@@ -44,8 +46,8 @@ async function configuration() {
   const routes = (await dump('dynamic_route_configs')).configs
     .flatMap(({ route_config: config }) => config?.virtual_hosts ?? [])
     .filter(({ domains }) => domains.includes(host))
-    // Ours is there with and without a scope, but not before the namespace is enabled.
-    .map((each) => ({ ...each, routes: each.routes.filter((r) => r.name !== 'lazyscope_hold') }));
+    // Ours are there with and without a scope, but not before the namespace is enabled.
+    .map((each) => ({ ...each, routes: each.routes.filter((r) => !isOurs(r)) }));
   return { clusters, routes };
 }
 

@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { bootstrap, cluster, httpFilter, httpListener, knownCluster } from './bootstrap.ts';
+import { call } from './client.ts';
+import { type Companion, direct, gateway, hold, startCompanion } from './companion.ts';
+import { type Envoy, startEnvoy } from './envoy.ts';
+import { routeConfig } from './routes.ts';
+import { startHttp, type Upstream } from './upstreams.ts';
+
+// The moment in which istiod has sent a host's routes but not its clusters, or taken back its clusters
+// but not its routes: without the filter Envoy answers 503 then.
+
+let companion: Companion;
+let upstreams: Upstream[] = [];
+let envoy: Envoy;
+
+const gone = 'outbound|9080||ratings.app.svc.cluster.local';
+/** A destination for each test, as the filter remembers what it learned of one. */
+const hosts = Object.fromEntries(
+  ['upgrade', 'grpc', 'large', 'chunked', 'held', 'direct', 'unanswered'].map((name) => [
+    `${name}.app`,
+    gone,
+  ]),
+);
+
+beforeAll(async () => {
+  companion = await startCompanion();
+  upstreams = await Promise.all(
+    ['reviews', 'outside', 'egress', 'direct'].map((name) => startHttp(name)),
+  );
+  const ports = upstreams.map((u) => u.port);
+  const routes = { route_config: routeConfig({ reviews: knownCluster, ...hosts }) };
+  envoy = await startEnvoy(
+    bootstrap(
+      [httpListener('http', routes, httpFilter({ mode: 'http' }))],
+      [
+        cluster(knownCluster, ports[0] ?? 0),
+        cluster('PassthroughCluster', ports[1] ?? 0),
+        cluster('lazyscope-egress', ports[2] ?? 0),
+        cluster('lazyscope-direct', ports[3] ?? 0),
+        cluster('lazyscope-node', companion.port),
+        cluster('lazyscope-hold', companion.port),
+      ],
+    ),
+  );
+  await call(envoy.port('http'), { host: 'reviews' });
+  // From then on the companion is known to live.
+  await vi.waitUntil(() => companion.reports.length > 0, { timeout: 10_000 });
+});
+
+afterAll(async () => {
+  await envoy?.stop();
+  await Promise.all(upstreams.map((u) => u.stop()));
+  await companion?.stop();
+});
+
+beforeEach(() => {
+  companion.questions.length = 0;
+  companion.held.length = 0;
+  companion.answer = () => gateway();
+});
+
+test.each([
+  ['grpc', { 'content-type': 'application/grpc', 'content-length': '1' }, 'x'],
+  ['large', { 'content-length': '70000' }, 'x'.repeat(70_000)],
+  ['chunked', { 'transfer-encoding': 'chunked' }, 'x'],
+])('%s: what cannot be held is steered by the answer', async (name, headers, body) => {
+  companion.answer = () => hold();
+  const options = { method: 'POST', body };
+  const reply = await call(envoy.port('http'), { host: `${name}.app`, ...headers }, options);
+  expect([reply.status, reply.seen?.server]).toEqual([200, 'egress']);
+  expect(reply.seen?.body).toBe(body);
+  expect(Object.keys(reply.seen?.headers ?? {}).join()).not.toMatch(/lazyscope/);
+  expect(companion.held).toEqual([]);
+});
+
+test('a request for an upgrade is steered by the answer', async () => {
+  const sent = 'cluster.lazyscope-egress.upstream_rq_total';
+  const before = (await envoy.stats(sent)).get(sent) ?? 0;
+  const headers = { host: 'upgrade.app', connection: 'upgrade', upgrade: 'websocket' };
+  expect((await call(envoy.port('http'), headers)).status).toBe(200);
+  expect((await envoy.stats(sent)).get(sent)).toBe(before + 1);
+});
+
+test('direct: the same by the direct way', async () => {
+  companion.answer = () => direct();
+  const headers = { host: 'direct.app', 'content-type': 'application/grpc' };
+  const { seen } = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
+  expect(seen?.server).toBe('direct');
+});
+
+test('what can be held goes round, and in the end meets what Envoy says', async () => {
+  companion.hold = () => sleep(50);
+  const { status } = await call(envoy.port('http'), { host: 'held.app' });
+  expect(status).toBe(503);
+  expect(companion.held.length).toBeGreaterThan(3);
+  expect(companion.questions).toEqual([]);
+});
+
+test('without an answer a stream meets what Envoy says', async () => {
+  companion.answer = () => undefined;
+  const headers = { host: 'unanswered.app', 'content-type': 'application/grpc' };
+  const { seen } = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
+  expect(seen).toBeUndefined();
+  expect(companion.questions).toHaveLength(1);
+});
+
+test('a route that answers by itself is neither asked about nor sent round', async () => {
+  const { status } = await call(envoy.port('http'), { host: 'teapot' });
+  const headers = { host: 'teapot', 'content-type': 'application/json' };
+  const streamed = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
+  expect([status, streamed.status]).toEqual([418, 418]);
+  expect([companion.questions, companion.held]).toEqual([[], []]);
+});
