@@ -26,6 +26,7 @@ import {
   CATCH_ALL_CHAIN,
   CLUSTER_NAME,
   DESTINATION_ADDRESS,
+  DYNAMIC_DNS_CLUSTER,
   FILTER_CHAIN_NAME,
   PASSTHROUGH_CHAIN,
   PASSTHROUGH_CLUSTER,
@@ -56,7 +57,8 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
   bump(REQUESTS);
   const result = getProperty(CLUSTER_NAME);
   if (result == OK && gotSize() > 0) {
-    if (isCatchAll(PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER))
+    const isUnknown = isCatchAll(PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER);
+    if (isUnknown || equals(gotAt(), gotSize(), DYNAMIC_DNS_CLUSTER))
       return unknownRequest(stream, endOfStream);
     count(stream, gotAt(), gotSize());
     comesBack();

@@ -7,17 +7,17 @@
 import { SECOND } from './abi';
 import { Entry } from './table';
 
-/** Far above what a push takes on a busy machine, far below what a caller waits. */
-const GAP: u64 = SECOND / 2;
-/** A destination that was called and had its cluster for this long is out of the gap. */
-const PAUSE_BETWEEN: u64 = 2 * SECOND;
-/** A VirtualService is not rewritten more often than this; until then its 503 is let through at once. */
-const LEFT_ALONE: u64 = 60 * SECOND;
+/** Far above what a push takes on a busy machine, below what a caller waits. */
+const GAP: u64 = SECOND;
+/** Misses further apart than this belong to two gaps: a held request comes back every 50 ms. */
+const APART: u64 = SECOND / 4;
+/** How long a 503 that is meant is let through at once, until it is asked again whether it still is. */
+const LEFT_ALONE: u64 = 10 * SECOND;
 
 /** Notes that the cluster is missing now; true when it has been for longer than any push takes. */
 export function isLongGap(entry: Entry, time: u64): bool {
   // Unsigned: a clock that jumped back by more than that begins a new gap, as one that went on does.
-  const isNew = time - entry.missedAt > PAUSE_BETWEEN && entry.missedAt - time > LEFT_ALONE;
+  const isNew = time - entry.missedAt > APART && entry.missedAt - time > LEFT_ALONE;
   if (isNew) entry.gapSince = time;
   else if (time - entry.gapSince >= GAP) {
     if (time >= entry.missedAt) entry.missedAt = time + LEFT_ALONE;

@@ -12,9 +12,11 @@ export const DESTINATION_ADDRESS = ascii('destination\0address');
 /** Our own property: since when and how often this request was held. */
 export const HOLD_STATE = ascii('lazyscope_hold');
 
-// Where Istio sends what it does not know: outboundTrafficPolicy ALLOW_ANY and REGISTRY_ONLY.
+// Where Istio sends what it does not know: outboundTrafficPolicy ALLOW_ANY, REGISTRY_ONLY, and
+// ALLOW_ANY_DYNAMIC_DNS (pilot/pkg/networking/util/util.go).
 export const PASSTHROUGH_CLUSTER = ascii('PassthroughCluster');
 export const BLACK_HOLE_CLUSTER = ascii('BlackHoleCluster');
+export const DYNAMIC_DNS_CLUSTER = ascii('AllowAnyDynamicDNSCluster');
 
 // Istio's virtual hosts for the same (pilot/pkg/networking/core/httproute.go).
 export const ALLOW_ANY = ascii('allow_any');

@@ -63,9 +63,12 @@ test('passthrough leaves the request untouched, also where no route has a cluste
   expect([blocked.paused, markOf(blocked)]).toEqual([false, undefined]);
 });
 
-test.each(['BlackHoleCluster', 'PassthroughCluster'])('%s is an unknown destination', (cluster) => {
-  expect(unknownRequest(host, 'a', {}, { cluster }).paused).toBe(true);
-});
+test.each(['BlackHoleCluster', 'PassthroughCluster', 'AllowAnyDynamicDNSCluster'])(
+  '%s is an unknown destination',
+  (cluster) => {
+    expect(unknownRequest(host, 'a', {}, { cluster }).paused).toBe(true);
+  },
+);
 
 test.each(['block_all', 'allow_any'])('a route of %s without a cluster is unknown', (name) => {
   const properties = { 'xds\0virtual_host_name': name, 'destination\0address': address };

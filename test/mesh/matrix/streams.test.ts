@@ -1,0 +1,82 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import {
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  failuresOf,
+  hostOf,
+  importedHosts,
+  load,
+  target,
+} from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { appPorts } from '../shop.ts';
+import type { BatchResult } from './outcome.ts';
+
+// Requests that cannot be held meet every moment of a scope's change: before, between and after what
+// istiod sends of clusters and routes.
+
+const mesh = openMesh();
+const namespace = 'matrix-streams';
+const entry = entryOf(namespace, target(0));
+const host = hostOf(namespace, target(0));
+const switches = 24;
+let client: PodRef;
+
+beforeAll(async () => {
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 1, strict: true });
+  client = await mesh.pod(namespace, 'app=client');
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+/** Takes the host out of the scope of the client, or lets it in again. */
+async function setExcluded(excluded: boolean): Promise<void> {
+  const patch = JSON.stringify({ spec: { excludes: excluded ? [entry] : [] } });
+  const args = ['workloadscope', 'client', '-n', namespace, '--type', 'merge', '-p', patch];
+  await mesh.kubectl(['patch', ...args]);
+  await mesh.waitFor(`${entry} ${excluded ? 'out of' : 'in'} the scope`, async () => {
+    const imported = (await importedHosts(mesh, namespace, 'client')).includes(entry);
+    return imported !== excluded;
+  });
+}
+
+/** Calls of this kind, two at a time, until it is said that it is enough. */
+async function repeat(args: string[], enough: () => boolean): Promise<BatchResult[]> {
+  const commands = JSON.stringify(Array.from({ length: 200 }, () => args));
+  const results: BatchResult[] = [];
+  while (!enough()) {
+    const pod = { ...client, container: 'app' };
+    const { stdout, stderr } = await mesh.exec(pod, ['meshapp', 'batch', '2'], commands);
+    if (stdout === '') throw new Error(`meshapp batch: ${stderr}`);
+    results.push(...(JSON.parse(stdout) as BatchResult[]));
+  }
+  return results;
+}
+
+test(`${switches} narrowings and widenings fail no WebSocket, no gRPC call and no large body`, async () => {
+  expect((await call(mesh, client, `http://${host}:${appPorts.http}/`)).status).toBe(200);
+  let done = 0;
+  const enough = () => done >= switches;
+  const websocket = ['--data', 'x', '--timeout', '8s', `ws://${host}:${appPorts.http}/ws`];
+  const large = ['--data-bytes', '100000', '--timeout', '8s', `http://${host}:${appPorts.http}/`];
+  const seconds = 30;
+  const running = Promise.all([
+    load(mesh, client, [`grpc://${host}:${appPorts.grpc}`], { rps: 150, seconds }),
+    repeat(websocket, enough),
+    repeat(large, enough),
+  ]);
+  running.catch(() => (done = switches));
+  for (; done < switches; done++) await setExcluded(done % 2 === 0);
+  const [grpc, ...others] = await running;
+  expect(failuresOf(grpc)).toEqual({ failed: 0, failures: [] });
+  for (const [kind, status] of [
+    [others[0], 101],
+    [others[1], 200],
+  ] as const) {
+    const failed = kind.filter((result) => result.status !== status || (result.error ?? '') !== '');
+    expect(failed.slice(0, 3)).toEqual([]);
+    expect(kind.length).toBeGreaterThan(switches);
+  }
+});
