@@ -1,8 +1,8 @@
-import { readDiscoverySelectors } from '../core/discovery.ts';
-import type { PodRecord } from '../core/records.ts';
+import { type PodRecord, readService } from '../core/records.ts';
 import { readSidecar } from '../core/sidecar.ts';
 import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../kube.ts';
 import { filterResources } from './filters.ts';
+import { meshHandler, meshResource } from './mesh-watch.ts';
 import { isStale, scopeHandler } from './scope-watch.ts';
 import { readNamespace, type State } from './state.ts';
 
@@ -94,31 +94,6 @@ function filterHandler({ filters }: State, changed: Changed): WatchHandler {
   };
 }
 
-/** Where istiod reads the configuration of the mesh; one of a revision has that in its name. */
-const meshResource = (namespace: string): Resource => ({
-  group: '',
-  version: 'v1',
-  plural: 'configmaps',
-  namespace,
-  fieldSelector: 'metadata.name=istio',
-});
-
-function meshHandler({ discovery }: State, changed: Changed): WatchHandler {
-  function select(mesh: string): void {
-    try {
-      discovery.selectors = readDiscoverySelectors(mesh);
-    } catch (cause) {
-      const remedy = 'mend its key mesh; until then the discoverySelectors of before hold';
-      throw new Error(`ConfigMap istio is not a MeshConfig: ${remedy}`, { cause });
-    }
-    changed.all();
-  }
-  return {
-    upsert: ({ data }) => select(data?.mesh ?? ''),
-    remove: () => select(''),
-  };
-}
-
 function catalogHandler(
   { catalog, arrivals, overrides }: State,
   changed: Changed,
@@ -127,9 +102,10 @@ function catalogHandler(
 ): WatchHandler {
   // What the first list tells of has been there for who knows how long.
   let isListed = false;
-  const touch = () => {
+  const touch = (object: KubeObject) => {
     if (touches.includes('ports')) changed.ports();
-    if (touches.includes('scopes')) changed.all();
+    // A Service of TCP may be one that scopes have to import at once (core/eager.ts, besideHttp).
+    if (touches.includes('scopes') || declaresTcp(object)) changed.all();
   };
   return {
     upsert(object) {
@@ -142,19 +118,24 @@ function catalogHandler(
       if (object.kind === 'Service' && overrides.upsert(object)) {
         changed.namespaceNow(object.metadata.namespace ?? '');
       }
-      touch();
+      touch(object);
     },
     remove(object) {
       catalog.remove(object);
       if (object.kind === 'Service' && overrides.remove(object)) {
         changed.namespaceNow(object.metadata.namespace ?? '');
       }
-      touch();
+      touch(object);
     },
     synced() {
       isListed = true;
     },
   };
+}
+
+function declaresTcp(object: KubeObject): boolean {
+  if (object.kind !== 'Service' || !object.spec) return false;
+  return readService(object, '').ports.some(({ protocol }) => protocol === 'tcp');
 }
 
 /** The Service that an object is, or holds endpoints of. */

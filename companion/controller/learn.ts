@@ -1,5 +1,4 @@
 import { parseClusterName } from '../core/authority.ts';
-import { isVisible } from '../core/catalog.ts';
 import type { HostRef } from '../core/edges.ts';
 import type { PodRecord } from '../core/records.ts';
 import { pick, resolve } from '../core/resolve.ts';
@@ -72,7 +71,7 @@ function destinationOf(learning: Learning, namespace: string, edge: Edge): HostR
   // What every scope has anyway is not worth remembering.
   if (!host || host === sentinelHost || host === gatewayHost) return undefined;
   const record = pick(
-    state.catalog.hosts.exact(host).filter((each) => isVisible(each, namespace)),
+    state.catalog.hosts.exact(host).filter((each) => state.catalog.isVisible(each, namespace)),
     namespace,
   );
   return record && { namespace: record.namespace, host };

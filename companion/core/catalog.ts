@@ -1,5 +1,8 @@
 import type { KubeObject } from '../kube.ts';
 import { createHostIndex, type HostIndex } from './host-pattern.ts';
+import { createHostTable } from './host-table.ts';
+import { type MeshConfig, noMeshConfig, readMeshConfig } from './mesh-config.ts';
+import { createMultimap } from './multimap.ts';
 import {
   type Endpoint,
   type HostRecord,
@@ -27,11 +30,14 @@ import {
 export type Catalog = {
   readonly hosts: HostIndex<HostRecord>;
   readonly virtualServices: HostIndex<VirtualServiceRecord>;
-  /** Mesh VirtualServices by the host that they route to. */
-  readonly virtualServicesTo: HostIndex<VirtualServiceRecord>;
+  /** VirtualServices that route to a host, by themselves or by a delegate. */
+  virtualServicesTo(host: string): VirtualServiceRecord[];
   readonly destinationRules: HostIndex<DestinationRuleRecord>;
   /** Every host of a ServiceEntry, in no order. */
   entries(): Iterable<HostRecord>;
+  /** Services that declare the port as TCP, in no order. */
+  tcpServicesOn(port: number): readonly HostRecord[];
+  /** Those that name the address, or the narrowest range that it is in. */
   hostsAt(ip: string): readonly HostRecord[];
   /** Services that have the address among their endpoints. */
   servicesOfEndpoint(ip: string): HostRecord[];
@@ -43,6 +49,8 @@ export type Catalog = {
   pod(namespace: string, name: string): PodRecord | undefined;
   podsIn(namespace: string): Iterable<PodRecord>;
   peerAuthenticationsIn(namespace: string): Iterable<PeerAuthenticationRecord>;
+  /** Whether an object is seen from a namespace. */
+  isVisible(record: Visible, namespace: string): boolean;
   /** Takes in or replaces an object of a kind in `catalogKinds`. */
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
@@ -50,59 +58,29 @@ export type Catalog = {
   sizes(): Record<string, number>;
 };
 
-/** Whether an object is seen from a namespace. */
-export function isVisible({ exportTo }: Visible, namespace: string): boolean {
-  return exportTo.length === 0 || exportTo.includes(namespace);
-}
-
 /** What a watched kind adds to the indexes, and how to take it back. */
 type Kind = { read(object: KubeObject): unknown[]; add: Touch; remove: Touch };
 // biome-ignore lint/suspicious/noExplicitAny: each kind touches records that its own reader made.
 type Touch = (record: any) => void;
 
 export function createCatalog({ clusterDomain }: { clusterDomain: string }): Catalog {
-  const hosts = createHostIndex<HostRecord>();
+  const hosts = createHostTable();
   const virtualServices = createHostIndex<VirtualServiceRecord>();
-  const virtualServicesTo = createHostIndex<VirtualServiceRecord>();
+  const virtualServicesTo = createMultimap<VirtualServiceRecord>();
+  const byDelegate = createMultimap<VirtualServiceRecord>();
   const destinationRules = createHostIndex<DestinationRuleRecord>();
-  const services = new Map<string, HostRecord>();
-  const entries = new Set<HostRecord>();
-  const byAddress = createMultimap<HostRecord>();
+  const { services } = hosts;
   const slices = createMultimap<SliceRecord>();
   const slicesByEndpoint = createMultimap<SliceRecord>();
   const podsByIp = createMultimap<PodRecord>();
   const podsByNamespace = createMultimap<PodRecord>();
   const podsByName = new Map<string, PodRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
-
-  function touchHost(verb: 'add' | 'remove', record: HostRecord): void {
-    hosts[verb](record.host, record);
-    for (const ip of record.addresses) byAddress[verb](ip, record);
-  }
+  let meshConfig = noMeshConfig;
 
   const kinds: Record<string, Kind> = {
-    Service: {
-      read: (object) => [readService(object, clusterDomain)],
-      add(record: HostRecord) {
-        services.set(keyOf(record), record);
-        touchHost('add', record);
-      },
-      remove(record: HostRecord) {
-        services.delete(keyOf(record));
-        touchHost('remove', record);
-      },
-    },
-    ServiceEntry: {
-      read: readServiceEntry,
-      add(record: HostRecord) {
-        entries.add(record);
-        touchHost('add', record);
-      },
-      remove(record: HostRecord) {
-        entries.delete(record);
-        touchHost('remove', record);
-      },
-    },
+    Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },
+    ServiceEntry: { ...hosts, read: readServiceEntry },
     EndpointSlice: bothWays(
       (object) => [readSlice(object)],
       (verb, slice: SliceRecord) => {
@@ -128,6 +106,7 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
       (verb, record: VirtualServiceRecord) => {
         for (const host of record.hosts) virtualServices[verb](host, record);
         for (const host of record.destinations) virtualServicesTo[verb](host, record);
+        for (const delegate of record.delegates) byDelegate[verb](delegate, record);
       },
     ),
     DestinationRule: bothWays(
@@ -139,7 +118,22 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
       (verb, record: PeerAuthenticationRecord) =>
         peerAuthentications[verb](record.namespace, record),
     ),
+    ConfigMap: {
+      read: (object) => [readMeshConfig(object)],
+      add(record: MeshConfig) {
+        meshConfig = record;
+      },
+      remove() {
+        meshConfig = noMeshConfig;
+      },
+    },
   };
+
+  function isVisible({ kind, namespace, exportTo }: Visible, from: string): boolean {
+    const defaults = meshConfig.exportTo;
+    const to = exportTo ?? defaults[kind === 'entry' ? 'service' : kind];
+    return to.length === 0 || to.includes(from) || (to.includes('.') && namespace === from);
+  }
 
   const known = new Map<string, unknown[]>();
 
@@ -150,12 +144,20 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
   }
 
   return {
-    hosts,
+    hosts: hosts.byName,
     virtualServices,
-    virtualServicesTo,
+    // A delegate has to be visible to the one that delegates to it (pilot/pkg/model/virtualservice.go,
+    // mergeVirtualServicesIfNeeded).
+    virtualServicesTo: (host) =>
+      virtualServicesTo.get(host).flatMap((rule) => {
+        if (rule.hosts.length > 0) return rule;
+        const roots = byDelegate.get(keyOf(rule));
+        return roots.filter((root) => isVisible(rule, root.namespace));
+      }),
     destinationRules,
-    entries: () => entries,
-    hostsAt: byAddress.get,
+    entries: () => hosts.entries,
+    tcpServicesOn: (port) => hosts.byTcpPort.get(String(port)),
+    hostsAt: hosts.byAddress.get,
     servicesOfEndpoint: (ip) => [
       ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
     ],
@@ -168,6 +170,7 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
     pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
     podsIn: podsByNamespace.get,
     peerAuthenticationsIn: peerAuthentications.get,
+    isVisible,
     upsert(object) {
       const kind = kinds[object.kind];
       if (!kind) throw new Error(`kind ${object.kind}: the catalog does not index it`);
@@ -181,16 +184,18 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
     sizes: () => ({
       objects: known.size,
       services: services.size,
-      addresses: byAddress.size(),
+      addresses: hosts.byAddress.size(),
+      tcpPorts: hosts.byTcpPort.size(),
       endpoints: slicesByEndpoint.size(),
       slices: slices.size(),
       pods: podsByName.size,
       podAddresses: podsByIp.size(),
       podNamespaces: podsByNamespace.size(),
       peerAuthentications: peerAuthentications.size(),
-      hosts: count(hosts),
+      hosts: count(hosts.byName),
       virtualServices: count(virtualServices),
-      virtualServicesTo: count(virtualServicesTo),
+      virtualServicesTo: virtualServicesTo.size(),
+      delegates: byDelegate.size(),
       destinationRules: count(destinationRules),
     }),
   };
@@ -204,31 +209,6 @@ function bothWays<Found>(
     read: (object) => [read(object)].flat(),
     add: (record: Found) => touch('add', record),
     remove: (record: Found) => touch('remove', record),
-  };
-}
-
-type Multimap<Value> = {
-  add(key: string, value: Value): void;
-  remove(key: string, value: Value): void;
-  get(key: string): readonly Value[];
-  size(): number;
-};
-
-function createMultimap<Value>(): Multimap<Value> {
-  const map = new Map<string, Set<Value>>();
-  return {
-    add(key, value) {
-      const values = map.get(key);
-      if (values) values.add(value);
-      else map.set(key, new Set([value]));
-    },
-    remove(key, value) {
-      const values = map.get(key);
-      values?.delete(value);
-      if (values?.size === 0) map.delete(key);
-    },
-    get: (key) => [...(map.get(key) ?? [])],
-    size: () => map.size,
   };
 }
 

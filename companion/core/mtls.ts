@@ -1,4 +1,4 @@
-import { type Catalog, isVisible } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
 import type { HostRecord, PodRecord } from './records.ts';
 import type { PeerAuthenticationRecord } from './rules.ts';
 
@@ -108,7 +108,7 @@ function ruleTlsMode(
   for (const place of places) {
     const rules = catalog.destinationRules.mostSpecific(
       record.host,
-      (rule) => rule.namespace === place && isVisible(rule, namespace),
+      (rule) => rule.namespace === place && catalog.isVisible(rule, namespace),
     );
     if (rules.length === 0) continue;
     const modes = rules.map(({ tlsMode, portTlsModes }) => portTlsModes[port] ?? tlsMode);

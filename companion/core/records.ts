@@ -6,10 +6,15 @@ import { type Protocol, protocolOf } from './protocol.ts';
  * a mesh of 5,000 services has to fit in a small process.
  */
 
-/** `exportTo` of Istio: namespaces that see an object; empty means all. */
+/** `exportTo` of Istio: namespaces that see an object, `.` its own; empty means all. */
 export type ExportTo = readonly string[];
 
-export type Visible = { namespace: string; exportTo: ExportTo };
+/** `exportTo` is undefined where the object does not say: the mesh's default counts. */
+export type Visible = {
+  kind: 'service' | 'entry' | 'virtualService' | 'destinationRule';
+  namespace: string;
+  exportTo: ExportTo | undefined;
+};
 
 /** One host of the mesh's registry: a Kubernetes Service, or one host of a ServiceEntry. */
 export type HostRecord = Visible & {
@@ -17,6 +22,7 @@ export type HostRecord = Visible & {
   name: string;
   host: string;
   ports: readonly { port: number; protocol: Protocol }[];
+  /** Of a ServiceEntry also ranges, `240.1.0.0/16`. */
   addresses: readonly string[];
   headless: boolean;
   /** Outside the mesh: MESH_EXTERNAL, or a Service of type ExternalName. */
@@ -59,9 +65,9 @@ export type PodRecord = {
   node: string;
 };
 
-export function exportToOf(value: string[] | undefined, namespace: string): ExportTo {
-  if (!value || value.length === 0 || value.includes('*')) return [];
-  return value.map((to) => (to === '.' ? namespace : to));
+export function exportToOf(value: string[] | undefined): ExportTo | undefined {
+  if (!value || value.length === 0) return undefined;
+  return value.includes('*') ? [] : value;
 }
 
 export function namespaceOf(object: KubeObject): string {
@@ -91,10 +97,7 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
     namespace,
     name: object.metadata.name,
     host: `${object.metadata.name}.${namespace}.svc.${clusterDomain}`,
-    exportTo: exportToOf(
-      annotation?.split(',').map((to) => to.trim()),
-      namespace,
-    ),
+    exportTo: exportToOf(annotation?.split(',').map((to) => to.trim())),
     ports: ((spec.ports ?? []) as KubePort[]).map(({ port, name, appProtocol, protocol }) => ({
       port,
       protocol: protocolOf({ port, name, appProtocol, transport: protocol }),
@@ -119,15 +122,14 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
     kind: 'entry' as const,
     namespace,
     name: object.metadata.name,
-    exportTo: exportToOf(spec.exportTo, namespace),
+    exportTo: exportToOf(spec.exportTo),
     ports: ((spec.ports ?? []) as { number: number; name?: string; protocol?: string }[]).map(
       ({ number: port, name, protocol }) => ({
         port,
         protocol: protocolOf({ port, name, appProtocol: protocol }),
       }),
     ),
-    // Ranges are left out: a lookup is by exact address, and such a call is passed through as today.
-    addresses: ((spec.addresses ?? []) as string[]).filter((address) => !address.includes('/')),
+    addresses: (spec.addresses ?? []) as string[],
     headless: false,
     external: spec.location !== 'MESH_INTERNAL',
     aliasOf: '',

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
+import { holdsAddress } from './address-index.ts';
 import { type Address, hostOfAuthority, parseAddress } from './authority.ts';
-import { type Catalog, isVisible } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
 import { isWildcard } from './host-pattern.ts';
 import type { HostRecord, PodRecord } from './records.ts';
 import type { VirtualServiceRecord } from './rules.ts';
@@ -77,7 +78,7 @@ function byName(
 function isAddressOf(catalog: Catalog, record: HostRecord, ip: string): boolean {
   return (
     record.anyAddress ||
-    record.addresses.includes(ip) ||
+    record.addresses.some((address) => holdsAddress(address, ip)) ||
     catalog.servicesOfEndpoint(ip).includes(record)
   );
 }
@@ -104,7 +105,7 @@ const aliasStepsMax = 8;
 
 function recordNamed(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
   const { namespace, clusterDomain } = caller;
-  const visible = (record: HostRecord) => isVisible(record, namespace);
+  const visible = (record: HostRecord) => catalog.isVisible(record, namespace);
   const inFull = fullNames(name, caller);
   for (const full of inFull) {
     const record = pick(catalog.hosts.exact(full).filter(visible), namespace);
@@ -139,7 +140,7 @@ function byAddress(
   address: Address,
   caller: Caller,
 ): Resolution | undefined {
-  const visible = (record: HostRecord) => isVisible(record, caller.namespace);
+  const visible = (record: HostRecord) => catalog.isVisible(record, caller.namespace);
   const found = pick(
     catalog.hostsAt(address.ip).filter((each) => visible(each) && hasPort(each, address.port)),
     caller.namespace,
@@ -186,5 +187,5 @@ export function virtualServicesOf(
   host: string,
   namespace: string,
 ): readonly VirtualServiceRecord[] {
-  return catalog.virtualServices.mostSpecific(host, (each) => isVisible(each, namespace));
+  return catalog.virtualServices.mostSpecific(host, (each) => catalog.isVisible(each, namespace));
 }

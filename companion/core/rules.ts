@@ -4,12 +4,17 @@ import { exportToOf, namespaceOf, qualifyHost, type Visible } from './records.ts
 /** What is kept of Istio's rules on hosts and pods. */
 
 export type VirtualServiceRecord = Visible & {
+  kind: 'virtualService';
   name: string;
+  /** None: a delegate, whose routes count where another VirtualService says so. */
   hosts: readonly string[];
   destinations: readonly string[];
+  /** `namespace/name` of VirtualServices that hold some of its routes. */
+  delegates: readonly string[];
 };
 
 export type DestinationRuleRecord = Visible & {
+  kind: 'destinationRule';
   name: string;
   host: string;
   tlsMode: string;
@@ -25,7 +30,7 @@ export type PeerAuthenticationRecord = {
   created: string;
 };
 
-/** Undefined when it binds to gateways only, or is a delegate without hosts of its own. */
+/** Undefined when it binds to gateways only. */
 export function readVirtualService(
   object: KubeObject,
   clusterDomain: string,
@@ -33,13 +38,14 @@ export function readVirtualService(
   const spec = object.spec ?? {};
   const gateways = (spec.gateways ?? ['mesh']) as string[];
   const hosts = (spec.hosts ?? []) as string[];
-  if (!gateways.includes('mesh') || hosts.length === 0) return undefined;
+  if (!gateways.includes('mesh')) return undefined;
   const namespace = namespaceOf(object);
   type Route = { destination?: { host?: string } };
   type Rule = {
     route?: Route[];
     mirror?: { host?: string };
     mirrors?: Route[];
+    delegate?: { name?: string; namespace?: string };
   };
   const rules = [spec.http, spec.tcp, spec.tls].flatMap((list) => (list ?? []) as Rule[]);
   const destinations = rules.flatMap(({ route = [], mirror, mirrors = [] }) =>
@@ -49,11 +55,15 @@ export function readVirtualService(
   );
   const qualify = (host: string) => qualifyHost(host, namespace, clusterDomain);
   return {
+    kind: 'virtualService',
     namespace,
     name: object.metadata.name,
-    exportTo: exportToOf(spec.exportTo, namespace),
+    exportTo: exportToOf(spec.exportTo),
     hosts: hosts.map(qualify),
     destinations: [...new Set(destinations.map(qualify))],
+    delegates: rules.flatMap(({ delegate }) =>
+      delegate ? `${delegate.namespace ?? namespace}/${delegate.name}` : [],
+    ),
   };
 }
 
@@ -65,9 +75,10 @@ export function readDestinationRule(
   const namespace = namespaceOf(object);
   type PortLevel = { port?: { number?: number }; tls?: { mode?: string } };
   return {
+    kind: 'destinationRule',
     namespace,
     name: object.metadata.name,
-    exportTo: exportToOf(exports, namespace),
+    exportTo: exportToOf(exports),
     host: qualifyHost(host, namespace, clusterDomain),
     tlsMode: tlsModeOf(trafficPolicy.tls),
     portTlsModes: Object.fromEntries(

@@ -1,5 +1,5 @@
-import { type Catalog, isVisible } from './catalog.ts';
-import { eagerHosts } from './eager.ts';
+import type { Catalog } from './catalog.ts';
+import { besideHttp, eagerHosts } from './eager.ts';
 import type { Edge, HostRef } from './edges.ts';
 import { isWildcard } from './host-pattern.ts';
 import { virtualServicesOf } from './resolve.ts';
@@ -60,6 +60,11 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   for (const { entry, message } of eagerHosts(catalog, namespace, input.dnsProxy)) {
     if (!excludes.has(entry)) add(entry, 'eager', { message });
   }
+  // The sentinel leaves such ports out by itself.
+  const others = [...hosts.keys()].filter((entry) => entry !== entryOf(sentinel));
+  for (const { entry, message } of besideHttp(catalog, namespace, others)) {
+    if (!excludes.has(entry)) add(entry, 'eager', { message });
+  }
   return [...hosts.values()].sort((a, b) => (a.entry < b.entry ? -1 : 1));
 }
 
@@ -80,13 +85,14 @@ function* virtualServiceHosts(
   for (const rule of virtualServicesOf(catalog, host, namespace)) {
     yield { namespace: rule.namespace, host };
   }
-  for (const rule of catalog.virtualServicesTo.exact(host)) {
-    if (!isVisible(rule, namespace)) continue;
+  for (const rule of catalog.virtualServicesTo(host)) {
+    if (!catalog.isVisible(rule, namespace)) continue;
     for (const called of rule.hosts) {
       if (isWildcard(called)) continue;
       yield { namespace: rule.namespace, host: called };
       for (const record of catalog.hosts.exact(called)) {
-        if (isVisible(record, namespace)) yield { namespace: record.namespace, host: called };
+        if (catalog.isVisible(record, namespace))
+          yield { namespace: record.namespace, host: called };
       }
     }
   }

@@ -27,6 +27,9 @@ export const ports = {
   'sniffed-grpc': { port: 9190, target: 9090 },
   'sniffed-tcp': { port: 9201, target: 9101 },
   'sniffed-tls': { port: 8543, target: 8443 },
+  // Another Service declares it as TCP.
+  'http-contested': { port: 8280, target: 8080 },
+  'tcp-contested': { port: 8280, target: 9101 },
   undeclared: { port: 8085, target: 8085 },
 } as const;
 
@@ -157,5 +160,6 @@ export function serverObjects(namespace: string): object[] {
     }),
     ...workloadObjects(namespace, 'stateful', { stateful: true }),
     serviceObject(namespace, 'stateful', 'stateful', ['http'], true),
+    serviceObject(namespace, 'contested', 'permissive', ['tcp-contested']),
   ];
 }

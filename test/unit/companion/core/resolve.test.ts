@@ -68,6 +68,22 @@ const shopCart = { kind: 'service', host: 'cart.shop.svc.cluster.local', port: 8
 const otherCart = { kind: 'service', host: 'cart.other.svc.cluster.local', port: 80, in: 'other' };
 const outside = { kind: 'external', learnable: false };
 
+test('an address in a range of a ServiceEntry means that entry', () => {
+  catalog.upsert(
+    istio('ServiceEntry', 'shop/range', {
+      hosts: ['range.example'],
+      addresses: ['240.7.0.0/16'],
+      ports: [{ number: 5432, name: 'tcp', protocol: 'TCP' }],
+      resolution: 'STATIC',
+    }),
+  );
+  const call: UnknownCall = { tcp: true, authority: '', destination: '240.7.9.9:5432' };
+  expect(
+    resolve(catalog, call, { namespace: 'shop', clusterDomain: 'cluster.local' }),
+  ).toMatchObject({ kind: 'entry', host: 'range.example', addressed: true });
+  expect(find('', '240.8.0.1:5432', 'shop', true)).toMatchObject(outside);
+});
+
 describe('an ExternalName', () => {
   test.each(['alias', 'second'])('%s of a Service of the mesh is that Service', (name) => {
     expect(find(name, '10.96.0.2:80')).toMatchObject(otherCart);

@@ -1,0 +1,53 @@
+import { type AddressIndex, createAddressIndex } from './address-index.ts';
+import { createHostIndex, type HostIndex } from './host-pattern.ts';
+import { createMultimap, type Multimap } from './multimap.ts';
+import type { HostRecord } from './records.ts';
+
+/** Every host of the registry, by all that it is looked up by. */
+export type HostTable = {
+  readonly byName: HostIndex<HostRecord>;
+  readonly byAddress: AddressIndex<HostRecord>;
+  /** Services by the ports that they declare as TCP. */
+  readonly byTcpPort: Multimap<HostRecord>;
+  /** Services by `namespace/name`. */
+  readonly services: ReadonlyMap<string, HostRecord>;
+  /** Every host of a ServiceEntry. */
+  readonly entries: ReadonlySet<HostRecord>;
+  add(record: HostRecord): void;
+  remove(record: HostRecord): void;
+};
+
+export function createHostTable(): HostTable {
+  const byName = createHostIndex<HostRecord>();
+  const byAddress = createAddressIndex<HostRecord>();
+  const byTcpPort = createMultimap<HostRecord>();
+  const services = new Map<string, HostRecord>();
+  const entries = new Set<HostRecord>();
+
+  function touch(verb: 'add' | 'remove', record: HostRecord): void {
+    byName[verb](record.host, record);
+    for (const address of record.addresses) byAddress[verb](address, record);
+    if (record.kind === 'entry') return;
+    for (const { port, protocol } of record.ports) {
+      if (protocol === 'tcp') byTcpPort[verb](String(port), record);
+    }
+  }
+
+  return {
+    byName,
+    byAddress,
+    byTcpPort,
+    services,
+    entries,
+    add(record) {
+      if (record.kind === 'entry') entries.add(record);
+      else services.set(`${record.namespace}/${record.name}`, record);
+      touch('add', record);
+    },
+    remove(record) {
+      if (record.kind === 'entry') entries.delete(record);
+      else services.delete(`${record.namespace}/${record.name}`);
+      touch('remove', record);
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import { expect, test } from 'vitest';
+import { createCatalog } from '../../../../companion/core/catalog.ts';
+import { noMeshConfig, readMeshConfig } from '../../../../companion/core/mesh-config.ts';
+import type { KubeObject } from '../../../../companion/kube.ts';
+import { istio, service } from './objects.ts';
+
+const configMap = (mesh: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { namespace: 'istio-system', name: 'istio' },
+  data: { mesh },
+});
+
+const mine = `
+defaultServiceExportTo: ["."]
+defaultVirtualServiceExportTo: ["."]
+defaultDestinationRuleExportTo: ["."]
+`;
+
+test.each([
+  ['nothing', ''],
+  ['no YAML', 'a: [}'],
+  ['a list', '- a'],
+  ['another type', 'defaultServiceExportTo: 7'],
+  ['everybody', 'defaultServiceExportTo: ["*"]'],
+  ['everybody and oneself', 'defaultServiceExportTo: [".", "*"]'],
+  // pilot/pkg/model/push_context.go, setDestinationRules: "We only honor . and *".
+  ['a rule to a namespace', 'defaultDestinationRuleExportTo: [bank]'],
+])('%s leaves everything visible', (_what, mesh) => {
+  expect(readMeshConfig(configMap(mesh))).toEqual(noMeshConfig);
+});
+
+const rule = { host: 'cart', trafficPolicy: { tls: { mode: 'DISABLE' } } };
+
+/** Who sees the Service, the ServiceEntry, the VirtualService and the DestinationRule of `shop`. */
+function seenFrom(namespace: string, mesh: string | undefined, more: KubeObject[] = []): boolean[] {
+  const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+  const objects = [
+    service('shop/cart', { ip: '10.96.0.1' }),
+    istio('ServiceEntry', 'shop/out', { hosts: ['out.example'], ports: [{ number: 80 }] }),
+    istio('VirtualService', 'shop/cart', { hosts: ['cart'], http: [] }),
+    istio('DestinationRule', 'shop/cart', rule),
+  ];
+  // What it says counts whenever it comes.
+  for (const object of objects) catalog.upsert(object);
+  if (mesh !== undefined) catalog.upsert(configMap(mesh));
+  for (const object of more) catalog.upsert(object);
+  const cart = 'cart.shop.svc.cluster.local';
+  return [
+    catalog.hosts.exact(cart),
+    catalog.hosts.exact('out.example'),
+    catalog.virtualServices.exact(cart),
+    catalog.destinationRules.exact(cart),
+  ].map((found) => found.some((record) => catalog.isVisible(record, namespace)));
+}
+
+test('what does not say who sees it is seen as the mesh says', () => {
+  expect(seenFrom('bank', undefined)).toEqual([true, true, true, true]);
+  expect(seenFrom('bank', mine)).toEqual([false, false, false, false]);
+  expect(seenFrom('shop', mine)).toEqual([true, true, true, true]);
+  expect(seenFrom('bank', 'defaultServiceExportTo: [bank]')).toEqual([true, true, true, true]);
+  expect(seenFrom('other', 'defaultServiceExportTo: [bank]')).toEqual([false, false, true, true]);
+  expect(seenFrom('shop', 'defaultServiceExportTo: ["~"]')).toEqual([false, false, true, true]);
+});
+
+test('an object that says it itself is not touched by that', () => {
+  const open = service('shop/cart', { ip: '10.96.0.1', exportTo: '*' });
+  expect(seenFrom('bank', mine, [open])).toEqual([true, false, false, false]);
+});
+
+test('without the ConfigMap the defaults of Istio are back', () => {
+  const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+  catalog.upsert(service('shop/cart', { ip: '10.96.0.1' }));
+  catalog.upsert(configMap(mine));
+  catalog.remove(configMap(mine));
+  const [record] = catalog.hosts.exact('cart.shop.svc.cluster.local');
+  expect(record && catalog.isVisible(record, 'bank')).toBe(true);
+});
