@@ -1,5 +1,10 @@
 import { credentials, Metadata } from '@grpc/grpc-js';
-import { authorizationKey, connectController, type ProxyReport } from '../../companion/rpc.ts';
+import {
+  type Answer,
+  authorizationKey,
+  connectController,
+  type ProxyReport,
+} from '../../companion/rpc.ts';
 import { tokenOf } from './accounts.ts';
 import type { ApiServer } from './api-server.ts';
 import { clusterOf, namespaceOf, type Population, podName, podsPerWorkload } from './population.ts';
@@ -9,6 +14,8 @@ export type PlayedNodes = {
   /** A workload's pods use a Service that they may not have used before. */
   see(workload: number, service: number): void;
   seeCluster(workload: number, cluster: string): void;
+  /** A pod of a workload calls a Service for the first time; resolves with what its filter is told. */
+  ask(workload: number, service: number): Promise<Answer>;
   stop(): void;
 };
 
@@ -33,6 +40,7 @@ export async function playNodes(
   const config = `/api/v1/namespaces/${namespace}/configmaps/lazyscope-ca`;
   const { data } = await api.call<{ data: { 'ca.crt': string } }>('GET', config);
   const ca = Buffer.from(data['ca.crt']);
+  const asked = new Map<number, (answer: Answer) => void>();
   const streams = Array.from({ length: nodes }, (_, node) => {
     const client = connectController(`127.0.0.1:${port}`, credentials.createSsl(ca));
     const metadata = new Metadata();
@@ -40,7 +48,7 @@ export async function playNodes(
     const stream = client.connect(metadata);
     // The controller is ended while streams are open.
     stream.on('error', () => undefined);
-    stream.on('data', () => undefined);
+    stream.on('data', ({ answer }) => answer && asked.get(answer.id)?.(answer));
     stream.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
     const tell = () => {
       for (let workload = node; workload < population.workloads; workload += nodes)
@@ -59,6 +67,14 @@ export async function playNodes(
   return {
     see: (workload, service) => seeCluster(workload, clusterOf(service, population)),
     seeCluster,
+    ask(workload, service) {
+      const [id, pod] = [asked.size + 1, podRef(workload, 0, uids)];
+      const authority = hostOf(service, population);
+      const call = { tcp: false, authority, destination: '10.0.0.1:8080' };
+      const answer = new Promise<Answer>((resolve) => asked.set(id, resolve));
+      streams[workload % nodes]?.stream.write({ question: { id, ...pod, call, held: false } });
+      return answer;
+    },
     stop() {
       for (const { client, timer } of streams) {
         clearInterval(timer);
@@ -74,11 +90,8 @@ function reportOf(
   population: Population,
   uids: Map<string, string>,
 ): ProxyReport {
-  const [name, home] = [podName(workload, pod), namespaceOf(workload)];
   return {
-    namespace: home,
-    pod: name,
-    podUid: uids.get(`${home}/${name}`) ?? '',
+    ...podRef(workload, pod, uids),
     filterVersion: '0.1.0',
     // Spread over the whole mesh, so that scopes differ.
     edges: Array.from({ length: destinationsPerWorkload }, (_, i) => ({
@@ -92,6 +105,14 @@ function reportOf(
     secondsSinceHeartbeat: 1,
   };
 }
+
+function podRef(workload: number, pod: number, uids: Map<string, string>) {
+  const [name, namespace] = [podName(workload, pod), namespaceOf(workload)];
+  return { namespace, pod: name, podUid: uids.get(`${namespace}/${name}`) ?? '' };
+}
+
+const hostOf = (service: number, population: Population) =>
+  clusterOf(service, population).split('|').at(-1) ?? '';
 
 async function podUids(api: ApiServer): Promise<Map<string, string>> {
   const { items } = await api.call<{ items: Pod[] }>('GET', '/api/v1/pods');

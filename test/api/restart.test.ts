@@ -65,9 +65,22 @@ const sidecars = () => versions('/apis/networking.istio.io/v1/sidecars');
 const scopes = () => versions('/apis/lazyscope.io/v1alpha1/workloadscopes');
 const pending = () => controller?.metric('lazyscope_controller_workloads_pending');
 
-test('1,000 workloads that start at once are scoped at the rate of writes, and no faster', async () => {
+test('1,000 workloads that start at once are scoped at the rate of writes, and their first calls are answered meanwhile', async () => {
   await start();
-  await waitFor('all scopes', async () => (await sidecars()).length === population.workloads, 200);
+  const answers: string[] = [];
+  await waitFor(
+    'all scopes',
+    async () => {
+      const workload = (answers.length * 37) % population.workloads;
+      const answer = await nodes?.ask(workload, (workload * 7 + 50) % population.services);
+      if (answer) answers.push(answer.strategy);
+      return (await sidecars()).length === population.workloads;
+    },
+    200,
+  );
+  expect(answers.length).toBeGreaterThan(20);
+  // There is no gateway in this cluster.
+  expect(new Set(answers)).toEqual(new Set(['direct']));
   const made = history.filter(({ path }) => path.includes('/sidecars/')).map(({ at }) => at);
   for (const from of made) {
     const within = made.filter((at) => at >= from && at < from + 2_000).length;
