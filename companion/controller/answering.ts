@@ -4,6 +4,7 @@ import { createQuota } from '../quota.ts';
 import type { Answer, ProxyGone, ProxyReport, Question } from '../rpc.ts';
 import { type AnswerConfig, answer } from './answer.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
+import type { Life } from './life.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import { modeOf } from './mode.ts';
 import type { NodeHandlers } from './nodes.ts';
@@ -18,6 +19,7 @@ export type AnsweringOptions = {
   state: State;
   metrics: ControllerMetrics;
   config: AnswerConfig;
+  life: Pick<Life, 'ttlMs'>;
   now: () => number;
   /** Marks a workload, `namespace/name`, for a look. */
   mark(key: string, urgent: boolean): void;
@@ -32,7 +34,7 @@ const awaitedMs = 60_000;
 
 /** Turns the words of nodes into knowledge, and questions into answers. */
 export function createAnswering(options: AnsweringOptions): Answering {
-  const { state, metrics, config, now, mark } = options;
+  const { state, metrics, config, life, now, mark } = options;
   const awaited = new Map<string, Awaited>();
   const quota = createQuota({ all: awaitedMax.all, perKey: awaitedMax.node });
   const learning: Learning = {
@@ -40,6 +42,7 @@ export function createAnswering(options: AnsweringOptions): Answering {
     metrics,
     clusterDomain: config.clusterDomain,
     gatewayHost: config.gatewayHost,
+    ttlMs: life.ttlMs,
     now,
     onSeen: (pod, sighting) => markOf(pod, sighting === 'first'),
   };

@@ -12,6 +12,8 @@ export type Learning = {
   metrics: ControllerMetrics;
   clusterDomain: string;
   gatewayHost: string;
+  /** How long a destination stays unused, where its scope does not say so. */
+  ttlMs: number;
   now: () => number;
   /** `first`: the destination was never seen from this workload, so its scope cannot wait. */
   onSeen(pod: PodRecord, sighting: 'first' | 'again'): void;
@@ -34,11 +36,23 @@ export function learnReport(learning: Learning, pod: PodRecord, report: ProxyRep
     measuredAt: report.stats ? now() - (report.stats.secondsSinceRead ?? 0) * 1000 : 0,
   });
   metrics.reports.inc();
+  // A node remembers for as long as its pods live: what has expired is not taken in again by a controller
+  // that starts, or a stream that is opened anew.
+  const ttlMs = ttlOf(learning, pod);
   for (const edge of report.edges) {
+    if (edge.secondsSinceSeen * 1000 > ttlMs) {
+      metrics.ignored.inc({ reason: 'past its time' });
+      continue;
+    }
     const host = destinationOf(learning, namespace, edge);
     if (host) learnHost(learning, pod, host, now() - edge.secondsSinceSeen * 1000);
     else metrics.ignored.inc({ reason: 'not a host of the mesh' });
   }
+}
+
+function ttlOf({ state, ttlMs }: Learning, pod: PodRecord): number {
+  const workload = state.workloadOf(pod);
+  return (workload && state.scopes.get(workload.namespace, workload.name)?.ttlMs) ?? ttlMs;
 }
 
 /** Notes that a pod needs a host. */

@@ -32,6 +32,12 @@ export function scopeHandler(state: State, changed: Changed, leads: () => boolea
   };
 }
 
+/**
+ * By how much clocks of two replicas may differ. Uses are recorded to the hour: one at the turn of it may
+ * be in the next hour for the follower, and would seem to be news.
+ */
+const clocksApartMs = 60_000;
+
 /** Brings a follower to what the leader knows: what it has learned, and what it let expire. */
 function takeOver({ edges }: State, known: ScopeRecord | undefined, record: ScopeRecord): void {
   const told = new Set(record.status?.hosts.map(({ host }) => host));
@@ -39,7 +45,7 @@ function takeOver({ edges }: State, known: ScopeRecord | undefined, record: Scop
     const own = new Map(edges.edgesFrom(source).map((edge) => [entryOf(edge), edge.lastSeen]));
     for (const edge of learned) {
       // What was used since then is in use, whatever the leader had heard so far.
-      const isOlder = (own.get(entryOf(edge)) ?? 0) <= edge.lastSeen;
+      const isOlder = (own.get(entryOf(edge)) ?? 0) <= edge.lastSeen + clocksApartMs;
       if (!told.has(entryOf(edge)) && isOlder) edges.forget(source, edge);
     }
   }

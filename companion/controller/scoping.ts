@@ -52,6 +52,7 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
   const { namespace, gatewayHost } = config;
   const sentinelRef = { namespace, host: sentinelHost };
   const gatewayRef = { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost };
+  const life = lifeOf(config);
   const sentinel = createSentinelKeeper({ state, writer: sink, log, namespace });
   const reconciler = createReconciler({
     state,
@@ -59,7 +60,7 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
     rootNamespace: config.rootNamespace,
     sentinel: sentinelRef,
     gateway: gatewayRef,
-    life: lifeOf(config),
+    life,
     metrics,
     now,
   });
@@ -79,7 +80,7 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
     markPorts: sentinel.mark,
     isLeader: sink.mayWrite,
   });
-  const answering = createAnswering({ state, metrics, config, now, mark: pace.mark });
+  const answering = createAnswering({ state, metrics, config, life, now, mark: pace.mark });
   return {
     changed,
     answering,

@@ -47,6 +47,7 @@ export async function startController(
   });
   const sentinel = { namespace: 'lazyscope-system', host: sentinelHost };
   const gateway = { namespace: 'lazyscope-system', host: gatewayHost };
+  const ownLife = { ...life, ...options.life };
   const reconciler = createReconciler({
     state,
     writer,
@@ -54,7 +55,7 @@ export async function startController(
     rootNamespace,
     sentinel,
     gateway,
-    life: { ...life, ...options.life },
+    life: ownLife,
     now,
   });
   const failures: unknown[] = [];
@@ -91,7 +92,14 @@ export async function startController(
     trustDomain: 'cluster.local',
     firstCall: 'direct' as const,
   };
-  const answering = createAnswering({ state, metrics, config, now, mark: pace.mark });
+  const answering = createAnswering({
+    state,
+    metrics,
+    config,
+    life: ownLife,
+    now,
+    mark: pace.mark,
+  });
 
   function uidOf(pod: string): string {
     return kube.all('Pod').find(({ metadata }) => metadata.name === pod)?.metadata.uid ?? 'none';

@@ -97,6 +97,24 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
   });
 
+  test('is not learned again from a node that remembers for longer', async () => {
+    const first = await start({ life });
+    await used(first);
+    await live([first], 12 * minutes);
+    expect(hosts()).toEqual(always);
+    await first.stop();
+    const second = await start({ life });
+    const edge = (secondsSinceSeen: number) => [
+      { cluster: 'outbound|80||cart.shop.svc.cluster.local', count: 7, secondsSinceSeen },
+    ];
+    second.report('web', edge(12 * 60));
+    await second.lookThrough();
+    expect(hosts()).toEqual(always);
+    second.report('web', edge(9 * 60));
+    await second.lookThrough();
+    expect(hosts()).toContain(cart);
+  });
+
   test('goes from the memory of a follower too, unless that knows better', async () => {
     const leader = await start({ life });
     const follower = await start({ life, leads: false });
@@ -105,6 +123,23 @@ describe('a destination that is not used any more', () => {
     await live([leader, follower], 12 * minutes);
     expect(hosts()).toEqual(always);
     expect(follower.state.edges.size()).toBe(0);
+    await leader.stop();
+    follower.elect();
+    await settle();
+    expect(hosts()).toEqual(always);
+  });
+
+  test('goes from the memory of a follower whose clock is ahead, too', async () => {
+    const leader = await start({ life });
+    const follower = await start({ life, leads: false });
+    // Uses are recorded to the hour, and this one is in the next hour for the follower only.
+    leader.pass(60 * minutes - 10_000);
+    follower.pass(60 * minutes + 20_000);
+    await used(leader);
+    follower.report('web');
+    follower.ask('web', 'cart');
+    await live([leader, follower], 12 * minutes);
+    expect(hosts()).toEqual(always);
     await leader.stop();
     follower.elect();
     await settle();
