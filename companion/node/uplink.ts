@@ -185,9 +185,9 @@ function renewToken(state: State, stream: NodeStream, first: string): NodeJS.Tim
   const { metrics, renewEveryMs = renewMs } = state;
   let shown = first;
   return setInterval(async () => {
-    // One that cannot be read now can be at the next turn.
-    const token = await readToken(state).catch(() => shown);
-    if (token === shown || stream.destroyed) return;
+    // One that cannot be read now, or is just being written, can be at the next turn.
+    const token = await readToken(state).catch(() => '');
+    if (token === '' || token === shown || stream.destroyed) return;
     shown = token;
     metrics.sent.inc({ kind: 'renew' });
     stream.write({ renew: { token } });
