@@ -6,7 +6,7 @@ import { app, istio, pod as podObject, service } from '../companion/core/objects
 import { podOf } from '../companion/node/fixtures.ts';
 import { fair } from './door.ts';
 import { createNode } from './node.ts';
-import { randomOf } from './random.ts';
+import type { Random } from './random.ts';
 import { type Replica, startReplica } from './replica.ts';
 import { createTruth } from './truth.ts';
 
@@ -24,8 +24,7 @@ const foreign = [
 ];
 
 /** Three replicas, two nodes, three workloads of two pods, in one process and by one clock. */
-export async function createWorld(seed: number) {
-  const random = randomOf(seed);
+export async function createWorld(random: Random) {
   const store = createFakeKube();
   const truth = createTruth(store);
   const nodes = ['node-1', 'node-2'].map((name) => createNode(name, random));
