@@ -95,7 +95,7 @@ test('streams of large messages, and streams that are the lesser part, are no re
 });
 
 test('a listener that was left alone gets another chance after a while', async () => {
-  const loader = await rig.accelerate({ ...small, streamSeconds: 1 });
+  const loader = await rig.accelerate({ ...small, streamSeconds: 3 });
   const listener = await listen(rig.agent);
   await stream(await connect(listener, loader), 21, 100);
   expect((await connect(listener, loader)).taken).toBe(0);
