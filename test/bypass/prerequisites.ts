@@ -10,6 +10,7 @@ const commands: Record<string, string> = {
   curl: 'curl',
   ip: 'iproute2',
   iptables: 'iptables',
+  java: 'openjdk-17-jdk-headless',
   make: 'make',
   nginx: 'nginx-light',
   nsenter: 'util-linux',
