@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { appContainer, namespaceObject } from '../shop.ts';
 
 export const namespace = 'matrix-conform';
@@ -29,8 +29,18 @@ function workload(name: string, labels: Record<string, string>): object[] {
 
 const to = (subset: string) => ({ destination: { host, subset, port: { number: 8080 } } });
 
-/** Nobody has its other half: no token is valid. */
-const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'jwk' });
+const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const key = publicKey.export({ format: 'jwk' });
+
+/** A JWT that the server takes for good (RFC 7519), valid for an hour. */
+export const token = signedToken({ iss: 'tests', sub: 'a caller', exp: Date.now() / 1000 + 3600 });
+
+function signedToken(claims: { iss: string; sub: string; exp: number }): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const claimed = { ...claims, exp: Math.floor(claims.exp) };
+  const text = `${part({ alg: 'RS256', typ: 'JWT' })}.${part(claimed)}`;
+  return `${text}.${sign('sha256', Buffer.from(text), privateKey).toString('base64url')}`;
+}
 
 /** One rule for each thing that a route can do; the first that matches counts. */
 const routes = [

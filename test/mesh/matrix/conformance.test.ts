@@ -3,7 +3,7 @@ import { call } from '../app-call.ts';
 import { deleteNamespaces, importedHosts, untilNarrowed } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { enableNamespace } from '../product.ts';
-import { host, namespace, objects } from './conformance-objects.ts';
+import { host, namespace, objects, token } from './conformance-objects.ts';
 
 const mesh = openMesh();
 let client: PodRef;
@@ -18,6 +18,7 @@ const calls: Record<string, string[]> = {
   mirroring: ['/mirror'],
   'a JWT that is none': ['/plain', '--header', 'Authorization: Bearer a.b.c'],
   'an AuthorizationPolicy': ['/needs-token'],
+  'a JWT that is good': ['/needs-token', '--header', `Authorization: Bearer ${token}`],
 };
 
 async function outcome([path = '', ...flags]: string[]) {
@@ -94,6 +95,7 @@ test('every rule is in force with full configuration, so that this file compares
     mirroring: { status: 200, name: 'server-v1' },
     'a JWT that is none': { status: 401 },
     'an AuthorizationPolicy': { status: 403 },
+    'a JWT that is good': { status: 200, name: 'server-v1' },
   });
   expect(before.outcomes['header rules']?.headers).not.toHaveProperty('X-Removed');
   expect(before.outcomes['header rules']?.headers).toHaveProperty('X-Own-Filter');

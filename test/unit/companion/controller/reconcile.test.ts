@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { app, istio } from '../core/objects.ts';
+import { app, istio, service } from '../core/objects.ts';
 import { always, cart, enable, hosts, kube, reason, scope, settle, start } from './shop.ts';
 
 describe('a namespace in enforce', () => {
@@ -87,6 +87,33 @@ describe('a namespace in enforce', () => {
     await vi.waitFor(() => expect(hosts()).toContain(cart));
     controller.pass(70);
     expect(controller.ask('web', 'cart').millisecondsSinceScopeWritten).toBe(70);
+  });
+
+  test('imports a Service of TCP that appears on a port that is HTTP in its scope, unasked', async () => {
+    const controller = await start();
+    controller.report('web');
+    controller.ask('web', 'cart');
+    await vi.waitFor(() => expect(hosts()).toContain(cart));
+    kube.put(service('shop/database', { ip: '10.96.0.9', ports: [{ name: 'tcp-db', port: 80 }] }));
+    const database = 'shop/database.shop.svc.cluster.local';
+    await vi.waitFor(() => expect(hosts()).toContain(database));
+  });
+
+  test('follows the mesh configuration in what it may see', async () => {
+    kube.put(service('bank/vault', { ip: '10.96.0.8' }));
+    const controller = await start();
+    controller.report('web');
+    await vi.waitFor(() => expect(hosts()).toEqual(always));
+    const ask = () => controller.ask('web', 'vault.bank', '10.96.0.8:80').reason;
+    kube.put({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'istio', namespace: 'istio-system' },
+      data: { mesh: 'defaultServiceExportTo: ["."]' },
+    });
+    expect(ask()).toBe('not a host of the mesh');
+    await kube.delete({ group: '', version: '', plural: 'configmaps' }, 'istio', 'istio-system');
+    expect(ask()).not.toBe('not a host of the mesh');
   });
 
   test('has what it learned in bursts recorded a moment later', async () => {

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { outside } from '../network-plan.ts';
+import { enableNamespace } from '../product.ts';
+import { appContainer, namespaceObject } from '../shop.ts';
+import { serviceEntry } from './istio-objects.ts';
+import { outsidePorts } from './servers.ts';
+
+// Istio's DNS proxy: the sidecar answers the app's queries, and only for hosts in its scope.
+
+const mesh = openMesh();
+const namespace = 'matrix-dns';
+const clients = { proxied: 'true', plain: 'false' };
+const pods: Record<string, PodRef> = {};
+
+const client = (name: string, capture: string) => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name, namespace },
+  spec: {
+    replicas: 1,
+    selector: { matchLabels: { app: name } },
+    template: {
+      metadata: {
+        labels: { app: name },
+        annotations: {
+          'proxy.istio.io/config': JSON.stringify({
+            proxyMetadata: { ISTIO_META_DNS_CAPTURE: capture },
+          }),
+        },
+      },
+      spec: { containers: [appContainer(name)] },
+    },
+  },
+});
+
+/** No other DNS knows these names. Without addresses istiod gives the host one of its own. */
+const entry = (name: string, protocol: 'HTTP' | 'TCP', addresses: string[] = []) =>
+  serviceEntry(namespace, name, {
+    hosts: [`${name}.mesh.internal`],
+    ...(addresses.length > 0 && { addresses }),
+    ports: [
+      protocol === 'HTTP'
+        ? { number: outsidePorts.http, name: 'http', protocol }
+        : { number: outsidePorts['tcp-echo'], name: 'tcp', protocol },
+    ],
+    location: 'MESH_EXTERNAL',
+    resolution: 'STATIC',
+    endpoints: [{ address: outside.address }],
+  });
+
+beforeAll(async () => {
+  await mesh.apply([
+    namespaceObject(namespace),
+    ...Object.entries(clients).map(([name, capture]) => client(name, capture)),
+    entry('addressed', 'HTTP', ['240.8.0.1']),
+    entry('allocated', 'HTTP'),
+    entry('tcp-addressed', 'TCP', ['240.8.0.2']),
+    entry('tcp-allocated', 'TCP'),
+  ]);
+  await mesh.rollout(namespace);
+  await enableNamespace(mesh, namespace, 'enforce');
+  await untilNarrowed(mesh, namespace, Object.keys(clients));
+  for (const name of Object.keys(clients)) pods[name] = await mesh.pod(namespace, `app=${name}`);
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+const from = (name: keyof typeof clients) => pods[name] as PodRef;
+
+test.each([
+  `http://addressed.mesh.internal:${outsidePorts.http}/`,
+  `http://allocated.mesh.internal:${outsidePorts.http}/`,
+  `tcp://tcp-addressed.mesh.internal:${outsidePorts['tcp-echo']}`,
+  `tcp://tcp-allocated.mesh.internal:${outsidePorts['tcp-echo']}`,
+])('%s, which was never called, is resolved and reached', async (url) => {
+  const flags = url.startsWith('tcp') ? ['--send', 'hello'] : [];
+  const { error, body } = await call(mesh, from('proxied'), url, ...flags);
+  expect(error ?? '').toBe('');
+  expect(JSON.stringify(body)).toContain('outside');
+  // Nobody but the sidecar knows the name.
+  expect(await call(mesh, from('plain'), url, ...flags)).toMatchObject({ errorClass: 'dns' });
+});
+
+test('why these hosts are in the scope stands in it, host by host', async () => {
+  const scope = await mesh.get(['workloadscope', 'proxied', '-n', namespace]);
+  const hosts = scope.status.hosts as { host: string; reason: string; message?: string }[];
+  const allocated = hosts.find(({ host }) => host === `${namespace}/allocated.mesh.internal`);
+  expect(allocated).toMatchObject({
+    reason: 'eager',
+    message: expect.stringContaining('DNS proxy'),
+  });
+  const other = await mesh.get(['workloadscope', 'plain', '-n', namespace]);
+  const names = (other.status.hosts ?? []).map(({ host }: { host: string }) => host);
+  expect(names).not.toContain(`${namespace}/allocated.mesh.internal`);
+});

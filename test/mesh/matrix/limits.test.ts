@@ -1,0 +1,106 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import { deleteNamespaces, entryOf, hostOf, importedHosts, untilNarrowed } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { enableNamespace } from '../product.ts';
+import { appPorts, namespaceObject, workload } from '../shop.ts';
+import type { BatchResult } from './outcome.ts';
+
+// What a DestinationRule limits shows under load only: it is the same before and after narrowing.
+
+const mesh = openMesh();
+const namespace = 'matrix-limits';
+let client: PodRef;
+
+const rule = (name: string, trafficPolicy: object) => ({
+  apiVersion: 'networking.istio.io/v1',
+  kind: 'DestinationRule',
+  metadata: { name, namespace },
+  spec: { host: hostOf(namespace, name), trafficPolicy },
+});
+
+const rules = [
+  rule('crowded', {
+    connectionPool: { tcp: { maxConnections: 1 }, http: { http1MaxPendingRequests: 1 } },
+  }),
+  rule('failing', {
+    outlierDetection: {
+      consecutive5xxErrors: 3,
+      interval: '1s',
+      baseEjectionTime: '2s',
+      maxEjectionPercent: 100,
+    },
+  }),
+];
+
+const urlOf = (name: string, path: string) => `http://${name}:${appPorts.http}${path}`;
+
+async function batch(atOnce: number, urls: string[]): Promise<BatchResult[]> {
+  const commands = JSON.stringify(urls.map((url) => ['--timeout', '8s', url]));
+  const pod = { ...client, container: 'app' };
+  const { stdout } = await mesh.exec(pod, ['meshapp', 'batch', String(atOnce)], commands);
+  return JSON.parse(stdout) as BatchResult[];
+}
+
+/** Twelve at once, where one may be under way and one may wait (in each of Envoy's threads). */
+async function crowd() {
+  const results = await batch(12, Array(12).fill(urlOf('crowded', '/delay/700ms')));
+  const overloaded = results.filter(({ status, headers }) => {
+    return status === 503 && headers?.['X-Envoy-Overloaded']?.join() === 'true';
+  });
+  const served = results.filter(({ status }) => status === 200);
+  return {
+    served: served.length > 0,
+    overloaded: overloaded.length > 0,
+    others: results.length - served.length - overloaded.length,
+  };
+}
+
+/** Three errors in a row, and what comes after them, when Envoy's threads have heard. */
+async function fail() {
+  const urls = ['/status/500', '/status/500', '/status/500', ...Array(30).fill('/')];
+  const results = await batch(
+    1,
+    urls.map((path) => urlOf('failing', path)),
+  );
+  return { first: results.slice(0, 3).map(({ status }) => status), last: results.at(-1)?.status };
+}
+
+const both = async () => ({ crowd: await crowd(), fail: await fail() });
+let before: Awaited<ReturnType<typeof both>>;
+let after: Awaited<ReturnType<typeof both>>;
+
+beforeAll(async () => {
+  const names = ['client', 'crowded', 'failing'];
+  await mesh.apply([
+    namespaceObject(namespace),
+    ...names.flatMap((name) => workload(namespace, name)),
+    ...rules,
+  ]);
+  await mesh.rollout(namespace);
+  client = await mesh.pod(namespace, 'app=client');
+  await mesh.waitFor('the limits to be there', async () => (await crowd()).overloaded);
+  before = await both();
+  await enableNamespace(mesh, namespace, 'enforce');
+  await untilNarrowed(mesh, namespace, ['client']);
+  for (const name of ['crowded', 'failing']) {
+    await call(mesh, client, urlOf(name, '/'));
+    await mesh.waitFor(`${name} in the scope`, async () =>
+      (await importedHosts(mesh, namespace, 'client')).includes(entryOf(namespace, name)),
+    );
+  }
+  await mesh.waitFor('its limits', async () => (await crowd()).overloaded);
+  after = await both();
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+test('circuit breakers: what is too much is refused at once, the rest is served', () => {
+  expect(before.crowd).toEqual({ served: true, overloaded: true, others: 0 });
+  expect(after.crowd).toEqual(before.crowd);
+});
+
+test('outlier detection: an endpoint that fails three times in a row is left out', () => {
+  expect(before.fail).toEqual({ first: [500, 500, 500], last: 503 });
+  expect(after.fail).toEqual(before.fail);
+});

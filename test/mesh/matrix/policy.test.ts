@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { call } from '../app-call.ts';
+import { createFleet, deleteNamespaces, serviceObject } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { outside } from '../network-plan.ts';
+import { appPorts, namespaceObject, workload } from '../shop.ts';
+
+// The outbound policy of the whole mesh, by the mesh configuration; by a Sidecar it is part of the matrix.
+
+const mesh = openMesh();
+const namespace = 'matrix-policy';
+const unscopedNamespace = 'matrix-policy-full';
+/** One port a Service: each is a destination of its own. */
+const ports = { http: appPorts.http, grpc: appPorts.grpc, tcp: appPorts.tcpServerFirst };
+const modes = [
+  { mode: 'REGISTRY_ONLY', id: 'only', host: 'block_all', status: 502 },
+  { mode: 'ALLOW_ANY_DYNAMIC_DNS', id: 'dns', host: 'allow_any_dynamic_dns', status: 200 },
+];
+let client: PodRef;
+let unscoped: PodRef;
+let before: string;
+
+async function setMeshConfig(text: string): Promise<void> {
+  const patch = JSON.stringify({ data: { mesh: text } });
+  const args = ['configmap', 'istio', '-n', 'istio-system', '--type', 'merge', '-p', patch];
+  await mesh.kubectl(['patch', ...args]);
+}
+
+beforeAll(async () => {
+  before = (await mesh.get(['configmap', 'istio', '-n', 'istio-system'])).data.mesh;
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 0, strict: true });
+  await mesh.apply(
+    modes.flatMap(({ id }) =>
+      Object.entries(ports).map(([name, port]) =>
+        serviceObject(namespace, `${name}-${id}`, { ports: [{ name, port }] }),
+      ),
+    ),
+  );
+  await mesh.apply([namespaceObject(unscopedNamespace), ...workload(unscopedNamespace, 'client')]);
+  await mesh.rollout(unscopedNamespace);
+  client = await mesh.pod(namespace, 'app=client');
+  unscoped = await mesh.pod(unscopedNamespace, 'app=client');
+});
+
+afterAll(async () => {
+  await setMeshConfig(before);
+  await deleteNamespaces(mesh, namespace, unscopedNamespace);
+});
+
+describe.each(modes)('$mode for the whole mesh', ({ mode, id, host, status }) => {
+  beforeAll(async () => {
+    await setMeshConfig(stringify({ ...parse(before), outboundTrafficPolicy: { mode } }));
+    for (const pod of [client, unscoped])
+      await mesh.waitFor(`${host} in the routes of ${pod.namespace}`, async () =>
+        (await mesh.admin(pod, '/config_dump?resource=dynamic_route_configs')).includes(
+          `"name": "${host}"`,
+        ),
+      );
+  });
+
+  test(`a host that no registry knows is answered ${status}`, async () => {
+    const url = `http://${outside.host}:${appPorts.http}/`;
+    expect((await call(mesh, client, url)).status).toBe(status);
+  });
+
+  test.each([
+    [`http://http-${id}:${ports.http}/`, []],
+    [`http://http-${id}:${ports.http}/`, ['--data-bytes', '100000']],
+    [`grpc://grpc-${id}:${ports.grpc}`, ['--data', 'x']],
+  ])('the first call to %s arrives, under the identity of the caller', async (url, flags) => {
+    const { error, body, status } = await call(mesh, client, url, ...flags);
+    expect(error ?? '').toBe('');
+    if (url.startsWith('grpc')) return;
+    expect([status, body.peerIdentity]).toEqual([
+      200,
+      `spiffe://cluster.local/ns/${namespace}/sa/client`,
+    ]);
+  });
+
+  test('a server that speaks first is heard where full configuration hears it', async () => {
+    const url = `tcp://tcp-${id}.${namespace}:${ports.tcp}`;
+    const heard = async (from: PodRef) => {
+      const { error, body } = await call(mesh, from, url, '--timeout', '3s');
+      return (error ?? '') === '' && JSON.stringify(body).includes('server');
+    };
+    // By ALLOW_ANY_DYNAMIC_DNS Istio's outbound listener waits for the first bytes of every connection.
+    expect(await heard(client)).toBe(mode === 'REGISTRY_ONLY');
+    expect(await heard(unscoped)).toBe(mode === 'REGISTRY_ONLY');
+  });
+});
