@@ -273,10 +273,14 @@ describe('a workload without pods', () => {
 test('a Deployment that is renamed keeps what it has learned, under its new name', async () => {
   const learning = { life: { learningWindowMs: 3_600_000 } };
   const controller = await start(learning);
+  const webHost = 'web.shop.svc.cluster.local';
   controller.report('web', used);
+  controller.report('cart', [
+    { cluster: `outbound|80||${webHost}`, count: 1, secondsSinceSeen: 0 },
+  ]);
   await controller.lookThrough();
   controller.pass(3_600_000);
-  controller.report('web');
+  for (const name of ['web', 'cart']) controller.report(name);
   await controller.lookThrough();
   expect(reason()).toBe('Enforced');
   const selector = { 'service.istio.io/canonical-name': 'shop', app: 'web' };
@@ -300,5 +304,6 @@ test('a Deployment that is renamed keeps what it has learned, under its new name
   );
   controller.report('cart-new');
   await controller.lookThrough();
-  expect(scope('basket')).toBeDefined();
+  await controller.lookThrough();
+  expect([reason('basket'), hosts('basket')]).toEqual(['Enforced', [...always, `shop/${webHost}`]]);
 });
