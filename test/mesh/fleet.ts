@@ -131,6 +131,8 @@ export type LoadResult = {
   ok: number;
   failed: number;
   rps: number;
+  /** Connections that the peer had closed before a request was written. */
+  reconnected: number;
   outcomes: { key: string; count: number; firstMs: number; lastMs: number }[];
   failures: { atMs: number; url: string; key: string; error?: string }[];
 };

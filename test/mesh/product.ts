@@ -41,14 +41,23 @@ export async function installProduct(
 ): Promise<void> {
   const archive = await companionArchive(progress);
   await mesh.loadArchive(archive);
+  // The tag is the same for every build: this restarts the pods when the image is another one.
+  await applyBase(mesh, environment, { 'lazyscope.test/image': basename(dirname(archive)) });
+}
+
+/** Puts the system back, or into a mesh whose nodes have its image. */
+export async function applyBase(
+  mesh: Mesh,
+  environment: ControllerEnvironment,
+  annotations: Record<string, string> = {},
+): Promise<void> {
   const base = await mesh.kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
   const objects = parseAllDocuments(base).map((document) => document.toJS() as BaseObject);
   for (const { kind, metadata, spec } of objects) {
     if (!['Deployment', 'DaemonSet'].includes(kind) || metadata.name === 'lazyscope-egress')
       continue;
     const { template } = spec;
-    // The tag is the same for every build: this restarts the pods when the image is another one.
-    template.metadata.annotations = { 'lazyscope.test/image': basename(dirname(archive)) };
+    template.metadata.annotations = annotations;
     if (kind === 'Deployment')
       for (const [name, value] of Object.entries(environment))
         template.spec.containers[0]?.env.push({ name, value });

@@ -1,18 +1,27 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { call } from '../app-call.ts';
-import { clusterNames, deleteNamespaces, importedHosts, load } from '../fleet.ts';
+import { clusterNames, deleteNamespaces, importedHosts, load, untilNarrowed } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { appContainer, appPorts } from '../shop.ts';
-import { installClient, knownTraffic, nothingFailed, outcomeOf } from './rig.ts';
+import { enableClient } from './clients.ts';
+import {
+  knownTraffic,
+  nothingFailed,
+  outcomeOf,
+  untilFull,
+  untilNothingIs,
+  untilReason,
+} from './rig.ts';
 
 const mesh = openMesh();
-const [namespace, hidden] = ['beside', 'beside-hidden'];
+const [namespace, hidden] = ['beside', 'beside-hidden'] as const;
 const hiddenLabel = 'lazyscope.test/hidden';
 let client: PodRef;
+let gateway: PodRef;
 
 beforeAll(async () => {
-  client = await installClient(mesh, namespace, 'enforce');
+  client = await enableClient(mesh, namespace, 'enforce');
 });
 
 afterAll(async () => {
@@ -39,7 +48,7 @@ test('a gateway in an enabled namespace has no scope, keeps all it had and has n
     },
   ]);
   await mesh.rollout(namespace);
-  const gateway = await mesh.pod(namespace, 'app=gateway');
+  gateway = await mesh.pod(namespace, 'app=gateway');
   await mesh.waitFor('the clusters of the mesh', async () =>
     (await clusterNames(mesh, gateway)).some((name) => name.includes('synthetic-')),
   );
@@ -80,13 +89,27 @@ test('what discoverySelectors hide from Istio is reached as without a scope, and
     },
   ]);
   await mesh.kubectl(['wait', '--for=condition=Ready', 'pod/server', '-n', hidden]);
-  const known = knownTraffic(mesh, client, 20);
+  const isListed = async () =>
+    (await clusterNames(mesh, gateway)).some((name) => name.includes(`.${hidden}.`));
+  await mesh.waitFor('its Service in full configuration', isListed);
+  const running = knownTraffic(mesh, client, 12);
   await selectNamespaces([{ matchExpressions: [{ key: hiddenLabel, operator: 'DoesNotExist' }] }]);
+  await mesh.waitFor('Istio to leave it out', async () => !(await isListed()));
   const url = `http://server.${hidden}:${appPorts.http}/`;
   const flags = ['--ok-status', '200', '--connections', '1'];
-  const calls = await load(mesh, client, [url], { rps: 20, seconds: 15, more: flags });
-  expect(outcomeOf([calls, await known])).toEqual(nothingFailed);
+  const calls = await load(mesh, client, [url], { rps: 20, seconds: 5, more: flags });
+  expect(outcomeOf([calls, await running])).toEqual(nothingFailed);
   expect((await call(mesh, client, url)).body).toMatchObject({ name: 'server', peerIdentity: '' });
   const imported = await importedHosts(mesh, namespace, 'client');
   expect(imported.filter((entry) => entry.startsWith('servers/'))).toHaveLength(2);
+});
+
+test('a namespace that discoverySelectors hide is not narrowed, until they select it again', async () => {
+  await mesh.kubectl(['label', 'namespace', namespace, `${hiddenLabel}=true`]);
+  await untilReason(mesh, namespace, 'NotDiscovered');
+  await untilNothingIs(mesh, namespace, 'sidecars');
+  await untilFull(mesh, client);
+  await mesh.kubectl(['label', 'namespace', namespace, `${hiddenLabel}-`]);
+  await untilReason(mesh, namespace, 'Enforced');
+  await untilNarrowed(mesh, namespace, ['client']);
 });

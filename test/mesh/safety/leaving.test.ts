@@ -5,8 +5,8 @@ import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { repoDir } from '../paths.ts';
 import { setMode } from '../product.ts';
+import { enableClient } from './clients.ts';
 import {
-  installClient,
   nothingFailed,
   ours,
   outcomeOf,
@@ -18,16 +18,20 @@ import {
 } from './rig.ts';
 
 const mesh = openMesh();
-const namespace = 'leaving';
+const [namespace, away] = ['leaving', 'leaving-away'] as const;
 let client: PodRef;
+let caller: PodRef;
 
 beforeAll(async () => {
-  client = await installClient(mesh, namespace, 'enforce');
+  [client, caller] = await Promise.all([
+    enableClient(mesh, namespace, 'enforce'),
+    enableClient(mesh, away, 'enforce'),
+  ]);
 });
 
 afterAll(async () => {
   await define();
-  await deleteNamespaces(mesh, namespace, 'leaving-away');
+  await deleteNamespaces(mesh, namespace, away);
 });
 
 const definition = join(repoDir, 'manifests', 'base', 'crd.yaml');
@@ -38,14 +42,14 @@ const filterObjects = [
   'wasmplugin.extensions.istio.io/lazyscope',
   'wasmplugin.extensions.istio.io/lazyscope-tcp',
 ];
-const load = { seconds: 11, first: 22 };
+const load = { seconds: 9, first: 18 };
 let taken = 2;
 
 /** Under requests and first calls of which each is counted: what is done, and what is true then. */
 async function underLoad(change: () => Promise<unknown>): Promise<void> {
   const running = traffic(mesh, client, load.seconds, taken);
   taken += load.first;
-  await sleep(3_000);
+  await sleep(2_000);
   await change();
   expect(outcomeOf(await running)).toEqual(nothingFailed);
 }
@@ -98,9 +102,6 @@ test('a namespace whose label goes has nothing of ours but what its user applied
 });
 
 test('a namespace is deleted while its pods still call: no call fails', async () => {
-  const away = 'leaving-away';
-  const lingerSeconds = 20;
-  const caller = await installClient(mesh, away, 'enforce', lingerSeconds);
   const running = traffic(mesh, caller, 12, 2);
   await sleep(3_000);
   await deleteNamespaces(mesh, away);

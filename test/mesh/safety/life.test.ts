@@ -1,12 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
-import { type CallResult, call } from '../app-call.ts';
-import { deleteNamespaces, importedHosts, load, scopeStatus, untilNarrowed } from '../fleet.ts';
+import { call } from '../app-call.ts';
+import {
+  deleteNamespaces,
+  importedHosts,
+  load,
+  scopeStatus,
+  serviceObject,
+  untilNarrowed,
+} from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { setMode } from '../product.ts';
+import { appPorts } from '../shop.ts';
+import { drainSeconds, enableClient } from './clients.ts';
 import {
   conditionOf,
-  installClient,
   nothingFailed,
   outcomeOf,
   targetEntry,
@@ -16,20 +24,87 @@ import {
 } from './rig.ts';
 
 const mesh = openMesh();
-const namespace = 'life';
+const [namespace, other] = ['life', 'life-open'] as const;
 let client: PodRef;
 
-afterAll(() => deleteNamespaces(mesh, namespace));
+afterAll(() => deleteNamespaces(mesh, namespace, other));
 
-/** Connections of a listener or cluster that goes are cut after 45 s (pilot-agent, --drain-time-s). */
-const drainSeconds = 45;
 /** How long an unused host stays here, by the word of the scope. */
 const ttlSeconds = 20;
-/** Called at all times; called once; pinned; a WebSocket; a stream of events over HTTP/2. */
-const [used, once, pinned, socket, events] = [0, 2, 3, 4, 5] as const;
+/** The controller looks at everything every ten seconds, and lets hosts go in batches. */
+const idleSeconds = 2 * ttlSeconds + drainSeconds + 15;
+/** Called at all times; called once; pinned. */
+const [used, once, pinned] = [0, 2, 3] as const;
+
+/** Each is called by one connection, which is idle then until its host has left the scope. */
+const idle = {
+  'idle-http1': '',
+  'idle-http2': '--http2',
+  'idle-websocket': '--websocket',
+  'idle-grpc': '--grpc-stream 2',
+};
+type Idle = keyof typeof idle;
+const idleEntry = (name: string) => `servers/${name}.servers.svc.cluster.local`;
+const names = Object.keys(idle) as Idle[];
+
+const http = (name: Idle) => `http://${name}.servers:${appPorts.http}/`;
+const idleUrls: Record<Idle, string> = {
+  'idle-http1': http('idle-http1'),
+  'idle-http2': http('idle-http2'),
+  'idle-websocket': `${http('idle-websocket').replace('http', 'ws')}ws`,
+  'idle-grpc': `grpc://idle-grpc.servers:${appPorts.grpc}`,
+};
+
+/** Two exchanges on one connection with the idle time between them; resolves to what went wrong. */
+async function useAgain(name: Idle): Promise<[Idle, unknown]> {
+  const flags = idle[name].split(' ').filter(Boolean);
+  if (name === 'idle-http1' || name === 'idle-http2') {
+    const more = [...flags, '--connections', '1', '--ok-status', '200'];
+    const rps = 1 / idleSeconds;
+    const result = await load(mesh, client, [idleUrls[name]], {
+      ...{ rps, seconds: idleSeconds + 5, more },
+    });
+    const { sent, ok, reconnected } = result;
+    return [name, { sent, ok, reconnected }];
+  }
+  const wait = ['--idle', `${idleSeconds}s`, '--timeout', `${idleSeconds + 15}s`];
+  const { error = '' } = await call(mesh, client, idleUrls[name], ...flags, ...wait);
+  return [name, error];
+}
+
+const usedAgain = {
+  'idle-http1': { sent: 2, ok: 2, reconnected: 0 },
+  'idle-http2': { sent: 2, ok: 2, reconnected: 0 },
+  'idle-websocket': '',
+  'idle-grpc': '',
+};
+
+/** Told of every minute while it is open (wasm-filter/open.ts), which is within this time. */
+const openTtlSeconds = 75;
+const openService = 'open-tcp';
+
+/** A caller with one silent TCP connection, and one destination that it called once. */
+async function keepOpen() {
+  const caller = await enableClient(mesh, other, 'enforce');
+  await setTtl(other, openTtlSeconds);
+  await call(mesh, caller, targetUrl(once));
+  const url = `tcp://${openService}.servers:${appPorts.tcpEcho}`;
+  const seconds = openTtlSeconds + 10 + drainSeconds + 5;
+  const wait = ['--idle', `${seconds}s`, '--timeout', `${seconds + 15}s`];
+  return { exchange: call(mesh, caller, url, '--send', 'line', ...wait) };
+}
+let open: ReturnType<typeof keepOpen>;
+
+const setTtl = (of: string, seconds: number, pins: string[] = []) => {
+  const patch = JSON.stringify({ spec: { ttl: `${seconds}s`, pins } });
+  return mesh.kubectl(['patch', 'workloadscope', 'client', '-n', of, '--type=merge', '-p', patch]);
+};
 
 test('in observe a workload learns, says what is missing, and then that it is ready', async () => {
-  client = await installClient(mesh, namespace, 'observe');
+  await mesh.apply([...names, openService].map((name) => serviceObject('servers', name)));
+  open = keepOpen();
+  open.catch(() => {});
+  client = await enableClient(mesh, namespace, 'observe');
   await untilReason(mesh, namespace, 'Learning', { type: 'Ready' });
   for (const index of [used, once]) {
     expect((await call(mesh, client, targetUrl(index))).status).toBe(200);
@@ -47,25 +122,15 @@ test('in observe a workload learns, says what is missing, and then that it is re
   for (const reason of ['learning', 'ready']) expect(told).toContain(`.${reason}`);
 });
 
-test('what is not used leaves the scope in time: no request fails and no stream is cut', async () => {
-  const spec = { pins: [targetEntry(pinned)], ttl: `${ttlSeconds}s` };
-  const patch = JSON.stringify({ spec });
-  const scope = ['workloadscope', 'client', '-n', namespace];
-  await mesh.kubectl(['patch', ...scope, '--type', 'merge', '-p', patch]);
-  // The controller looks at everything every ten seconds.
-  const seconds = ttlSeconds + 10 + drainSeconds + 10;
-  const quiet = { rps: 0.1, seconds, more: ['--connections', '1', '--ok-status', '101'] };
-  // Opened with full configuration, and mostly idle.
-  const messages = load(mesh, client, [targetUrl(socket, '/ws').replace('http', 'ws')], quiet);
-  const count = Math.floor(seconds / 15);
-  const path = `/sse?events=${count}&interval=15s`;
-  const flags = ['--http2', '--sse', '--timeout', `${seconds + 15}s`];
-  const stream = call(mesh, client, targetUrl(events, path), ...flags);
-  const running = Promise.all([traffic(mesh, client, seconds, 20), messages]);
+test('what is not used leaves the scope in time: no request fails, no idle connection is cut', async () => {
+  await setTtl(namespace, ttlSeconds, [targetEntry(pinned)]);
+  // Opened with full configuration.
+  const again = Promise.all(names.map(useAgain));
+  const running = traffic(mesh, client, idleSeconds + 5, 20);
   await sleep(1_000);
   await setMode(mesh, namespace, 'enforce');
   await untilNarrowed(mesh, namespace, ['client']);
-  const gone = [once, socket, events].map(targetEntry);
+  const gone = [targetEntry(once), ...names.map(idleEntry)];
   await mesh.waitFor(
     'what is not used to go',
     async () => {
@@ -75,20 +140,29 @@ test('what is not used leaves the scope in time: no request fails and no stream 
     2 * ttlSeconds,
   );
   const hosts = await importedHosts(mesh, namespace, 'client');
-  for (const index of [used, pinned]) expect(hosts).toContain(targetEntry(index));
+  for (const entry of [used, pinned].map(targetEntry)) expect(hosts).toContain(entry);
   expect((await call(mesh, client, targetUrl(once))).status).toBe(200);
-  await mesh.waitFor('what is used again to be back', async () =>
-    (await importedHosts(mesh, namespace, 'client')).includes(targetEntry(once)),
+  await untilImported(targetEntry(once));
+  expect(Object.fromEntries(await again)).toEqual(usedAgain);
+  await untilImported(...['idle-http1', 'idle-http2'].map(idleEntry));
+  expect(outcomeOf(await running)).toEqual(nothingFailed);
+});
+
+/** What was used again is back, and stays for its time. */
+async function untilImported(...entries: string[]): Promise<void> {
+  await mesh.waitFor(`${entries} to be back`, async () => {
+    const imported = await importedHosts(mesh, namespace, 'client');
+    return entries.every((entry) => imported.includes(entry));
+  });
+}
+
+test('a TCP connection that is open keeps its destination in scope, however silent it is', async () => {
+  const { exchange } = await open;
+  await mesh.waitFor(
+    'what is not used to go',
+    async () => !(await importedHosts(mesh, other, 'client')).includes(targetEntry(once)),
+    2 * openTtlSeconds,
   );
-  const [loads, socketResult] = await running;
-  expect(outcomeOf([...loads, socketResult])).toEqual(nothingFailed);
-  expect(socketResult).toMatchObject({ reconnected: 0 });
-  const {
-    status,
-    error = '',
-    events: heard,
-  } = (await stream) as CallResult & {
-    events?: unknown[];
-  };
-  expect({ status, error, heard: heard?.length }).toEqual({ status: 200, error: '', heard: count });
+  expect(await importedHosts(mesh, other, 'client')).toContain(idleEntry(openService));
+  expect((await exchange).error ?? '').toBe('');
 });

@@ -7,14 +7,8 @@ import { deleteNamespaces } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { repoDir } from '../paths.ts';
 import { run } from '../run.ts';
-import {
-  installClient,
-  knownTraffic,
-  nothingFailed,
-  outcomeOf,
-  traffic,
-  untilFull,
-} from './rig.ts';
+import { enableClient } from './clients.ts';
+import { knownTraffic, nothingFailed, outcomeOf, traffic, untilFull } from './rig.ts';
 
 const mesh = openMesh();
 const namespace = 'removal';
@@ -22,7 +16,7 @@ let client: PodRef;
 let tools: string;
 
 beforeAll(async () => {
-  client = await installClient(mesh, namespace, 'enforce');
+  client = await enableClient(mesh, namespace, 'enforce');
   tools = await mkdtemp(join(tmpdir(), 'lazyscope-tools-'));
   const command = mesh.argv('kubectl', []).map((word) => `'${word}'`);
   await writeFile(join(tools, 'kubectl'), `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`);
@@ -50,7 +44,7 @@ async function leftovers(): Promise<string[]> {
 }
 
 test('the whole system is removed under load: no call fails, and nothing of it remains', async () => {
-  const running = traffic(mesh, client, 50, 2);
+  const running = traffic(mesh, client, 35, 2);
   await sleep(3_000);
   const env = { ...process.env, PATH: `${tools}${delimiter}${process.env.PATH}` };
   await run(join(repoDir, 'manifests', 'remove.sh'), ['--all'], { env });
@@ -62,8 +56,8 @@ test('the whole system is removed under load: no call fails, and nothing of it r
 });
 
 test('the base is deleted before the namespaces: known calls do not notice, nothing hangs', async () => {
-  client = await installClient(mesh, namespace, 'enforce');
-  const running = knownTraffic(mesh, client, 25);
+  client = await enableClient(mesh, namespace, 'enforce');
+  const running = knownTraffic(mesh, client, 20);
   await sleep(3_000);
   await mesh.kubectl(['delete', '-k', join(repoDir, 'manifests', 'base'), '--timeout=120s']);
   await untilFull(mesh, client);

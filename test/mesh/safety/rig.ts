@@ -1,21 +1,14 @@
-import {
-  clusterNames,
-  failuresOf,
-  type LoadResult,
-  load,
-  strictMtls,
-  untilNarrowed,
-} from '../fleet.ts';
+import { clusterNames, failuresOf, type LoadResult, load, strictMtls } from '../fleet.ts';
 import type { Mesh, PodRef } from '../mesh.ts';
-import { enableNamespace, installProduct, type Mode } from '../product.ts';
+import { installProduct } from '../product.ts';
 import { appPorts, namespaceObject, workload } from '../shop.ts';
 
 /** Times in seconds that are hours in real life; what they mean is in companion/config.ts. */
-export const learningSeconds = 10;
+const learningSeconds = 4;
 /** The least that there is: a filter speaks every 30 s. */
 export const silenceSeconds = 61;
 
-const safetySettings = {
+export const safetySettings = {
   LAZYSCOPE_LEARNING_WINDOW_SECONDS: String(learningSeconds),
   LAZYSCOPE_SILENCE_SECONDS: String(silenceSeconds),
   LAZYSCOPE_SHRINK_PERCENT: '100',
@@ -25,10 +18,11 @@ const safetySettings = {
 /** Where all calls go: never enabled, and STRICT, so that a call in plain text fails. */
 const servers = 'servers';
 const targets = 120;
-const client = 'client';
-export const sidecarName = `lazyscope-${client}`;
+/** The name of the one workload in each namespace of these tests. */
+export const clientName = 'client';
+export const sidecarName = `lazyscope-${clientName}`;
 
-const targetHost = (index: number) => `t${index}.${servers}.svc.cluster.local`;
+export const targetHost = (index: number) => `t${index}.${servers}.svc.cluster.local`;
 export const targetEntry = (index: number) => `${servers}/${targetHost(index)}`;
 export const targetUrl = (index: number, path = '/') =>
   `http://t${index}.${servers}:${appPorts.http}${path}`;
@@ -50,61 +44,21 @@ export async function installServers(mesh: Mesh): Promise<void> {
   await mesh.rollout(servers);
 }
 
-const say = (line: string) => console.error(`safety: ${line}`);
+export const say = (line: string) => console.error(`safety: ${line}`);
 
 export const installSystem = (mesh: Mesh) => installProduct(mesh, say, safetySettings);
 
-/** One of the files takes the product out. */
-async function ensureSystem(mesh: Mesh): Promise<void> {
-  const name = ['deployment', 'lazyscope-controller', '-n', 'lazyscope-system'];
-  const found = await mesh.kubectl(['get', ...name, '--ignore-not-found', '-o', 'name']);
-  if (found.trim() === '') await installSystem(mesh);
-}
-
-type Deployment = {
-  kind: string;
-  spec: { template: { spec: { containers: object[]; terminationGracePeriodSeconds?: number } } };
-};
-
-/**
- * A namespace with one caller; in `enforce` it is narrowed when this returns. With `lingerSeconds` the
- * caller goes on for that long when its pod is deleted.
- */
-export async function installClient(
-  mesh: Mesh,
-  namespace: string,
-  mode: Mode,
-  lingerSeconds = 0,
-): Promise<PodRef> {
-  const objects = workload(namespace, client) as Deployment[];
-  for (const { kind, spec } of lingerSeconds > 0 ? objects : []) {
-    if (kind !== 'Deployment') continue;
-    const [app = {}] = spec.template.spec.containers;
-    Object.assign(app, { lifecycle: { preStop: { sleep: { seconds: lingerSeconds } } } });
-    spec.template.spec.terminationGracePeriodSeconds = lingerSeconds + 10;
-  }
-  await mesh.apply([namespaceObject(namespace), ...objects]);
-  await Promise.all([mesh.rollout(namespace), ensureSystem(mesh)]);
-  await enableNamespace(mesh, namespace, mode);
-  if (mode === 'enforce') await untilNarrowed(mesh, namespace, [client]);
-  return mesh.pod(namespace, `app=${client}`);
-}
-
+/** Destinations in scope. */
+export const known = [0, 1];
 /** Rates: most requests go to what is in scope, some are first calls. */
 const knownRps = 200;
 const firstRps = 2;
 
-/** Requests to two destinations in scope. */
+/** Requests to destinations in scope. */
 export function knownTraffic(mesh: Mesh, from: PodRef, seconds: number): Promise<LoadResult> {
-  const more = ['--ok-status', '200', '--connections', '4'];
-  const running = load(
-    mesh,
-    from,
-    [0, 1].map((i) => targetUrl(i)),
-    {
-      ...{ rps: knownRps, seconds, more },
-    },
-  );
+  const flags = ['--ok-status', '200', '--connections', '4'];
+  const urls = known.map((index) => targetUrl(index));
+  const running = load(mesh, from, urls, { rps: knownRps, seconds, more: flags });
   running.catch(() => {});
   return running;
 }
@@ -140,7 +94,7 @@ export const nothingFailed = { lost: 0, failures: [] };
 type Condition = { type: string; status: string; reason: string; lastTransitionTime: string };
 
 export async function conditionOf(mesh: Mesh, namespace: string, type = 'Scoped') {
-  const scope = await mesh.get(['workloadscope', client, '-n', namespace]);
+  const scope = await mesh.get(['workloadscope', clientName, '-n', namespace]);
   const conditions = (scope.status?.conditions ?? []) as Condition[];
   return conditions.find((condition) => condition.type === type);
 }

@@ -3,13 +3,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { enableNamespace } from '../product.ts';
+import { enableClient } from './clients.ts';
 import {
   conditionOf,
-  installClient,
   knownTraffic,
   nothingFailed,
   outcomeOf,
-  sidecarName,
   silenceSeconds,
   untilFull,
   untilNothingIs,
@@ -18,7 +17,7 @@ import {
 
 const mesh = openMesh();
 const system = 'lazyscope-system';
-const [here, mute] = ['withdrawal', 'withdrawal-mute'];
+const [here, mute] = ['withdrawal', 'withdrawal-mute'] as const;
 const clients = new Map<string, PodRef>();
 const client = (namespace: string) => clients.get(namespace) ?? { namespace, name: '' };
 
@@ -26,9 +25,11 @@ const client = (namespace: string) => clients.get(namespace) ?? { namespace, nam
 const withinSeconds = 60;
 
 beforeAll(async () => {
-  for (const namespace of [here, mute]) {
-    clients.set(namespace, await installClient(mesh, namespace, 'enforce'));
-  }
+  await Promise.all(
+    ([here, mute] as const).map(async (namespace) => {
+      clients.set(namespace, await enableClient(mesh, namespace, 'enforce'));
+    }),
+  );
 });
 
 afterAll(async () => {
@@ -62,33 +63,29 @@ test('the filter is put back: the workload is narrowed again, with what it had l
   await untilNarrowed(mesh, here, ['client']);
 });
 
-/** From now on certain, at the latest: the first report may have come just before. */
-async function untilWithdrawn(namespace: string, startedAt: number): Promise<void> {
-  await untilReason(mesh, namespace, 'ProxiesSilent', { seconds: silenceSeconds + withinSeconds });
-  await untilFull(mesh, client(namespace));
-  const condition = await conditionOf(mesh, namespace);
+test('the filter is taken from a workload by selectors, under load: the same', async () => {
+  const running = knownTraffic(mesh, client(mute), 8);
+  await sleep(2_000);
+  const nobody = { spec: { selector: { matchLabels: { app: 'nobody' } } } };
+  await patch(['wasmplugin', 'lazyscope', '-n', mute], nobody);
+  await untilReason(mesh, mute, 'FilterMissing');
+  await untilFull(mesh, client(mute));
+  expect(outcomeOf([await running])).toEqual(nothingFailed);
+});
+
+test('companions that are gone mean full configuration, and their return narrows again', async () => {
+  const startedAt = Date.now();
+  await selectNodes({ 'lazyscope.test/none': 'true' });
+  // First calls have no answer now; what becomes of them is what the outage tests are about.
+  const running = knownTraffic(mesh, client(here), silenceSeconds + 12);
+  await untilReason(mesh, here, 'ProxiesSilent', { seconds: silenceSeconds + withinSeconds });
+  await untilFull(mesh, client(here));
+  const condition = await conditionOf(mesh, here);
   const silentMs = Date.parse(condition?.lastTransitionTime ?? '') - startedAt;
   // Not before it is certain, give or take the heartbeat before.
   expect(silentMs).toBeGreaterThan((silenceSeconds - 31) * 1000);
-}
-
-test('proxies without the filter, and companions that are gone, mean full configuration', async () => {
-  const seconds = silenceSeconds + 30;
-  const startedAt = Date.now();
-  // Its proxies lose the filter, while all objects stay.
-  const nobody = { spec: { selector: { matchLabels: { app: 'nobody' } } } };
-  for (const plugin of ['lazyscope', 'lazyscope-tcp'])
-    await patch(['wasmplugin', plugin, '-n', mute], nobody);
-  await selectNodes({ 'lazyscope.test/none': 'true' });
-  // First calls have no answer now; what becomes of them is what the outage tests are about.
-  const running = knownTraffic(mesh, client(here), seconds);
-  await Promise.all([here, mute].map((namespace) => untilWithdrawn(namespace, startedAt)));
   await selectNodes(null);
   await mesh.rollout(system);
   await untilNarrowed(mesh, here, ['client']);
   expect(outcomeOf([await running])).toEqual(nothingFailed);
-  // Its filter is still away: what reports is missing, and nothing is narrowed.
-  expect((await conditionOf(mesh, mute))?.reason).toBe('ProxiesSilent');
-  const names = await mesh.kubectl(['get', 'sidecars', '-n', mute, '-o', 'name']);
-  expect(names).not.toContain(sidecarName);
 });
