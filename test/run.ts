@@ -50,6 +50,7 @@ const groups: Group[] = [
   vitest('mesh-lifecycle', meshNeeds),
   vitest('mesh', meshNeeds),
   vitest('product', async () => missingPrerequisites('product')),
+  vitest('safety', async () => missingPrerequisites('product')),
 ];
 
 type Outcome = {
