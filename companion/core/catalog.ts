@@ -177,8 +177,9 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
       remove(object);
       const records = kind.read(object);
       if (records.length === 0) return;
-      for (const record of records) kind.add(record);
+      // Known before it is added: what an add that throws has left behind goes with the object.
       known.set(objectKey(object), records);
+      for (const record of records) kind.add(record);
     },
     remove,
     sizes: () => ({

@@ -82,15 +82,18 @@ export function qualifyHost(host: string, namespace: string, clusterDomain: stri
     : `${name}.${namespace}.svc.${clusterDomain}`;
 }
 
+/** Addresses are looked into: what is none must not fail when it is indexed. */
+function textsIn(values: unknown[]): string[] {
+  return values.filter((value): value is string => typeof value === 'string' && value !== '');
+}
+
 type KubePort = { port: number; name?: string; appProtocol?: string; protocol?: string };
 
 export function readService(object: KubeObject, clusterDomain: string): HostRecord {
   const spec = object.spec ?? {};
   const namespace = namespaceOf(object);
   const annotation = object.metadata.annotations?.['networking.istio.io/exportTo'];
-  const addresses = ((spec.clusterIPs ?? [spec.clusterIP]) as (string | undefined)[]).filter(
-    (ip): ip is string => !!ip && ip !== 'None',
-  );
+  const addresses = textsIn(spec.clusterIPs ?? [spec.clusterIP]).filter((ip) => ip !== 'None');
   const external = spec.type === 'ExternalName';
   return {
     kind: 'service',
@@ -129,7 +132,7 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
         protocol: protocolOf({ port, name, appProtocol: protocol }),
       }),
     ),
-    addresses: (spec.addresses ?? []) as string[],
+    addresses: textsIn(spec.addresses ?? []),
     headless: false,
     external: spec.location !== 'MESH_INTERNAL',
     aliasOf: '',
