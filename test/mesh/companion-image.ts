@@ -6,43 +6,48 @@ import { imageName, ociLayout } from './images.ts';
 import { repoDir } from './paths.ts';
 import { run } from './run.ts';
 
-/** The name in manifests/base/kustomization.yaml. */
-const companionImage = 'lazyscope/companion:0.1.0';
+/** Sources in a folder, and the version that they say they are. */
+export type Release = { dir: string; version: string };
+export const thisRelease: Release = { dir: repoDir, version: '0.1.0' };
+
+/** The name in manifests/base/kustomization.yaml, where the version is this one. */
+export const companionImage = ({ version }: Release) => `lazyscope/companion:${version}`;
 
 /**
  * The product's image as a docker archive, built by buildah from the Dockerfile that users get. The
  * base image is the mesh's own with this machine's Node.js; the files are those of `npm run build`,
  * because a build in the image would need a registry for its base.
  */
-export async function companionArchive(progress: Progress): Promise<string> {
-  await run('npm', ['run', '-s', 'build'], { cwd: repoDir });
-  await productionModules(progress);
+export async function companionArchive(
+  progress: Progress,
+  release: Release = thisRelease,
+): Promise<string> {
+  const { dir } = release;
+  await run('npm', ['run', '-s', 'build'], { cwd: dir });
+  await productionModules(progress, dir);
   const base = await nodeBase(progress);
   const inputs = await Promise.all(
     ['build/companion', 'companion/proto', 'build/image/node_modules/.package-lock.json'].map(
-      (path) => hashOfTree(join(repoDir, path)),
+      (path) => hashOfTree(join(dir, path)),
     ),
   );
   const files = ['Dockerfile', '.dockerignore', 'package.json', 'build/filter.wasm'];
-  for (const file of files) inputs.push(await hashOfTree(join(repoDir, file)));
-  const dir = await cached('companion-image', [base, ...inputs], progress, async (out) => {
+  for (const file of files) inputs.push(await hashOfTree(join(dir, file)));
+  const image = companionImage(release);
+  const built = await cached('companion-image', [base, image, ...inputs], progress, async (out) => {
     const store = join(out, 'store');
-    const buildah = (args: string[], cwd = repoDir) =>
+    const buildah = (args: string[], cwd = dir) =>
       run('buildah', [...storage(store), ...args], { cwd });
     // A relative path, because buildah makes the image's name of it.
     await buildah(['pull', '--quiet', `oci:${basename(base)}`], dirname(base));
     const localBase = `localhost/${basename(base)}`;
-    const build = ['bud', '--isolation', 'chroot', '--pull-never', '--tag', companionImage];
+    const build = ['bud', '--isolation', 'chroot', '--pull-never', '--tag', image];
     const choice = ['--build-arg', 'ARTIFACTS=prebuilt', '--build-arg', `BASE_IMAGE=${localBase}`];
     await buildah([...build, ...choice, '.']);
-    await buildah([
-      'push',
-      companionImage,
-      `docker-archive:${join(out, 'image.tar')}:${companionImage}`,
-    ]);
+    await buildah(['push', image, `docker-archive:${join(out, 'image.tar')}:${image}`]);
     await rm(store, { recursive: true });
   });
-  return join(dir, 'image.tar');
+  return join(built, 'image.tar');
 }
 
 /** An image store of its own: the machine's is not ours to fill. */
@@ -63,16 +68,16 @@ async function nodeBase(progress: Progress): Promise<string> {
 }
 
 /** `npm ci --omit=dev --omit=optional`, once for each lockfile, put where the Dockerfile takes it from. */
-async function productionModules(progress: Progress): Promise<void> {
+async function productionModules(progress: Progress, source: string): Promise<void> {
   const locks = ['package.json', 'package-lock.json', '.npmrc'];
-  const pins = await Promise.all(locks.map((name) => hashOfTree(join(repoDir, name))));
+  const pins = await Promise.all(locks.map((name) => hashOfTree(join(source, name))));
   const dir = await cached('companion-modules', [hashOf(pins)], progress, async (out) => {
-    for (const name of locks) await copyFile(join(repoDir, name), join(out, name));
+    for (const name of locks) await copyFile(join(source, name), join(out, name));
     await run('npm', ['ci', '--omit=dev', '--omit=optional', '--no-audit', '--no-fund'], {
       cwd: out,
     });
   });
-  const target = join(repoDir, 'build', 'image');
+  const target = join(source, 'build', 'image');
   await rm(target, { recursive: true, force: true });
   await mkdir(target, { recursive: true });
   await cp(join(dir, 'node_modules'), join(target, 'node_modules'), { recursive: true });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import type { Progress } from './build-cache.ts';
-import { companionArchive } from './companion-image.ts';
+import { companionArchive, companionImage, type Release, thisRelease } from './companion-image.ts';
 import type { Mesh } from './mesh.ts';
 import { repoDir } from './paths.ts';
 import { run } from './run.ts';
@@ -19,7 +19,7 @@ type BaseObject = {
   spec: {
     template: {
       metadata: { annotations?: Record<string, string> };
-      spec: { containers: { env: { name: string; value: string }[] }[] };
+      spec: { containers: { image: string; env: { name: string; value: string }[] }[] };
     };
   };
 };
@@ -45,11 +45,12 @@ export async function installProduct(
   await applyBase(mesh, environment, { 'lazyscope.test/image': basename(dirname(archive)) });
 }
 
-/** Puts the system back, or into a mesh whose nodes have its image. */
+/** Puts the system back, or into a mesh whose nodes have the image of the release. */
 export async function applyBase(
   mesh: Mesh,
   environment: ControllerEnvironment,
   annotations: Record<string, string> = {},
+  release: Release = thisRelease,
 ): Promise<void> {
   const base = await mesh.kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
   const objects = parseAllDocuments(base).map((document) => document.toJS() as BaseObject);
@@ -58,6 +59,7 @@ export async function applyBase(
       continue;
     const { template } = spec;
     template.metadata.annotations = annotations;
+    for (const container of template.spec.containers) container.image = companionImage(release);
     if (kind === 'Deployment')
       for (const [name, value] of Object.entries(environment))
         template.spec.containers[0]?.env.push({ name, value });
@@ -75,12 +77,13 @@ export async function enableNamespace(
   name: string,
   mode: Mode,
   firstCall?: FirstCall,
+  release: Release = thisRelease,
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'lazyscope-namespace-'));
   try {
     await cp(join(repoDir, 'manifests', 'namespace'), join(dir, 'namespace'), { recursive: true });
     await cp(join(repoDir, 'manifests', 'example'), join(dir, 'example'), { recursive: true });
-    await copyFile(join(repoDir, 'build', 'filter.wasm'), join(dir, 'filter.wasm'));
+    await copyFile(join(release.dir, 'build', 'filter.wasm'), join(dir, 'filter.wasm'));
     await run(join(dir, 'namespace', 'pin-filter.sh'), [join(dir, 'filter.wasm')]);
     const file = join(dir, 'example', 'namespace.yaml');
     const text = await readFile(file, 'utf8');

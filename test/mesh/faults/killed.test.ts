@@ -22,8 +22,8 @@ let fresh = 1;
 
 const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 const rps = 500;
-/** A moment before, the fault, and all that comes of it. */
-const seconds = 12;
+/** A moment before, the fault, and all that comes of it; the API server takes seconds to be back. */
+const secondsOf = (name: string) => (/etcd|API server/.test(name) ? 12 : 8);
 
 beforeAll(async () => {
   await createFleet(mesh, { namespace, clients: ['client'], targets: 24, strict: true });
@@ -82,9 +82,10 @@ test.each(
   Object.keys(victims).flatMap((name) => [[name, 'KILL'] as const, [name, 'TERM'] as const]),
 )('without %s, ended by SIG%s, no request fails, and learning goes on', async (name, signal) => {
   await untilWell(mesh);
+  const seconds = secondsOf(name);
   const running = loadOnNode(mesh, client, [0, 1].map(urlOf), { rps, seconds });
   running.catch(() => {});
-  await sleep(2_000);
+  await sleep(1_000);
   await victims[name]?.(signal);
   const result = await running;
   expect(failuresOf(result)).toEqual({ failed: 0, failures: [] });

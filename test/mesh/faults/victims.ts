@@ -4,14 +4,22 @@ import type { Mesh, PodRef } from '../mesh.ts';
 export type Signal = 'KILL' | 'TERM';
 
 type Pod = {
-  metadata: { name: string };
+  metadata: { name: string; deletionTimestamp?: string };
   spec: { nodeName: string };
-  status: { containerStatuses: { name: string; containerID: string; restartCount: number }[] };
+  status: {
+    podIP: string;
+    containerStatuses: {
+      name: string;
+      containerID: string;
+      restartCount: number;
+      state: { waiting?: { reason: string } };
+    }[];
+  };
 };
 
 export async function podsOf(mesh: Mesh, namespace: string, selector: string): Promise<Pod[]> {
-  const { items } = await mesh.get(['pods', '-n', namespace, '-l', selector]);
-  return items;
+  const { items } = (await mesh.get(['pods', '-n', namespace, '-l', selector])) as { items: Pod[] };
+  return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
 }
 
 /** Signals the first process of a container, past Kubernetes, as a crash or an OOM kill does. */
@@ -82,6 +90,7 @@ export async function untilWell(mesh: Mesh): Promise<void> {
   await mesh.waitFor(
     'the product to be ready',
     async () => {
+      for (const namespace of Object.keys(parts)) await replaceWaiting(mesh, namespace);
       for (const [namespace, names] of Object.entries(parts)) {
         for (const name of names) {
           const { status } = await mesh.get([name, '-n', namespace]);
@@ -96,6 +105,21 @@ export async function untilWell(mesh: Mesh): Promise<void> {
     },
     90,
   );
+}
+
+/**
+ * The kubelet waits longer with each end of a container, up to five minutes. These were ended on purpose,
+ * so pods that wait are replaced by new ones, whose containers start at once.
+ */
+async function replaceWaiting(mesh: Mesh, namespace: string): Promise<void> {
+  const { items } = (await mesh.get(['pods', '-n', namespace])) as { items: Pod[] };
+  const waiting = items.filter(({ metadata, status }) => {
+    const reasons = status.containerStatuses?.map(({ state }) => state.waiting?.reason);
+    return metadata.deletionTimestamp === undefined && reasons?.includes('CrashLoopBackOff');
+  });
+  const names = waiting.map(({ metadata }) => metadata.name);
+  if (names.length > 0)
+    await mesh.kubectl(['delete', 'pod', '-n', namespace, '--wait=false', ...names]);
 }
 
 const parts = {

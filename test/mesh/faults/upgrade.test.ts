@@ -1,0 +1,129 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import { companionArchive, type Release, thisRelease } from '../companion-image.ts';
+import {
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  failuresOf,
+  importedHosts,
+  type LoadResult,
+  target,
+} from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { applyBase, enableNamespace, narrowAtOnce } from '../product.ts';
+import { appPorts } from '../shop.ts';
+import { makeNextRelease } from './next-release.ts';
+import { loadOnNode, podsOf, untilWell } from './victims.ts';
+
+const mesh = openMesh();
+const namespace = 'upgrade';
+const system = 'lazyscope-system';
+let folder: string;
+let next: Release;
+let client: PodRef;
+let home: string;
+let fresh = 1;
+
+const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'lazyscope-next-'));
+  next = await makeNextRelease(join(folder, 'next'));
+  await mesh.loadArchive(await companionArchive(console.error, next));
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 8, strict: true });
+  client = await mesh.pod(namespace, 'app=client');
+  home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
+  for (const index of [0, 1]) await call(mesh, client, urlOf(index));
+  await untilImported([0, 1]);
+});
+
+afterAll(async () => {
+  await deleteNamespaces(mesh, namespace);
+  await applyBase(mesh, narrowAtOnce);
+  await rm(folder, { recursive: true });
+});
+
+async function untilImported(indices: number[]): Promise<void> {
+  await mesh.waitFor('the scope', async () => {
+    const hosts = await importedHosts(mesh, namespace, 'client');
+    return indices.every((index) => hosts.includes(entryOf(namespace, target(index))));
+  });
+}
+
+/** 500 requests a second to what is known, from before `act` until after it; what failed of them. */
+async function failuresUnderLoad(act: () => Promise<void>) {
+  let isOver = false;
+  const loading = (async () => {
+    const results: LoadResult[] = [];
+    while (!isOver)
+      results.push(await loadOnNode(mesh, client, [0, 1].map(urlOf), { rps: 500, seconds: 6 }));
+    return results;
+  })();
+  loading.catch(() => {});
+  try {
+    await act();
+  } finally {
+    isOver = true;
+  }
+  return (await loading).map(failuresOf).filter(({ failed }) => failed > 0);
+}
+
+/** What the node companion of the client says of itself. */
+async function figures(): Promise<string> {
+  const pods = await podsOf(mesh, system, 'app.kubernetes.io/name=lazyscope-node');
+  const here = pods.find(({ spec }) => spec.nodeName === home);
+  return mesh.onNode(home, ['curl', '-sS', `http://${here?.status.podIP}:9472/metrics`]);
+}
+
+const sampleOf = (text: string, sample: string) =>
+  Number(
+    text
+      .split('\n')
+      .find((line) => line.startsWith(sample))
+      ?.split(' ')
+      .at(-1) ?? 0,
+  );
+
+const companions = (release: Release) => async () => {
+  await applyBase(mesh, narrowAtOnce, {}, release);
+  expect(await figures()).toContain(`version="${release.version}"`);
+};
+
+const filters = (release: Release) => async () => {
+  const before = await filterOf(client);
+  await enableNamespace(mesh, namespace, 'enforce', undefined, release);
+  await mesh.waitFor('the proxy to have the other filter', async () => {
+    return (await filterOf(client)) !== before;
+  });
+};
+
+/** The file that the agent has fetched the filter to, which its digest names. */
+async function filterOf(pod: PodRef): Promise<string> {
+  const dump = await mesh.admin(pod, '/config_dump?resource=ecds_filters');
+  return /[0-9a-f]{64}\.wasm/.exec(dump)?.[0] ?? '';
+}
+
+test.each([
+  ['companions first to the next release', () => companions(next)],
+  ['then the filters of a namespace', () => filters(next)],
+  ['companions first back again', () => companions(thisRelease)],
+  ['and the filters after them', () => filters(thisRelease)],
+])('%s: no request fails, and both understand each other', async (_, step) => {
+  expect(await failuresUnderLoad(step())).toEqual([]);
+  await untilWell(mesh);
+  const before = await figures();
+  fresh += 1;
+  const { status } = await call(mesh, client, urlOf(fresh));
+  expect(status).toBe(200);
+  await untilImported([fresh]);
+  // The filter's reports are taken, whoever is the older of the two.
+  await mesh.waitFor('reports', async () => {
+    const name = 'lazyscope_node_reports_total';
+    return sampleOf(await figures(), name) > sampleOf(before, name) + 2;
+  });
+  expect(await figures()).not.toContain('reason="malformed"');
+});
