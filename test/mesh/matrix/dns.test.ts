@@ -70,6 +70,20 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 
 const from = (name: keyof typeof clients) => pods[name] as PodRef;
 
+// First, because what is called has another reason to be there from then on.
+test('why these hosts are in the scope stands in it, host by host', async () => {
+  const scope = await mesh.get(['workloadscope', 'proxied', '-n', namespace]);
+  const hosts = scope.status.hosts as { host: string; reason: string; message?: string }[];
+  const allocated = hosts.find(({ host }) => host === `${namespace}/allocated.mesh.internal`);
+  expect(allocated).toMatchObject({
+    reason: 'eager',
+    message: expect.stringContaining('DNS proxy'),
+  });
+  const other = await mesh.get(['workloadscope', 'plain', '-n', namespace]);
+  const names = (other.status.hosts ?? []).map(({ host }: { host: string }) => host);
+  expect(names).not.toContain(`${namespace}/allocated.mesh.internal`);
+});
+
 test.each([
   `http://addressed.mesh.internal:${outsidePorts.http}/`,
   `http://allocated.mesh.internal:${outsidePorts.http}/`,
@@ -82,17 +96,4 @@ test.each([
   expect(JSON.stringify(body)).toContain('outside');
   // Nobody but the sidecar knows the name.
   expect(await call(mesh, from('plain'), url, ...flags)).toMatchObject({ errorClass: 'dns' });
-});
-
-test('why these hosts are in the scope stands in it, host by host', async () => {
-  const scope = await mesh.get(['workloadscope', 'proxied', '-n', namespace]);
-  const hosts = scope.status.hosts as { host: string; reason: string; message?: string }[];
-  const allocated = hosts.find(({ host }) => host === `${namespace}/allocated.mesh.internal`);
-  expect(allocated).toMatchObject({
-    reason: 'eager',
-    message: expect.stringContaining('DNS proxy'),
-  });
-  const other = await mesh.get(['workloadscope', 'plain', '-n', namespace]);
-  const names = (other.status.hosts ?? []).map(({ host }: { host: string }) => host);
-  expect(names).not.toContain(`${namespace}/allocated.mesh.internal`);
 });
