@@ -80,6 +80,20 @@ const sections: Record<string, Section> = {
       value: `${count(Math.round(value(result, /^node, steady$/, 'observations') / 1000) * 1000)}/s at ${Math.round(value(result, /^node, steady$/, 'RSS, peak'))} MB`,
     },
   ],
+  bypass(result) {
+    const spread = (metric: string) => {
+      const ratios = result.rows
+        .filter((row) => row.case.startsWith('sidecars') && row.metric === `${metric}, on / off`)
+        .map((row) => row.value);
+      return `${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)}`;
+    };
+    return [
+      {
+        what: 'with the bypass over without, two sidecars with mTLS on one node: p50; CPU a request',
+        value: `${spread('p50')}; ${spread('cpu')} times`,
+      },
+    ];
+  },
 };
 
 /** How many scoped sidecars of a node save what its companion takes while nothing happens. */

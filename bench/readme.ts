@@ -37,7 +37,7 @@ function captionOf({ machine }: Result): string {
 }
 
 function readResults(): Results {
-  const names = ['memory', 'activation', 'first-call', 'filter', 'enable', 'ingest'];
+  const names = ['memory', 'activation', 'first-call', 'filter', 'enable', 'ingest', 'bypass'];
   return Object.fromEntries(
     names.map((name) => {
       const path = join(repoDir, 'bench', 'results', `${name}.json`);

@@ -51,6 +51,8 @@ const groups: Group[] = [
   vitest('mesh', meshNeeds),
   vitest('product', async () => missingPrerequisites('product')),
   vitest('safety', async () => missingPrerequisites('product')),
+  vitest('matrix', async () => missingPrerequisites('product')),
+  vitest('faults', async () => missingPrerequisites('product')),
 ];
 
 type Outcome = {

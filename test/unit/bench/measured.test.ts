@@ -57,7 +57,15 @@ test('the table has a line for what was measured, and none for what was not', ()
     row('node, steady', 'RSS, peak', 80, 'MB'),
     row('node, steady', 'observations', 51_990, '/s'),
   ]);
-  const table = measuredTable({ memory, ingest, filter: undefined });
+  const bypass = result('bypass', [
+    row('round trip of 1 B, one CPU', 'p50, on / off', 0.5, 'ratio'),
+    row('sidecars, 1 connections', 'p50, on / off', 0.81, 'ratio'),
+    row('sidecars, 1 connections', 'cpu, on / off', 0.8, 'ratio'),
+    row('sidecars, gRPC', 'p50, on / off', 0.9, 'ratio'),
+    row('sidecars, gRPC', 'cpu, on / off', 0.88, 'ratio'),
+  ]);
+  const table = measuredTable({ memory, ingest, filter: undefined, bypass });
+  expect(table).toContain('| 0.81 to 0.90; 0.80 to 0.88 times | `npm run -s bench -- bypass` |');
   expect(table).toContain('| size of the mesh at which both take the same | 55 services |');
   expect(table).toContain('takes (70 MB), at 100 / 1,000 services | 8 / 1 |');
   expect(table).toContain('| 52,000/s at 80 MB | `npm run -s bench -- ingest` |');
