@@ -11,7 +11,15 @@ import {
 } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { appPorts } from '../shop.ts';
-import { loadOnNode, podsOf, type Signal, signalDaemon, signalPod, untilWell } from './victims.ts';
+import {
+  endDaemon,
+  loadOnNode,
+  podsOf,
+  type Signal,
+  signalDaemon,
+  signalPod,
+  untilWell,
+} from './victims.ts';
 
 const mesh = openMesh();
 const namespace = 'killed';
@@ -22,6 +30,7 @@ let fresh = 1;
 
 const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 const rps = 500;
+const graceMs = 10_000;
 /** A moment before, the fault, and all that comes of it; the API server takes seconds to be back. */
 const secondsOf = (name: string) => (/etcd|API server/.test(name) ? 12 : 8);
 
@@ -74,8 +83,17 @@ const victims: Record<string, (signal: Signal) => Promise<void>> = {
     const [pod] = await podsOf(mesh, 'istio-system', 'app=istiod');
     if (pod) await signalPod(mesh, pod, signal);
   },
-  'the API server': (signal) => signalDaemon(mesh, 'kube-apiserver', signal),
-  etcd: (signal) => signalDaemon(mesh, 'etcd', signal),
+  async 'the API server'(signal) {
+    const pids = await signalDaemon(mesh, 'kube-apiserver', signal);
+    if (signal === 'KILL') return;
+    // Open watches keep it for a minute in which it answers nobody, and after 50 s without a word nodes
+    // count as lost with all their pods. What runs it does not wait for that long (a kubelet: 30 s).
+    await sleep(graceMs);
+    await endDaemon(mesh, pids);
+  },
+  async etcd(signal) {
+    await signalDaemon(mesh, 'etcd', signal);
+  },
 };
 
 test.each(

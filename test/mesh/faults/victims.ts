@@ -22,6 +22,11 @@ export async function podsOf(mesh: Mesh, namespace: string, selector: string): P
   return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
 }
 
+type Node = { status: { conditions: { type: string; status: string }[] } };
+
+const isReady = ({ status }: Node) =>
+  status.conditions.some((each) => each.type === 'Ready' && each.status === 'True');
+
 /** Signals the first process of a container, past Kubernetes, as a crash or an OOM kill does. */
 export async function signalPod(
   mesh: Mesh,
@@ -79,17 +84,25 @@ export async function reboot(mesh: Mesh, node: string): Promise<void> {
   await mesh.onNode(node, ['bash', '-c', script]);
 }
 
-/** Ends a program that runs beside the cluster; the box starts it again a second later. */
-export async function signalDaemon(mesh: Mesh, program: string, signal: Signal): Promise<void> {
-  for (const pid of await pidsOf(mesh, program))
-    await mesh.onNode('node-1', ['kill', `-${signal}`, pid]);
+/** Tells a program that runs beside the cluster to end; the box starts it again a second after it has. */
+export async function signalDaemon(mesh: Mesh, program: string, signal: Signal): Promise<string[]> {
+  const pids = await pidsOf(mesh, program);
+  for (const pid of pids) await mesh.onNode('node-1', ['kill', `-${signal}`, pid]);
+  return pids;
 }
 
-/** The API server answers, and every part of the product is ready. */
+/** Ends those of these processes that are still there. */
+export async function endDaemon(mesh: Mesh, pids: readonly string[]): Promise<void> {
+  for (const pid of pids) await mesh.onNode('node-1', ['sh', '-c', `kill -KILL ${pid} || true`]);
+}
+
+/** The API server answers, nodes are there, and every part of the product is ready. */
 export async function untilWell(mesh: Mesh): Promise<void> {
   await mesh.waitFor(
     'the product to be ready',
     async () => {
+      const { items: nodes } = (await mesh.get(['nodes'])) as { items: Node[] };
+      if (!nodes.every(isReady)) return false;
       for (const namespace of Object.keys(parts)) await replaceWaiting(mesh, namespace);
       for (const [namespace, names] of Object.entries(parts)) {
         for (const name of names) {
