@@ -140,3 +140,11 @@ function imageConfig(image: Image): object {
     rootfs: { type: 'layers', diff_ids: image.layers.map((layer) => layer.digest) },
   };
 }
+
+/**
+ * Shell command that prints a layout as a tar. By its names: the time of the folder itself changes whenever
+ * somebody takes it from the cache, and tar fails for that.
+ */
+export function tarOfLayout(dir: string): string {
+  return `tar -C ${dir} -cf - oci-layout index.json blobs`;
+}

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { proxyFigures, proxySummary } from '../../embedded/proxy-figures.ts';
-import { imageName, imageOfFiles, ociLayout } from './images.ts';
+import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './images.ts';
 import { kubeconfigPath, lockPath, meshDir, repoDir, stateDir } from './paths.ts';
 import { type RunResult, run, runResult } from './run.ts';
 import { up } from './up.ts';
@@ -163,8 +163,7 @@ function meshHandle(state: State, boxPid: string) {
     loadImage: async (name: string, files: string[]) => {
       const image = await imageOfFiles(name.includes('/') ? name : imageName(name), files, say);
       const layout = await ociLayout([image], say);
-      for (const node of state.nodes)
-        await importImage(boxPid, node.enter, `tar -C ${layout} -cf - .`);
+      for (const node of state.nodes) await importImage(boxPid, node.enter, tarOfLayout(layout));
       return image.name;
     },
     /** Loads a docker or OCI archive into every node. */

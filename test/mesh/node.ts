@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Binaries, binary } from './binaries.ts';
 import { createNodeCgroup, nodeCgroup } from './cgroups.ts';
 import { type Daemon, startDaemon, waitReady } from './daemon.ts';
-import { imageName } from './images.ts';
+import { imageName, tarOfLayout } from './images.ts';
 import {
   clusterDnsAddress,
   clusterDomain,
@@ -138,7 +138,7 @@ disabled_plugins = [
 
 /** Loads an OCI image layout into the node's containerd, where the kubelet looks for images. */
 export async function loadImages(node: MeshNode, layoutDir: string): Promise<void> {
-  const load = `tar -C ${layoutDir} -cf - . | ctr -n k8s.io images import -`;
+  const load = `${tarOfLayout(layoutDir)} | ctr -n k8s.io images import -`;
   await inNode(node, ['bash', '-o', 'pipefail', '-c', load]);
 }
 
