@@ -38,7 +38,6 @@ export default defineConfig({
           include: ['test/api/*.test.ts'],
           testTimeout: 120 * seconds,
           hookTimeout: 120 * seconds,
-          fileParallelism: false,
         },
       },
       {

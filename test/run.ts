@@ -46,7 +46,8 @@ const groups: Group[] = [
   { name: 'bpf', command: ['make', '-C', 'bpf'], needs: async () => missingForBypass() },
   vitest('bypass', bypassNeeds),
   { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },
-  vitest('api', goNeeds),
+  // Most of its time it waits for leases and time-outs.
+  vitest('api', goNeeds, ['--maxWorkers=2']),
   vitest('mesh-lifecycle', meshNeeds),
   vitest('mesh', meshNeeds),
   vitest('product', async () => missingPrerequisites('product')),
