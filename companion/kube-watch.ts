@@ -187,6 +187,10 @@ async function* watch(
     if (event.type === 'ERROR') {
       throw new WatchGap(`${event.object.code ?? ''} ${event.object.message ?? 'watch error'}`);
     }
+    // Nobody can tell what changed; a new list does.
+    if (event.type !== 'BOOKMARK' && typeof event.object.metadata.name !== 'string') {
+      throw new WatchGap(`a watch event ${event.type} of an object without a name`);
+    }
     yield event;
   }
 }

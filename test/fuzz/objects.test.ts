@@ -120,5 +120,6 @@ test('whatever comes on a watch, it goes on, and tells only of objects with a na
       watch.stop();
       for (const each of told) expect((each as KubeObject).metadata.name).toBeTypeOf('string');
     }),
+    [[Buffer.from('{"type":"MODIFIED","object":{"metadata":{"nane":"a","uid":"a"}}}\n'), 16]],
   );
 });
