@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { missingForBypass } from './bypass/prerequisites.ts';
 import { missingPrerequisites } from './mesh/prerequisites.ts';
@@ -91,11 +91,7 @@ function counts(name: string, code: number): Pick<Outcome, 'passed' | 'failed' |
       passed: report.numPassedTests,
       // A group can fail outside of a test: in its set-up, or because it found no test.
       failed: code !== 0 && failed === 0 ? 1 : failed,
-      failures: report.testResults.flatMap(({ assertionResults }) =>
-        assertionResults
-          .filter(({ status }) => status !== 'passed')
-          .map((test) => `${test.fullName} (${test.status})\n${excerpt(test.failureMessages)}`),
-      ),
+      failures: report.testResults.flatMap(failuresOf),
     };
   } catch {
     const passed = code === 0 ? 1 : 0;
@@ -108,10 +104,25 @@ type Report = {
   numPassedTests: number;
   numFailedTests: number;
   numPendingTests: number;
-  testResults: {
-    assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
-  }[];
+  testResults: FileReport[];
 };
+
+type FileReport = {
+  name: string;
+  status: string;
+  /** Why the file failed outside of its tests: an import, or a hook. */
+  message?: string;
+  assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
+};
+
+function failuresOf({ name, status, message, assertionResults }: FileReport): string[] {
+  const tests = assertionResults
+    .filter((test) => test.status !== 'passed')
+    .map((test) => `${test.fullName} (${test.status})\n${excerpt(test.failureMessages)}`);
+  const outside =
+    status !== 'passed' && message ? [`${relative('.', name)}\n${excerpt([message])}`] : [];
+  return [...outside, ...tests];
+}
 
 /** The first lines of what a test failed with; the whole stands above, in the group's own output. */
 function excerpt(messages: readonly string[] = []): string {
