@@ -18,7 +18,7 @@ beforeAll(async () => {
     namespaceObject(namespace),
     namespaceObject(bare, false),
     ...workload(namespace, 'client'),
-    ...workload(namespace, 'server', 2),
+    ...workload(namespace, 'server', { replicas: 2 }),
     ...workload(bare, 'stranger'),
   ]);
   await mesh.rollout(namespace);

@@ -14,6 +14,8 @@ export type FleetOptions = {
   mode?: Mode;
   firstCall?: FirstCall;
   strict?: boolean;
+  /** The node that a workload runs on, by its name; any node where it is not said. */
+  nodes?: Record<string, string>;
 };
 
 export const target = (index: number) => `target-${index}`;
@@ -53,11 +55,10 @@ export const onlyClient = (namespace: string): object => ({
 
 /** Creates the namespace, enables it and, in `enforce`, returns when every workload is narrowed. */
 export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<void> {
-  const { namespace, clients, targets, mode = 'enforce' } = options;
+  const { namespace, clients, targets, mode = 'enforce', nodes = {} } = options;
   await mesh.apply([
     namespaceObject(namespace),
-    ...workload(namespace, 'server'),
-    ...clients.flatMap((client) => workload(namespace, client)),
+    ...['server', ...clients].flatMap((name) => workload(namespace, name, { node: nodes[name] })),
     ...Array.from({ length: targets }, (_, i) => serviceObject(namespace, target(i))),
     ...(options.strict ? [strictMtls(namespace)] : []),
   ]);

@@ -117,14 +117,18 @@ function meshHandle(state: State, boxPid: string) {
     /** GET on the Envoy admin of a pod's sidecar. */
     admin,
     figures: (pod: PodRef) => proxyFigures((path) => admin(pod, path)),
-    /** The first ready pod of a workload, by label selector. */
-    pod: async (namespace: string, selector: string): Promise<PodRef> => {
-      const args = ['get', 'pods', '-n', namespace, '-l', selector, '-o', 'json'];
-      const { items } = JSON.parse(await kubectl(args)) as { items: PodObject[] };
-      const ready = items.find(isReady);
-      if (ready === undefined) throw new Error(`no ready pod in ${namespace} with ${selector}`);
-      return { namespace, name: ready.metadata.name };
-    },
+    /** The first ready pod of a workload, by label selector; one that is about to be is waited for. */
+    pod: (namespace: string, selector: string): Promise<PodRef> =>
+      waitFor(
+        `a ready pod in ${namespace} with ${selector}`,
+        async () => {
+          const args = ['get', 'pods', '-n', namespace, '-l', selector, '-o', 'json'];
+          const { items } = JSON.parse(await kubectl(args)) as { items: PodObject[] };
+          const ready = items.find(isReady);
+          return ready && { namespace, name: ready.metadata.name };
+        },
+        30,
+      ),
     /** Every running sidecar and what it carries; undefined where its Envoy does not answer. */
     sidecars: async () => {
       const { items } = JSON.parse(await kubectl(['get', 'pods', '-A', '-o', 'json'])) as {

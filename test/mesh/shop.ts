@@ -59,8 +59,12 @@ export function namespaceObject(name: string, injected = true): object {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
 
-/** A Deployment, its Service and its ServiceAccount. */
-export function workload(namespace: string, name: string, replicas = 1): object[] {
+/** A Deployment, its Service and its ServiceAccount; on the given node, else on any. */
+export function workload(
+  namespace: string,
+  name: string,
+  { replicas = 1, node }: { replicas?: number; node?: string | undefined } = {},
+): object[] {
   const metadata = { name, namespace };
   const labels = { app: name };
   return [
@@ -80,7 +84,11 @@ export function workload(namespace: string, name: string, replicas = 1): object[
         selector: { matchLabels: labels },
         template: {
           metadata: { labels },
-          spec: { serviceAccountName: name, containers: [appContainer(name)] },
+          spec: {
+            serviceAccountName: name,
+            ...(node && { nodeSelector: { 'kubernetes.io/hostname': node } }),
+            containers: [appContainer(name)],
+          },
         },
       },
     },

@@ -25,17 +25,13 @@ beforeAll(async () => {
   const [dns] = await podsOf(mesh, 'kube-system', 'k8s-app=kube-dns');
   const kept = dns?.spec.nodeName ?? 'node-1';
   lost = kept === 'node-1' ? 'node-2' : 'node-1';
-  await createFleet(mesh, { namespace, clients: ['client', 'far'], targets: 6, strict: true });
-  for (const [name, node] of [
-    ['client', kept],
-    ['server', kept],
-    ['far', lost],
-  ]) {
-    const spec = { template: { spec: { nodeSelector: { 'kubernetes.io/hostname': node } } } };
-    const patch = JSON.stringify({ spec });
-    await mesh.kubectl(['patch', 'deployment', `${name}`, '-n', namespace, '-p', patch]);
-  }
-  await mesh.rollout(namespace);
+  await createFleet(mesh, {
+    namespace,
+    clients: ['client', 'far'],
+    targets: 6,
+    strict: true,
+    nodes: { client: kept, server: kept, far: lost },
+  });
   client = await mesh.pod(namespace, 'app=client');
   for (const index of [0, 1]) await call(mesh, client, urlOf(index));
   await untilImported('client', [0, 1]);

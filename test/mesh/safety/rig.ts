@@ -37,7 +37,7 @@ export async function installServers(mesh: Mesh): Promise<void> {
   });
   await mesh.apply([
     namespaceObject(servers),
-    ...workload(servers, 'server', 2),
+    ...workload(servers, 'server', { replicas: 2 }),
     strictMtls(servers),
     ...Array.from({ length: targets }, (_, index) => targetService(index)),
   ]);
