@@ -1,37 +1,21 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { repoDir } from '../mesh/paths.ts';
-import type { LoadOptions, LoadResult } from './exchange-app.ts';
+import { type Load, startLoad, startServer } from './exchange.ts';
 import { leftovers } from './leftovers.ts';
 import { nodeObject, podObject, useNodeAgent } from './node-agent.ts';
-import { addresses } from './pods.ts';
-import { type Sidecars, services, startSidecars } from './sidecars.ts';
+import { type Sidecars, startSidecars } from './sidecars.ts';
 
 // The companion with its loader, and calls through two real sidecars with mutual TLS, as on a node.
 
 const agent = useNodeAgent();
 let sidecars: Sidecars;
 
-const app = (...args: string[]) => [
-  process.execPath,
-  '--import',
-  join(repoDir, 'node_modules/tsx/dist/esm/index.mjs'),
-  join(import.meta.dirname, 'exchange-app.ts'),
-  ...args,
-];
-
-async function load(options: Pick<LoadOptions, 'bytesMax' | 'seconds'> & Partial<LoadOptions>) {
-  const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
-  const child = sidecars.start(sidecars.client, app('load', JSON.stringify(whole)));
-  return JSON.parse(await text(child.stdout)) as LoadResult;
-}
+const load = (options: Load) => startLoad(sidecars, options).result;
 
 beforeEach(async () => {
   sidecars = await startSidecars(agent.pod);
-  sidecars.start(sidecars.server, app('serve', String(services.http.local)));
+  startServer(sidecars);
   agent.start();
   agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
   agent.tell(podObject);

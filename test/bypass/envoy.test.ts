@@ -1,29 +1,17 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Loader } from '../../companion/bypass/loader.ts';
-import { repoDir } from '../mesh/paths.ts';
-import type { LoadOptions, LoadResult } from './exchange-app.ts';
-import { addresses } from './pods.ts';
+import { type Load, startLoad, startServer } from './exchange.ts';
 import { useRig } from './rig.ts';
-import { type Sidecars, services, startSidecars } from './sidecars.ts';
+import { type Sidecars, startSidecars } from './sidecars.ts';
 
 const rig = useRig();
 let sidecars: Sidecars;
 let server: ChildProcessWithoutNullStreams;
 
-const app = (...args: string[]) => [
-  process.execPath,
-  '--import',
-  join(repoDir, 'node_modules/tsx/dist/esm/index.mjs'),
-  join(import.meta.dirname, 'exchange-app.ts'),
-  ...args,
-];
-
-async function startServer(): Promise<void> {
-  server = sidecars.start(sidecars.server, app('serve', String(services.http.local)));
+async function serve(): Promise<void> {
+  server = startServer(sidecars);
   for (;;) {
     const { requests, failed } = await load({ bytesMax: 10, seconds: 0.1, connections: 1 });
     if (requests > 0 && failed === 0) return;
@@ -31,21 +19,13 @@ async function startServer(): Promise<void> {
   }
 }
 
-type Load = Partial<LoadOptions> & Pick<LoadOptions, 'bytesMax' | 'seconds'>;
-
-function startLoad(options: Load) {
-  const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
-  const child = sidecars.start(sidecars.client, app('load', JSON.stringify(whole)));
-  const result = text(child.stdout).then((out) => JSON.parse(out) as LoadResult);
-  return { child, result };
-}
-
-const load = (options: Load) => startLoad(options).result;
+const start = (options: Load) => startLoad(sidecars, options);
+const load = (options: Load) => start(options).result;
 const clean = { failed: 0, different: 0, errors: {} };
 
 beforeAll(async () => {
   sidecars = await startSidecars(rig.cgroup);
-  await startServer();
+  await serve();
 });
 afterAll(() => sidecars.stop());
 
@@ -96,7 +76,7 @@ test('sidecars that carry long bodies are left alone after that, and nothing fai
 });
 
 test('readers slower than writers bound what is unread, and nothing is lost', async () => {
-  const { result } = startLoad({ bytesMax: 8 << 20, seconds: 4, slowMs: 5, connections: 4 });
+  const { result } = start({ bytesMax: 8 << 20, seconds: 4, slowMs: 5, connections: 4 });
   let worst = 0;
   for (let i = 0; i < 30; i++) {
     worst = Math.max(worst, (await loader.stats()).unreadMax);
@@ -117,7 +97,7 @@ test('connections that come and go leave nothing behind', async () => {
 });
 
 test('toggling the switch under load fails no request', async () => {
-  const { result } = startLoad({ bytesMax: 1 << 20, seconds: 5 });
+  const { result } = start({ bytesMax: 1 << 20, seconds: 5 });
   let toggles = 0;
   let over = false;
   void result.finally(() => {
@@ -134,7 +114,7 @@ test('toggling the switch under load fails no request', async () => {
 
 test('killing loaders under load fails no request', async () => {
   for (const bytesMax of [16 << 10, 8 << 20]) {
-    const { result } = startLoad({ bytesMax, seconds: 4, churn: true });
+    const { result } = start({ bytesMax, seconds: 4, churn: true });
     for (let i = 0; i < 3; i++) {
       await sleep(700);
       process.kill(loader.pid, 'SIGKILL');
@@ -152,7 +132,7 @@ test('applications and sidecars that are frozen for a while lose nothing', async
     await sleep(1500);
     process.kill(pid, 'SIGCONT');
   };
-  const { child, result } = startLoad({ bytesMax: 8 << 20, seconds: 6, connections: 4 });
+  const { child, result } = start({ bytesMax: 8 << 20, seconds: 6, connections: 4 });
   await sleep(1000);
   for (const pid of [child.pid, server.pid, sidecars.envoyPid(sidecars.server)])
     await frozen(pid ?? 0);
@@ -161,21 +141,21 @@ test('applications and sidecars that are frozen for a while lose nothing', async
 
 test('after a client, a server or a sidecar was killed under load, all is as before', async () => {
   const after = () => load({ bytesMax: 64 << 10, seconds: 1 });
-  const killed = startLoad({ bytesMax: 8 << 20, seconds: 5 });
+  const killed = start({ bytesMax: 8 << 20, seconds: 5 });
   await sleep(700);
   killed.child.kill('SIGKILL');
   await killed.result.catch(() => undefined);
   expect(await after()).toMatchObject(clean);
 
-  const served = startLoad({ bytesMax: 8 << 20, seconds: 3 });
+  const served = start({ bytesMax: 8 << 20, seconds: 3 });
   await sleep(700);
   server.kill('SIGKILL');
-  await startServer();
+  await serve();
   // Every request ends, with an answer or an error; none hangs.
   expect((await served.result).maxMs).toBeLessThan(9_000);
   expect(await after()).toMatchObject(clean);
 
-  const carried = startLoad({ bytesMax: 8 << 20, seconds: 3 });
+  const carried = start({ bytesMax: 8 << 20, seconds: 3 });
   await sleep(700);
   await sidecars.restartEnvoy(sidecars.server);
   expect((await carried.result).maxMs).toBeLessThan(9_000);

@@ -1,0 +1,29 @@
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { repoDir } from '../mesh/paths.ts';
+import type { LoadOptions, LoadResult } from './exchange-app.ts';
+import { addresses } from './pods.ts';
+import { type Sidecars, services } from './sidecars.ts';
+
+/** The application that exchanges bodies, as a command. */
+const command = (...args: string[]) => [
+  process.execPath,
+  '--import',
+  join(repoDir, 'node_modules/tsx/dist/esm/index.mjs'),
+  join(import.meta.dirname, 'exchange-app.ts'),
+  ...args,
+];
+
+export type Load = Partial<LoadOptions> & Pick<LoadOptions, 'bytesMax' | 'seconds'>;
+
+/** Behind the sidecar of the server. */
+export const startServer = (sidecars: Sidecars) =>
+  sidecars.start(sidecars.server, command('serve', String(services.http.local)));
+
+/** In the pod of the client; the result comes when the time is over. */
+export function startLoad(sidecars: Sidecars, options: Load) {
+  const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
+  const child = sidecars.start(sidecars.client, command('load', JSON.stringify(whole)));
+  const result = text(child.stdout).then((out) => JSON.parse(out) as LoadResult);
+  return { child, result };
+}
