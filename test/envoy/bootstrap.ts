@@ -35,6 +35,15 @@ export function cluster(name: string, port: number, more: Json = {}): Json {
   };
 }
 
+/** A known destination, what is outside, the gateway and the address itself, in this order, in plain text. */
+export function sidecarClusters(ports: readonly number[], companionPort: number): Json[] {
+  const upstreams = [knownCluster, 'PassthroughCluster', 'lazyscope-egress', 'lazyscope-direct'];
+  return [
+    ...upstreams.map((name, i) => cluster(name, ports[i] ?? 0)),
+    ...['lazyscope-node', 'lazyscope-hold'].map((name) => cluster(name, companionPort)),
+  ];
+}
+
 /** Upstream TLS as the EnvoyFilter's clusters have it, with certificates from files instead of SDS. */
 export function mutualTls(files: { ca: string; certificate: string; key: string }): Json {
   return {

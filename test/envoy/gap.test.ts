@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { bootstrap, cluster, httpFilter, httpListener, knownCluster } from './bootstrap.ts';
+import { bootstrap, httpFilter, httpListener, knownCluster, sidecarClusters } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, direct, gateway, hold, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
@@ -33,14 +33,7 @@ beforeAll(async () => {
   envoy = await startEnvoy(
     bootstrap(
       [httpListener('http', routes, httpFilter({ mode: 'http' }))],
-      [
-        cluster(knownCluster, ports[0] ?? 0),
-        cluster('PassthroughCluster', ports[1] ?? 0),
-        cluster('lazyscope-egress', ports[2] ?? 0),
-        cluster('lazyscope-direct', ports[3] ?? 0),
-        cluster('lazyscope-node', companion.port),
-        cluster('lazyscope-hold', companion.port),
-      ],
+      sidecarClusters(ports, companion.port),
     ),
   );
   await call(envoy.port('http'), { host: 'reviews' });

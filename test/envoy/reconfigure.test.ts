@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   bootstrap,
-  cluster,
   discoveredFilter,
   filterDiscovery,
   httpListener,
   knownCluster,
+  sidecarClusters,
 } from './bootstrap.ts';
 import { call } from './client.ts';
 import { type Companion, gateway, startCompanion } from './companion.ts';
@@ -48,17 +48,7 @@ beforeAll(async () => {
   const routes = { route_config: routeConfig({ reviews: knownCluster }) };
   const filter = discoveredFilter(join(folder, 'filter.json'));
   envoy = await startEnvoy(
-    bootstrap(
-      [httpListener('http', routes, filter)],
-      [
-        cluster(knownCluster, ports[0] ?? 0),
-        cluster('PassthroughCluster', ports[1] ?? 0),
-        cluster('lazyscope-egress', ports[2] ?? 0),
-        cluster('lazyscope-direct', ports[3] ?? 0),
-        cluster('lazyscope-node', companion.port),
-        cluster('lazyscope-hold', companion.port),
-      ],
-    ),
+    bootstrap([httpListener('http', routes, filter)], sidecarClusters(ports, companion.port)),
     2,
   );
 });
