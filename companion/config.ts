@@ -1,5 +1,14 @@
 import { logLevels } from './log.ts';
-import { choice, dnsName, path, port, ports, type ValuesOf, wholeNumber } from './settings.ts';
+import {
+  choice,
+  dnsName,
+  names,
+  path,
+  port,
+  ports,
+  type ValuesOf,
+  wholeNumber,
+} from './settings.ts';
 
 /** Settings of all roles. */
 const common = {
@@ -86,6 +95,11 @@ export const controllerSettings = {
   }),
   trustDomain: dnsName({ about: 'the trust domain of the mesh', fallback: 'cluster.local' }),
   rootNamespace: dnsName({ about: 'the root namespace of Istio', fallback: 'istio-system' }),
+  revisions: names({
+    about: 'the revisions of istiod whose mesh configuration counts beside that of the default one',
+    fallback: '',
+    most: 8,
+  }),
   firstCall: choice(['gateway', 'direct', 'hold', 'passthrough', 'auto'], {
     about: 'what happens to a first call where neither namespace nor scope says so',
     fallback: 'gateway',

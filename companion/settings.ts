@@ -79,6 +79,23 @@ export function ports(options: Described & { most: number }): Setting<readonly n
   };
 }
 
+/** DNS-1123 labels, separated by commas; empty means none. */
+export function names(options: Described & { most: number }): Setting<readonly string[]> {
+  const { most, ...described } = options;
+  const label = '[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?';
+  const schema = z
+    .string()
+    .regex(new RegExp(`^(${label}(,${label})*)?$`), 'not a list of names')
+    .transform((text) => (text === '' ? [] : text.split(',')))
+    .pipe(z.array(z.string()).max(most, 'too many'));
+  return {
+    ...described,
+    schema,
+    unit: 'names',
+    bounds: `DNS labels, at most ${most}, with commas`,
+  };
+}
+
 /** A file path; empty means that there is none. */
 export function path(options: Described): Setting<string> {
   const schema = z

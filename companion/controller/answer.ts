@@ -103,7 +103,7 @@ function mtlsOfResolution(
 
 /** Somebody restricted this workload on purpose: his word stands, first call or not. */
 function barrier(
-  { sidecars, imports }: State,
+  { sidecars, imports, catalog }: State,
   { rootNamespace }: AnswerConfig,
   { namespace, workload, now }: { namespace: string; workload: Workload | undefined; now: number },
   host: HostRef,
@@ -115,7 +115,7 @@ function barrier(
   if (foreign && !isOurs) return `Sidecar ${foreign.name} of the namespace rules`;
   const shadowed = shadowedSidecar(
     [...inNamespace, ...sidecars.in(rootNamespace)],
-    namespace,
+    workload ?? { namespace, pods: [...catalog.podsIn(namespace)] },
     rootNamespace,
   );
   if (admits(shadowed, entryOf(host), namespace)) return undefined;

@@ -1,5 +1,6 @@
 import { selects } from '../core/mtls.ts';
 import type { PodRecord } from '../core/records.ts';
+import { isTakenIn, revisionLabelOf } from '../core/revision.ts';
 import type { KubeObject, Resource } from '../kube.ts';
 
 /**
@@ -32,19 +33,26 @@ export const filterResources: Resource[] = [
   { group: 'extensions.istio.io', version: 'v1alpha1', plural: 'wasmplugins' },
 ];
 
-type Labels = Readonly<Record<string, string>>;
+/** The pods that a part is for: no labels mean all of its namespace, no revision means any. */
+type Part = { selector: Readonly<Record<string, string>>; revision: string | undefined };
 
-/** The pods that a part is for; no labels mean all of its namespace. */
-function selectorOf({ spec }: KubeObject): Labels {
-  return spec?.selector?.matchLabels ?? spec?.workloadSelector?.labels ?? {};
+function readPart(object: KubeObject): Part {
+  const { spec } = object;
+  const selector = spec?.selector?.matchLabels ?? spec?.workloadSelector?.labels ?? {};
+  return { selector, revision: revisionLabelOf(object) };
 }
 
-function isFor(pods: readonly PodRecord[], selector: Labels | undefined): boolean {
-  return selector !== undefined && pods.every(({ labels }) => selects(selector, labels));
+function isFor(pods: readonly PodRecord[], part: Part | undefined): boolean {
+  return (
+    part !== undefined &&
+    pods.every(
+      (pod) => selects(part.selector, pod.labels) && isTakenIn(part.revision, pod.revision),
+    )
+  );
 }
 
 export function createFilters(): Filters {
-  const found = new Map<string, Map<string, Labels>>();
+  const found = new Map<string, Map<string, Part>>();
   let isWatched = false;
   const partOf = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.name}`;
 
@@ -61,8 +69,8 @@ export function createFilters(): Filters {
       // Held by a finalizer of somebody else, it is about to go all the same.
       if (object.metadata.deletionTimestamp) return remove(object);
       const namespace = object.metadata.namespace ?? '';
-      const here = found.get(namespace) ?? new Map<string, Labels>();
-      found.set(namespace, here.set(partOf(object), selectorOf(object)));
+      const here = found.get(namespace) ?? new Map<string, Part>();
+      found.set(namespace, here.set(partOf(object), readPart(object)));
     },
     remove,
     missing: (namespace, pods) =>

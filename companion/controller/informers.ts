@@ -65,7 +65,9 @@ export function startInformers(
       { group: '', version: 'v1', plural: 'namespaces' },
       namespaceHandler(state, changed),
     ),
-    kube.watch(meshResource(options.rootNamespace), meshHandler(state, changed)),
+    ...state.revisions.map((revision) =>
+      kube.watch(meshResource(options.rootNamespace, revision), meshHandler(state, changed)),
+    ),
     kube.watch({ ...networking, plural: 'sidecars' }, sidecarHandler(state, changed, options)),
     kube.watch(
       { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' },

@@ -31,7 +31,7 @@ export function hostsOf(
   scope: ScopeRecord,
 ): ScopeHost[] {
   const { namespace } = workload;
-  const shadowed = shadowedOf(state, namespace, rootNamespace);
+  const shadowed = shadowedOf(state, workload, rootNamespace);
   const hosts = scopeOf(state.catalog, {
     namespace,
     edges: edgesOf(state, workload),
@@ -74,7 +74,7 @@ export function planOf(
     mode,
     owner: { name: scope.name, uid: scope.uid },
     hosts: hosts.map(({ entry }) => entry),
-    shadowed: shadowedOf(state, namespace, rootNamespace),
+    shadowed: shadowedOf(state, workload, rootNamespace),
     current: current?.ours ? current : undefined,
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
@@ -86,7 +86,8 @@ export function planOf(
 }
 
 function refusalOf(state: State, { namespace, selector, pods }: Workload): Refusal | undefined {
-  const obstacle = obstacleOf(state, namespace);
+  const revisions = pods.map(({ revision }) => revision);
+  const obstacle = obstacleOf(state, namespace, new Set(revisions));
   if (obstacle) return obstacle;
   if (Object.keys(selector).length === 0) {
     // A Sidecar without a selector would rule over the whole namespace.
@@ -99,10 +100,7 @@ function refusalOf(state: State, { namespace, selector, pods }: Workload): Refus
   return { reason: 'FilterMissing', message };
 }
 
-function shadowedOf({ sidecars: table }: State, namespace: string, rootNamespace: string) {
-  return shadowedSidecar(
-    [...table.in(namespace), ...table.in(rootNamespace)],
-    namespace,
-    rootNamespace,
-  );
+function shadowedOf({ sidecars: table }: State, workload: Workload, rootNamespace: string) {
+  const found = [...table.in(workload.namespace), ...table.in(rootNamespace)];
+  return shadowedSidecar(found, workload, rootNamespace);
 }

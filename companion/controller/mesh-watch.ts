@@ -1,35 +1,35 @@
 import { readDiscoverySelectors } from '../core/discovery.ts';
-import { meshConfigMap } from '../core/mesh-config.ts';
-import type { Resource, WatchHandler } from '../kube.ts';
+import { meshConfigMapOf, revisionOfConfigMap } from '../core/revision.ts';
+import type { KubeObject, Resource, WatchHandler } from '../kube.ts';
 import type { Changed } from './informers.ts';
 import type { State } from './state.ts';
 
-/** Where istiod reads the configuration of the mesh; one of a revision has that in its name. */
-export const meshResource = (namespace: string): Resource => ({
+/** Where istiod of a revision reads the configuration of the mesh. */
+export const meshResource = (namespace: string, revision: string): Resource => ({
   group: '',
   version: 'v1',
   plural: 'configmaps',
   namespace,
-  fieldSelector: `metadata.name=${meshConfigMap}`,
+  fieldSelector: `metadata.name=${meshConfigMapOf(revision)}`,
 });
 
 export function meshHandler({ discovery, catalog }: State, changed: Changed): WatchHandler {
-  function select(mesh: string): void {
+  function select({ metadata: { name }, data }: KubeObject): void {
     try {
-      discovery.selectors = readDiscoverySelectors(mesh);
+      discovery.set(revisionOfConfigMap(name), readDiscoverySelectors(data?.mesh ?? ''));
     } catch (cause) {
       const remedy = 'mend its key mesh; until then the discoverySelectors of before hold';
-      throw new Error(`ConfigMap istio is not a MeshConfig: ${remedy}`, { cause });
+      throw new Error(`ConfigMap ${name} is not a MeshConfig: ${remedy}`, { cause });
     }
   }
   return {
     upsert(object) {
-      select(object.data?.mesh ?? '');
+      select(object);
       catalog.upsert(object);
       changed.all();
     },
     remove(object) {
-      select('');
+      discovery.delete(revisionOfConfigMap(object.metadata.name));
       catalog.remove(object);
       changed.all();
     },

@@ -1,36 +1,51 @@
 import type { Refusal } from '../core/barrier.ts';
 import { isDiscovered } from '../core/discovery.ts';
+import { defaultRevision, forRevision, meshConfigMapOf } from '../core/revision.ts';
 import { modes } from '../core/workload-scope.ts';
 import type { News, Sink } from './sink.ts';
 import { modeLabel, type State } from './state.ts';
 
-/** Why nothing in a namespace can be scoped, whatever its workloads are. */
+/** Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads are. */
 export function obstacleOf(
   { namespaces, discovery }: Pick<State, 'namespaces' | 'discovery'>,
   name: string,
+  revisions: Iterable<string>,
 ): Refusal | undefined {
   const { ambient, labels = {} } = namespaces.get(name) ?? {};
   if (ambient) {
     const message = `Namespace ${name} is in the ambient mesh, which has no sidecars to scope.`;
     return { reason: 'Ambient', message };
   }
-  if (isDiscovered(discovery.selectors, labels)) return undefined;
-  const message =
-    `Istio does not look at namespace ${name}: discoverySelectors of the mesh configuration ` +
-    '(ConfigMap istio) leave it out; give it a label that they select.';
-  return { reason: 'NotDiscovered', message };
+  for (const revision of revisions) {
+    if (isDiscovered(forRevision(discovery, revision) ?? [], labels)) continue;
+    const configMap = meshConfigMapOf(discovery.has(revision) ? revision : defaultRevision);
+    const message =
+      `Istio does not look at namespace ${name}: discoverySelectors of the mesh configuration ` +
+      `(ConfigMap ${configMap}) leave it out; give it a label that they select.`;
+    return { reason: 'NotDiscovered', message };
+  }
+  return undefined;
 }
 
 /** What there is to say about a namespace as a whole, which may have no workload to say it of. */
 function noticeOf(state: State, name: string): News | undefined {
-  const { label, mode } = state.namespaces.get(name) ?? {};
+  const { label, mode, labels } = state.namespaces.get(name) ?? {};
   if (label === undefined || mode === 'off') return undefined;
   if (mode === undefined) {
     const message = `Label ${modeLabel}: "${label}" is none of ${modes.join(', ')}; taken for off.`;
     return { reason: 'UnknownMode', message, isWarning: true };
   }
-  const obstacle = obstacleOf(state, name);
-  return obstacle && { ...obstacle, isWarning: true };
+  const found = state.catalog.revisionsIn(name);
+  // Without pods, the one that its next pods get, if the label names no tag.
+  const revisions = found.length > 0 ? found : [labels?.['istio.io/rev'] ?? defaultRevision];
+  const obstacle = obstacleOf(state, name, revisions);
+  if (obstacle) return { ...obstacle, isWarning: true };
+  const unread = found.filter((revision) => !state.revisions.includes(revision));
+  if (unread.length === 0) return undefined;
+  const message =
+    `Its proxies are under revision ${unread.join(', ')} of Istio, whose mesh configuration is not read: ` +
+    `ConfigMap istio is taken for it. Name it in LAZYSCOPE_REVISIONS, as manifests/README.md says.`;
+  return { reason: 'UnreadRevision', message, isWarning: true };
 }
 
 /** Tells of each namespace once, and again when there is something else to say. */

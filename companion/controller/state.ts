@@ -5,6 +5,7 @@ import { createEdgeStore, type EdgeStore } from '../core/edges.ts';
 import type { Mode } from '../core/plan.ts';
 import { createProxyTable, type ProxyTable } from '../core/proxies.ts';
 import type { PodRecord } from '../core/records.ts';
+import { defaultRevision } from '../core/revision.ts';
 import { importedHosts, type SidecarRecord } from '../core/sidecar.ts';
 import type { Setting } from '../core/strategy.ts';
 import { groupWorkloads, type Workload } from '../core/workload.ts';
@@ -25,8 +26,10 @@ export type State = {
   imports: Imports;
   filters: Filters;
   overrides: Overrides;
-  /** Which namespaces istiod looks at. */
-  discovery: { selectors: DiscoverySelectors };
+  /** Revisions of istiod whose configuration of the mesh is read, the default one among them. */
+  revisions: readonly string[];
+  /** Which namespaces istiod looks at, by its revision. */
+  discovery: Map<string, DiscoverySelectors>;
   /** Pods of a namespace by the scope that they share. */
   workloads(namespace: string): readonly Workload[];
   workloadOf(pod: PodRecord): Workload | undefined;
@@ -61,7 +64,9 @@ export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
   };
 }
 
-export function createState({ clusterDomain }: { clusterDomain: string }): State {
+type StateOptions = { clusterDomain: string; revisions?: readonly string[] };
+
+export function createState({ clusterDomain, revisions = [] }: StateOptions): State {
   const catalog = createCatalog({ clusterDomain });
   const grouped = new Map<string, { workloads: Workload[]; byPod: Map<string, Workload> }>();
 
@@ -88,7 +93,8 @@ export function createState({ clusterDomain }: { clusterDomain: string }): State
     imports: createImports(),
     filters: createFilters(),
     overrides: createOverrides(),
-    discovery: { selectors: [] },
+    revisions: [...new Set([defaultRevision, ...revisions])],
+    discovery: new Map(),
     workloads: (namespace) => groups(namespace).workloads,
     workloadOf: (pod) => groups(pod.namespace).byPod.get(pod.name),
     podsChanged: (namespace) => grouped.delete(namespace),

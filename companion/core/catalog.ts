@@ -1,7 +1,7 @@
 import type { KubeObject } from '../kube.ts';
 import { createHostIndex, type HostIndex } from './host-pattern.ts';
 import { createHostTable } from './host-table.ts';
-import { type MeshConfig, noMeshConfig, readMeshConfig } from './mesh-config.ts';
+import { type MeshConfig, readMeshConfig } from './mesh-config.ts';
 import { createMultimap } from './multimap.ts';
 import {
   type Endpoint,
@@ -12,8 +12,8 @@ import {
   readServiceEntry,
   readSlice,
   type SliceRecord,
-  type Visible,
 } from './records.ts';
+import { revisionOfConfigMap } from './revision.ts';
 import {
   type DestinationRuleRecord,
   type PeerAuthenticationRecord,
@@ -22,12 +22,13 @@ import {
   readVirtualService,
   type VirtualServiceRecord,
 } from './rules.ts';
+import { createVisibility, type Visibility } from './visibility.ts';
 
 /**
  * What the mesh is: kept up to date object by object, every question answered by lookup. Removing
  * what was added leaves nothing behind.
  */
-export type Catalog = {
+export type Catalog = Pick<Visibility, 'isVisible' | 'revisionsIn'> & {
   readonly hosts: HostIndex<HostRecord>;
   readonly virtualServices: HostIndex<VirtualServiceRecord>;
   /** VirtualServices that route to a host, by themselves or by a delegate. */
@@ -49,8 +50,6 @@ export type Catalog = {
   pod(namespace: string, name: string): PodRecord | undefined;
   podsIn(namespace: string): Iterable<PodRecord>;
   peerAuthenticationsIn(namespace: string): Iterable<PeerAuthenticationRecord>;
-  /** Whether an object is seen from a namespace. */
-  isVisible(record: Visible, namespace: string): boolean;
   /** Takes in or replaces an object of a kind in `catalogKinds`. */
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
@@ -76,7 +75,7 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
   const podsByNamespace = createMultimap<PodRecord>();
   const podsByName = new Map<string, PodRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
-  let meshConfig = noMeshConfig;
+  const { configs, isVisible, podsChanged, revisionsIn } = createVisibility(podsByNamespace.get);
 
   const kinds: Record<string, Kind> = {
     Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },
@@ -93,11 +92,13 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
       add(pod: PodRecord) {
         podsByName.set(keyOf(pod), pod);
         podsByNamespace.add(pod.namespace, pod);
+        podsChanged(pod.namespace);
         for (const ip of pod.ips) podsByIp.add(ip, pod);
       },
       remove(pod: PodRecord) {
         podsByName.delete(keyOf(pod));
         podsByNamespace.remove(pod.namespace, pod);
+        podsChanged(pod.namespace);
         for (const ip of pod.ips) podsByIp.remove(ip, pod);
       },
     },
@@ -119,21 +120,15 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
         peerAuthentications[verb](record.namespace, record),
     ),
     ConfigMap: {
-      read: (object) => [readMeshConfig(object)],
-      add(record: MeshConfig) {
-        meshConfig = record;
+      read: (object) => [[revisionOfConfigMap(object.metadata.name), readMeshConfig(object)]],
+      add([revision, config]: [string, MeshConfig]) {
+        configs.set(revision, config);
       },
-      remove() {
-        meshConfig = noMeshConfig;
+      remove([revision]: [string, MeshConfig]) {
+        configs.delete(revision);
       },
     },
   };
-
-  function isVisible({ kind, namespace, exportTo }: Visible, from: string): boolean {
-    const defaults = meshConfig.exportTo;
-    const to = exportTo ?? defaults[kind === 'entry' ? 'service' : kind];
-    return to.length === 0 || to.includes(from) || (to.includes('.') && namespace === from);
-  }
 
   const known = new Map<string, unknown[]>();
 
@@ -169,6 +164,7 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
     podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
     pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
     podsIn: podsByNamespace.get,
+    revisionsIn,
     peerAuthenticationsIn: peerAuthentications.get,
     isVisible,
     upsert(object) {

@@ -8,9 +8,6 @@ export type MeshConfig = { exportTo: Record<ExportedKind, ExportTo> };
 /** Kinds of object with a default `exportTo` of their own. */
 export type ExportedKind = 'service' | 'virtualService' | 'destinationRule';
 
-/** Name of the ConfigMap in Istio's root namespace; revisions of istiod have theirs, `istio-REVISION`. */
-export const meshConfigMap = 'istio';
-
 export const noMeshConfig: MeshConfig = {
   exportTo: { service: [], virtualService: [], destinationRule: [] },
 };

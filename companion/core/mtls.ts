@@ -1,5 +1,6 @@
 import type { Catalog } from './catalog.ts';
 import type { HostRecord, PodRecord } from './records.ts';
+import { isTakenIn } from './revision.ts';
 import type { PeerAuthenticationRecord } from './rules.ts';
 
 /**
@@ -129,12 +130,14 @@ function peerMode(
   targetPort: number,
   { rootNamespace }: MeshNames,
 ): string {
-  const inNamespace = oldestFirst(catalog.peerAuthenticationsIn(pod.namespace));
+  const takenIn = (namespace: string) =>
+    oldestFirst(catalog.peerAuthenticationsIn(namespace)).filter(({ revision }) =>
+      isTakenIn(revision, pod.revision),
+    );
+  const inNamespace = takenIn(pod.namespace);
   const ofPod = inNamespace.find(({ selector }) => selector && selects(selector, pod.labels));
   const ofNamespace = inNamespace.find(({ selector }) => !selector);
-  const ofMesh = oldestFirst(catalog.peerAuthenticationsIn(rootNamespace)).find(
-    ({ selector }) => !selector,
-  );
+  const ofMesh = takenIn(rootNamespace).find(({ selector }) => !selector);
   const modes = [ofPod?.portModes[targetPort], ofPod?.mode, ofNamespace?.mode, ofMesh?.mode];
   return modes.find((mode) => mode !== undefined && mode !== 'UNSET') ?? 'PERMISSIVE';
 }

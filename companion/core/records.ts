@@ -1,5 +1,6 @@
 import type { KubeObject } from '../kube.ts';
 import { type Protocol, protocolOf } from './protocol.ts';
+import { revisionLabelOf, revisionOfPod } from './revision.ts';
 
 /**
  * What is kept of each watched object: the fields that a decision reads and nothing else, because
@@ -14,6 +15,8 @@ export type Visible = {
   kind: 'service' | 'entry' | 'virtualService' | 'destinationRule';
   namespace: string;
   exportTo: ExportTo | undefined;
+  /** Of an object of Istio, its label; a Service is taken in by every revision. */
+  revision?: string | undefined;
 };
 
 /** One host of the mesh's registry: a Kubernetes Service, or one host of a ServiceEntry. */
@@ -63,6 +66,8 @@ export type PodRecord = {
   /** Its proxy runs, or nobody says that it does not. */
   proxyRunning: boolean;
   node: string;
+  /** Of the istiod that injected the proxy, and configures it. */
+  revision: string;
 };
 
 export function exportToOf(value: string[] | undefined): ExportTo | undefined {
@@ -126,6 +131,7 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
     namespace,
     name: object.metadata.name,
     exportTo: exportToOf(spec.exportTo),
+    revision: revisionLabelOf(object),
     ports: ((spec.ports ?? []) as { number: number; name?: string; protocol?: string }[]).map(
       ({ number: port, name, protocol }) => ({
         port,
@@ -200,6 +206,7 @@ export function readPod(object: KubeObject): PodRecord {
     network: labels['topology.istio.io/network'] ?? '',
     owner: ownerOf(object),
     node: spec.nodeName ?? '',
+    revision: revisionOfPod(object),
     running: !['Succeeded', 'Failed'].includes(status.phase) && !object.metadata.deletionTimestamp,
     proxyRunning: proxyStatus?.state === undefined || proxyStatus.state.running !== undefined,
   };

@@ -1,5 +1,6 @@
 import type { KubeObject } from '../kube.ts';
 import { exportToOf, namespaceOf, qualifyHost, type Visible } from './records.ts';
+import { revisionLabelOf } from './revision.ts';
 
 /** What is kept of Istio's rules on hosts and pods. */
 
@@ -28,6 +29,7 @@ export type PeerAuthenticationRecord = {
   mode: string;
   portModes: Readonly<Record<string, string>>;
   created: string;
+  revision: string | undefined;
 };
 
 /** Undefined when it binds to gateways only. */
@@ -59,6 +61,7 @@ export function readVirtualService(
     namespace,
     name: object.metadata.name,
     exportTo: exportToOf(spec.exportTo),
+    revision: revisionLabelOf(object),
     hosts: hosts.map(qualify),
     destinations: [...new Set(destinations.map(qualify))],
     delegates: rules.flatMap(({ delegate }) =>
@@ -79,6 +82,7 @@ export function readDestinationRule(
     namespace,
     name: object.metadata.name,
     exportTo: exportToOf(exports),
+    revision: revisionLabelOf(object),
     host: qualifyHost(host, namespace, clusterDomain),
     tlsMode: tlsModeOf(trafficPolicy.tls),
     portTlsModes: Object.fromEntries(
@@ -108,5 +112,6 @@ export function readPeerAuthentication(object: KubeObject): PeerAuthenticationRe
       ]),
     ),
     created: object.metadata.creationTimestamp ?? '',
+    revision: revisionLabelOf(object),
   };
 }

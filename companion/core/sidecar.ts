@@ -1,6 +1,7 @@
 import type { KubeObject } from '../kube.ts';
 import { matchesHost } from './host-pattern.ts';
 import { selects } from './mtls.ts';
+import { isTakenIn, revisionLabelOf } from './revision.ts';
 import type { Workload } from './workload.ts';
 
 /** Marks the objects that are ours; others are never changed. */
@@ -20,10 +21,13 @@ export type SidecarRecord = {
   selector: Readonly<Record<string, string>> | undefined;
   ours: boolean;
   ownerUid: string;
+  /** Of the istiod that it is for; undefined: for all. */
+  revision: string | undefined;
   spec: SidecarSpec;
 };
 
-export function readSidecar({ metadata, spec = {} }: KubeObject): SidecarRecord {
+export function readSidecar(object: KubeObject): SidecarRecord {
+  const { metadata, spec = {} } = object;
   const owner = metadata.ownerReferences?.find(({ kind }) => kind === 'WorkloadScope');
   const labels = spec.workloadSelector?.labels as Record<string, string> | undefined;
   return {
@@ -35,6 +39,7 @@ export function readSidecar({ metadata, spec = {} }: KubeObject): SidecarRecord 
     selector: labels && Object.keys(labels).length > 0 ? labels : undefined,
     ours: selects(managedBy, metadata.labels ?? {}) && owner !== undefined,
     ownerUid: owner?.uid ?? '',
+    revision: revisionLabelOf(object),
     spec,
   };
 }
@@ -50,25 +55,31 @@ export function foreignSidecar(
 ): SidecarRecord | undefined {
   return oldest(
     [...sidecars].filter(
-      ({ ours, selector, namespace }) =>
+      ({ ours, selector, namespace, revision }) =>
         !ours &&
         namespace === workload.namespace &&
         selector !== undefined &&
-        workload.pods.some(({ labels }) => selects(selector, labels)),
+        workload.pods.some(
+          (pod) => selects(selector, pod.labels) && isTakenIn(revision, pod.revision),
+        ),
     ),
   );
 }
 
 /**
- * The default that a Sidecar with a selector takes the place of: the namespace's own, else the root
- * namespace's (Istio pilot/pkg/model/push_context.go, getSidecarScope).
+ * The default that the Sidecar of a workload takes the place of: the namespace's own, else the root
+ * namespace's (Istio pilot/pkg/model/push_context.go, getSidecarScope). Of pods under several revisions one
+ * that has it is enough.
  */
 export function shadowedSidecar(
   sidecars: Iterable<SidecarRecord>,
-  namespace: string,
+  { namespace, pods }: Pick<Workload, 'namespace' | 'pods'>,
   rootNamespace: string,
 ): SidecarRecord | undefined {
-  const defaults = [...sidecars].filter(({ ours, selector }) => !ours && selector === undefined);
+  const defaults = [...sidecars].filter(
+    ({ ours, selector, revision }) =>
+      !ours && selector === undefined && pods.some((pod) => isTakenIn(revision, pod.revision)),
+  );
   return (
     oldest(defaults.filter((each) => each.namespace === namespace)) ??
     oldest(defaults.filter((each) => each.namespace === rootNamespace))

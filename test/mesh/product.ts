@@ -16,6 +16,7 @@ const systemNamespace = 'lazyscope-system';
 type BaseObject = {
   kind: string;
   metadata: { name: string };
+  rules?: { resources: string[]; resourceNames?: string[] }[];
   spec: {
     template: {
       metadata: { annotations?: Record<string, string> };
@@ -54,7 +55,12 @@ export async function applyBase(
 ): Promise<void> {
   const base = await mesh.kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
   const objects = parseAllDocuments(base).map((document) => document.toJS() as BaseObject);
-  for (const { kind, metadata, spec } of objects) {
+  const revisions = environment.LAZYSCOPE_REVISIONS?.split(',') ?? [];
+  for (const { kind, metadata, spec, rules = [] } of objects) {
+    if (kind === 'ClusterRole')
+      for (const { resourceNames } of rules)
+        if (resourceNames?.includes('istio'))
+          resourceNames.push(...revisions.map((revision) => `istio-${revision}`));
     if (!['Deployment', 'DaemonSet'].includes(kind) || metadata.name === 'lazyscope-egress')
       continue;
     const { template } = spec;

@@ -8,7 +8,11 @@ const learningSeconds = 4;
 /** The least that there is: a filter speaks every 30 s. */
 export const silenceSeconds = 61;
 
+/** Of the istiod that one of the tests adds. */
+export const secondRevision = 'second';
+
 export const safetySettings = {
+  LAZYSCOPE_REVISIONS: secondRevision,
   LAZYSCOPE_LEARNING_WINDOW_SECONDS: String(learningSeconds),
   LAZYSCOPE_SILENCE_SECONDS: String(silenceSeconds),
   LAZYSCOPE_SHRINK_PERCENT: '100',

@@ -39,6 +39,16 @@ const plurals: Record<string, string> = {
   configmaps: 'ConfigMap',
 };
 
+/** By the one field that the controller selects by. */
+function ofName({ fieldSelector }: Resource, { upsert, remove }: WatchHandler): WatchHandler {
+  const name = fieldSelector?.replace('metadata.name=', '');
+  const isNamed = ({ metadata }: KubeObject) => name === undefined || metadata.name === name;
+  return {
+    upsert: (object) => isNamed(object) && upsert(object),
+    remove: (object) => isNamed(object) && remove(object),
+  };
+}
+
 export function createFakeKube(): FakeKube {
   const objects = new Map<string, KubeObject>();
   const watches = new Map<string, Set<WatchHandler>>();
@@ -106,12 +116,13 @@ export function createFakeKube(): FakeKube {
     },
     watch(resource, handler) {
       const kind = kindOf(resource);
-      for (const object of fake.all(kind)) handler.upsert(structuredClone(object));
+      const named = ofName(resource, handler);
+      for (const object of fake.all(kind)) named.upsert(structuredClone(object));
       handler.synced?.();
-      handlersOf(kind).add(handler);
+      handlersOf(kind).add(named);
       return {
         synced: Promise.resolve(),
-        stop: () => void handlersOf(kind).delete(handler),
+        stop: () => void handlersOf(kind).delete(named),
       };
     },
     apply: (object, { subresource }) =>

@@ -31,13 +31,13 @@ const life: Life = {
 /** A controller without its network: the parts of `runController`, wired the same way. */
 export async function startController(
   kube: FakeKube,
-  options: { leads?: boolean; life?: Partial<Life> } = {},
+  options: { leads?: boolean; life?: Partial<Life>; revisions?: string[] } = {},
 ) {
   let leads = options.leads ?? true;
   let clock = Date.parse('2026-01-01T00:00:00Z');
   const now = () => clock;
   const metrics = createControllerMetrics(new Registry());
-  const state = createState({ clusterDomain });
+  const state = createState({ clusterDomain, revisions: options.revisions ?? [] });
   const writer = createWriter({
     kube,
     log: silent,

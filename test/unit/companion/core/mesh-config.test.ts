@@ -1,13 +1,13 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { createCatalog } from '../../../../companion/core/catalog.ts';
 import { noMeshConfig, readMeshConfig } from '../../../../companion/core/mesh-config.ts';
 import type { KubeObject } from '../../../../companion/kube.ts';
-import { istio, service } from './objects.ts';
+import { istio, pod, service } from './objects.ts';
 
-const configMap = (mesh: string): KubeObject => ({
+const configMap = (mesh: string, name = 'istio'): KubeObject => ({
   apiVersion: 'v1',
   kind: 'ConfigMap',
-  metadata: { namespace: 'istio-system', name: 'istio' },
+  metadata: { namespace: 'istio-system', name },
   data: { mesh },
 });
 
@@ -75,4 +75,71 @@ test('without the ConfigMap the defaults of Istio are back', () => {
   catalog.remove(configMap(mine));
   const [record] = catalog.hosts.exact('cart.shop.svc.cluster.local');
   expect(record && catalog.isVisible(record, 'bank')).toBe(true);
+});
+
+describe('with several revisions of istiod', () => {
+  const canary = configMap(mine, 'istio-canary');
+  const under = (revision: string, path = 'bank/app') => pod(path, { revision });
+
+  function sees(...objects: KubeObject[]): boolean {
+    const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+    catalog.upsert(service('shop/cart', { ip: '10.96.0.1' }));
+    for (const object of objects) catalog.upsert(object);
+    const [record] = catalog.hosts.exact('cart.shop.svc.cluster.local');
+    return record !== undefined && catalog.isVisible(record, 'bank');
+  }
+
+  test.each<[string, boolean, KubeObject[]]>([
+    ['of the revision of its pods', false, [under('canary')]],
+    ['of none that its pods are of', true, [under('default')]],
+    ['of one of the two that its pods are of', true, [under('canary'), under('default', 'bank/b')]],
+    [
+      'of the default one where that of the revision is not read',
+      false,
+      [under('x'), configMap(mine)],
+    ],
+    [
+      'of the revision, whatever the default one says',
+      true,
+      [under('next'), configMap(mine), configMap('', 'istio-next')],
+    ],
+    ['of the default one for a namespace without sidecars', true, []],
+  ])('a namespace sees by the mesh configuration %s', (_what, expected, objects) => {
+    expect(sees(canary, ...objects)).toBe(expected);
+  });
+
+  test('a namespace whose pods have moved to another revision sees by that', () => {
+    const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+    const old = under('default', 'bank/old');
+    for (const object of [service('shop/cart'), canary, old]) catalog.upsert(object);
+    const seen = () => {
+      const [record] = catalog.hosts.exact('cart.shop.svc.cluster.local');
+      return record !== undefined && catalog.isVisible(record, 'bank');
+    };
+    expect([seen(), catalog.revisionsIn('bank')]).toEqual([true, ['default']]);
+    catalog.upsert(under('canary', 'bank/new'));
+    expect([seen(), catalog.revisionsIn('bank')]).toEqual([true, ['canary', 'default']]);
+    catalog.remove(old);
+    expect([seen(), catalog.revisionsIn('bank')]).toEqual([false, ['canary']]);
+  });
+
+  test.each(['ServiceEntry', 'VirtualService', 'DestinationRule'])(
+    'a %s with the label of a revision is seen under that alone',
+    (kind) => {
+      const catalog = createCatalog({ clusterDomain: 'cluster.local' });
+      const host = 'out.example';
+      const object = istio(kind, 'shop/out', { hosts: [host], host, ports: [{ number: 80 }] });
+      catalog.upsert({
+        ...object,
+        metadata: { ...object.metadata, labels: { 'istio.io/rev': 'canary' } },
+      });
+      catalog.upsert(under('canary', 'bank/app'));
+      catalog.upsert(under('default', 'other/app'));
+      const found = [catalog.hosts, catalog.virtualServices, catalog.destinationRules].flatMap(
+        (index) => [...index.exact(host)],
+      );
+      const seenFrom = (from: string) => found.some((each) => catalog.isVisible(each, from));
+      expect(['bank', 'other'].map(seenFrom)).toEqual([true, false]);
+    },
+  );
 });

@@ -30,6 +30,8 @@ export type PodOptions = {
   network?: string;
   owner?: { kind: string; name: string };
   annotations?: Record<string, string>;
+  /** Of the istiod that injected it. */
+  revision?: string;
   phase?: string;
 };
 
@@ -46,7 +48,10 @@ export function pod(path: string, options: PodOptions = {}): KubeObject {
         ...(tlsMode && { 'security.istio.io/tlsMode': tlsMode }),
         ...(network && { 'topology.istio.io/network': network }),
       },
-      ...(options.annotations && { annotations: options.annotations }),
+      annotations: {
+        ...options.annotations,
+        ...(options.revision && { 'istio.io/rev': options.revision }),
+      },
       ...(owner && {
         ownerReferences: [{ apiVersion: 'v1', uid: owner.name, controller: true, ...owner }],
       }),

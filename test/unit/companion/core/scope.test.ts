@@ -68,7 +68,11 @@ function build({ input }: Golden, learned = input.learned) {
     }),
   ]);
   if (!workload) throw new Error('the pod makes no workload');
-  const shadowed = shadowedSidecar((input.defaults ?? []).map(readSidecar), 'shop', 'istio-system');
+  const shadowed = shadowedSidecar(
+    (input.defaults ?? []).map(readSidecar),
+    workload,
+    'istio-system',
+  );
   const hosts = scopeOf(catalog, {
     namespace: 'shop',
     edges: edges.edgesFrom(source),

@@ -6,6 +6,7 @@ import { ConfigError } from '../../../../companion/errors.ts';
 import {
   describeSettings,
   flagOf,
+  names,
   readSettings,
   redacted,
   type Setting,
@@ -90,6 +91,15 @@ describe('reading settings', () => {
         else expect(read).toThrow(ConfigError);
       }),
     );
+  });
+
+  it('takes a list of names up to its bound, and nothing that Kubernetes would not', () => {
+    const table = { names: names({ about: 'x', fallback: '', most: 2 }) };
+    const read = (text?: string) =>
+      readSettings(table, text ? { LAZYSCOPE_NAMES: text } : {}, []).names;
+    expect([read(), read('1-30'), read('1-30,canary')]).toEqual([[], ['1-30'], ['1-30', 'canary']]);
+    for (const text of ['a,b,c', 'a,', ',', 'A', 'a b', '-a', 'a.b', 'a'.repeat(64)])
+      expect(() => read(text)).toThrow(ConfigError);
   });
 
   it('never fails with anything but a list of problems', () => {

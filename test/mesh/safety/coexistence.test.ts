@@ -1,0 +1,294 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { call } from '../app-call.ts';
+import { clusterNames, deleteNamespaces, entryOf, importedHosts, scopeStatus } from '../fleet.ts';
+import { openMesh, type PodRef } from '../mesh.ts';
+import { enableNamespace, setMode } from '../product.ts';
+import { workload } from '../shop.ts';
+import {
+  admitting,
+  ambient,
+  byDefault,
+  deployment,
+  installNeighbours,
+  removeNeighbours,
+  revised,
+  servedUrl,
+  sidecarObject,
+  together,
+} from './neighbours.ts';
+import { ours, secondRevision, targetEntry, targetUrl } from './rig.ts';
+import { hiddenLabel, installSecondRevision } from './second-revision.ts';
+
+const mesh = openMesh();
+const names = [together, byDefault, ambient, revised];
+let second: Awaited<ReturnType<typeof installSecondRevision>> | undefined;
+
+beforeAll(async () => {
+  await Promise.all(names.map((name) => enableNamespace(mesh, name, 'enforce')));
+  // First, because a minute must pass until there is news of it.
+  await mesh.apply([deployment('emptied', { app: 'emptied' })]);
+  await mesh.rollout(together);
+  const empty = async () => {
+    await untilScoped(together, 'emptied', 'Enforced');
+    await scale(0);
+  };
+  // The webhook of the namespace under it has to be there before its pods.
+  const revise = async () => {
+    const labels = ['istio-injection-', `istio.io/rev=${secondRevision}`];
+    await mesh.kubectl(['label', 'namespace', revised, ...labels]);
+    second = await installSecondRevision(mesh);
+    await mesh.apply(workload(revised, 'client'));
+    await mesh.rollout(revised);
+  };
+  await Promise.all([empty(), installNeighbours(mesh), revise()]);
+});
+
+afterAll(async () => {
+  await mesh.kubectl(['delete', 'sidecar', 'default', '-n', 'istio-system', '--ignore-not-found']);
+  await deleteNamespaces(mesh, ...names);
+  await removeNeighbours(mesh);
+  await second?.remove();
+});
+
+/** What `kubectl get workloadscope` says of a workload; undefined where it has no scope. */
+async function scopedOf(namespace: string, name: string) {
+  const scopes = await mesh.get(['workloadscopes', '-n', namespace]);
+  type Scope = {
+    metadata: { name: string };
+    status?: { owners: string[]; conditions: { type: string; status: string; reason: string }[] };
+  };
+  const scope = (scopes.items as Scope[]).find(({ metadata }) => metadata.name === name);
+  if (!scope) return undefined;
+  const condition = scope.status?.conditions.find(({ type }) => type === 'Scoped');
+  return { ...condition, owners: scope.status?.owners };
+}
+
+const untilScoped = (namespace: string, name: string, reason: string) =>
+  mesh.waitFor(
+    `${namespace}/${name} to be ${reason}`,
+    async () => (await scopedOf(namespace, name))?.reason === reason,
+  );
+
+/** Labels that the Sidecar of a workload selects; undefined where it has none. */
+async function selectedBy(namespace: string, name: string) {
+  const sidecar = `sidecar.networking.istio.io/lazyscope-${name}`;
+  if (!(await ours(mesh, namespace)).includes(sidecar)) return undefined;
+  const { spec } = await mesh.get(['sidecar', `lazyscope-${name}`, '-n', namespace]);
+  return spec.workloadSelector.labels;
+}
+
+/** A first call and a second one; as whom the server saw the caller. */
+async function identityOf(from: PodRef, url: string): Promise<string> {
+  const first = await call(mesh, from, url);
+  const second = await call(mesh, from, url);
+  const outcome = [first, second].map(({ status, error = '' }) => ({ status, error }));
+  expect(outcome).toEqual([answered, answered]);
+  return second.body.peerIdentity;
+}
+const answered = { status: 200, error: '' };
+const identity = (namespace: string, account = 'default') =>
+  `spiffe://cluster.local/ns/${namespace}/sa/${account}`;
+
+const canonical = 'service.istio.io/canonical-name';
+const byApp = (app: string) => ({ app, [canonical]: app });
+
+type Row = {
+  what: string;
+  namespace?: string;
+  scope: string;
+  pods: string;
+  reason: string;
+  selects?: Record<string, string>;
+  owners?: string[];
+  account?: string;
+};
+
+const rows: Row[] = [
+  {
+    what: 'that a Sidecar of its user selected before',
+    ...{ scope: 'chosen', pods: 'app=chosen', reason: 'ForeignSidecar' },
+  },
+  {
+    what: 'whose selector overlaps with that of another',
+    ...{ scope: 'canary', pods: 'app=shared', reason: 'Enforced' },
+    ...{ selects: byApp('shared'), owners: ['canary', 'stable'] },
+  },
+  {
+    what: 'of a Job, beside a Sidecar for another revision of Istio',
+    ...{ scope: 'migrate', pods: 'app=migrate', reason: 'Enforced', selects: byApp('migrate') },
+  },
+  {
+    what: 'of a CronJob',
+    ...{ scope: 'report', pods: 'app=report', reason: 'Enforced', selects: byApp('report') },
+  },
+  {
+    what: 'of an Argo Rollout with pods of two versions',
+    ...{ scope: 'rolled', pods: 'app=rolled', reason: 'Enforced', selects: byApp('rolled') },
+  },
+  {
+    what: 'that is a pod without labels of its own',
+    ...{ scope: 'bare', pods: `${canonical}=bare`, reason: 'Enforced' },
+    selects: { [canonical]: 'bare' },
+  },
+  {
+    what: 'in the ambient mesh',
+    ...{ namespace: ambient, account: 'client' },
+    ...{ scope: 'client', pods: 'app=client', reason: 'Ambient' },
+  },
+];
+
+const titled = rows.map((row) => [row.what, row.reason, row] as const);
+
+test.each(titled)('a workload %s: %s, and its calls succeed', async (_what, _reason, row) => {
+  const { namespace = together, scope, pods, reason, selects, owners = [scope], account } = row;
+  await untilScoped(namespace, scope, reason);
+  const status = selects ? 'True' : 'False';
+  expect(await scopedOf(namespace, scope)).toMatchObject({ status, owners });
+  expect(await selectedBy(namespace, scope)).toEqual(selects);
+  const pod = await mesh.pod(namespace, pods);
+  expect(await identityOf(pod, targetUrl(0))).toBe(identity(namespace, account));
+});
+
+test('gateways, waypoints and pods of the network of their node have no scope, and keep all they had', async () => {
+  const scopes = await mesh.kubectl(['get', 'workloadscopes', '-n', together, '-o', 'name']);
+  const found = scopes
+    .trim()
+    .split('\n')
+    .map((name) => name.split('/')[1]);
+  const expected = rows.flatMap(({ namespace, scope }) => (namespace ? [] : [scope]));
+  expect(found.sort()).toEqual([...expected, 'emptied', 'former'].sort());
+  const waypoint = await mesh.pod(together, 'app=waypoint');
+  const clusters = await clusterNames(mesh, waypoint);
+  expect(clusters.some((name) => name.includes('synthetic-'))).toBe(true);
+  const host = await mesh.pod(together, 'app=host');
+  expect(await identityOf(host, servedUrl('own'))).toBe('');
+});
+
+/** The hosts of a scope are these, apart from the sentinel and the gateway. */
+async function untilHosts(namespace: string, name: string, expected: string[]): Promise<void> {
+  const wanted = JSON.stringify([...expected].sort());
+  let found = '';
+  await mesh
+    .waitFor(`the hosts of ${namespace}/${name}`, async () => {
+      const hosts = await importedHosts(mesh, namespace, name);
+      found = JSON.stringify(hosts.filter((host) => !host.startsWith('lazyscope-system/')).sort());
+      return found === wanted;
+    })
+    .catch(({ message }: Error) => {
+      throw new Error(`${message}: ${found} instead of ${wanted}`);
+    });
+}
+
+const own = entryOf(byDefault, 'own');
+
+test('what a Service exports to nobody, or to others, is called as without a scope, and not imported', async () => {
+  await untilScoped(together, 'former', 'Enforced');
+  const former = await mesh.pod(together, 'app=renamed');
+  expect(await identityOf(former, servedUrl('own'))).toBe(identity(together));
+  for (const name of ['private', 'nobody', 'elsewhere'] as const)
+    expect(await identityOf(former, servedUrl(name))).toBe('');
+  await untilHosts(together, 'former', [own]);
+});
+
+test('a Deployment that is renamed is narrowed at once, with what it had learned', async () => {
+  await mesh.apply([deployment('latter', { app: 'renamed' })]);
+  await mesh.rollout(together);
+  await mesh.kubectl(['delete', 'deployment', 'former', '-n', together]);
+  await untilScoped(together, 'latter', 'Enforced');
+  await untilHosts(together, 'latter', [own]);
+  await mesh.waitFor(
+    'the end of the scope of the old name',
+    async () => (await scopedOf(together, 'former')) === undefined,
+  );
+  expect(await selectedBy(together, 'former')).toBeUndefined();
+  const latter = await mesh.pod(together, 'app=renamed');
+  for (const url of [servedUrl('own'), targetUrl(1)])
+    expect(await identityOf(latter, url)).toBe(identity(together));
+  const events = await mesh.kubectl(['get', 'events', '-n', together, '-o', 'name']);
+  expect(events).not.toContain('latter.learning');
+});
+
+/** Once with a host that the default admits, once with one that it leaves out. */
+async function callBoth(from: PodRef): Promise<void> {
+  for (const url of [targetUrl(2), servedUrl('own')]) await identityOf(from, url);
+}
+
+const remove = (namespace: string) =>
+  mesh.kubectl(['delete', 'sidecar', 'default', '-n', namespace]);
+
+async function expectPolicy(expected: object | undefined): Promise<void> {
+  const { spec } = await mesh.get(['sidecar', 'lazyscope-client', '-n', byDefault]);
+  expect(spec.outboundTrafficPolicy).toEqual(expected);
+}
+
+test('a default Sidecar of a namespace is kept to, made before ours and after', async () => {
+  await untilScoped(byDefault, 'client', 'Enforced');
+  const client = await mesh.pod(byDefault, 'app=client');
+  await callBoth(client);
+  await untilHosts(byDefault, 'client', [targetEntry(2)]);
+  await expectPolicy(admitting.outboundTrafficPolicy);
+  await remove(byDefault);
+  await callBoth(client);
+  await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+  await expectPolicy(undefined);
+  await mesh.apply([sidecarObject(byDefault, 'default', admitting)]);
+  await untilHosts(byDefault, 'client', [targetEntry(2)]);
+  await callBoth(client);
+  await remove(byDefault);
+  await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+});
+
+test('a default Sidecar of the mesh is kept to, made after ours and before', async () => {
+  const client = await mesh.pod(byDefault, 'app=client');
+  await mesh.apply([sidecarObject('istio-system', 'default', admitting)]);
+  await untilHosts(byDefault, 'client', [targetEntry(2)]);
+  await expectPolicy(admitting.outboundTrafficPolicy);
+  await callBoth(client);
+  await setMode(mesh, byDefault, 'off');
+  await untilScoped(byDefault, 'client', 'Off');
+  await callBoth(client);
+  await setMode(mesh, byDefault, 'enforce');
+  await untilScoped(byDefault, 'client', 'Enforced');
+  await untilHosts(byDefault, 'client', [targetEntry(2)]);
+  await callBoth(client);
+  await remove('istio-system');
+  await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+});
+
+test('under a revision of Istio its own mesh configuration counts', async () => {
+  const client = await mesh.pod(revised, 'app=client');
+  const { metadata } = await mesh.get(['pod', client.name, '-n', revised]);
+  expect(metadata.annotations['istio.io/rev']).toBe(secondRevision);
+  await untilScoped(revised, 'client', 'Enforced');
+  expect(await identityOf(client, servedUrl('open'))).toBe(identity(revised, 'client'));
+  // By default a Service is for its own namespace alone there.
+  expect(await identityOf(client, servedUrl('own'))).toBe('');
+  await untilHosts(revised, 'client', [entryOf(byDefault, 'open')]);
+  await mesh.kubectl(['label', 'namespace', revised, `${hiddenLabel}=true`]);
+  await untilScoped(revised, 'client', 'NotDiscovered');
+  const { conditions = [] } = await scopeStatus(mesh, revised, 'client');
+  expect(JSON.stringify(conditions)).toContain(`ConfigMap istio-${secondRevision}`);
+  expect(await selectedBy(revised, 'client')).toBeUndefined();
+  await mesh.kubectl(['label', 'namespace', revised, `${hiddenLabel}-`]);
+  await untilScoped(revised, 'client', 'Enforced');
+});
+
+const scale = (replicas: number) =>
+  mesh.kubectl(['scale', 'deployment', 'emptied', '-n', together, `--replicas=${replicas}`]);
+
+test('a workload without pods keeps its scope, and its next pod has it from its start', async () => {
+  await mesh.waitFor(
+    'the word that there are no proxies',
+    async () => (await scopedOf(together, 'emptied'))?.reason === 'NoProxies',
+    90,
+  );
+  expect(await scopedOf(together, 'emptied')).toMatchObject({ status: 'True' });
+  expect(await selectedBy(together, 'emptied')).toEqual(byApp('emptied'));
+  await scale(1);
+  await mesh.rollout(together);
+  const pod = await mesh.pod(together, 'app=emptied');
+  const clusters = await clusterNames(mesh, pod);
+  expect(clusters.filter((name) => name.includes('synthetic-'))).toEqual([]);
+  expect(await identityOf(pod, targetUrl(3))).toBe(identity(together));
+  await untilScoped(together, 'emptied', 'Enforced');
+});
