@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../app-call.ts';
-import { clusterNames, deleteNamespaces, entryOf, importedHosts, scopeStatus } from '../fleet.ts';
+import {
+  clusterNames,
+  deleteNamespaces,
+  entryOf,
+  importedHosts,
+  load,
+  scopeStatus,
+} from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { enableNamespace, setMode } from '../product.ts';
 import { workload } from '../shop.ts';
@@ -16,7 +23,7 @@ import {
   sidecarObject,
   together,
 } from './neighbours.ts';
-import { ours, secondRevision, targetEntry, targetUrl } from './rig.ts';
+import { nothingFailed, ours, outcomeOf, secondRevision, targetEntry, targetUrl } from './rig.ts';
 import { hiddenLabel, installSecondRevision } from './second-revision.ts';
 
 const mesh = openMesh();
@@ -208,9 +215,16 @@ test('a Deployment that is renamed is narrowed at once, with what it had learned
   expect(events).not.toContain('latter.learning');
 });
 
-/** Once with a host that the default admits, once with one that it leaves out. */
-async function callBoth(from: PodRef): Promise<void> {
-  for (const url of [targetUrl(2), servedUrl('own')]) await identityOf(from, url);
+/** One that the default Sidecars here admit, and one that they leave out. */
+const both = [targetUrl(2), servedUrl('own')];
+
+/** Every request of a load to both is answered, whatever is done meanwhile. */
+async function underLoad(client: PodRef, change: () => Promise<void>): Promise<void> {
+  const more = ['--ok-status', '200', '--connections', '4'];
+  const running = load(mesh, client, both, { rps: 200, seconds: 6, more });
+  running.catch(() => {});
+  await change();
+  expect(outcomeOf([await running])).toEqual(nothingFailed);
 }
 
 const remove = (namespace: string) =>
@@ -224,35 +238,34 @@ async function expectPolicy(expected: object | undefined): Promise<void> {
 test('a default Sidecar of a namespace is kept to, made before ours and after', async () => {
   await untilScoped(byDefault, 'client', 'Enforced');
   const client = await mesh.pod(byDefault, 'app=client');
-  await callBoth(client);
+  for (const url of both) await identityOf(client, url);
   await untilHosts(byDefault, 'client', [targetEntry(2)]);
   await expectPolicy(admitting.outboundTrafficPolicy);
-  await remove(byDefault);
-  await callBoth(client);
-  await untilHosts(byDefault, 'client', [targetEntry(2), own]);
-  await expectPolicy(undefined);
-  await mesh.apply([sidecarObject(byDefault, 'default', admitting)]);
-  await untilHosts(byDefault, 'client', [targetEntry(2)]);
-  await callBoth(client);
-  await remove(byDefault);
-  await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+  await underLoad(client, async () => {
+    await remove(byDefault);
+    await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+    await expectPolicy(undefined);
+    await mesh.apply([sidecarObject(byDefault, 'default', admitting)]);
+    await untilHosts(byDefault, 'client', [targetEntry(2)]);
+    await remove(byDefault);
+    await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+  });
 });
 
 test('a default Sidecar of the mesh is kept to, made after ours and before', async () => {
   const client = await mesh.pod(byDefault, 'app=client');
-  await mesh.apply([sidecarObject('istio-system', 'default', admitting)]);
-  await untilHosts(byDefault, 'client', [targetEntry(2)]);
-  await expectPolicy(admitting.outboundTrafficPolicy);
-  await callBoth(client);
-  await setMode(mesh, byDefault, 'off');
-  await untilScoped(byDefault, 'client', 'Off');
-  await callBoth(client);
-  await setMode(mesh, byDefault, 'enforce');
-  await untilScoped(byDefault, 'client', 'Enforced');
-  await untilHosts(byDefault, 'client', [targetEntry(2)]);
-  await callBoth(client);
-  await remove('istio-system');
-  await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+  await underLoad(client, async () => {
+    await mesh.apply([sidecarObject('istio-system', 'default', admitting)]);
+    await untilHosts(byDefault, 'client', [targetEntry(2)]);
+    await expectPolicy(admitting.outboundTrafficPolicy);
+    await setMode(mesh, byDefault, 'off');
+    await untilScoped(byDefault, 'client', 'Off');
+    await setMode(mesh, byDefault, 'enforce');
+    await untilScoped(byDefault, 'client', 'Enforced');
+    await untilHosts(byDefault, 'client', [targetEntry(2)]);
+    await remove('istio-system');
+    await untilHosts(byDefault, 'client', [targetEntry(2), own]);
+  });
 });
 
 test('under a revision of Istio its own mesh configuration counts', async () => {
