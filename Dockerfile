@@ -24,7 +24,7 @@ COPY asconfig.json tsconfig.json ./
 COPY wasm-filter wasm-filter
 COPY companion companion
 RUN npm run build && npm prune --omit=dev --omit=optional && \
-    mkdir -p /app/build && mv build/filter.wasm /app/build/ && \
+    mkdir -p /app/build && mv build/filter.wasm wasm-filter/previous /app/build/ && \
     mv build/companion node_modules package.json /app/ && cp -r companion/proto /app/companion/
 
 # The same layout from an earlier build in the context.
@@ -34,6 +34,7 @@ COPY build/image/node_modules /app/node_modules
 COPY build/companion /app/companion
 COPY companion/proto /app/companion/proto
 COPY build/filter.wasm /app/build/filter.wasm
+COPY wasm-filter/previous /app/build/previous
 
 FROM ${ARTIFACTS} AS artifacts
 

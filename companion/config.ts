@@ -89,6 +89,10 @@ export const controllerSettings = {
   grpcPort: port({ about: 'the port that node companions connect to', fallback: '9471' }),
   filterPort: port({ about: 'the port that serves the Wasm filter', fallback: '9473' }),
   wasmPath: path({ about: 'the Wasm filter to serve', fallback: 'build/filter.wasm' }),
+  previousFiltersPath: path({
+    about: 'a folder with filters of releases before, for namespaces that pin one of them',
+    fallback: 'wasm-filter/previous',
+  }),
   gatewayHost: dnsName({
     about: 'the host of the lazy egress gateway',
     fallback: 'lazyscope-egress.lazyscope-system.svc.cluster.local',

@@ -27,9 +27,8 @@ export async function runController(
   const kube = await connectKube(config, { log, registry });
   lifecycle.onStop('kube', () => kube.close());
 
-  const filter = await startFilterServer(config.wasmPath, config.filterPort);
-  lifecycle.onStop('filter', () => filter.server.close());
-  log.info({ sha256: filter.sha256 }, 'filter served');
+  const filter = await startFilterServer(config, { metrics, log });
+  lifecycle.onStop('filter', () => filter.close());
 
   const state = createState(config);
   let leaseMs = () => 0;

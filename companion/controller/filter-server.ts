@@ -1,25 +1,88 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import fastify, { type FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
 import { anyAddress } from '../admin.ts';
+import type { ControllerConfig } from '../config.ts';
+import { createRateLimit } from '../rate.ts';
+import type { ControllerMetrics } from './metrics.ts';
 
-/** Serves the Wasm filter to pilot-agents, and its digest to people; read once, so both agree. */
+type Filter = { wasm: Buffer; sha256: string; release: 'this' | 'previous' };
+
+/** An upgrade leads over one release; whoever comes from further behind has other troubles. */
+const previousMax = 8;
+/** Fifty times what the filter has; all are kept in memory. */
+const bytesMax = 1 << 20;
+/** One line for each digest: a proxy that starts tries several times. */
+const warnings = { perSecond: 1 / 600, burst: 1 };
+
+/**
+ * Serves the Wasm filter to pilot-agents, by its digest, and with it those of releases before: a namespace
+ * goes on pinning the one that it was enabled with until somebody pins it anew. Read once, so that bytes
+ * and digests agree.
+ */
 export async function startFilterServer(
-  path: string,
-  port: number,
-): Promise<{ server: FastifyInstance; sha256: string }> {
-  const wasm = await readFile(path).catch((cause: Error) => {
-    const remedy = 'build the filter, or set LAZYSCOPE_WASM_PATH to where it is';
-    throw new Error(`LAZYSCOPE_WASM_PATH=${path}: ${cause.message}; ${remedy}`, { cause });
-  });
-  const sha256 = createHash('sha256').update(wasm).digest('hex');
+  config: Pick<ControllerConfig, 'wasmPath' | 'previousFiltersPath' | 'filterPort'>,
+  { metrics, log }: { metrics: Pick<ControllerMetrics, 'filterRequests'>; log: Logger },
+): Promise<FastifyInstance> {
+  const own = await readFilter(config.wasmPath, 'this');
+  const previous = await readPrevious(config.previousFiltersPath);
+  const filters = new Map([...previous, own].map((filter) => [filter.sha256, filter]));
+  const warn = createRateLimit(warnings, () => performance.now());
+  for (const release of ['this', 'previous', 'unknown']) metrics.filterRequests.inc({ release }, 0);
+
   const server = fastify({ logger: false, bodyLimit: 1024, requestTimeout: 10_000 });
-  server.get('/filter.wasm', async (_request, reply) => {
-    return reply.type('application/wasm').header('etag', `"${sha256}"`).send(wasm);
-  });
+  server.get<{ Params: { sha256: string } }>(
+    '/filters/:sha256/filter.wasm',
+    async ({ params: { sha256 } }, reply) => {
+      const filter = filters.get(sha256);
+      metrics.filterRequests.inc({ release: filter?.release ?? 'unknown' });
+      if (filter) return reply.type('application/wasm').send(filter.wasm);
+      const text = `no filter with digest ${sha256} here; pin ${own.sha256} in the namespace`;
+      if (warn.take(sha256)) log.warn({ sha256, remedy: text }, 'filter unknown');
+      return reply.code(404).type('text/plain').send(`${text}\n`);
+    },
+  );
   server.get('/filter.wasm.sha256', async (_request, reply) => {
-    return reply.type('text/plain').send(`${sha256}\n`);
+    return reply.type('text/plain').send(`${own.sha256}\n`);
   });
-  await server.listen({ port, host: anyAddress() });
-  return { server, sha256 };
+  await server.listen({ port: config.filterPort, host: anyAddress() });
+  log.info({ sha256: own.sha256, previous: previous.map(({ sha256 }) => sha256) }, 'filter served');
+  return server;
+}
+
+const settings = {
+  this: {
+    name: 'LAZYSCOPE_WASM_PATH',
+    remedy: 'build the filter, or set it to where the filter is',
+  },
+  previous: { name: 'LAZYSCOPE_PREVIOUS_FILTERS_PATH', remedy: 'take out what is not needed' },
+};
+
+/** Without the folder there are none: the first release has none before it. */
+async function readPrevious(folder: string): Promise<Filter[]> {
+  const files = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw unusable('previous', error.message);
+  });
+  const names = files.filter((name) => name.endsWith('.wasm')).sort();
+  if (names.length > previousMax) {
+    const found = `${names.length} filters in ${folder}, at most ${previousMax} are served`;
+    throw unusable('previous', found);
+  }
+  return Promise.all(names.map((name) => readFilter(join(folder, name), 'previous')));
+}
+
+async function readFilter(path: string, release: Filter['release']): Promise<Filter> {
+  const wasm = await readFile(path).catch((error: Error) => {
+    throw unusable(release, error.message);
+  });
+  if (wasm.length > bytesMax) throw unusable(release, `${path} has more than ${bytesMax} bytes`);
+  return { wasm, sha256: createHash('sha256').update(wasm).digest('hex'), release };
+}
+
+function unusable(release: Filter['release'], problem: string): Error {
+  const { name, remedy } = settings[release];
+  return new Error(`${name}: ${problem}; ${remedy}`);
 }

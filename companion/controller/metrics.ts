@@ -55,6 +55,11 @@ export function createControllerMetrics(registry: Registry) {
       'Time to decide about a question.',
       [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03],
     ),
+    filterRequests: counter(
+      'controller_filter_requests_total',
+      'Filters that agents asked for, by release (this, previous, unknown: no controller has what a namespace pins).',
+      ['release'],
+    ),
     reports: counter('controller_reports_total', 'Reports of proxies taken in.'),
     learned: counter(
       'controller_destinations_learned_total',

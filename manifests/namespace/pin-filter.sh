@@ -1,7 +1,12 @@
 #!/bin/sh
 # Pins the filter that the agents may load: pin-filter.sh FILTER.wasm
-# Run it whenever the filter changes; the controller must serve the very same bytes.
+# Run it whenever the filter changes; the controller must have the very same bytes.
 set -eu
-digest=$(sha256sum "${1:?usage: pin-filter.sh FILTER.wasm}" | cut -d' ' -f1)
-sed -i "s/^filterSha256=.*/filterSha256=$digest/" "$(dirname "$0")/settings.env"
+filter=${1:?usage: pin-filter.sh FILTER.wasm}
+settings=$(dirname "$0")/settings.env
+# macOS has the second of these only.
+digest=$({ sha256sum "$filter" 2>/dev/null || shasum -a 256 "$filter"; } | cut -d' ' -f1)
+[ -n "$digest" ] || { echo "no digest of $filter" >&2; exit 1; }
+sed -i.bak "s/^filterSha256=.*/filterSha256=$digest/" "$settings"
+rm "$settings.bak"
 echo "$digest"

@@ -59,6 +59,10 @@ const cases: Record<string, { minutes: number; series: Record<string, string> }>
     minutes: 15,
     series: { 'lazyscope_controller_scopes_withdrawn_total{reason="ProxiesSilent"}': '0+1x30' },
   },
+  LazyscopeFilterUnknown: {
+    minutes: 15,
+    series: { 'lazyscope_controller_filter_requests_total{pod="a",release="unknown"}': '0+1x30' },
+  },
   LazyscopeNodeAlone: {
     minutes: 10,
     series: { 'lazyscope_node_controller_streams{pod="n"}': '0x20' },
@@ -96,6 +100,7 @@ const calm = {
   'lazyscope_kube_last_success_timestamp_seconds{pod="a"}': '0+60x60',
   'lazyscope_controller_writes_total{kind="Sidecar",outcome="failed"}': '3x60',
   'lazyscope_controller_scopes_withdrawn_total{reason="Off"}': '0+5x60',
+  'lazyscope_controller_filter_requests_total{pod="a",release="previous"}': '0+1x60',
   'lazyscope_node_controller_streams{pod="n"}': '2x60',
   'lazyscope_node_last_report_timestamp_seconds{pod="n"}': '0+60x60',
   'lazyscope_node_proxies{pod="n"}': '3x60',

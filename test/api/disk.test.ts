@@ -60,7 +60,7 @@ test('a controller that may write to no file starts, leads and serves the filter
   await waitFor('the lease', async () => {
     return (await controller.metric('lazyscope_controller_leader')) === 1;
   });
-  expect((await fetch(`http://127.0.0.1:${filterPort}/filter.wasm`)).status).toBe(200);
+  expect((await fetch(`http://127.0.0.1:${filterPort}/filter.wasm.sha256`)).status).toBe(200);
   expect(controller.log()).not.toContain('ERR_ACCESS_DENIED');
 });
 

@@ -31,7 +31,8 @@ export async function companionArchive(
       (path) => hashOfTree(join(dir, path)),
     ),
   );
-  const files = ['Dockerfile', '.dockerignore', 'package.json', 'build/filter.wasm'];
+  const filters = ['build/filter.wasm', 'wasm-filter/previous'];
+  const files = ['Dockerfile', '.dockerignore', 'package.json', ...filters];
   for (const file of files) inputs.push(await hashOfTree(join(dir, file)));
   const image = companionImage(release);
   const built = await cached('companion-image', [base, image, ...inputs], progress, async (out) => {

@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Release } from '../companion-image.ts';
 import { repoDir } from '../paths.ts';
@@ -26,5 +26,10 @@ export async function makeNextRelease(dir: string): Promise<Release> {
     if (!text.includes(from)) throw new Error(`${file}: ${from} is not there; mend the edit`);
     await writeFile(join(dir, file), text.replace(from, to));
   }
+  // As the release workflow does.
+  await copyFile(
+    join(repoDir, 'build', 'filter.wasm'),
+    join(dir, 'wasm-filter', 'previous', 'filter.wasm'),
+  );
   return { dir, version: '0.1.1' };
 }

@@ -34,7 +34,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lazyscope-next-'));
   next = await makeNextRelease(join(folder, 'next'));
   await mesh.loadArchive(await companionArchive(console.error, next));
-  await createFleet(mesh, { namespace, clients: ['client'], targets: 8, strict: true });
+  await createFleet(mesh, { namespace, clients: ['client'], targets: 12, strict: true });
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
   for (const index of [0, 1]) await call(mesh, client, urlOf(index));
@@ -101,6 +101,24 @@ const filters = (release: Release) => async () => {
   });
 };
 
+/** Between the two steps of an upgrade: the namespace still pins the filter of the release before. */
+async function startAnotherPod(): Promise<void> {
+  const scale = (replicas: number) =>
+    mesh.kubectl(['scale', 'deployment/client', `--replicas=${replicas}`, '-n', namespace]);
+  await scale(2);
+  await mesh.rollout(namespace);
+  const pods = await podsOf(mesh, namespace, 'app=client');
+  const name = pods.find(({ metadata }) => metadata.name !== client.name)?.metadata.name ?? '';
+  await mesh.waitFor('the filter in a pod that starts', async () => {
+    return (await filterOf({ namespace, name })) === (await filterOf(client));
+  });
+  fresh += 1;
+  expect((await call(mesh, { namespace, name }, urlOf(fresh))).status).toBe(200);
+  const first = 'controller.kubernetes.io/pod-deletion-cost=-1';
+  await mesh.kubectl(['annotate', 'pod', name, '-n', namespace, first]);
+  await scale(1);
+}
+
 /** The file that the agent has fetched the filter to, which its digest names. */
 async function filterOf(pod: PodRef): Promise<string> {
   const dump = await mesh.admin(pod, '/config_dump?resource=ecds_filters');
@@ -109,6 +127,7 @@ async function filterOf(pod: PodRef): Promise<string> {
 
 test.each([
   ['companions first to the next release', () => companions(next)],
+  ['a pod that starts with the filter of this one', () => startAnotherPod],
   ['then the filters of a namespace', () => filters(next)],
   ['companions first back again', () => companions(thisRelease)],
   ['and the filters after them', () => filters(thisRelease)],

@@ -14,7 +14,13 @@ test('the image runs the companion as a numbered user that owns none of its file
 });
 
 test('both ways to build it lay out the same files', () => {
-  for (const path of ['/app/build', '/app/companion', 'node_modules', 'package.json'])
+  for (const path of [
+    '/app/build',
+    'wasm-filter/previous',
+    '/app/companion',
+    'node_modules',
+    'package.json',
+  ])
     for (const stage of ['source', 'prebuilt']) {
       const from = dockerfile.indexOf(` AS ${stage}\n`);
       expect(dockerfile.slice(from, dockerfile.indexOf('\nFROM ', from))).toContain(path);

@@ -20,6 +20,7 @@ const filterNames = [
   ...readFileSync(join(repository, 'wasm-filter/names.ts'), 'utf8').matchAll(/ascii\('([^']+)'\)/g),
 ].map(([, name]) => name as string);
 
+const filterUrl = 'http://lazyscope-filter.lazyscope-system.svc:9473';
 const extension = (plugin: string) =>
   `extensions.istio.io/trafficextension/my-namespace.${plugin}~istio-translated-wasmplugin`;
 
@@ -78,8 +79,8 @@ describe('the plugins', () => {
     expect([http?.pluginConfig.mode, tcp?.pluginConfig.mode]).toEqual(['http', 'tcp']);
     for (const spec of [http, tcp]) {
       expect(spec?.failStrategy).toBe('FAIL_OPEN');
-      expect(spec?.url).toBe('http://lazyscope-filter.lazyscope-system.svc:9473/filter.wasm');
       expect(spec?.sha256).toMatch(/^[0-9a-f]{64}$/);
+      expect(spec?.url).toBe(`${filterUrl}/filters/${spec?.sha256}/filter.wasm`);
     }
     expect(http?.sha256).toBe(tcp?.sha256);
   });
@@ -99,7 +100,12 @@ describe('the plugins', () => {
     execFileSync(join(folder, 'namespace/pin-filter.sh'), [wasm]);
     const digest = createHash('sha256').update('any bytes').digest('hex');
     const pinned = render(join(folder, 'example')).filter(({ kind }) => kind === 'WasmPlugin');
-    expect(pinned.map(({ spec }) => spec.sha256)).toEqual([digest, digest]);
+    for (const { spec } of pinned)
+      expect([spec.sha256, spec.url]).toEqual([
+        digest,
+        `${filterUrl}/filters/${digest}/filter.wasm`,
+      ]);
+    expect(pinned).toHaveLength(2);
   });
 });
 
