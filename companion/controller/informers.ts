@@ -177,14 +177,17 @@ function groupKey(pod: PodRecord | undefined): string {
   return JSON.stringify([uid, owner, counted, Object.entries(labels)]);
 }
 
-function namespaceHandler({ namespaces, edges }: State, changed: Changed): WatchHandler {
+function namespaceHandler({ namespaces, edges, discovery }: State, changed: Changed): WatchHandler {
   return {
     upsert(object) {
       const { name } = object.metadata;
       const before = namespaces.get(name);
       const after = readNamespace(object);
       namespaces.set(name, after);
-      if (JSON.stringify(before) !== JSON.stringify(after)) changed.namespaceNow(name);
+      if (JSON.stringify(before) === JSON.stringify(after)) return;
+      changed.namespaceNow(name);
+      // Its labels may say who sees what is in it.
+      if ([...discovery.values()].some((selectors) => selectors.length > 0)) changed.all();
     },
     remove({ metadata: { name } }) {
       namespaces.delete(name);

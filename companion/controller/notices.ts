@@ -1,26 +1,27 @@
 import type { Refusal } from '../core/barrier.ts';
-import { isDiscovered } from '../core/discovery.ts';
-import { defaultRevision, forRevision, meshConfigMapOf } from '../core/revision.ts';
+import { defaultRevision, meshConfigMapOf } from '../core/revision.ts';
 import { modes } from '../core/workload-scope.ts';
 import type { News, Sink } from './sink.ts';
-import { modeLabel, type State } from './state.ts';
+import { looksAt, modeLabel, type State } from './state.ts';
 
 /** Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads are. */
 export function obstacleOf(
-  { namespaces, discovery }: Pick<State, 'namespaces' | 'discovery'>,
+  state: Pick<State, 'namespaces' | 'discovery' | 'systemNamespace'>,
   name: string,
   revisions: Iterable<string>,
 ): Refusal | undefined {
-  const { ambient, labels = {} } = namespaces.get(name) ?? {};
-  if (ambient) {
+  const { namespaces, discovery, systemNamespace } = state;
+  if (namespaces.get(name)?.ambient) {
     const message = `Namespace ${name} is in the ambient mesh, which has no sidecars to scope.`;
     return { reason: 'Ambient', message };
   }
   for (const revision of revisions) {
-    if (isDiscovered(forRevision(discovery, revision) ?? [], labels)) continue;
+    // A scope relies on what is in the namespace of the system: without the sentinel, first calls are lost.
+    const hidden = [name, systemNamespace].find((each) => !looksAt(state, revision, each));
+    if (hidden === undefined) continue;
     const configMap = meshConfigMapOf(discovery.has(revision) ? revision : defaultRevision);
     const message =
-      `Istio does not look at namespace ${name}: discoverySelectors of the mesh configuration ` +
+      `Istio does not look at namespace ${hidden}: discoverySelectors of the mesh configuration ` +
       `(ConfigMap ${configMap}) leave it out; give it a label that they select.`;
     return { reason: 'NotDiscovered', message };
   }

@@ -1,11 +1,11 @@
 import { type Arrivals, createArrivals } from '../core/arrivals.ts';
 import { type Catalog, createCatalog } from '../core/catalog.ts';
-import type { DiscoverySelectors } from '../core/discovery.ts';
+import { type DiscoverySelectors, isDiscovered } from '../core/discovery.ts';
 import { createEdgeStore, type EdgeStore } from '../core/edges.ts';
 import type { Mode } from '../core/plan.ts';
 import { createProxyTable, type ProxyTable } from '../core/proxies.ts';
 import type { PodRecord } from '../core/records.ts';
-import { defaultRevision } from '../core/revision.ts';
+import { defaultRevision, forRevision } from '../core/revision.ts';
 import { importedHosts, type SidecarRecord } from '../core/sidecar.ts';
 import type { Setting } from '../core/strategy.ts';
 import { groupWorkloads, type Workload } from '../core/workload.ts';
@@ -16,6 +16,8 @@ import { createOverrides, type Overrides } from './overrides.ts';
 
 /** All that a replica knows; leader or not, every replica keeps it up to date. */
 export type State = {
+  /** The one that Lazyscope itself is in. */
+  systemNamespace: string;
   catalog: Catalog;
   arrivals: Arrivals;
   edges: EdgeStore;
@@ -64,10 +66,21 @@ export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
   };
 }
 
-type StateOptions = { clusterDomain: string; revisions?: readonly string[] };
+type Discovery = Pick<State, 'namespaces' | 'discovery'>;
 
-export function createState({ clusterDomain, revisions = [] }: StateOptions): State {
-  const catalog = createCatalog({ clusterDomain });
+export function looksAt(
+  { namespaces, discovery }: Discovery,
+  revision: string,
+  name: string,
+): boolean {
+  return isDiscovered(forRevision(discovery, revision) ?? [], namespaces.get(name)?.labels ?? {});
+}
+
+type StateOptions = { clusterDomain: string; namespace: string; revisions?: readonly string[] };
+
+export function createState({ clusterDomain, namespace, revisions = [] }: StateOptions): State {
+  const known: Discovery = { namespaces: new Map(), discovery: new Map() };
+  const catalog = createCatalog({ clusterDomain, looksAt: (...where) => looksAt(known, ...where) });
   const grouped = new Map<string, { workloads: Workload[]; byPod: Map<string, Workload> }>();
 
   function groups(namespace: string) {
@@ -83,18 +96,18 @@ export function createState({ clusterDomain, revisions = [] }: StateOptions): St
   }
 
   return {
+    ...known,
+    systemNamespace: namespace,
     catalog,
     arrivals: createArrivals(),
     edges: createEdgeStore(),
     proxies: createProxyTable(),
-    namespaces: new Map(),
     scopes: createNamespacedTable(),
     sidecars: createNamespacedTable(),
     imports: createImports(),
     filters: createFilters(),
     overrides: createOverrides(),
     revisions: [...new Set([defaultRevision, ...revisions])],
-    discovery: new Map(),
     workloads: (namespace) => groups(namespace).workloads,
     workloadOf: (pod) => groups(pod.namespace).byPod.get(pod.name),
     podsChanged: (namespace) => grouped.delete(namespace),

@@ -22,7 +22,7 @@ import {
   readVirtualService,
   type VirtualServiceRecord,
 } from './rules.ts';
-import { createVisibility, type Visibility } from './visibility.ts';
+import { createVisibility, type LooksAt, type Visibility } from './visibility.ts';
 
 /**
  * What the mesh is: kept up to date object by object, every question answered by lookup. Removing
@@ -62,7 +62,9 @@ type Kind = { read(object: KubeObject): unknown[]; add: Touch; remove: Touch };
 // biome-ignore lint/suspicious/noExplicitAny: each kind touches records that its own reader made.
 type Touch = (record: any) => void;
 
-export function createCatalog({ clusterDomain }: { clusterDomain: string }): Catalog {
+type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt };
+
+export function createCatalog({ clusterDomain, looksAt }: CatalogOptions): Catalog {
   const hosts = createHostTable();
   const virtualServices = createHostIndex<VirtualServiceRecord>();
   const virtualServicesTo = createMultimap<VirtualServiceRecord>();
@@ -75,7 +77,10 @@ export function createCatalog({ clusterDomain }: { clusterDomain: string }): Cat
   const podsByNamespace = createMultimap<PodRecord>();
   const podsByName = new Map<string, PodRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
-  const { configs, isVisible, podsChanged, revisionsIn } = createVisibility(podsByNamespace.get);
+  const { configs, isVisible, podsChanged, revisionsIn } = createVisibility(
+    podsByNamespace.get,
+    looksAt ?? (() => true),
+  );
 
   const kinds: Record<string, Kind> = {
     Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },

@@ -2,6 +2,9 @@ import { type MeshConfig, noMeshConfig } from './mesh-config.ts';
 import type { PodRecord, Visible } from './records.ts';
 import { defaultRevision, forRevision, isTakenIn } from './revision.ts';
 
+/** Whether istiod of a revision looks at a namespace (core/discovery.ts); what is in others is nothing to it. */
+export type LooksAt = (revision: string, namespace: string) => boolean;
+
 /** Who sees what, by `exportTo`, the configuration of the mesh and the revision of istiod. */
 export type Visibility = {
   /** By revision. */
@@ -14,7 +17,10 @@ export type Visibility = {
   isVisible(object: Visible, from: string): boolean;
 };
 
-export function createVisibility(podsIn: (namespace: string) => readonly PodRecord[]): Visibility {
+export function createVisibility(
+  podsIn: (namespace: string) => readonly PodRecord[],
+  looksAt: LooksAt,
+): Visibility {
   const configs = new Map<string, MeshConfig>();
   const revisions = new Map<string, readonly string[]>();
 
@@ -36,7 +42,7 @@ export function createVisibility(podsIn: (namespace: string) => readonly PodReco
     isVisible({ kind, namespace, exportTo, revision }, from) {
       const found = revisionsIn(from);
       return (found.length > 0 ? found : [defaultRevision]).some((each) => {
-        if (!isTakenIn(revision, each)) return false;
+        if (!isTakenIn(revision, each) || !looksAt(each, namespace)) return false;
         const defaults = (forRevision(configs, each) ?? noMeshConfig).exportTo;
         const to = exportTo ?? defaults[kind === 'entry' ? 'service' : kind];
         return to.length === 0 || to.includes(from) || (to.includes('.') && namespace === from);

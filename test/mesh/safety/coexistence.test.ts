@@ -144,6 +144,16 @@ const rows: Row[] = [
   },
 ];
 
+test('a namespace in the ambient mesh is told so itself', async () => {
+  await mesh.waitFor('the Event', async () => {
+    const { items } = await mesh.get(['events', '-n', ambient]);
+    type Told = { reason: string; involvedObject: { kind: string } };
+    return (items as Told[]).some(
+      ({ reason, involvedObject: { kind } }) => reason === 'Ambient' && kind === 'Namespace',
+    );
+  });
+});
+
 const titled = rows.map((row) => [row.what, row.reason, row] as const);
 
 test.each(titled)('a workload %s: %s, and its calls succeed', async (_what, _reason, row) => {
@@ -277,14 +287,45 @@ test('under a revision of Istio its own mesh configuration counts', async () => 
   // By default a Service is for its own namespace alone there.
   expect(await identityOf(client, servedUrl('own'))).toBe('');
   await untilHosts(revised, 'client', [entryOf(byDefault, 'open')]);
-  await mesh.kubectl(['label', 'namespace', revised, `${hiddenLabel}=true`]);
-  await untilScoped(revised, 'client', 'NotDiscovered');
-  const { conditions = [] } = await scopeStatus(mesh, revised, 'client');
-  expect(JSON.stringify(conditions)).toContain(`ConfigMap istio-${secondRevision}`);
-  expect(await selectedBy(revised, 'client')).toBeUndefined();
-  await mesh.kubectl(['label', 'namespace', revised, `${hiddenLabel}-`]);
-  await untilScoped(revised, 'client', 'Enforced');
 });
+
+/** What is done while the second istiod does not look at a namespace. */
+async function whileHidden(namespace: string, run: () => Promise<void>): Promise<void> {
+  await mesh.kubectl(['label', 'namespace', namespace, `${hiddenLabel}=true`]);
+  try {
+    await run();
+  } finally {
+    await mesh.kubectl(['label', 'namespace', namespace, `${hiddenLabel}-`]);
+  }
+}
+
+test('what a revision of Istio does not look at is called as without a scope', async () => {
+  const client = await mesh.pod(revised, 'app=client');
+  const isListed = async () =>
+    (await clusterNames(mesh, client)).some((name) => name.includes(`|open.${byDefault}.`));
+  await mesh.waitFor('the cluster of a Service', isListed);
+  await whileHidden(byDefault, async () => {
+    await mesh.waitFor('its end', async () => !(await isListed()));
+    expect(await identityOf(client, servedUrl('later'))).toBe('');
+  });
+  await mesh.waitFor('the cluster of a Service', isListed);
+  expect(await identityOf(client, servedUrl('open'))).toBe(identity(revised, 'client'));
+});
+
+test.each([revised, 'lazyscope-system'])(
+  'under a revision of Istio that does not look at %s nothing is narrowed',
+  async (hidden) => {
+    await whileHidden(hidden, async () => {
+      await untilScoped(revised, 'client', 'NotDiscovered');
+      const { conditions } = await scopeStatus(mesh, revised, 'client');
+      const told = JSON.stringify(conditions);
+      for (const part of [`namespace ${hidden}:`, `ConfigMap istio-${secondRevision}`])
+        expect(told).toContain(part);
+      expect(await selectedBy(revised, 'client')).toBeUndefined();
+    });
+    await untilScoped(revised, 'client', 'Enforced');
+  },
+);
 
 const scale = (replicas: number) =>
   mesh.kubectl(['scale', 'deployment', 'emptied', '-n', together, `--replicas=${replicas}`]);

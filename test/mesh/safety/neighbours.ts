@@ -105,7 +105,14 @@ function replicaSet(hash: string, uid: string): object {
   return object('apps/v1', 'ReplicaSet', `rolled-${hash}`, spec, { ownerReferences });
 }
 
-const visibleTo = { own: undefined, open: '*', private: '.', nobody: '~', elsewhere: 'servers' };
+const visibleTo = {
+  own: undefined,
+  open: '*',
+  later: '*',
+  private: '.',
+  nobody: '~',
+  elsewhere: 'servers',
+};
 /** Services of the other namespace, by who may see them. */
 export const servedUrl = (name: keyof typeof visibleTo) =>
   `http://${name}.${byDefault}:${appPorts.http}/`;

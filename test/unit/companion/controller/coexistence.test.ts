@@ -185,6 +185,10 @@ describe('a namespace that Istio does not look at', () => {
     data: { mesh },
   });
   const selecting = 'discoverySelectors: [{matchLabels: {istio-discovery: enabled}}]';
+  const put = (name: string, labels: Record<string, string>) =>
+    kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+  const selected = { 'istio-discovery': 'enabled' };
+  beforeEach(() => void put('lazyscope-system', selected));
 
   test('is refused with the reason, as long as discoverySelectors leave it out', async () => {
     const controller = await start();
@@ -195,20 +199,39 @@ describe('a namespace that Istio does not look at', () => {
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
     expect(scope()?.status.conditions[0].message).toMatch(/discoverySelectors .* leave it out/);
-    const labels = { 'lazyscope.io/mode': 'enforce', 'istio-discovery': 'enabled' };
-    kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
+    put('shop', { 'lazyscope.io/mode': 'enforce', ...selected });
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
+    // Where the sentinel and the gateway are.
+    put('lazyscope-system', {});
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
+    expect(scope()?.status.conditions[0].message).toContain('namespace lazyscope-system:');
+  });
+
+  test('is no destination: what is called there goes as Istio sends it', async () => {
+    for (const object of app('bank/pay', '10.96.0.7', '10.1.0.7')) kube.put(object);
+    put('shop', { 'lazyscope.io/mode': 'enforce', ...selected });
+    put('bank', selected);
+    const controller = await start();
+    controller.report('web');
+    const ask = () => controller.ask('web', 'pay.bank', '10.96.0.7:80').strategy;
+    expect(ask()).toBe('direct');
+    kube.put(meshConfig(selecting));
+    expect(ask()).toBe('direct');
+    put('bank', {});
+    expect(ask()).toBe('passthrough');
   });
 
   test('is refused still while the configuration of the mesh is broken, until that goes', async () => {
     kube.put(meshConfig(selecting));
     const controller = await start();
-    controller.report('web', used);
+    controller.report('web');
     expect(() => kube.put(meshConfig('discoverySelectors: 1'))).toThrow(/mend its key mesh/);
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
     await kube.delete({ group: '', version: '', plural: 'configmaps' }, 'istio', 'istio-system');
+    controller.report('web', used);
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
   });

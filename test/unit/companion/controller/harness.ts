@@ -37,7 +37,11 @@ export async function startController(
   let clock = Date.parse('2026-01-01T00:00:00Z');
   const now = () => clock;
   const metrics = createControllerMetrics(new Registry());
-  const state = createState({ clusterDomain, revisions: options.revisions ?? [] });
+  const state = createState({
+    clusterDomain,
+    namespace: 'lazyscope-system',
+    revisions: options.revisions ?? [],
+  });
   const writer = createWriter({
     kube,
     log: silent,
