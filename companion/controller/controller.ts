@@ -27,10 +27,10 @@ export async function runController(
   const kube = await connectKube(config, { log, registry });
   lifecycle.onStop('kube', () => kube.close());
 
-  const filter = await startFilterServer(config, { metrics, log });
-  lifecycle.onStop('filter', () => filter.close());
+  const filters = await startFilterServer(config, { metrics, log });
+  lifecycle.onStop('filter', () => filters.server.close());
 
-  const state = createState(config);
+  const state = createState({ ...config, served: filters.digests });
   let leaseMs = () => 0;
   const sink = createWriter({ kube, log, metrics, leaseMs: () => leaseMs(), now });
   const scoping = createScoping({ config, state, sink, metrics, log, now });

@@ -20,12 +20,12 @@ const warnings = { perSecond: 1 / 600, burst: 1 };
 /**
  * Serves the Wasm filter to pilot-agents, by its digest, and with it those of releases before: a namespace
  * goes on pinning the one that it was enabled with until somebody pins it anew. Read once, so that bytes
- * and digests agree.
+ * and digests agree; the digests that come back begin with that of this release.
  */
 export async function startFilterServer(
   config: Pick<ControllerConfig, 'wasmPath' | 'previousFiltersPath' | 'filterPort'>,
   { metrics, log }: { metrics: Pick<ControllerMetrics, 'filterRequests'>; log: Logger },
-): Promise<FastifyInstance> {
+): Promise<{ server: FastifyInstance; digests: string[] }> {
   const own = await readFilter(config.wasmPath, 'this');
   const previous = await readPrevious(config.previousFiltersPath);
   const filters = new Map([...previous, own].map((filter) => [filter.sha256, filter]));
@@ -48,8 +48,9 @@ export async function startFilterServer(
     return reply.type('text/plain').send(`${own.sha256}\n`);
   });
   await server.listen({ port: config.filterPort, host: anyAddress() });
-  log.info({ sha256: own.sha256, previous: previous.map(({ sha256 }) => sha256) }, 'filter served');
-  return server;
+  const digests = [own, ...previous].map(({ sha256 }) => sha256);
+  log.info({ sha256: own.sha256, previous: digests.slice(1) }, 'filter served');
+  return { server, digests };
 }
 
 const settings = {

@@ -15,6 +15,8 @@ export type Filters = {
    * of a cluster.
    */
   missing(namespace: string, pods: readonly PodRecord[]): string[];
+  /** Digests of the filters that proxies of the namespace load when they start. */
+  pinned(namespace: string): string[];
   /** From now on, what was not told of is missing. */
   watched(): void;
 };
@@ -33,13 +35,18 @@ export const filterResources: Resource[] = [
   { group: 'extensions.istio.io', version: 'v1alpha1', plural: 'wasmplugins' },
 ];
 
-/** The pods that a part is for: no labels mean all of its namespace, no revision means any. */
-type Part = { selector: Readonly<Record<string, string>>; revision: string | undefined };
+type Part = {
+  /** The pods that it is for: no labels mean all of its namespace, no revision means any. */
+  selector: Readonly<Record<string, string>>;
+  revision: string | undefined;
+  /** Digest of the filter that agents may load. */
+  sha256: string | undefined;
+};
 
 function readPart(object: KubeObject): Part {
   const { spec } = object;
   const selector = spec?.selector?.matchLabels ?? spec?.workloadSelector?.labels ?? {};
-  return { selector, revision: revisionLabelOf(object) };
+  return { selector, revision: revisionLabelOf(object), sha256: spec?.sha256 };
 }
 
 function isFor(pods: readonly PodRecord[], part: Part | undefined): boolean {
@@ -75,6 +82,8 @@ export function createFilters(): Filters {
     remove,
     missing: (namespace, pods) =>
       isWatched ? parts.filter((part) => !isFor(pods, found.get(namespace)?.get(part))) : [],
+    pinned: (namespace) =>
+      [...(found.get(namespace)?.values() ?? [])].flatMap(({ sha256 }) => sha256 ?? []),
     watched() {
       isWatched = true;
     },

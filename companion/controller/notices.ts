@@ -41,6 +41,14 @@ function noticeOf(state: State, name: string): News | undefined {
   const revisions = found.length > 0 ? found : [labels?.['istio.io/rev'] ?? defaultRevision];
   const obstacle = obstacleOf(state, name, revisions);
   if (obstacle) return { ...obstacle, isWarning: true };
+  const unknown = state.filters.pinned(name).find((digest) => !state.served.includes(digest));
+  const [own] = state.served;
+  if (own && unknown) {
+    const message =
+      `WasmPlugin pins filter ${unknown}, which no controller has: pods that start run without a filter ` +
+      `and keep their workload from being narrowed. Pin ${own} (manifests/namespace/pin-filter.sh).`;
+    return { reason: 'FilterUnknown', message, isWarning: true };
+  }
   const unread = found.filter((revision) => !state.revisions.includes(revision));
   if (unread.length === 0) return undefined;
   const message =

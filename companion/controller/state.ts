@@ -27,6 +27,8 @@ export type State = {
   sidecars: NamespacedTable<SidecarRecord>;
   imports: Imports;
   filters: Filters;
+  /** Digests of the filters that this replica serves, that of its own release first; none outside of a cluster. */
+  served: readonly string[];
   overrides: Overrides;
   /** Revisions of istiod whose configuration of the mesh is read, the default one among them. */
   revisions: readonly string[];
@@ -76,9 +78,19 @@ export function looksAt(
   return isDiscovered(forRevision(discovery, revision) ?? [], namespaces.get(name)?.labels ?? {});
 }
 
-type StateOptions = { clusterDomain: string; namespace: string; revisions?: readonly string[] };
+type StateOptions = {
+  clusterDomain: string;
+  namespace: string;
+  revisions?: readonly string[];
+  served?: readonly string[];
+};
 
-export function createState({ clusterDomain, namespace, revisions = [] }: StateOptions): State {
+export function createState({
+  clusterDomain,
+  namespace,
+  revisions = [],
+  served = [],
+}: StateOptions): State {
   const known: Discovery = { namespaces: new Map(), discovery: new Map() };
   const catalog = createCatalog({ clusterDomain, looksAt: (...where) => looksAt(known, ...where) });
   const grouped = new Map<string, { workloads: Workload[]; byPod: Map<string, Workload> }>();
@@ -106,6 +118,7 @@ export function createState({ clusterDomain, namespace, revisions = [] }: StateO
     sidecars: createNamespacedTable(),
     imports: createImports(),
     filters: createFilters(),
+    served,
     overrides: createOverrides(),
     revisions: [...new Set([defaultRevision, ...revisions])],
     workloads: (namespace) => groups(namespace).workloads,

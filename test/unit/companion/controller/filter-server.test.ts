@@ -15,6 +15,7 @@ let folder: string;
 let registry: Registry;
 let lines: { msg: string; sha256?: string; remedy?: string }[];
 let server: FastifyInstance | undefined;
+let digests: string[];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lazyscope-filters-'));
@@ -35,7 +36,8 @@ async function start(): Promise<(path: string) => Promise<Response>> {
     previousFiltersPath: join(folder, 'previous'),
     filterPort: 0,
   };
-  server = await startFilterServer(config, { log, metrics: createControllerMetrics(registry) });
+  const metrics = createControllerMetrics(registry);
+  ({ server, digests } = await startFilterServer(config, { log, metrics }));
   const { port } = server.server.address() as AddressInfo;
   return (path) => fetch(`http://127.0.0.1:${port}${path}`);
 }
@@ -69,6 +71,7 @@ test('filters of releases before are served beside it, and nothing else of their
   const get = await start();
   const before = await get(`/filters/${digestOf('the one before')}/filter.wasm`);
   expect(await before.text()).toBe('the one before');
+  expect(digests).toEqual(['this one', 'the one before'].map(digestOf));
   expect((await get(`/filters/${digestOf('words')}/filter.wasm`)).status).toBe(404);
   expect(await counted()).toEqual({ this: 0, previous: 1, unknown: 1 });
 });

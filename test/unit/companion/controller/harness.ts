@@ -31,7 +31,7 @@ const life: Life = {
 /** A controller without its network: the parts of `runController`, wired the same way. */
 export async function startController(
   kube: FakeKube,
-  options: { leads?: boolean; life?: Partial<Life>; revisions?: string[] } = {},
+  options: { leads?: boolean; life?: Partial<Life>; revisions?: string[]; served?: string[] } = {},
 ) {
   let leads = options.leads ?? true;
   let clock = Date.parse('2026-01-01T00:00:00Z');
@@ -41,6 +41,7 @@ export async function startController(
     clusterDomain,
     namespace: 'lazyscope-system',
     revisions: options.revisions ?? [],
+    served: options.served ?? [],
   });
   const writer = createWriter({
     kube,

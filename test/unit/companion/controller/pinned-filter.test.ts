@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { createNotices } from '../../../../companion/controller/notices.ts';
+import type { News, Sink } from '../../../../companion/controller/sink.ts';
+import type { KubeObject } from '../../../../companion/kube.ts';
+import { filterObjects, kube, start } from './shop.ts';
+
+const served = ['a'.repeat(64), 'b'.repeat(64)];
+
+/** What is told of the namespace when its plugins pin a filter, by a controller that serves some. */
+async function toldOf(sha256: string | undefined, has = served): Promise<string[]> {
+  for (const object of filterObjects('shop'))
+    if (object.kind === 'WasmPlugin') kube.put({ ...object, spec: { sha256 } });
+  const { state } = await start({ served: has });
+  const told: string[] = [];
+  const tell = async (about: KubeObject, { reason, message }: News) => {
+    told.push(`${about.metadata.name} ${reason}: ${message}`);
+  };
+  await createNotices({ state, writer: { mayWrite: () => true, tell } as Sink }).look();
+  return told;
+}
+
+test('a namespace that pins a filter which nobody has is told so, with the one to pin', async () => {
+  const zeros = '0'.repeat(64);
+  expect(await toldOf(zeros)).toEqual([
+    expect.stringMatching(`^shop FilterUnknown: .* ${zeros}, .* Pin ${served[0]} .*pin-filter.sh`),
+  ]);
+});
+
+test('one that pins the filter of this release, or of one before, or none, is told nothing', async () => {
+  for (const sha256 of [...served, undefined]) expect(await toldOf(sha256)).toEqual([]);
+});
+
+test('outside of a cluster, where no filter is served, nothing is told', async () => {
+  expect(await toldOf('0'.repeat(64), [])).toEqual([]);
+});
