@@ -166,7 +166,7 @@ test.each(titled)('a workload %s: %s, and its calls succeed', async (_what, _rea
   expect(await identityOf(pod, targetUrl(0))).toBe(identity(namespace, account));
 });
 
-test('gateways, waypoints and pods of the network of their node have no scope, and keep all they had', async () => {
+test('a waypoint and a pod of the network of its node have no scope, and keep all they had', async () => {
   const scopes = await mesh.kubectl(['get', 'workloadscopes', '-n', together, '-o', 'name']);
   const found = scopes
     .trim()

@@ -56,7 +56,7 @@ const once = (name: string) => ({
 });
 
 /** As the CronJob controller names it: by the minute it is due. */
-export const scheduled = 'report-29384756';
+const scheduled = 'report-29384756';
 
 /**
  * By the labels that istiod gives it. Envoy as it is here cannot start as one: it lacks the extension by

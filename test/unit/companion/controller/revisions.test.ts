@@ -133,3 +133,13 @@ test('a filter that is for one revision is missing under another', async () => {
   await scopesOf();
   expect([reason('web'), reason('cart')]).toEqual(['Enforced', 'FilterMissing']);
 });
+
+test('a PeerAuthentication for one revision says nothing about pods under another', async () => {
+  const controller = await scopesOf();
+  const ask = () => controller.ask('web', 'cart').strategy;
+  const disabled = istio('PeerAuthentication', 'shop/plain', { mtls: { mode: 'DISABLE' } });
+  kube.put(labelled(disabled, 'canary'));
+  expect(ask()).toBe('direct');
+  kube.put(labelled(disabled, 'default'));
+  expect(ask()).not.toBe('direct');
+});
