@@ -57,9 +57,9 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
   bump(REQUESTS);
   const result = getProperty(CLUSTER_NAME);
   if (result == OK && gotSize() > 0) {
-    const isUnknown = isCatchAll(PASSTHROUGH_CLUSTER, BLACK_HOLE_CLUSTER);
-    if (isUnknown || equals(gotAt(), gotSize(), DYNAMIC_DNS_CLUSTER))
-      return unknownRequest(stream, endOfStream);
+    const passes = equals(gotAt(), gotSize(), PASSTHROUGH_CLUSTER);
+    if (passes || isCatchAll(BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER))
+      return unknownRequest(stream, endOfStream, passes);
     count(stream, gotAt(), gotSize());
     comesBack();
     return CONTINUE;
@@ -68,7 +68,7 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
   else if (getProperty(VIRTUAL_HOST_NAME) == OK && gotSize() > 0) {
     // The route has no cluster: that of REGISTRY_ONLY answers 502.
     const isUnknown = isCatchAll(BLOCK_ALL, ALLOW_ANY);
-    return isUnknown ? unknownRequest(stream, endOfStream) : bridge(stream, endOfStream);
+    return isUnknown ? unknownRequest(stream, endOfStream, false) : bridge(stream, endOfStream);
   }
   return CONTINUE;
 }
@@ -105,7 +105,7 @@ function count(stream: u32, cluster: usize, size: u32): void {
   else seen(stream, entry);
 }
 
-function unknownRequest(stream: u32, endOfStream: bool): u32 {
+function unknownRequest(stream: u32, endOfStream: bool, passes: bool): u32 {
   if (!getDestination()) return CONTINUE;
   const destination = gotAt();
   const size = gotSize();
@@ -116,6 +116,7 @@ function unknownRequest(stream: u32, endOfStream: bool): u32 {
     fallBack(false, destination, size);
     return CONTINUE;
   }
+  entry.passed = passes;
   // A request that comes back from a hold is the same request.
   if (!returned) seen(stream, entry);
   return proceed(entry, stream, endOfStream);

@@ -14,6 +14,11 @@ const APART: u64 = SECOND / 4;
 /** How long a 503 that is meant is let through at once, until it is asked again whether it still is. */
 const LEFT_ALONE: u64 = 10 * SECOND;
 
+/** Whether the cluster was found missing just now. */
+export function isInGap(entry: Entry, time: u64): bool {
+  return time - entry.missedAt <= APART;
+}
+
 /** Notes that the cluster is missing now; true when it has been for longer than any push takes. */
 export function isLongGap(entry: Entry, time: u64): bool {
   // Unsigned: a clock that jumped back by more than that begins a new gap, as one that went on does.

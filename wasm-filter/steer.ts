@@ -4,6 +4,7 @@ import { replaceHeader, SPAN_CONNECTION, SPAN_FILTER_CHAIN, setFilterState } fro
 import { DIRECT, GATEWAY, HOLD, PASSTHROUGH, PLAIN, UNANSWERED } from './answer';
 import { sizeOf } from './bytes';
 import { fallsBackToDirect } from './config';
+import { isInGap } from './gap';
 import { hold } from './hold';
 import { isHoldable } from './holdable';
 import * as names from './names';
@@ -29,6 +30,9 @@ export function steer(entry: Entry, confirmed: bool, endOfStream: bool, time: u6
     if (held && hold(destination, destinationSize, time)) return;
     strategy = entry.otherwise;
   }
+  // Left alone it would meet the route of a host that is coming or going, whose cluster is not there; a
+  // moment ago it was let pass. Never where it was not: REGISTRY_ONLY stays closed.
+  if (strategy == PASSTHROUGH && entry.passed && isInGap(entry, time)) strategy = PLAIN;
   apply(strategy, isTcp, entry);
 }
 

@@ -50,6 +50,8 @@ export class Entry {
   question: u8;
   /** Streams to it that have not ended. */
   open: u32;
+  /** When its route was last that of unknown destinations, that let the request pass. */
+  passed: bool;
 }
 
 @unmanaged
@@ -76,7 +78,7 @@ export const MAX_IDENTITIES: u32 = 2048;
 const TEXT: u32 = MAX_SNI + MAX_IDENTITIES;
 
 /** Room for one Entry, rounded up. */
-const ENTRY_SIZE: u32 = 104;
+const ENTRY_SIZE: u32 = 112;
 
 export const clusters = changetype<Table>(memory.data(48, 8));
 export const destinations = changetype<Table>(memory.data(48, 8));

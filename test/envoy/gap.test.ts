@@ -1,8 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { bootstrap, httpFilter, httpListener, knownCluster, sidecarClusters } from './bootstrap.ts';
+import {
+  bootstrap,
+  httpFilter,
+  httpListener,
+  type Json,
+  knownCluster,
+  sidecarClusters,
+} from './bootstrap.ts';
 import { call } from './client.ts';
-import { type Companion, direct, gateway, hold, startCompanion } from './companion.ts';
+import { type Companion, direct, gateway, hold, passthrough, startCompanion } from './companion.ts';
 import { type Envoy, startEnvoy } from './envoy.ts';
 import { routeConfig } from './routes.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
@@ -17,11 +24,19 @@ let envoy: Envoy;
 const gone = 'outbound|9080||ratings.app.svc.cluster.local';
 /** A destination for each test, as the filter remembers what it learned of one. */
 const hosts = Object.fromEntries(
-  ['upgrade', 'grpc', 'large', 'chunked', 'held', 'direct', 'unanswered'].map((name) => [
-    `${name}.app`,
-    gone,
-  ]),
+  ['upgrade', 'grpc', 'large', 'chunked', 'held', 'direct', 'unanswered', 'passed', 'strange'].map(
+    (name) => [`${name}.app`, gone],
+  ),
 );
+
+/** What `passed.app` was before it was known: its calls went out by the route of unknown destinations. */
+function withUnknownPath(config: Json): Json {
+  const virtualHosts = config.virtual_hosts as { name: string; routes: Json[] }[];
+  const passed = virtualHosts.find(({ name }) => name === 'passed.app');
+  const route = { cluster: 'PassthroughCluster' };
+  passed?.routes.splice(-1, 0, { match: { prefix: '/unknown' }, route });
+  return config;
+}
 
 beforeAll(async () => {
   companion = await startCompanion();
@@ -29,7 +44,9 @@ beforeAll(async () => {
     ['reviews', 'outside', 'egress', 'direct'].map((name) => startHttp(name)),
   );
   const ports = upstreams.map((u) => u.port);
-  const routes = { route_config: routeConfig({ reviews: knownCluster, ...hosts }) };
+  const routes = {
+    route_config: withUnknownPath(routeConfig({ reviews: knownCluster, ...hosts })),
+  };
   envoy = await startEnvoy(
     bootstrap(
       [httpListener('http', routes, httpFilter({ mode: 'http' }))],
@@ -80,6 +97,18 @@ test('direct: the same by the direct way', async () => {
   const headers = { host: 'direct.app', 'content-type': 'application/grpc' };
   const { seen } = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
   expect(seen?.server).toBe('direct');
+});
+
+test('what passes outside goes on passing, but only what passed before', async () => {
+  companion.answer = () => passthrough;
+  const before = await call(envoy.port('http'), { host: 'passed.app' }, { path: '/unknown' });
+  expect(before.seen?.server).toBe('outside');
+  const stream = { 'content-type': 'application/grpc' };
+  const options = { method: 'POST', body: 'x' };
+  const passed = await call(envoy.port('http'), { host: 'passed.app', ...stream }, options);
+  expect([passed.status, passed.seen?.server]).toEqual([200, 'outside']);
+  const strange = await call(envoy.port('http'), { host: 'strange.app', ...stream }, options);
+  expect(strange.seen).toBeUndefined();
 });
 
 test('what can be held goes round, and in the end meets what Envoy says', async () => {
