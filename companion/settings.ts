@@ -63,13 +63,19 @@ export function dnsName(options: Described): Setting<string> {
   return { ...options, schema, unit: 'name', bounds: 'DNS name, at most 253 characters' };
 }
 
+/** Texts of one pattern, separated by commas; empty means none. */
+function list(pattern: string, what: string) {
+  return z
+    .string()
+    .regex(new RegExp(`^(${pattern}(,${pattern})*)?$`), `not a list of ${what}`)
+    .transform((text) => (text === '' ? [] : text.split(',')));
+}
+
 /** Port numbers, separated by commas; empty means none. */
 export function ports(options: Described & { most: number }): Setting<readonly number[]> {
   const { most, ...described } = options;
-  const schema = z
-    .string()
-    .regex(/^(\d{1,5}(,\d{1,5})*)?$/, 'not a list of ports')
-    .transform((text) => (text === '' ? [] : text.split(',').map(Number)))
+  const schema = list('\\d{1,5}', 'ports')
+    .transform((texts) => texts.map(Number))
     .pipe(z.array(z.number().min(1, 'no port').max(65_535, 'no port')).max(most, 'too many'));
   return {
     ...described,
@@ -83,11 +89,7 @@ export function ports(options: Described & { most: number }): Setting<readonly n
 export function names(options: Described & { most: number }): Setting<readonly string[]> {
   const { most, ...described } = options;
   const label = '[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?';
-  const schema = z
-    .string()
-    .regex(new RegExp(`^(${label}(,${label})*)?$`), 'not a list of names')
-    .transform((text) => (text === '' ? [] : text.split(',')))
-    .pipe(z.array(z.string()).max(most, 'too many'));
+  const schema = list(label, 'names').pipe(z.array(z.string()).max(most, 'too many'));
   return {
     ...described,
     schema,

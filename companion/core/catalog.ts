@@ -64,7 +64,7 @@ type Touch = (record: any) => void;
 
 type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt };
 
-export function createCatalog({ clusterDomain, looksAt }: CatalogOptions): Catalog {
+export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOptions): Catalog {
   const hosts = createHostTable();
   const virtualServices = createHostIndex<VirtualServiceRecord>();
   const virtualServicesTo = createMultimap<VirtualServiceRecord>();
@@ -79,7 +79,7 @@ export function createCatalog({ clusterDomain, looksAt }: CatalogOptions): Catal
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
   const { configs, isVisible, podsChanged, revisionsIn } = createVisibility(
     podsByNamespace.get,
-    looksAt ?? (() => true),
+    looksAt,
   );
 
   const kinds: Record<string, Kind> = {
