@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { type ChannelInterface, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import { createBackoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { NodeMetrics } from '../metrics.ts';
 import {
@@ -30,9 +31,8 @@ export type Uplink = {
 /** How soon a new replica is found; those that went are noticed by their stream. */
 const lookupMs = 5_000;
 const connectMs = 5_000;
-/** A stream that lived this long was a good one; the next failure starts from the beginning. */
-const healthyMs = 10_000;
-const backoffMs = { from: 250, to: 10_000 };
+/** Of a stream that ended; `healthyMs` as long as the longest pause. */
+const backoff = { from: 500, to: 10_000, healthyMs: 10_000 };
 /** The kubelet replaces a token well before it expires; a stream must show the new one in time. */
 const renewMs = 60_000;
 /** Replicas of a Deployment; more addresses than this are not a controller's Service. */
@@ -117,20 +117,19 @@ async function resolveHost(service: string): Promise<string[]> {
 async function keepConnected(state: State, address: string): Promise<void> {
   const { stopped, addresses, metrics, now } = state;
   const log = state.log.child({ controller: address });
-  let failures = 0;
+  const { pauseAfter, reset } = createBackoff(backoff);
   let lastKind = '';
   while (!stopped.signal.aborted && addresses.get(address)?.wanted) {
     const started = now();
     const { kind, detail } = await runStream(state, address, log);
     if (stopped.signal.aborted) break;
     // Waiting for the CA troubles nobody, and it should be used as soon as it is there.
-    failures = kind === 'ca' || now() - started > healthyMs ? 0 : failures + 1;
+    if (kind === 'ca') reset();
     metrics.streamFailures.inc({ reason: kind });
     // The first of a kind is news; the metric counts the others.
-    log[kind === lastKind ? 'debug' : 'warn']({ kind, detail, failures }, 'no controller stream');
+    log[kind === lastKind ? 'debug' : 'warn']({ kind, detail }, 'no controller stream');
     lastKind = kind;
-    const limit = Math.min(backoffMs.from * 2 ** failures, backoffMs.to);
-    await pause(limit / 2 + (Math.random() * limit) / 2, stopped.signal);
+    await pause(pauseAfter(now() - started), stopped.signal);
   }
   addresses.delete(address);
 }

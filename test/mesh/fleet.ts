@@ -1,4 +1,4 @@
-import type { CallResult } from './app-call.ts';
+import { type CallResult, call } from './app-call.ts';
 import type { Mesh, PodRef } from './mesh.ts';
 import { enableNamespace, type FirstCall, type Mode } from './product.ts';
 import { appPorts, namespaceObject, workload } from './shop.ts';
@@ -107,6 +107,42 @@ export async function importedHosts(
 ): Promise<string[]> {
   const sidecar = await mesh.get(['sidecar', `lazyscope-${name}`, '-n', namespace]);
   return sidecar.spec.egress.flatMap((egress: { hosts: string[] }) => egress.hosts);
+}
+
+/** The scope of a workload has these targets. */
+export async function untilImported(
+  mesh: Mesh,
+  namespace: string,
+  name: string,
+  indices: number[],
+): Promise<void> {
+  await mesh.waitFor(`the scope of ${namespace}/${name}`, async () => {
+    const hosts = await importedHosts(mesh, namespace, name);
+    const missing = indices.filter((index) => !hosts.includes(entryOf(namespace, target(index))));
+    if (missing.length > 0) throw new Error(`it lacks targets ${missing}, and has ${hosts}`);
+    return true;
+  });
+}
+
+/**
+ * Calls targets that were not called before, until they answer and the scope has them. After a fault the
+ * first calls of a namespace that is new as well may come before the watches that tell of it are back.
+ */
+export async function learnTargets(
+  mesh: Mesh,
+  { namespace, name }: PodRef,
+  workload: string,
+  indices: number[],
+): Promise<void> {
+  for (const index of indices) {
+    const url = `http://${target(index)}:${appPorts.http}/`;
+    await mesh.waitFor(`${url} to answer ${namespace}/${name}`, async () => {
+      const { status, error } = await call(mesh, { namespace, name }, url);
+      if (status !== 200) throw new Error(`${status} ${error}`);
+      return true;
+    });
+  }
+  await untilImported(mesh, namespace, workload, indices);
 }
 
 /** Names of the clusters that a sidecar has. */

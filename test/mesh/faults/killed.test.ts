@@ -1,14 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
-import {
-  createFleet,
-  deleteNamespaces,
-  entryOf,
-  failuresOf,
-  importedHosts,
-  target,
-} from '../fleet.ts';
+import { createFleet, deleteNamespaces, failuresOf, learnTargets, target } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { appPorts } from '../shop.ts';
 import {
@@ -38,18 +30,10 @@ beforeAll(async () => {
   await createFleet(mesh, { namespace, clients: ['client'], targets: 24, strict: true });
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
-  for (const index of [0, 1]) await call(mesh, client, urlOf(index));
-  await untilImported([0, 1]);
+  await learnTargets(mesh, client, 'client', [0, 1]);
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));
-
-async function untilImported(indices: number[]): Promise<void> {
-  await mesh.waitFor('the scope', async () => {
-    const hosts = await importedHosts(mesh, namespace, 'client');
-    return indices.every((index) => hosts.includes(entryOf(namespace, target(index))));
-  });
-}
 
 const named = (name: string) => podsOf(mesh, system, `app.kubernetes.io/name=${name}`);
 
@@ -110,8 +94,5 @@ test.each(
   expect(result.sent).toBeGreaterThan(0.95 * rps * seconds);
   await untilWell(mesh);
   fresh += 1;
-  await mesh.waitFor('a first call that succeeds', async () => {
-    return (await call(mesh, client, urlOf(fresh))).status === 200;
-  });
-  await untilImported([fresh]);
+  await learnTargets(mesh, client, 'client', [fresh]);
 });

@@ -1,14 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
-import {
-  createFleet,
-  deleteNamespaces,
-  entryOf,
-  failuresOf,
-  importedHosts,
-  target,
-} from '../fleet.ts';
+import { createFleet, deleteNamespaces, failuresOf, learnTargets, target } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { appPorts } from '../shop.ts';
 import { loadOnNode, podsOf, reboot, untilWell } from './victims.ts';
@@ -33,18 +25,10 @@ beforeAll(async () => {
     nodes: { client: kept, server: kept, far: lost },
   });
   client = await mesh.pod(namespace, 'app=client');
-  for (const index of [0, 1]) await call(mesh, client, urlOf(index));
-  await untilImported('client', [0, 1]);
+  await learnTargets(mesh, client, 'client', [0, 1]);
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));
-
-async function untilImported(name: string, indices: number[]): Promise<void> {
-  await mesh.waitFor('the scope', async () => {
-    const hosts = await importedHosts(mesh, namespace, name);
-    return indices.every((index) => hosts.includes(entryOf(namespace, target(index))));
-  });
-}
 
 test('a node that reboots costs no call of another, and its pods learn again', async () => {
   const running = loadOnNode(mesh, client, [0, 1].map(urlOf), { rps: 500, seconds: 40 });
@@ -55,12 +39,6 @@ test('a node that reboots costs no call of another, and its pods learn again', a
   await untilWell(mesh);
   await mesh.rollout(namespace);
   const far = await mesh.pod(namespace, 'app=far');
-  await mesh.waitFor('a first call from that node', async () => {
-    return (await call(mesh, far, urlOf(4))).status === 200;
-  });
-  await untilImported('far', [4]);
-  await mesh.waitFor('a first call from the other', async () => {
-    return (await call(mesh, client, urlOf(5))).status === 200;
-  });
-  await untilImported('client', [5]);
+  await learnTargets(mesh, far, 'far', [4]);
+  await learnTargets(mesh, client, 'client', [5]);
 });

@@ -7,11 +7,11 @@ import { companionArchive, type Release, thisRelease } from '../companion-image.
 import {
   createFleet,
   deleteNamespaces,
-  entryOf,
   failuresOf,
-  importedHosts,
   type LoadResult,
+  learnTargets,
   target,
+  untilImported,
 } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { applyBase, enableNamespace, narrowAtOnce } from '../product.ts';
@@ -37,8 +37,7 @@ beforeAll(async () => {
   await createFleet(mesh, { namespace, clients: ['client'], targets: 12, strict: true });
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
-  for (const index of [0, 1]) await call(mesh, client, urlOf(index));
-  await untilImported([0, 1]);
+  await learnTargets(mesh, client, 'client', [0, 1]);
 });
 
 afterAll(async () => {
@@ -46,13 +45,6 @@ afterAll(async () => {
   await applyBase(mesh, narrowAtOnce);
   await rm(folder, { recursive: true });
 });
-
-async function untilImported(indices: number[]): Promise<void> {
-  await mesh.waitFor('the scope', async () => {
-    const hosts = await importedHosts(mesh, namespace, 'client');
-    return indices.every((index) => hosts.includes(entryOf(namespace, target(index))));
-  });
-}
 
 /** 500 requests a second to what is known, from before `act` until after it; what failed of them. */
 async function failuresUnderLoad(act: () => Promise<void>) {
@@ -147,7 +139,7 @@ test.each([
   fresh += 1;
   const { status } = await call(mesh, client, urlOf(fresh));
   expect(status).toBe(200);
-  await untilImported([fresh]);
+  await untilImported(mesh, namespace, 'client', [fresh]);
   // The filter's reports are taken, whoever is the older of the two.
   await mesh.waitFor('reports', async () => {
     const name = 'lazyscope_node_reports_total';

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { KubeObject, Watch } from '../../../../companion/kube.ts';
 import {
@@ -151,6 +152,34 @@ test('a server that is away, refuses, or talks nonsense is asked again', async (
   await vi.waitFor(() => expect(api.requests.filter(isWatch).length).toBeGreaterThan(1), 5_000);
   const broken = await api.registry.getSingleMetric('lazyscope_watches_broken_total')?.get();
   expect(broken?.values).toEqual([{ labels: { resource: 'pods' }, value: 3 }]);
+});
+
+test('what a server that was away has forgotten is listed at once when it is back', async () => {
+  const away: Answer = (_request, response) => void response.destroy();
+  let backAt = 0;
+  const expired: Answer = (_request, response) => {
+    backAt = performance.now();
+    reply(response, 410, gone);
+  };
+  script(
+    [(_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)]))],
+    [away, away, away, away, expired, silent],
+  );
+  const { seen } = follow();
+  await vi.waitFor(() => expect(seen.filter((what) => what === 'synced')).toHaveLength(2), 10_000);
+  // The pause that comes after the fourth failure would be 1.6 s at least.
+  expect(performance.now() - backAt).toBeLessThan(1_000);
+});
+
+test('a server that knows of no list for long enough is not asked without a pause', async () => {
+  script(
+    [(_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)]))],
+    [(_request, response) => reply(response, 410, gone)],
+  );
+  follow();
+  await sleep(1_500);
+  // Pauses of at least 0.1, 0.1, 0.2, 0.4 and 0.8 s.
+  expect(api.requests.filter(isWatch).length).toBeLessThanOrEqual(5);
 });
 
 test('a handler that throws at one object still gets the next', async () => {
