@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 const seconds = 1000;
 
+const setupFiles = ['test/property-seed.ts'];
+
 const meshOptions = {
   testTimeout: 300 * seconds,
   hookTimeout: 300 * seconds,
@@ -19,10 +21,15 @@ export default defineConfig({
     projects: [
       // Properties take a moment each, and many moments on a machine that is busy.
       {
-        test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 30 * seconds },
+        test: {
+          name: 'unit',
+          include: ['test/unit/**/*.test.ts'],
+          testTimeout: 30 * seconds,
+          setupFiles,
+        },
       },
-      { test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'] } },
-      { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'] } },
+      { test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'], setupFiles } },
+      { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'], setupFiles } },
       {
         test: {
           name: 'envoy',
@@ -44,6 +51,7 @@ export default defineConfig({
         test: {
           name: 'bypass',
           include: ['test/bypass/**/*.test.ts'],
+          setupFiles,
           testTimeout: 120 * seconds,
           hookTimeout: 60 * seconds,
           fileParallelism: false,
