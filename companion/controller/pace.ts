@@ -30,8 +30,12 @@ type Entry = {
   failures: number;
 };
 
-/** Pause after a failure of a key, doubled up to the limit while it goes on failing. */
-const retryMs = { from: 500, to: 30_000 };
+/**
+ * Pause after a failure of a key, doubled up to the limit while it goes on failing. The limit is short,
+ * because somebody may wait for the write when the API server is back; all attempts together are held to
+ * the rate of writes.
+ */
+const retryMs = { from: 500, to: 5_000 };
 
 /** Works in flight at most: enough to keep the API server busy at its usual few milliseconds. */
 const parallelMax = 8;

@@ -28,8 +28,11 @@ export type Uplink = {
   stop(): void;
 };
 
-/** How soon a new replica is found; those that went are noticed by their stream. */
-const lookupMs = 5_000;
+/**
+ * How soon a new replica is found; those that went are noticed by their stream. Without any, questions have
+ * no answer, so it is looked for sooner. `minReadySeconds` of the controller's Deployment counts on the first.
+ */
+const lookupMs = { connected: 5_000, alone: 1_000 };
 const connectMs = 5_000;
 /** Of a stream that ended; `healthyMs` as long as the longest pause. */
 const backoff = { from: 500, to: 10_000, healthyMs: 10_000 };
@@ -106,8 +109,16 @@ async function followAddresses(state: State): Promise<void> {
       metrics.streamFailures.inc({ reason: 'lookup' });
       log.warn({ service, err: messageOf(err) }, 'lookup of controllers failed');
     }
-    await pause(lookupMs, stopped.signal);
+    await untilLookup(state);
   }
+}
+
+async function untilLookup({ links, stopped }: State): Promise<void> {
+  let waited = 0;
+  do {
+    await pause(lookupMs.alone, stopped.signal);
+    waited += lookupMs.alone;
+  } while (links.size > 0 && waited < lookupMs.connected && !stopped.signal.aborted);
 }
 
 async function resolveHost(service: string): Promise<string[]> {

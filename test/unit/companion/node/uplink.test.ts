@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { createQuestions } from '../../../../companion/node/questions.ts';
@@ -103,6 +104,23 @@ describe('a controller that is not to be trusted', () => {
     expect(impostor.received).toEqual([]);
     expect(impostor.tokens).toEqual([]);
   });
+});
+
+it('looks for controllers every second while it has none, and seldom when it has', async () => {
+  const { first } = await startControllers();
+  let lookups = 0;
+  const found = () => {
+    lookups += 1;
+    return lookups < 3 ? [] : ['127.0.0.1'];
+  };
+  const started = performance.now();
+  const { value } = connect(first.port, found);
+  await eventually(async () => (await value('node_controller_streams')) === 1);
+  // Two pauses of a second; the usual ones would be ten seconds together.
+  expect(performance.now() - started).toBeLessThan(8_000);
+  const before = lookups;
+  await sleep(2_500);
+  expect(lookups).toBe(before);
 });
 
 it('shows a new token on the same stream', async () => {
