@@ -9,7 +9,7 @@ import { untilWell } from './victims.ts';
 const mesh = openMesh();
 const namespace = 'rollout';
 const system = 'lazyscope-system';
-const targets = 200;
+const targets = 300;
 let client: PodRef;
 
 beforeAll(async () => {
@@ -21,24 +21,29 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-/** Under STRICT mTLS nothing but an answer makes a first call succeed. */
-test('while both controllers are replaced, one after the other, every first call is answered', async () => {
-  const controllers = ['deployment/lazyscope-controller', '-n', system];
-  await mesh.kubectl(['rollout', 'restart', ...controllers]);
+let fresh = 0;
+
+/** Under STRICT mTLS nothing but an answer, and a way for the call, makes a first call succeed. */
+test.each([
+  ['both controllers', 'deployment/lazyscope-controller'],
+  ['all node companions', 'daemonset/lazyscope-node'],
+  ['both gateways', 'deployment/lazyscope-egress'],
+])('while %s are replaced, one after the other, every first call succeeds', async (_who, name) => {
+  await mesh.kubectl(['rollout', 'restart', name, '-n', system]);
   const refused: string[] = [];
-  // Nodes may notice later than the Deployment what has gone.
+  // Nodes and proxies may notice later than Kubernetes what has gone.
   let endsAt = Number.POSITIVE_INFINITY;
-  const rolling = mesh.kubectl(['rollout', 'status', ...controllers]).finally(() => {
+  const rolling = mesh.kubectl(['rollout', 'status', name, '-n', system]).finally(() => {
     endsAt = Date.now() + 10_000;
   });
-  let index = 1;
-  for (; Date.now() < endsAt && index < targets; index++) {
-    const { status } = await call(mesh, client, `http://${target(index)}:${appPorts.http}/`);
-    if (status !== 200) refused.push(`${target(index)}: ${status}`);
+  while (Date.now() < endsAt && fresh < targets) {
+    fresh += 1;
+    const { status } = await call(mesh, client, `http://${target(fresh)}:${appPorts.http}/`);
+    if (status !== 200) refused.push(`${target(fresh)}: ${status}`);
     await sleep(300);
   }
   await rolling;
   // Calls to the end, and not for want of targets.
-  expect(index).toBeLessThan(targets);
+  expect(fresh).toBeLessThan(targets);
   expect(refused).toEqual([]);
 });
