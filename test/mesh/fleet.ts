@@ -109,24 +109,38 @@ export async function importedHosts(
   return sidecar.spec.egress.flatMap((egress: { hosts: string[] }) => egress.hosts);
 }
 
-/** The scope of a workload has these targets. */
+/** The scope of a workload comes to have these targets. */
 export async function untilImported(
   mesh: Mesh,
   namespace: string,
   name: string,
   indices: number[],
 ): Promise<void> {
-  await mesh.waitFor(`the scope of ${namespace}/${name}`, async () => {
-    const hosts = await importedHosts(mesh, namespace, name);
-    const missing = indices.filter((index) => !hosts.includes(entryOf(namespace, target(index))));
-    if (missing.length > 0) throw new Error(`it lacks targets ${missing}, and has ${hosts}`);
-    return true;
-  });
+  await mesh.waitFor(`the scope of ${namespace}/${name}`, () =>
+    hasTargets(mesh, namespace, name, indices),
+  );
+}
+
+async function missingTargets(
+  mesh: Mesh,
+  namespace: string,
+  name: string,
+  indices: number[],
+): Promise<number[]> {
+  const hosts = await importedHosts(mesh, namespace, name);
+  return indices.filter((index) => !hosts.includes(entryOf(namespace, target(index))));
+}
+
+/** True, or an error that says which are missing. */
+async function hasTargets(...args: Parameters<typeof missingTargets>): Promise<true> {
+  const missing = await missingTargets(...args);
+  if (missing.length > 0) throw new Error(`it lacks ${missing.map(target)}`);
+  return true;
 }
 
 /**
- * Calls targets that were not called before, until they answer and the scope has them. After a fault the
- * first calls of a namespace that is new as well may come before the watches that tell of it are back.
+ * Calls targets that were not called before, until they answer and the scope has them. A call that comes
+ * before the watches are back after a fault is refused, or answered by a controller that does not write.
  */
 export async function learnTargets(
   mesh: Mesh,
@@ -134,15 +148,14 @@ export async function learnTargets(
   workload: string,
   indices: number[],
 ): Promise<void> {
-  for (const index of indices) {
-    const url = `http://${target(index)}:${appPorts.http}/`;
-    await mesh.waitFor(`${url} to answer ${namespace}/${name}`, async () => {
-      const { status, error } = await call(mesh, { namespace, name }, url);
-      if (status !== 200) throw new Error(`${status} ${error}`);
-      return true;
-    });
-  }
-  await untilImported(mesh, namespace, workload, indices);
+  await mesh.waitFor(`the scope of ${namespace}/${workload}`, async () => {
+    for (const index of await missingTargets(mesh, namespace, workload, indices)) {
+      const url = `http://${target(index)}:${appPorts.http}/`;
+      const { status, error = '' } = await call(mesh, { namespace, name }, url);
+      if (status !== 200) throw new Error(`${url} is answered ${status} ${error}`);
+    }
+    return hasTargets(mesh, namespace, workload, indices);
+  });
 }
 
 /** Names of the clusters that a sidecar has. */
