@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelInterface, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { createBackoff } from '../backoff.ts';
@@ -243,15 +244,7 @@ async function follow(
   return end;
 }
 
+/** Ends sooner where the signal does. */
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }
