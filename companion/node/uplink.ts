@@ -1,4 +1,3 @@
-import { lookup } from 'node:dns/promises';
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
@@ -17,6 +16,7 @@ import {
   type Question,
 } from '../rpc.ts';
 import type { Aggregate } from './aggregate.ts';
+import { type AddressesOptions, controllersMax, followAddresses } from './controller-addresses.ts';
 import { type Link, startLink } from './link.ts';
 import type { Pod } from './pods.ts';
 
@@ -29,22 +29,13 @@ export type Uplink = {
   stop(): void;
 };
 
-/**
- * How soon a new replica is found; those that went are noticed by their stream. Without any, questions have
- * no answer, so it is looked for sooner. `minReadySeconds` of the controller's Deployment counts on the first.
- */
-const lookupMs = { connected: 5_000, alone: 1_000 };
+/** To open a connection; `minReadySeconds` of the controller's Deployment counts on it. */
 const connectMs = 5_000;
 /** Of a stream that ended; `healthyMs` as long as the longest pause. */
 const backoff = { from: 500, to: 10_000, healthyMs: 10_000 };
 /** The kubelet replaces a token well before it expires; a stream must show the new one in time. */
 const renewMs = 60_000;
-/** Replicas of a Deployment; more addresses than this are not a controller's Service. */
-const controllersMax = 16;
-
-export type UplinkOptions = {
-  /** Host name of the headless Service. */
-  service: string;
+export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
   port: number;
   hello: Hello;
   /** PEM of the CA that signs controllers; undefined while it is not known. */
@@ -55,8 +46,6 @@ export type UplinkOptions = {
   log: Logger;
   now: () => number;
   onAnswer(answer: Answer): void;
-  /** Addresses of a host name; the system's resolver unless a test says otherwise. */
-  resolve?: (service: string) => Promise<string[]>;
   renewEveryMs?: number;
 };
 
@@ -76,7 +65,12 @@ export function startUplink(options: UplinkOptions): Uplink {
   };
   // One or two for each controller.
   setMaxListeners(2 * controllersMax + 1, state.stopped.signal);
-  void followAddresses(state);
+  const lookups: AddressesOptions = {
+    ...options,
+    isAlone: () => state.links.size === 0,
+    onFound: (found) => connectTo(state, found),
+  };
+  void followAddresses(lookups, state.stopped.signal);
   return {
     ask(question) {
       let sent = 0;
@@ -93,37 +87,14 @@ export function startUplink(options: UplinkOptions): Uplink {
   };
 }
 
-async function followAddresses(state: State): Promise<void> {
-  const { service, stopped, addresses, log, metrics } = state;
-  const resolve = state.resolve ?? resolveHost;
-  while (!stopped.signal.aborted) {
-    try {
-      const found = new Set((await resolve(service)).slice(0, controllersMax));
-      for (const [address, entry] of addresses) entry.wanted = found.has(address);
-      for (const address of found) {
-        if (addresses.has(address)) continue;
-        addresses.set(address, { wanted: true });
-        void keepConnected(state, address);
-      }
-    } catch (err) {
-      // Known addresses stay: DNS that is away says nothing about controllers.
-      metrics.streamFailures.inc({ reason: 'lookup' });
-      log.warn({ service, err: messageOf(err) }, 'lookup of controllers failed');
-    }
-    await untilLookup(state);
+function connectTo(state: State, found: Set<string>): void {
+  const { addresses } = state;
+  for (const [address, entry] of addresses) entry.wanted = found.has(address);
+  for (const address of found) {
+    if (addresses.has(address)) continue;
+    addresses.set(address, { wanted: true });
+    void keepConnected(state, address);
   }
-}
-
-async function untilLookup({ links, stopped }: State): Promise<void> {
-  let waited = 0;
-  do {
-    await pause(lookupMs.alone, stopped.signal);
-    waited += lookupMs.alone;
-  } while (links.size > 0 && waited < lookupMs.connected && !stopped.signal.aborted);
-}
-
-async function resolveHost(service: string): Promise<string[]> {
-  return (await lookup(service, { all: true })).map(({ address }) => address);
 }
 
 async function keepConnected(state: State, address: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { createQuestions } from '../../../../companion/node/questions.ts';
@@ -121,6 +122,21 @@ it('looks for controllers every second while it has none, and seldom when it has
   const before = lookups;
   await sleep(2_500);
   expect(lookups).toBe(before);
+});
+
+it('says once that the lookup fails, and again after it has worked', async () => {
+  const { first } = await startControllers();
+  const lines: string[] = [];
+  const heard = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  const failures = 'node_controller_stream_failures_total';
+  const outcomes = [false, false, true, false];
+  const lookedUp = () => {
+    if (outcomes.shift() ?? false) return ['127.0.0.9'];
+    throw new Error('ENOTFOUND');
+  };
+  const { value } = connect(first.port, lookedUp, { log: heard });
+  await eventually(async () => (await value(failures, { reason: 'lookup' })) >= 3);
+  expect(lines.filter((line) => line.includes('lookup of controllers failed'))).toHaveLength(2);
 });
 
 it('shows a new token on the same stream', async () => {

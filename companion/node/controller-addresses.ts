@@ -1,0 +1,61 @@
+import { lookup } from 'node:dns/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { messageOf } from '../errors.ts';
+import type { NodeMetrics } from '../metrics.ts';
+
+/** Replicas of a Deployment; more addresses than this are not a controller's Service. */
+export const controllersMax = 16;
+
+/**
+ * How soon a new replica is found; those that went are noticed by their stream. Without any, questions have
+ * no answer, so it is looked for sooner. `minReadySeconds` of the controller's Deployment counts on the first.
+ */
+const lookupMs = { connected: 5_000, alone: 1_000 };
+
+export type AddressesOptions = {
+  /** Host name of the headless Service. */
+  service: string;
+  /** Addresses of a host name; the system's resolver unless a test says otherwise. */
+  resolve?: (service: string) => Promise<string[]>;
+  metrics: Pick<NodeMetrics, 'streamFailures'>;
+  log: Logger;
+  /** No stream is open. */
+  isAlone(): boolean;
+  /** All that there are now; not called while nobody can tell. */
+  onFound(addresses: Set<string>): void;
+};
+
+/** Looks the controllers up again and again, until the signal. */
+export async function followAddresses(
+  { service, resolve = resolveHost, metrics, log, isAlone, onFound }: AddressesOptions,
+  stopped: AbortSignal,
+): Promise<void> {
+  let hasFailed = false;
+  while (!stopped.aborted) {
+    try {
+      onFound(new Set((await resolve(service)).slice(0, controllersMax)));
+      hasFailed = false;
+    } catch (err) {
+      // Known addresses stay: DNS that is away says nothing about controllers.
+      metrics.streamFailures.inc({ reason: 'lookup' });
+      // The first is news; the metric counts the others.
+      const level = hasFailed ? 'debug' : 'warn';
+      log[level]({ service, err: messageOf(err) }, 'lookup of controllers failed');
+      hasFailed = true;
+    }
+    await untilNext(isAlone, stopped);
+  }
+}
+
+async function untilNext(isAlone: () => boolean, stopped: AbortSignal): Promise<void> {
+  let waitedMs = 0;
+  do {
+    await sleep(lookupMs.alone, undefined, { signal: stopped }).catch(() => undefined);
+    waitedMs += lookupMs.alone;
+  } while (!isAlone() && waitedMs < lookupMs.connected && !stopped.aborted);
+}
+
+async function resolveHost(service: string): Promise<string[]> {
+  return (await lookup(service, { all: true })).map(({ address }) => address);
+}
