@@ -148,14 +148,15 @@ export async function learnTargets(
   workload: string,
   indices: number[],
 ): Promise<void> {
-  await mesh.waitFor(`the scope of ${namespace}/${workload}`, async () => {
+  const learn = async () => {
     for (const index of await missingTargets(mesh, namespace, workload, indices)) {
       const url = `http://${target(index)}:${appPorts.http}/`;
       const { status, error = '' } = await call(mesh, { namespace, name }, url);
       if (status !== 200) throw new Error(`${url} is answered ${status} ${error}`);
     }
     return hasTargets(mesh, namespace, workload, indices);
-  });
+  };
+  await mesh.waitFor(`the scope of ${namespace}/${workload}`, learn, 120);
 }
 
 /** Names of the clusters that a sidecar has. */

@@ -14,6 +14,8 @@ const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 
 /** The node that goes has no part of what is called: names are resolved elsewhere too. */
 beforeAll(async () => {
+  // The file before this one may have ended with an outage.
+  await untilWell(mesh);
   const [dns] = await podsOf(mesh, 'kube-system', 'k8s-app=kube-dns');
   const kept = dns?.spec.nodeName ?? 'node-1';
   lost = kept === 'node-1' ? 'node-2' : 'node-1';

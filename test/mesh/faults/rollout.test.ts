@@ -13,9 +13,9 @@ const targets = 300;
 let client: PodRef;
 
 beforeAll(async () => {
+  await untilWell(mesh);
   await createFleet(mesh, { namespace, clients: ['client'], targets, strict: true });
   client = await mesh.pod(namespace, 'app=client');
-  await untilWell(mesh);
   await learnTargets(mesh, client, 'client', [0]);
 });
 

@@ -96,7 +96,10 @@ export async function endDaemon(mesh: Mesh, pids: readonly string[]): Promise<vo
   for (const pid of pids) await mesh.onNode('node-1', ['sh', '-c', `kill -KILL ${pid} || true`]);
 }
 
-/** The API server answers, nodes are there, and every part of the product is ready. */
+/**
+ * The API server answers, nodes are there, every part of the product is ready, and a controller leads: it
+ * reaches the API server by its Service, which kube-proxy finds again later than we do.
+ */
 export async function untilWell(mesh: Mesh): Promise<void> {
   await mesh.waitFor(
     'the product to be ready',
@@ -114,10 +117,17 @@ export async function untilWell(mesh: Mesh): Promise<void> {
           if (wanted !== ready) return false;
         }
       }
-      return true;
+      return isLed(mesh);
     },
-    90,
+    150,
   );
+}
+
+/** A controller has renewed its Lease a moment ago; it does so every few seconds. */
+async function isLed(mesh: Mesh): Promise<boolean> {
+  const lease = ['lease', 'lazyscope-controller', '-n', 'lazyscope-system'];
+  const { spec } = await mesh.get(lease);
+  return spec.holderIdentity !== '' && Date.now() - Date.parse(spec.renewTime) < 5_000;
 }
 
 /**
