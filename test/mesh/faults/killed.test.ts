@@ -93,8 +93,8 @@ test.each(
   const result = await running;
   expect(failuresOf(result)).toEqual({ failed: 0, failures: [] });
   expect(result.sent).toBeGreaterThan(0.95 * rps * seconds);
-  // With each outage within two minutes it waits longer before it looks again, up to a minute (client-go,
-  // tools/cache/reflector.go), and until then no pod reaches the API server. One outage a minute is ours alone.
+  // kube-proxy waits longer with each outage within two minutes, up to a minute (client-go,
+  // tools/cache/reflector.go), and until it has looked again no pod reaches the API server.
   if (isControlPlane(name)) await signalDaemon(mesh, 'kube-proxy', 'KILL');
   await untilWell(mesh);
   fresh += 1;
