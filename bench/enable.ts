@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { entryOf, importedHosts, load, serviceObject, target } from '../test/mesh/fleet.ts';
+import { entryOf, importedHosts, load, serviceObject, target, urlOf } from '../test/mesh/fleet.ts';
 import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
 import { enableNamespace } from '../test/mesh/product.ts';
-import { appPorts, namespaceObject, shopWorkloads, workload } from '../test/mesh/shop.ts';
+import { namespaceObject, shopWorkloads, workload } from '../test/mesh/shop.ts';
 import type { BenchOptions } from './bench.ts';
 import {
   clustersOf,
@@ -140,10 +140,7 @@ async function learn(
 ) {
   const caller = await mesh.pod(namespace, `app=${callerName}`);
   const cost = await costOf(look, idle, async () => {
-    const urls = Array.from(
-      { length: destinations },
-      (_, i) => `http://${target(i)}:${appPorts.http}/`,
-    );
+    const urls = Array.from({ length: destinations }, (_, i) => urlOf(i));
     const rps = 1000 / learnEveryMs;
     const seconds = (destinations - 0.5) / rps;
     const { failed } = await load(mesh, caller, urls, {

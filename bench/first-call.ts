@@ -6,10 +6,10 @@ import {
   load,
   sentTo,
   target,
+  urlOf,
 } from '../test/mesh/fleet.ts';
 import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
 import { setFirstCall } from '../test/mesh/product.ts';
-import { appPorts } from '../test/mesh/shop.ts';
 import type { BenchOptions } from './bench.ts';
 import { newNamespace, onMesh, removeNamespaces, setServices } from './cluster.ts';
 import { type Aim, type Row, row } from './result.ts';
@@ -68,8 +68,6 @@ export async function firstCall(options: BenchOptions): Promise<Row[]> {
     }
   });
 }
-
-const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 
 async function measure(
   mesh: Mesh,

@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { json } from 'node:stream/consumers';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { createBackoff } from './backoff.ts';
 import type { KubeObject, Resource, Watch, WatchHandler } from './kube.ts';
 import { isKubeError } from './kube.ts';
 import type { Send } from './kube-request.ts';
+import { pause } from './pause.ts';
 
 /**
  * One list and watch that repairs itself. The API server ends watches on its own, forgets old
@@ -89,8 +89,7 @@ async function run(
     // A server that tells of a gap is well; one that tells of it after a new list again is to be spared.
     if (isGap && !wasGap) reset();
     wasGap = isGap;
-    const pauseMs = pauseAfter(performance.now() - watchedFrom);
-    await sleep(pauseMs, undefined, { signal: stopped }).catch(() => undefined);
+    await pause(pauseAfter(performance.now() - watchedFrom), stopped);
   }
 }
 

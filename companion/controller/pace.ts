@@ -1,3 +1,5 @@
+import { pauseOf } from '../backoff.ts';
+
 /**
  * When to look at what. A workload that needs something new is looked at at once; every other
  * change waits until a second after its last write, and all writes together keep to a rate, because
@@ -101,9 +103,8 @@ export function createPace(options: PaceOptions): Pace {
       })
       .catch((error: unknown) => {
         onFailed(key, error);
-        const limit = Math.min(retryMs.to, retryMs.from * 2 ** entry.failures);
-        entry.failures = Math.min(entry.failures + 1, 16);
-        entry.notBefore = performance.now() + limit / 2 + (Math.random() * limit) / 2;
+        entry.notBefore = performance.now() + pauseOf(entry.failures, retryMs);
+        entry.failures += 1;
         entry.marked = true;
       })
       .finally(() => {

@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { messageOf } from '../errors.ts';
 import type { NodeMetrics } from '../metrics.ts';
+import { pause } from '../pause.ts';
 
 /** Replicas of a Deployment; more addresses than this are not a controller's Service. */
 export const controllersMax = 16;
@@ -51,7 +51,7 @@ export async function followAddresses(
 async function untilNext(isAlone: () => boolean, stopped: AbortSignal): Promise<void> {
   let waitedMs = 0;
   do {
-    await sleep(lookupMs.alone, undefined, { signal: stopped }).catch(() => undefined);
+    await pause(lookupMs.alone, stopped);
     waitedMs += lookupMs.alone;
   } while (!isAlone() && waitedMs < lookupMs.connected && !stopped.aborted);
 }

@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type ChannelInterface, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { createBackoff } from '../backoff.ts';
 import { messageOf } from '../errors.ts';
 import type { NodeMetrics } from '../metrics.ts';
+import { pause } from '../pause.ts';
 import {
   type Answer,
   authorizationKey,
@@ -35,6 +35,7 @@ const connectMs = 5_000;
 const backoff = { from: 500, to: 10_000, healthyMs: 10_000 };
 /** The kubelet replaces a token well before it expires; a stream must show the new one in time. */
 const renewMs = 60_000;
+
 export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
   port: number;
   hello: Hello;
@@ -213,9 +214,4 @@ async function follow(
   metrics.streams.set(links.size);
   stopped.signal.removeEventListener('abort', cancel);
   return end;
-}
-
-/** Ends sooner where the signal does. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

@@ -19,6 +19,8 @@ export type FleetOptions = {
 };
 
 export const target = (index: number) => `target-${index}`;
+/** As a caller in the same namespace names it. */
+export const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 export const hostOf = (namespace: string, name: string) => `${name}.${namespace}.svc.cluster.local`;
 export const entryOf = (namespace: string, name: string) =>
   `${namespace}/${hostOf(namespace, name)}`;
@@ -109,18 +111,6 @@ export async function importedHosts(
   return sidecar.spec.egress.flatMap((egress: { hosts: string[] }) => egress.hosts);
 }
 
-/** The scope of a workload comes to have these targets. */
-export async function untilImported(
-  mesh: Mesh,
-  namespace: string,
-  name: string,
-  indices: number[],
-): Promise<void> {
-  await mesh.waitFor(`the scope of ${namespace}/${name}`, () =>
-    hasTargets(mesh, namespace, name, indices),
-  );
-}
-
 async function missingTargets(
   mesh: Mesh,
   namespace: string,
@@ -131,11 +121,21 @@ async function missingTargets(
   return indices.filter((index) => !hosts.includes(entryOf(namespace, target(index))));
 }
 
-/** True, or an error that says which are missing. */
-async function hasTargets(...args: Parameters<typeof missingTargets>): Promise<true> {
-  const missing = await missingTargets(...args);
+function requireNone(missing: number[]): true {
   if (missing.length > 0) throw new Error(`it lacks ${missing.map(target)}`);
   return true;
+}
+
+/** The scope of a workload comes to have these targets. */
+export async function untilImported(
+  mesh: Mesh,
+  namespace: string,
+  name: string,
+  indices: number[],
+): Promise<void> {
+  await mesh.waitFor(`the scope of ${namespace}/${name}`, async () =>
+    requireNone(await missingTargets(mesh, namespace, name, indices)),
+  );
 }
 
 /**
@@ -149,12 +149,12 @@ export async function learnTargets(
   indices: number[],
 ): Promise<void> {
   const learn = async () => {
-    for (const index of await missingTargets(mesh, namespace, workload, indices)) {
-      const url = `http://${target(index)}:${appPorts.http}/`;
+    const missing = await missingTargets(mesh, namespace, workload, indices);
+    for (const url of missing.map(urlOf)) {
       const { status, error = '' } = await call(mesh, { namespace, name }, url);
       if (status !== 200) throw new Error(`${url} is answered ${status} ${error}`);
     }
-    return hasTargets(mesh, namespace, workload, indices);
+    return requireNone(missing);
   };
   await mesh.waitFor(`the scope of ${namespace}/${workload}`, learn, 120);
 }

@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFleet, deleteNamespaces, failuresOf, learnTargets, target } from '../fleet.ts';
+import { createFleet, deleteNamespaces, failuresOf, learnTargets, urlOf } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
-import { appPorts } from '../shop.ts';
 import {
   endDaemon,
   loadOnNode,
@@ -20,7 +19,6 @@ let client: PodRef;
 let home: string;
 let fresh = 1;
 
-const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 const rps = 500;
 const graceMs = 10_000;
 const isControlPlane = (name: string) => /etcd|API server/.test(name);

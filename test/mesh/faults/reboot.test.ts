@@ -1,16 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFleet, deleteNamespaces, failuresOf, learnTargets, target } from '../fleet.ts';
+import { createFleet, deleteNamespaces, failuresOf, learnTargets, urlOf } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
-import { appPorts } from '../shop.ts';
 import { loadOnNode, podsOf, reboot, untilWell } from './victims.ts';
 
 const mesh = openMesh();
 const namespace = 'reboot';
 let client: PodRef;
 let lost: string;
-
-const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 
 /** The node that goes has no part of what is called: names are resolved elsewhere too. */
 beforeAll(async () => {

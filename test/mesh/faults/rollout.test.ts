@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../app-call.ts';
-import { createFleet, deleteNamespaces, learnTargets, target } from '../fleet.ts';
+import { createFleet, deleteNamespaces, learnTargets, urlOf } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
-import { appPorts } from '../shop.ts';
 import { untilWell } from './victims.ts';
 
 const mesh = openMesh();
@@ -49,7 +48,7 @@ test.each([
   });
   while (Date.now() < endsAt && fresh < targets) {
     fresh += 1;
-    const url = `http://${target(fresh)}:${appPorts.http}/`;
+    const url = urlOf(fresh);
     if (!(await isAnsweredSoon(url))) refused.push(url);
     await sleep(300);
   }

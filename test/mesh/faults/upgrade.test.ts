@@ -10,12 +10,11 @@ import {
   failuresOf,
   type LoadResult,
   learnTargets,
-  target,
   untilImported,
+  urlOf,
 } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { applyBase, enableNamespace, narrowAtOnce } from '../product.ts';
-import { appPorts } from '../shop.ts';
 import { makeNextRelease } from './next-release.ts';
 import { loadOnNode, podsOf, untilWell } from './victims.ts';
 
@@ -27,8 +26,6 @@ let next: Release;
 let client: PodRef;
 let home: string;
 let fresh = 1;
-
-const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lazyscope-next-'));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../app-call.ts';
-import { createFleet, deleteNamespaces, onlyClient, target } from '../fleet.ts';
+import { createFleet, deleteNamespaces, onlyClient, urlOf } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { appPorts, namespaceObject, workload } from '../shop.ts';
 
@@ -11,7 +11,6 @@ let client: PodRef;
 let other: PodRef;
 let gateway: string;
 
-const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 const sniOf = (host: string, port = appPorts.http) => `outbound_.${port}_._.${host}`;
 
 beforeAll(async () => {

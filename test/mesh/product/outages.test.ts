@@ -8,17 +8,17 @@ import {
   importedHosts,
   load,
   target,
+  untilImported,
+  urlOf,
 } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
 import { setFirstCall } from '../product.ts';
-import { appPorts } from '../shop.ts';
 
 const mesh = openMesh();
 const namespace = 'outages';
 const system = 'lazyscope-system';
 let client: PodRef;
 
-const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
 
 /** Destinations 0 and 1 are learned; 2 is kept out of the scope, but its answer is known. */
@@ -31,10 +31,7 @@ beforeAll(async () => {
     await patch('wasmplugin', plugin, { spec: { pluginConfig: config } });
   await patch('workloadscope', 'client', { spec: { excludes: [entryOf(namespace, target(2))] } });
   for (const index of [0, 1, 2]) await call(mesh, client, urlOf(index));
-  await mesh.waitFor('the scope', async () => {
-    const hosts = await importedHosts(mesh, namespace, 'client');
-    return [0, 1].every((index) => hosts.includes(entryOf(namespace, target(index))));
-  });
+  await untilImported(mesh, namespace, 'client', [0, 1]);
 });
 
 afterAll(async () => {

@@ -8,9 +8,9 @@ import {
   importedHosts,
   load,
   target,
+  urlOf,
 } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
-import { appPorts } from '../shop.ts';
 
 const mesh = openMesh();
 const namespace = 'switching';
@@ -23,8 +23,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));
-
-const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 
 /** Takes a host out of the scope of the client, or lets it in again. */
 async function exclude(hosts: string[]): Promise<void> {
