@@ -58,7 +58,7 @@ export async function startSidecars(cgroup: string): Promise<Sidecars> {
   };
   const startEnvoy = async (pod: Pod) => {
     const options = ['--config-path', config, '--concurrency', '2', '--log-level', 'error'];
-    envoys.set(pod, start(pod, [await ensureEnvoy(), ...options, '--use-dynamic-base-id']));
+    envoys.set(pod, start(pod, [await ensureEnvoy(), ...options, '--disable-hot-restart']));
     if (!(await isReady(pod))) throw new Error(`a sidecar is not ready: ${said}`);
   };
   const stop = async () => {

@@ -96,7 +96,12 @@ async function statusCommand(): Promise<number> {
 }
 
 async function downCommand(): Promise<number> {
-  console.log((await down()) ? 'the mesh is down' : 'no mesh is up');
+  const said = {
+    ended: 'the mesh is down',
+    swept: 'no mesh is up; removed what one that was killed had left',
+    none: 'no mesh is up',
+  };
+  console.log(said[await down()]);
   return 0;
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Holds the box: runs it in namespaces of its own and, however it ends, removes what no namespace
-# takes along (cgroups and files). Usage: keeper.sh STATE_DIR CGROUP_PREFIX BOX_COMMAND...
+# takes along (cgroups and files). Usage: keeper.sh STATE_DIR CGROUP_PREFIX [BOX_COMMAND...]
+# Without a command it removes what a box left whose keeper was killed, and no more.
 # The lock is held by every process of the box, so it is free exactly when all of them are gone.
 set -u
 state=$1 prefix=$2
@@ -29,6 +30,7 @@ sweep() {
 }
 
 sweep
+[ "$#" -gt 0 ] || exit 0
 rm -rf "$state.failed"
 mkdir -p "$state/logs"
 exec >"$state/logs/box.log" 2>&1

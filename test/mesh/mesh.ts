@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { proxyFigures, proxySummary } from '../../embedded/proxy-figures.ts';
 import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './images.ts';
-import { kubeconfigPath, lockPath, meshDir, repoDir, stateDir } from './paths.ts';
+import { kubeconfigPath, lockPath, meshDir, prefix, repoDir, stateDir } from './paths.ts';
 import { type RunResult, run, runResult } from './run.ts';
 import { up } from './up.ts';
 
@@ -51,13 +51,20 @@ export async function isUp(): Promise<boolean> {
   return existsSync(join(stateDir, 'mesh.json')) && (await isLocked());
 }
 
-/** Ends the mesh that is up, if any, and returns when nothing of it is left. */
-export async function down(): Promise<boolean> {
-  if (!(await isLocked())) return false;
+/** Ends the mesh that is up, if any, and returns when nothing of it is left; says what it did. */
+export async function down(): Promise<'ended' | 'swept' | 'none'> {
+  if (!(await isLocked())) return (await sweep()) ? 'swept' : 'none';
   const pid = Number(readFileSync(join(stateDir, 'keeper.pid'), 'utf8'));
   process.kill(pid, 'SIGTERM');
   await run('flock', ['--wait', '60', lockPath, 'true']);
-  return true;
+  return 'ended';
+}
+
+/** Removes what a mesh left whose every process was killed, if there is such; fails while one is up. */
+export async function sweep(): Promise<boolean> {
+  const left = existsSync(stateDir);
+  await run(join(meshDir, 'keeper.sh'), [stateDir, prefix]);
+  return left;
 }
 
 /** The mesh that is up. */
