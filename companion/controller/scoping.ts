@@ -53,7 +53,7 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
   const sentinelRef = { namespace, host: sentinelHost };
   const gatewayRef = { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost };
   const life = lifeOf(config);
-  const sentinel = createSentinelKeeper({ state, writer: sink, log, namespace });
+  const sentinel = createSentinelKeeper({ state, writer: sink, log, namespaces: config });
   const reconciler = createReconciler({
     state,
     writer: sink,

@@ -1,7 +1,12 @@
 import type { Logger } from 'pino';
 import { canonical } from '../core/plan.ts';
 import type { HostRecord } from '../core/records.ts';
-import { sentinelHost, sentinelOf, sentinelPorts } from '../core/sentinel.ts';
+import {
+  type SystemNamespaces,
+  sentinelHost,
+  sentinelOf,
+  sentinelPorts,
+} from '../core/sentinel.ts';
 import type { Sink } from './sink.ts';
 import type { State } from './state.ts';
 
@@ -20,16 +25,17 @@ export function createSentinelKeeper(options: {
   state: State;
   writer: Sink;
   log: Logger;
-  namespace: string;
+  namespaces: SystemNamespaces;
 }): SentinelKeeper {
-  const { state, writer, log, namespace } = options;
+  const { state, writer, log, namespaces } = options;
+  const { namespace } = namespaces;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
 
   async function run(): Promise<void> {
     timer = undefined;
     if (!writer.mayWrite()) return;
-    const ports = sentinelPorts(recordsOf(state), namespace);
+    const ports = sentinelPorts(recordsOf(state), namespaces);
     const current = state.catalog.hosts
       .exact(sentinelHost)
       .find((record) => record.namespace === namespace);

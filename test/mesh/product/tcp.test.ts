@@ -62,3 +62,18 @@ test('an AuthorizationPolicy on TCP admits the identity of the caller on a first
   expect(result.error ?? '').toBe('');
   expect(JSON.stringify(result.body)).toContain('server');
 });
+
+test('a port of istiod, which has no listener until it is learned, answers the first call and later ones', async () => {
+  const host = 'istiod.istio-system.svc.cluster.local';
+  const cluster = `outbound|15014||${host}`;
+  expect(await clusterNames(mesh, client)).not.toContain(cluster);
+  const version = async () => (await call(mesh, client, `http://${host}:15014/version`)).status;
+  expect(await version()).toBe(200);
+  await mesh.waitFor('the real cluster', async () =>
+    (await clusterNames(mesh, client)).includes(cluster),
+  );
+  await mesh.waitFor('a request by the real listener', async () => {
+    expect(await version()).toBe(200);
+    return (await sentTo(mesh, client, cluster)).connections > 0;
+  });
+});

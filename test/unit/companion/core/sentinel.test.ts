@@ -31,7 +31,7 @@ describe('the protocol of a port', () => {
 
 function ports(...services: ReturnType<typeof service>[]): number[] {
   const records = services.map((each) => readService(each, 'cluster.local'));
-  return sentinelPorts(records, 'lazyscope-system');
+  return sentinelPorts(records, { namespace: 'lazyscope-system', rootNamespace: 'istio-system' });
 }
 
 describe('the sentinel', () => {
@@ -61,6 +61,19 @@ describe('the sentinel', () => {
         service('lazyscope-system/n', { ports: [{ name: 'http', port: 9470 }] }),
       ),
     ).toEqual([80]);
+  });
+
+  test('leaves out a port of istiod, unless an app has it too', () => {
+    const istiod = service('istio-system/istiod', {
+      ports: [
+        { name: 'grpc-xds', port: 15010 },
+        { name: 'http-monitoring', port: 15014 },
+      ],
+    });
+    const dashboard = service('istio-system/kiali', { ports: [{ name: 'http', port: 20001 }] });
+    const app = service('shop/a', { ports: [{ name: 'http', port: 15014 }] });
+    expect(ports(istiod, dashboard)).toEqual([80, 20001]);
+    expect(ports(istiod, app)).toEqual([80, 15014]);
   });
 
   test('is a ServiceEntry that resolves to where the call went anyway', () => {
