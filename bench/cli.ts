@@ -6,7 +6,7 @@ import { repoDir } from '../test/mesh/paths.ts';
 import { run } from '../test/mesh/run.ts';
 import type { Bench } from './bench.ts';
 import { describeMachine } from './machine.ts';
-import { missedAims, type Result, tableOf } from './result.ts';
+import { assertMeasured, missedAims, type Result, tableOf } from './result.ts';
 
 type Entry = { about: string; load(): Promise<Bench> };
 
@@ -70,7 +70,9 @@ async function measure(name: string, quick: boolean): Promise<Result> {
     console.error(`${((Date.now() - started) / 1000).toFixed(0).padStart(5)} s  ${name}: ${line}`);
   const bench = await entry.load();
   const rows = await bench({ quick, say });
-  return { name, machine: await describeMachine(), rows };
+  const result = { name, machine: await describeMachine(), rows };
+  assertMeasured(result);
+  return result;
 }
 
 async function keep(result: Result): Promise<void> {

@@ -14,7 +14,7 @@ import { routeConfig } from '../test/envoy/routes.ts';
 import { ensureApp } from '../test/mesh/binaries.ts';
 import type { BenchOptions } from './bench.ts';
 import { compileNoOpFilter } from './no-op-filter.ts';
-import { children, cpuSeconds } from './process.ts';
+import { cpuSeconds } from './process.ts';
 import { type Row, row } from './result.ts';
 import { median } from './statistics.ts';
 import { type LoadOptions, loadOf, startUpstream, type Upstream } from './upstream.ts';
@@ -28,7 +28,6 @@ type Load = keyof typeof loads;
 
 const filters = ['none', 'no-op', 'ours'] as const;
 type Filter = (typeof filters)[number];
-type Proxy = Envoy & { pid: number };
 
 /** What is asked for: a host with a route of its own, or one that the filter has an answer for. */
 const calls = {
@@ -53,7 +52,7 @@ export async function filter({ quick, say }: BenchOptions): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-bench-'));
   const companion = await startCompanion();
   const upstream = await startUpstream(app);
-  const proxies = new Map<Filter, Proxy>();
+  const proxies = new Map<Filter, Envoy>();
   const proxyOf = (each: Filter) => {
     const proxy = proxies.get(each);
     if (!proxy) throw new Error(`no proxy with filter ${each}`);
@@ -128,7 +127,7 @@ function rowsOf(costs: Map<string, number[]>): Row[] {
 }
 
 /** CPU microseconds of the proxy for each request of a steady load. */
-async function costOf(proxy: Proxy, app: string, load: LoadOptions): Promise<number> {
+async function costOf(proxy: Envoy, app: string, load: LoadOptions): Promise<number> {
   const url = `http://127.0.0.1:${proxy.port('http')}/healthz`;
   const before = await cpuSeconds(proxy.pid);
   const { sent, failed } = await loadOf(app, url, load);
@@ -142,7 +141,7 @@ async function startProxy(
   noOpPath: string,
   upstream: Upstream,
   companion: Companion,
-): Promise<Proxy> {
+): Promise<Envoy> {
   const routes = { [calls.known]: knownCluster };
   const listener = httpListener('http', { route_config: routeConfig(routes) }, httpFilter({}));
   const listeners = {
@@ -150,8 +149,7 @@ async function startProxy(
     'no-op': withModule(listener, noOpPath),
     ours: listener,
   };
-  const before = await children();
-  const envoy = await startEnvoy(
+  return startEnvoy(
     bootstrap(
       [listeners[which]],
       [
@@ -164,9 +162,6 @@ async function startProxy(
       ],
     ),
   );
-  const [pid] = [...(await children())].filter((child) => !before.has(child));
-  if (pid === undefined) throw new Error('Envoy has no process');
-  return { ...envoy, pid };
 }
 
 type Json = { [key: string]: unknown };

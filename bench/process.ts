@@ -25,9 +25,3 @@ export async function residentBytes(pid: number): Promise<{ now: number; peak: n
 export async function resetPeak(pid: number): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, '5');
 }
-
-/** Process ids of this process's children. */
-export async function children(): Promise<Set<number>> {
-  const text = await readFile(`/proc/self/task/${process.pid}/children`, 'utf8');
-  return new Set(text.trim().split(' ').filter(Boolean).map(Number));
-}

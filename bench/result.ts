@@ -51,6 +51,14 @@ export function missedAims({ rows }: Result): Row[] {
   return rows.filter(({ pass }) => pass === false);
 }
 
+/** Refuses a result with a figure that is no number: a ratio of two zeros is no measurement. */
+export function assertMeasured({ name, rows }: Result): void {
+  const unmeasured = rows.filter(({ value }) => !Number.isFinite(value));
+  if (unmeasured.length === 0) return;
+  const list = unmeasured.map((each) => `${each.case}, ${each.metric}: ${each.value}`);
+  throw new Error(`${name} did not measure\n- ${list.join('\n- ')}`);
+}
+
 /** The rows as an aligned table, figures to the right. */
 export function tableOf({ name, machine, rows }: Result): string {
   const cells = rows.map((each) => [

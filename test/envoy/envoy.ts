@@ -4,6 +4,7 @@ import type { Bootstrap } from './bootstrap.ts';
 
 /** A running Envoy. Ports are those that the kernel gave to the listeners, by listener name. */
 export type Envoy = {
+  pid: number;
   port(listener: string): number;
   admin(path: string): Promise<string>;
   /** Values of the counters and gauges whose name matches, by name. */
@@ -24,9 +25,10 @@ export async function startEnvoy(bootstrap: Bootstrap, concurrency = 1): Promise
       concurrency,
       reaper,
     });
-    const { admin } = process;
+    const { pid, admin } = process;
     const ports = await listenerPorts(process);
     return {
+      pid,
       port(listener) {
         const port = ports.get(listener);
         if (port === undefined) throw new Error(`no listener ${listener}`);

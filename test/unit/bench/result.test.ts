@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { missedAims, type Result, row, tableOf } from '../../../bench/result.ts';
+import { assertMeasured, missedAims, type Result, row, tableOf } from '../../../bench/result.ts';
 
 const machine = {
   cpus: 2,
@@ -27,6 +27,15 @@ test('the measured value decides, although a rounded one is shown', () => {
 test('what could not be measured meets no aim', () => {
   expect(row('c', 'm', Number.NaN, 'ms', { atMost: 1 }).pass).toBe(false);
   expect(row('c', 'm', Number.NaN, 'ms', { atLeast: 1 }).pass).toBe(false);
+});
+
+test('a result with a figure that is no number is refused, and the figure named', () => {
+  const measured = row('calm', 'CPU per request', 108.7, 'us');
+  const ratio = row('calm', 'ours / no-op', 0 / 0, 'ratio', { atMost: 1.15 });
+  expect(() => assertMeasured(resultOf(measured))).not.toThrow();
+  expect(() => assertMeasured(resultOf(measured, ratio))).toThrow(
+    'memory did not measure\n- calm, ours / no-op: NaN',
+  );
 });
 
 test('a figure without an aim neither passes nor fails', () => {
