@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { entryOf, importedHosts, load, serviceObject, target, urlOf } from '../test/mesh/fleet.ts';
+import { load, serviceObject, target, untilImported, urlOf } from '../test/mesh/fleet.ts';
 import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
 import { enableNamespace } from '../test/mesh/product.ts';
 import { namespaceObject, shopWorkloads, workload } from '../test/mesh/shop.ts';
@@ -140,19 +140,16 @@ async function learn(
 ) {
   const caller = await mesh.pod(namespace, `app=${callerName}`);
   const cost = await costOf(look, idle, async () => {
-    const urls = Array.from({ length: destinations }, (_, i) => urlOf(i));
+    const targets = [...Array(destinations).keys()];
     const rps = 1000 / learnEveryMs;
     const seconds = (destinations - 0.5) / rps;
-    const { failed } = await load(mesh, caller, urls, {
+    const { failed } = await load(mesh, caller, targets.map(urlOf), {
       rps,
       seconds,
       more: ['--connections', '1', '--ok-status', '200'],
     });
     if (failed > 0) throw new Error(`${failed} of ${destinations} first calls failed`);
-    await mesh.waitFor('all destinations in the scope', async () => {
-      const hosts = new Set(await importedHosts(mesh, namespace, callerName));
-      return urls.every((_, i) => hosts.has(entryOf(namespace, target(i))));
-    });
+    await untilImported(mesh, namespace, callerName, targets);
   });
   return { istiodCpu: cost.istiodCpu / destinations, bytes: cost.bytes / destinations };
 }

@@ -1,11 +1,11 @@
 import {
   createFleet,
   entryOf,
-  importedHosts,
   type LoadResult,
   load,
   sentTo,
   target,
+  untilImported,
   urlOf,
 } from '../test/mesh/fleet.ts';
 import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
@@ -82,13 +82,10 @@ async function measure(
   const before = await sentByEach(mesh, from);
   const first = await each(mesh, from, urls);
   const after = await sentByEach(mesh, from);
-  const took = Object.fromEntries(strategies.map((each) => [each, after[each] - before[each]]));
+  const took = Object.fromEntries(strategies.map((way) => [way, after[way] - before[way]]));
   if ((took[strategy] ?? 0) < count)
     throw new Error(`of ${count} first calls by ${strategy} went by ${JSON.stringify(took)}`);
-  await mesh.waitFor('the last destination in the scope', async () => {
-    const hosts = await importedHosts(mesh, namespace, client);
-    return hosts.includes(entryOf(namespace, target(start + spare + count - 1)));
-  });
+  await untilImported(mesh, namespace, client, [start + spare + count - 1]);
   // The second call opens the connection that a warm call finds open.
   const second = await each(mesh, from, urls);
   const warm = await each(mesh, from, urls);
@@ -112,8 +109,8 @@ async function measureExcluded(
 /** Requests that the client has sent by each strategy so far. */
 async function sentByEach(mesh: Mesh, from: PodRef): Promise<Record<Strategy, number>> {
   const sent: [Strategy, number][] = [];
-  for (const each of strategies)
-    sent.push([each, (await sentTo(mesh, from, clusters[each])).requests]);
+  for (const way of strategies)
+    sent.push([way, (await sentTo(mesh, from, clusters[way])).requests]);
   return Object.fromEntries(sent) as Record<Strategy, number>;
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { call } from '../test/mesh/app-call.ts';
-import { entryOf, importedHosts, serviceObject, target } from '../test/mesh/fleet.ts';
+import { entryOf, serviceObject, target, untilImported } from '../test/mesh/fleet.ts';
 import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
 import { repoDir } from '../test/mesh/paths.ts';
 import { enableNamespace } from '../test/mesh/product.ts';
@@ -119,12 +119,7 @@ export async function callDestinations(mesh: Mesh): Promise<void> {
 export async function untilLearned(mesh: Mesh): Promise<void> {
   for (const name of ['stock', 'allocator'] as const) {
     const [namespace, app] = clients[name];
-    await mesh.waitFor(`the scope of ${app}`, async () => {
-      const hosts = new Set(await importedHosts(mesh, namespace, app));
-      return Array.from({ length: destinations }, (_, i) => entryOf(enabled, target(i))).every(
-        (entry) => hosts.has(entry),
-      );
-    });
+    await untilImported(mesh, namespace, app, [...Array(destinations).keys()]);
   }
 }
 

@@ -4,6 +4,7 @@ import { createFleet, deleteNamespaces, failuresOf, learnTargets, urlOf } from '
 import { openMesh, type PodRef } from '../mesh.ts';
 import {
   endDaemon,
+  leaderOf,
   loadOnNode,
   podsOf,
   type Signal,
@@ -36,11 +37,6 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 
 const named = (name: string) => podsOf(mesh, system, `app.kubernetes.io/name=${name}`);
 
-async function holder(): Promise<string> {
-  const { spec } = await mesh.get(['lease', 'lazyscope-controller', '-n', system]);
-  return spec.holderIdentity;
-}
-
 /** What is ended, by whom it is known. */
 const victims: Record<string, (signal: Signal) => Promise<void>> = {
   async 'the node companion of the caller'(signal) {
@@ -49,9 +45,9 @@ const victims: Record<string, (signal: Signal) => Promise<void>> = {
       await signalPod(mesh, pod, signal);
   },
   async 'the controller that leads'(signal) {
-    const leader = await holder();
+    const { holderIdentity } = await leaderOf(mesh);
     const pods = await named('lazyscope-controller');
-    for (const pod of pods.filter(({ metadata }) => metadata.name === leader))
+    for (const pod of pods.filter(({ metadata }) => metadata.name === holderIdentity))
       await signalPod(mesh, pod, signal);
   },
   async 'both controllers'(signal) {

@@ -123,11 +123,16 @@ export async function untilWell(mesh: Mesh): Promise<void> {
   );
 }
 
+/** The controller that leads or led last, and when it renewed its Lease. */
+export async function leaderOf(mesh: Mesh): Promise<{ holderIdentity: string; renewTime: string }> {
+  const lease = ['lease', 'lazyscope-controller', '-n', 'lazyscope-system'];
+  return (await mesh.get(lease)).spec;
+}
+
 /** A controller has renewed its Lease a moment ago; it does so every few seconds. */
 async function isLed(mesh: Mesh): Promise<boolean> {
-  const lease = ['lease', 'lazyscope-controller', '-n', 'lazyscope-system'];
-  const { spec } = await mesh.get(lease);
-  return spec.holderIdentity !== '' && Date.now() - Date.parse(spec.renewTime) < 5_000;
+  const { holderIdentity, renewTime } = await leaderOf(mesh);
+  return holderIdentity !== '' && Date.now() - Date.parse(renewTime) < 5_000;
 }
 
 /**

@@ -5,7 +5,6 @@ import {
   deleteNamespaces,
   entryOf,
   failuresOf,
-  importedHosts,
   load,
   target,
   untilImported,
@@ -97,10 +96,6 @@ test.each([
     expect(failuresOf(await running)).toEqual({ failed: 0, failures: [] });
     const after = await call(mesh, client, urlOf(fresh + 1));
     expect(after).toMatchObject({ status: 200, body: { peerIdentity: identity } });
-    await mesh.waitFor('learning to go on', async () =>
-      (await importedHosts(mesh, namespace, 'client')).includes(
-        entryOf(namespace, target(fresh + 1)),
-      ),
-    );
+    await untilImported(mesh, namespace, 'client', [fresh + 1]);
   },
 );

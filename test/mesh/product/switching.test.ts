@@ -8,6 +8,7 @@ import {
   importedHosts,
   load,
   target,
+  untilImported,
   urlOf,
 } from '../fleet.ts';
 import { openMesh, type PodRef } from '../mesh.ts';
@@ -34,9 +35,7 @@ async function exclude(hosts: string[]): Promise<void> {
 test(`${switches} narrowings and widenings under 1,000 requests a second fail no request`, async () => {
   const entry = entryOf(namespace, target(2));
   for (const index of [0, 1, 2]) expect((await call(mesh, client, urlOf(index))).status).toBe(200);
-  await mesh.waitFor('the scope', async () =>
-    (await importedHosts(mesh, namespace, 'client')).includes(entry),
-  );
+  await untilImported(mesh, namespace, 'client', [2]);
   // The third destination comes and goes; the other two stay.
   const seconds = 150;
   const urls = [0, 1, 2].map(urlOf);
