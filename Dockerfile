@@ -25,14 +25,14 @@ COPY wasm-filter wasm-filter
 COPY companion companion
 RUN npm run build && npm prune --omit=dev --omit=optional && \
     mkdir -p /app/build && mv build/filter.wasm wasm-filter/previous /app/build/ && \
-    mv build/companion node_modules package.json /app/ && cp -r companion/proto /app/companion/
+    mv build/companion node_modules package.json /app/ && cp companion/contract/companion.proto /app/companion/contract/
 
 # The same layout from an earlier build in the context.
 FROM scratch AS prebuilt
 COPY package.json /app/
 COPY build/image/node_modules /app/node_modules
 COPY build/companion /app/companion
-COPY companion/proto /app/companion/proto
+COPY companion/contract/companion.proto /app/companion/contract/companion.proto
 COPY build/filter.wasm /app/build/filter.wasm
 COPY wasm-filter/previous /app/build/previous
 

@@ -11,7 +11,7 @@ import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 
 const aimMegabytes = 300;
-/** Counts in a status wait 30 s for others to come along (companion/controller/reconcile.ts). */
+/** Counts in a status wait 30 s for others to come along (companion/controller/reconcile/reconcile.ts). */
 const quietMs = 35_000;
 /** Long enough for two passes over all workloads (companion/controller/tick.ts). */
 const settledMs = 25_000;

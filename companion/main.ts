@@ -1,18 +1,18 @@
-import { startAdmin } from './admin.ts';
-import { bypassSettings, controllerSettings, nodeSettings } from './config.ts';
-import { ConfigError, exitStatus } from './errors.ts';
-import { createLifecycle, stopOnSignals } from './lifecycle.ts';
-import { createLog, openStdout } from './log.ts';
-import { createLogMetrics, createRegistry } from './metrics.ts';
-import type { RoleDeps } from './role.ts';
+import { startAdmin } from './frame/admin.ts';
+import { bypassSettings, controllerSettings, nodeSettings } from './frame/config.ts';
+import { ConfigError, exitStatus } from './frame/errors.ts';
+import { createLifecycle, stopOnSignals } from './frame/lifecycle.ts';
+import { createLog, openStdout } from './frame/log.ts';
+import { createLogMetrics, createRegistry } from './frame/metrics.ts';
+import type { RoleDeps } from './frame/role.ts';
 import {
   describeSettings,
   readSettings,
   redacted,
   type Settings,
   type ValuesOf,
-} from './settings.ts';
-import { version } from './version.ts';
+} from './frame/settings.ts';
+import { version } from './frame/version.ts';
 
 const usage = `lazyscope ${version}: every Istio sidecar carries only what its workload uses.
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { messageOf } from '../companion/errors.ts';
+import { messageOf } from '../companion/frame/errors.ts';
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { type Mesh, startMesh } from '../embedded/mesh.ts';
 import type { EnvoyProxy } from '../embedded/proxy.ts';

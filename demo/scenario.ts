@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Strategy } from '../companion/core/strategy.ts';
+import type { Strategy } from '../companion/core/first-call/strategy.ts';
 import type { Mesh, Sidecar } from '../embedded/mesh.ts';
 import { namespace } from '../embedded/mesh.ts';
 import { type ProxyFigures, proxyFigures, proxySummary } from '../embedded/proxy-figures.ts';

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { KeyPair } from '../companion/x509.ts';
+import type { KeyPair } from '../companion/controller/nodes/x509.ts';
 import type { BackendKeys } from './backend.ts';
 import type { Reaper } from './reaper.ts';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { messageOf } from '../companion/errors.ts';
+import { messageOf } from '../companion/frame/errors.ts';
 import { ensureEnvoy } from './envoy-binary.ts';
 import type { Reaper } from './reaper.ts';
 import type { Json } from './shipped-patches.ts';

@@ -1,6 +1,6 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { KeyPair } from '../companion/x509.ts';
+import type { KeyPair } from '../companion/controller/nodes/x509.ts';
 import { bootstrap } from './bootstrap.ts';
 import { type SecretFiles, secretResources } from './clusters.ts';
 import {

@@ -1,27 +1,31 @@
 import { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
-import { type ControllerConfig, controllerSettings, nodeSettings } from '../companion/config.ts';
-import { startInformers } from '../companion/controller/informers.ts';
-import { createControllerMetrics } from '../companion/controller/metrics.ts';
-import type { NodeHandlers } from '../companion/controller/nodes.ts';
-import { createScoping } from '../companion/controller/scoping.ts';
-import type { Sink } from '../companion/controller/sink.ts';
-import { createState } from '../companion/controller/state.ts';
-import { startTick } from '../companion/controller/tick.ts';
-import type { Lifecycle } from '../companion/lifecycle.ts';
-import { createRegistry as createMetricsRegistry } from '../companion/metrics.ts';
-import { startLink } from '../companion/node/link.ts';
-import { startNode } from '../companion/node/node.ts';
-import type { Uplink, UplinkOptions } from '../companion/node/uplink.ts';
 import type {
   Answer,
   ControllerMessage,
   NodeMessage,
   NodeStream,
   Question,
-} from '../companion/rpc.ts';
-import { readSettings } from '../companion/settings.ts';
-import { version } from '../companion/version.ts';
+} from '../companion/contract/rpc.ts';
+import { createControllerMetrics } from '../companion/controller/metrics.ts';
+import type { NodeHandlers } from '../companion/controller/nodes/streams.ts';
+import type { Sink } from '../companion/controller/reconcile/sink.ts';
+import { createScoping } from '../companion/controller/scoping.ts';
+import { createState } from '../companion/controller/state/state.ts';
+import { startTick } from '../companion/controller/tick.ts';
+import { startInformers } from '../companion/controller/watch/informers.ts';
+import {
+  type ControllerConfig,
+  controllerSettings,
+  nodeSettings,
+} from '../companion/frame/config.ts';
+import type { Lifecycle } from '../companion/frame/lifecycle.ts';
+import { createRegistry as createMetricsRegistry } from '../companion/frame/metrics.ts';
+import { readSettings } from '../companion/frame/settings.ts';
+import { version } from '../companion/frame/version.ts';
+import { startLink } from '../companion/node/link.ts';
+import { startNode } from '../companion/node/node.ts';
+import type { Uplink, UplinkOptions } from '../companion/node/uplink.ts';
 import type { Registry } from './registry.ts';
 
 /** Both roles of the companion in this process, joined where a cluster has gRPC between them. */

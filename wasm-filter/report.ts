@@ -3,7 +3,7 @@
  * report that was acknowledged. A report that is lost is repeated by the next one; one that arrives twice
  * says the same. One is under way at most.
  *
- * Body, little endian; companion/node/report.ts reads it:
+ * Body, little endian; companion/contract/filter-report.ts reads it:
  *   0 u32 magic "LZSR"   4 u16 layout   6 u16 entries   8 u32 filter version   12 u32 sequence
  *   16 u64 epoch         24 u64 totals, in the order of totals.ts
  *   then each entry: u8 kind, u8 0, u16 key size, u64 count, key

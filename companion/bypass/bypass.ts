@@ -1,8 +1,8 @@
 import { performance } from 'node:perf_hooks';
-import type { BypassConfig } from '../config.ts';
-import { messageOf } from '../errors.ts';
-import { connectKube, type Kube } from '../kube.ts';
-import type { RoleDeps } from '../role.ts';
+import type { BypassConfig } from '../frame/config.ts';
+import { messageOf } from '../frame/errors.ts';
+import type { RoleDeps } from '../frame/role.ts';
+import { connectKube, type Kube } from '../kube/kube.ts';
 import { type Candidates, watchCandidates } from './candidates.ts';
 import type { Loader } from './loader.ts';
 import { type BypassMetrics, createBypassMetrics } from './metrics.ts';

@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client';
-import { describeMetrics } from '../metrics.ts';
+import { describeMetrics } from '../frame/metrics.ts';
 import type { Stats } from './loader.ts';
 import type { State } from './state.ts';
 

@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.ts';
+import { messageOf } from '../frame/errors.ts';
 import { disqualification, type Features, readFeatures } from './features.ts';
 import { type Loader, type SelfTest, startLoader } from './loader.ts';
 import { type Layout, ownCgroup, readLayout } from './pod-cgroup.ts';

@@ -1,18 +1,18 @@
-import { steadyClock } from '../clock.ts';
-import type { ControllerConfig } from '../config.ts';
-import { connectKube } from '../kube.ts';
-import { startLeader } from '../leader.ts';
-import type { RoleDeps } from '../role.ts';
+import { steadyClock } from '../bounds/clock.ts';
+import type { ControllerConfig } from '../frame/config.ts';
+import type { RoleDeps } from '../frame/role.ts';
+import { connectKube } from '../kube/kube.ts';
+import { startLeader } from '../kube/leader.ts';
 import { startFilterServer } from './filter-server.ts';
-import { startInformers } from './informers.ts';
 import { createControllerMetrics } from './metrics.ts';
-import { startNodeServer } from './node-server.ts';
-import { createNodes } from './nodes.ts';
+import { startNodeServer } from './nodes/server.ts';
+import { servingCertificate } from './nodes/serving-certificate.ts';
+import { createNodes } from './nodes/streams.ts';
+import { createWriter } from './reconcile/write.ts';
 import { createScoping } from './scoping.ts';
-import { servingCertificate } from './serving-certificate.ts';
-import { createState } from './state.ts';
+import { createState } from './state/state.ts';
 import { startTick } from './tick.ts';
-import { createWriter } from './write.ts';
+import { startInformers } from './watch/informers.ts';
 
 /**
  * Every replica watches, listens and answers; the one that holds the lease also writes. Order

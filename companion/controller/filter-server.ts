@@ -3,9 +3,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
-import { anyAddress } from '../admin.ts';
-import type { ControllerConfig } from '../config.ts';
-import { createRateLimit } from '../rate.ts';
+import { createRateLimit } from '../bounds/rate.ts';
+import { anyAddress } from '../frame/admin.ts';
+import type { ControllerConfig } from '../frame/config.ts';
 import type { ControllerMetrics } from './metrics.ts';
 
 type Filter = { wasm: Buffer; sha256: string; release: 'this' | 'previous' };

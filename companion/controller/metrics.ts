@@ -1,5 +1,5 @@
 import type { Registry } from 'prom-client';
-import { describeMetrics } from '../metrics.ts';
+import { describeMetrics } from '../frame/metrics.ts';
 
 export type ControllerMetrics = ReturnType<typeof createControllerMetrics>;
 

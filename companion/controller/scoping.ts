@@ -1,18 +1,18 @@
 import type { Logger } from 'pino';
-import type { ControllerConfig } from '../config.ts';
-import { entryOf } from '../core/scope.ts';
-import { sentinelHost } from '../core/sentinel.ts';
-import { type Answering, createAnswering } from './answering.ts';
-import { createChanges } from './changes.ts';
-import { type LifeConfig, lifeOf } from './life.ts';
+import { entryOf } from '../core/scope/hosts.ts';
+import { sentinelHost } from '../core/scope/sentinel.ts';
+import type { ControllerConfig } from '../frame/config.ts';
 import type { ControllerMetrics } from './metrics.ts';
-import { createNotices } from './notices.ts';
-import { createPace, type Pace } from './pace.ts';
-import { createReconciler, type Reconciler } from './reconcile.ts';
-import { recoverUnrecorded } from './recover.ts';
-import { createSentinelKeeper, type SentinelKeeper } from './sentinel-keeper.ts';
-import type { Sink } from './sink.ts';
-import type { State } from './state.ts';
+import { type Answering, createAnswering } from './nodes/messages.ts';
+import { type LifeConfig, lifeOf } from './reconcile/life.ts';
+import { createNotices } from './reconcile/notices.ts';
+import { createPace, type Pace } from './reconcile/pace.ts';
+import { createReconciler, type Reconciler } from './reconcile/reconcile.ts';
+import { recoverUnrecorded } from './reconcile/recover.ts';
+import { createSentinelKeeper, type SentinelKeeper } from './reconcile/sentinel-keeper.ts';
+import type { Sink } from './reconcile/sink.ts';
+import type { State } from './state/state.ts';
+import { createChanges } from './watch/changes.ts';
 
 /** From what is known to what is written, wherever that goes. */
 export type Scoping = {

@@ -1,8 +1,8 @@
-import type { NodeMetrics } from '../metrics.ts';
-import type { Edge, ProxyStats } from '../rpc.ts';
-import { keyOf } from './edge-key.ts';
+import { keyOf } from '../contract/edge-key.ts';
+import type { Edge, ProxyStats } from '../contract/rpc.ts';
+import type { Observation, VmReport } from '../contract/vm-report.ts';
+import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Pod } from './pods.ts';
-import type { Observation, VmReport } from './vm-report.ts';
 
 type Destination = { edge: Pick<Edge, 'cluster' | 'unknown'>; count: number } & {
   seenAt: number;

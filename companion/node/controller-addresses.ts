@@ -1,8 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.ts';
-import type { NodeMetrics } from '../metrics.ts';
-import { pause } from '../pause.ts';
+import { pause } from '../bounds/pause.ts';
+import { messageOf } from '../frame/errors.ts';
+import type { NodeMetrics } from '../frame/metrics.ts';
 
 /** Replicas of a Deployment; more addresses than this are not a controller's Service. */
 export const controllersMax = 16;

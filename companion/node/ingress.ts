@@ -2,19 +2,19 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
-import type { NodeMetrics } from '../metrics.ts';
-import { createQuota } from '../quota.ts';
-import { createRateLimit } from '../rate.ts';
-import type { Answer } from '../rpc.ts';
+import { createQuota } from '../bounds/quota.ts';
+import { createRateLimit } from '../bounds/rate.ts';
+import type { Answer } from '../contract/rpc.ts';
+import type { VmReport } from '../contract/vm-report.ts';
+import type { NodeMetrics } from '../frame/metrics.ts';
+import type { Admit, Path } from './admit.ts';
 import type { Aggregate } from './aggregate.ts';
-import { readCall } from './call.ts';
+import { readCall } from './call-headers.ts';
 import { shareConnections } from './connections.ts';
 import type { Decisions } from './decisions.ts';
 import { answerHeld } from './held-request.ts';
 import type { Hold } from './hold.ts';
 import type { Pod } from './pods.ts';
-import type { Admit, Path } from './source.ts';
-import type { VmReport } from './vm-report.ts';
 
 export type IngressOptions = {
   port: number;

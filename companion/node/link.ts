@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { NodeMetrics } from '../metrics.ts';
 import {
   type AgedProxyStats,
   type Answer,
@@ -10,7 +9,8 @@ import {
   neverHeard,
   type ProxyReport,
   type Question,
-} from '../rpc.ts';
+} from '../contract/rpc.ts';
+import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Aggregate, ProxyState } from './aggregate.ts';
 import type { Pod } from './pods.ts';
 

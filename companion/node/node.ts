@@ -2,13 +2,15 @@ import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { anyAddress } from '../admin.ts';
-import type { NodeConfig } from '../config.ts';
-import { connectKube, type Kube } from '../kube.ts';
-import type { Lifecycle } from '../lifecycle.ts';
-import { createNodeMetrics, type NodeMetrics } from '../metrics.ts';
-import type { RoleDeps } from '../role.ts';
-import { version } from '../version.ts';
+import { readVmReport } from '../contract/vm-report.ts';
+import { anyAddress } from '../frame/admin.ts';
+import type { NodeConfig } from '../frame/config.ts';
+import type { Lifecycle } from '../frame/lifecycle.ts';
+import { createNodeMetrics, type NodeMetrics } from '../frame/metrics.ts';
+import type { RoleDeps } from '../frame/role.ts';
+import { version } from '../frame/version.ts';
+import { connectKube, type Kube } from '../kube/kube.ts';
+import { createAdmit } from './admit.ts';
 import { type Aggregate, createAggregate } from './aggregate.ts';
 import { caFromFile, caFromKube } from './ca.ts';
 import { type Ask, createDecisions } from './decisions.ts';
@@ -18,9 +20,7 @@ import { createPods, type Pods, watchPods } from './pods.ts';
 import { proxiesView } from './proxies-view.ts';
 import { createQuestions } from './questions.ts';
 import { type Scrape, startScrape } from './scrape.ts';
-import { createAdmit } from './source.ts';
 import { startUplink, type Uplink } from './uplink.ts';
-import { readVmReport } from './vm-report.ts';
 
 /** The companion of one node: hears its filters, asks controllers, holds requests. */
 export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { NodeMetrics } from '../metrics.ts';
-import type { Answer, Question } from '../rpc.ts';
+import type { Answer, Question } from '../contract/rpc.ts';
+import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Ask } from './decisions.ts';
 
 export type Questions = {

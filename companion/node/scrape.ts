@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import type { Logger } from 'pino';
-import { messageOf } from '../errors.ts';
-import type { NodeMetrics } from '../metrics.ts';
-import type { ProxyStats } from '../rpc.ts';
+import type { ProxyStats } from '../contract/rpc.ts';
+import { messageOf } from '../frame/errors.ts';
+import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Pod } from './pods.ts';
 
 export type Scrape = {

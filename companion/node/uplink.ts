@@ -3,10 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { type ChannelInterface, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { createBackoff } from '../backoff.ts';
-import { messageOf } from '../errors.ts';
-import type { NodeMetrics } from '../metrics.ts';
-import { pause } from '../pause.ts';
+import { createBackoff } from '../bounds/backoff.ts';
+import { pause } from '../bounds/pause.ts';
 import {
   type Answer,
   authorizationKey,
@@ -14,7 +12,9 @@ import {
   type Hello,
   type NodeStream,
   type Question,
-} from '../rpc.ts';
+} from '../contract/rpc.ts';
+import { messageOf } from '../frame/errors.ts';
+import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Aggregate } from './aggregate.ts';
 import { type AddressesOptions, controllersMax, followAddresses } from './controller-addresses.ts';
 import { type Link, startLink } from './link.ts';

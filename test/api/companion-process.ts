@@ -100,8 +100,8 @@ async function commandOf(role: Role): Promise<string[]> {
 async function layOut(): Promise<string> {
   const app = await mkdtemp(join(tmpdir(), 'lazyscope-app-'));
   await cp(join(repoDir, 'build', 'companion'), join(app, 'companion'), { recursive: true });
-  const proto = join('companion', 'proto');
-  await cp(join(repoDir, proto), join(app, proto), { recursive: true });
+  const proto = join('companion', 'contract', 'companion.proto');
+  await cp(join(repoDir, proto), join(app, proto));
   await cp(join(repoDir, 'package.json'), join(app, 'package.json'));
   await symlink(join(repoDir, 'node_modules'), join(app, 'node_modules'));
   return app;

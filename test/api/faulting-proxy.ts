@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { selfSigned } from '../../companion/x509.ts';
+import { selfSigned } from '../../companion/controller/nodes/x509.ts';
 import { type AccountRef, tokenOf } from './accounts.ts';
 import type { ApiServer } from './api-server.ts';
 

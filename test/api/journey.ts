@@ -4,19 +4,19 @@ import { Registry } from 'prom-client';
 import { type Candidates, watchCandidates } from '../../companion/bypass/candidates.ts';
 import { createPublish } from '../../companion/bypass/publish.ts';
 import { createReport, eventOf } from '../../companion/bypass/report.ts';
-import { controllerSettings } from '../../companion/config.ts';
-import { startInformers } from '../../companion/controller/informers.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
+import { servingCertificate } from '../../companion/controller/nodes/serving-certificate.ts';
+import { createWriter } from '../../companion/controller/reconcile/write.ts';
 import { createScoping } from '../../companion/controller/scoping.ts';
-import { servingCertificate } from '../../companion/controller/serving-certificate.ts';
-import { createState } from '../../companion/controller/state.ts';
-import { createWriter } from '../../companion/controller/write.ts';
-import { connectKube } from '../../companion/kube.ts';
-import { startLeader } from '../../companion/leader.ts';
-import { createNodeMetrics } from '../../companion/metrics.ts';
+import { createState } from '../../companion/controller/state/state.ts';
+import { startInformers } from '../../companion/controller/watch/informers.ts';
+import { controllerSettings } from '../../companion/frame/config.ts';
+import { createNodeMetrics } from '../../companion/frame/metrics.ts';
+import { readSettings } from '../../companion/frame/settings.ts';
+import { connectKube } from '../../companion/kube/kube.ts';
+import { startLeader } from '../../companion/kube/leader.ts';
 import { caFromKube } from '../../companion/node/ca.ts';
 import { createPods, watchPods } from '../../companion/node/pods.ts';
-import { readSettings } from '../../companion/settings.ts';
 import type { ApiServer } from './api-server.ts';
 
 /** What a role does with the API server in its life, all of it once; ends at the first refusal. */

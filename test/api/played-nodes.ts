@@ -4,7 +4,7 @@ import {
   authorizationKey,
   connectController,
   type ProxyReport,
-} from '../../companion/rpc.ts';
+} from '../../companion/contract/rpc.ts';
 import { tokenOf } from './accounts.ts';
 import type { ApiServer } from './api-server.ts';
 import { clusterOf, namespaceOf, type Population, podName, podsPerWorkload } from './population.ts';

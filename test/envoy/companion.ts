@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { decodeReport, type Report } from '../../companion/node/report.ts';
+import { decodeReport, type Report } from '../../companion/contract/filter-report.ts';
 import { listen } from '../../embedded/listen.ts';
 
 export type Answer = { [header: string]: string };

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { sentinelOf } from '../../companion/core/sentinel.ts';
-import { issue, makeCa } from '../../companion/x509.ts';
+import { issue, makeCa } from '../../companion/controller/nodes/x509.ts';
+import { sentinelOf } from '../../companion/core/scope/sentinel.ts';
 import { type ControlPlane, createControlPlane } from '../../embedded/control-plane.ts';
 import { listen } from '../../embedded/listen.ts';
 import { passthroughListener } from '../../embedded/listeners.ts';

@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { decodeReport, ReportError } from '../../companion/contract/filter-report.ts';
+import { readVmReport } from '../../companion/contract/vm-report.ts';
 import { aggregateBounds, createAggregate } from '../../companion/node/aggregate.ts';
-import { decodeReport, ReportError } from '../../companion/node/report.ts';
-import { readVmReport } from '../../companion/node/vm-report.ts';
 import {
   type Certificate,
   type FakeController,

@@ -2,11 +2,11 @@ import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
-import { identify, Refusal } from '../../companion/controller/node-identity.ts';
-import { servingCertificate } from '../../companion/controller/serving-certificate.ts';
-import type { KubeObject, TokenReview } from '../../companion/kube.ts';
-import { controllerServerName } from '../../companion/rpc.ts';
-import { selfSigned } from '../../companion/x509.ts';
+import { controllerServerName } from '../../companion/contract/rpc.ts';
+import { identify, Refusal } from '../../companion/controller/nodes/identity.ts';
+import { servingCertificate } from '../../companion/controller/nodes/serving-certificate.ts';
+import { selfSigned } from '../../companion/controller/nodes/x509.ts';
+import type { KubeObject, TokenReview } from '../../companion/kube/kube.ts';
 import { createFakeKube } from '../unit/companion/controller/fake-kube.ts';
 import { fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 

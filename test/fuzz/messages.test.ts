@@ -2,14 +2,14 @@ import { validateHeaderValue } from 'node:http';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
-import { answerHeaders } from '../../companion/node/ingress.ts';
-import { createQuestions } from '../../companion/node/questions.ts';
 import {
   type Answer,
   type ControllerMessage,
   controllerService,
   type NodeMessage,
-} from '../../companion/rpc.ts';
+} from '../../companion/contract/rpc.ts';
+import { answerHeaders } from '../../companion/node/ingress.ts';
+import { createQuestions } from '../../companion/node/questions.ts';
 import { podOf, testMetrics } from '../unit/companion/node/fixtures.ts';
 import { bytes, fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 

@@ -2,12 +2,12 @@ import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
-import { readNamespace } from '../../companion/controller/state.ts';
-import { createCatalog } from '../../companion/core/catalog.ts';
-import { readSidecar } from '../../companion/core/sidecar.ts';
-import { readWorkloadScope } from '../../companion/core/workload-scope.ts';
-import type { KubeObject } from '../../companion/kube.ts';
-import { startWatch } from '../../companion/kube-watch.ts';
+import { readNamespace } from '../../companion/controller/state/state.ts';
+import { createCatalog } from '../../companion/core/mesh/catalog.ts';
+import { readSidecar } from '../../companion/core/scope/sidecar.ts';
+import { readWorkloadScope } from '../../companion/core/scope/workload-scope.ts';
+import type { KubeObject } from '../../companion/kube/kube.ts';
+import { startWatch } from '../../companion/kube/watch.ts';
 import { service } from '../unit/companion/core/objects.ts';
 import { anything, fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 
@@ -55,7 +55,7 @@ test('whatever users write, the catalog keeps nothing of what is gone, and knows
         try {
           catalog[verb](object);
         } catch (error) {
-          // The watch logs it and goes on with the next (companion/kube-watch.ts).
+          // The watch logs it and goes on with the next (companion/kube/watch.ts).
           expect(verb).toBe('upsert');
           expect(error).toBeInstanceOf(Error);
         }

@@ -1,12 +1,16 @@
 import { isIP } from 'node:net';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
-import { controllerSettings, nodeSettings } from '../../companion/config.ts';
-import { hostOfAuthority, parseAddress, parseClusterName } from '../../companion/core/authority.ts';
-import { ConfigError } from '../../companion/errors.ts';
-import { readCall, readHeldCall } from '../../companion/node/call.ts';
+import {
+  hostOfAuthority,
+  parseAddress,
+  parseClusterName,
+} from '../../companion/core/mesh/authority.ts';
+import { controllerSettings, nodeSettings } from '../../companion/frame/config.ts';
+import { ConfigError } from '../../companion/frame/errors.ts';
+import { readSettings, type Settings } from '../../companion/frame/settings.ts';
+import { readCall, readHeldCall } from '../../companion/node/call-headers.ts';
 import { parseStats } from '../../companion/node/scrape.ts';
-import { readSettings, type Settings } from '../../companion/settings.ts';
 import { fuzz, fuzzTimeoutMs, text } from './fuzz.ts';
 
 vi.setConfig({ testTimeout: fuzzTimeoutMs });

@@ -27,7 +27,7 @@ export async function companionArchive(
   await productionModules(progress, dir);
   const base = await nodeBase(progress);
   const inputs = await Promise.all(
-    ['build/companion', 'companion/proto', 'build/image/node_modules/.package-lock.json'].map(
+    ['build/companion', 'companion/contract/companion.proto', 'build/image/node_modules/.package-lock.json'].map(
       (path) => hashOfTree(join(dir, path)),
     ),
   );

@@ -4,11 +4,11 @@ import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { derive, picturePath } from '../../bench/readme.ts';
-import { controllerSettings, nodeSettings } from '../../companion/config.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
-import { settings as strategies } from '../../companion/core/strategy.ts';
-import { createNodeMetrics } from '../../companion/metrics.ts';
-import { variableOf } from '../../companion/settings.ts';
+import { settings as strategies } from '../../companion/core/first-call/strategy.ts';
+import { controllerSettings, nodeSettings } from '../../companion/frame/config.ts';
+import { createNodeMetrics } from '../../companion/frame/metrics.ts';
+import { variableOf } from '../../companion/frame/settings.ts';
 import { readmeCommands, runnersOf } from '../readme-commands.ts';
 
 // What the README says is so.

@@ -1,4 +1,4 @@
-import { decodeReport, type Report } from '../../companion/node/report.ts';
+import { decodeReport, type Report } from '../../companion/contract/filter-report.ts';
 import type { Headers, Host, Stream } from './host.ts';
 
 /** Shorthands of the tests: requests to known and unknown destinations, answers, reports. */

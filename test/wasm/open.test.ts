@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { decodeReport } from '../../companion/node/report.ts';
+import { decodeReport } from '../../companion/contract/filter-report.ts';
 import { answer, gateway, knownRequest, nextReport, tick } from './calls.ts';
 import { Host, type Stream } from './host.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeReport, type Report } from '../../companion/node/report.ts';
+import { decodeReport, type Report } from '../../companion/contract/filter-report.ts';
 import {
   address,
   answer,

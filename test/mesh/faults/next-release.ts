@@ -11,7 +11,7 @@ const sources = [
 
 /** What says of a release which one it is: a filter of the next one may also add to its reports. */
 const edits: [file: string, from: string, to: string][] = [
-  ['companion/version.ts', "'0.1.0'", "'0.1.1'"],
+  ['companion/frame/version.ts', "'0.1.0'", "'0.1.1'"],
   ['wasm-filter/version.ts', '(1 << 8) | 0', '(1 << 8) | 1'],
   ['wasm-filter/report.ts', 'LAYOUT: u16 = 1', 'LAYOUT: u16 = 2'],
 ];

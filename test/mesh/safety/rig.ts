@@ -3,7 +3,7 @@ import type { Mesh, PodRef } from '../mesh.ts';
 import { installProduct } from '../product.ts';
 import { appPorts, namespaceObject, workload } from '../shop.ts';
 
-/** Times in seconds that are hours in real life; what they mean is in companion/config.ts. */
+/** Times in seconds that are hours in real life; what they mean is in companion/frame/config.ts. */
 const learningSeconds = 4;
 /** The least that there is: a filter speaks every 30 s. */
 export const silenceSeconds = 61;

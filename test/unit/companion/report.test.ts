@@ -7,7 +7,7 @@ import {
   type ReportEntry,
   ReportError,
   totalNames,
-} from '../../../companion/node/report.ts';
+} from '../../../companion/contract/filter-report.ts';
 
 const headBytes = 24 + totalNames.length * 8;
 

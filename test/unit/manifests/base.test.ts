@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { controllerSettings, nodeSettings } from '../../../companion/config.ts';
+import { controllerSettings, nodeSettings } from '../../../companion/frame/config.ts';
+import { readSettings, type Settings } from '../../../companion/frame/settings.ts';
 import { caConfigMap } from '../../../companion/node/ca.ts';
-import { readSettings, type Settings } from '../../../companion/settings.ts';
 import { filesBelow, find, type Manifest, manifests, parse, render, repository } from './render.ts';
 
 const objects = render(join(manifests, 'base'));

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { sentinelHost } from '../../../companion/core/sentinel.ts';
+import { sentinelHost } from '../../../companion/core/scope/sentinel.ts';
 import { copyOfManifests, edit } from './copy.ts';
 import { find, type Manifest, manifests, parse, render, repository, valuesOf } from './render.ts';
 

@@ -1,16 +1,16 @@
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { steadyClock } from '../../../companion/clock.ts';
-import { controllerSettings } from '../../../companion/config.ts';
-import { startInformers } from '../../../companion/controller/informers.ts';
+import { steadyClock } from '../../../companion/bounds/clock.ts';
+import type { ControllerMessage, NodeMessage } from '../../../companion/contract/rpc.ts';
 import { createControllerMetrics } from '../../../companion/controller/metrics.ts';
+import { createWriter } from '../../../companion/controller/reconcile/write.ts';
 import { createScoping } from '../../../companion/controller/scoping.ts';
-import { createState } from '../../../companion/controller/state.ts';
+import { createState } from '../../../companion/controller/state/state.ts';
 import { startTick } from '../../../companion/controller/tick.ts';
-import { createWriter } from '../../../companion/controller/write.ts';
-import { startLeader } from '../../../companion/leader.ts';
-import type { ControllerMessage, NodeMessage } from '../../../companion/rpc.ts';
-import { readSettings } from '../../../companion/settings.ts';
+import { startInformers } from '../../../companion/controller/watch/informers.ts';
+import { controllerSettings } from '../../../companion/frame/config.ts';
+import { readSettings } from '../../../companion/frame/settings.ts';
+import { startLeader } from '../../../companion/kube/leader.ts';
 import { createDoor, type DoorOptions } from './door.ts';
 
 export const ttlMs = 6 * 60_000;

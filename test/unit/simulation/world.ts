@@ -1,5 +1,5 @@
 import { expect, vi } from 'vitest';
-import type { KubeObject } from '../../../companion/kube.ts';
+import type { KubeObject } from '../../../companion/kube/kube.ts';
 import { createFakeKube } from '../companion/controller/fake-kube.ts';
 import { filterObjects } from '../companion/controller/shop.ts';
 import { app, istio, pod as podObject, service } from '../companion/core/objects.ts';

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { type Leader, startLeader } from '../../../../companion/leader.ts';
+import { type Leader, startLeader } from '../../../../companion/kube/leader.ts';
 import { createFakeKube, type FakeKube } from './fake-kube.ts';
 
 const log = pino({ level: 'silent' });

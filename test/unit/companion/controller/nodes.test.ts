@@ -2,10 +2,6 @@ import { credentials, Metadata } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, expect, test, vi } from 'vitest';
-import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import { startNodeServer } from '../../../../companion/controller/node-server.ts';
-import { createNodes, type Nodes, nodeBounds } from '../../../../companion/controller/nodes.ts';
-import type { TokenReview } from '../../../../companion/kube.ts';
 import {
   type Answer,
   authorizationKey,
@@ -16,8 +12,16 @@ import {
   type ProxyGone,
   type ProxyReport,
   type Question,
-} from '../../../../companion/rpc.ts';
-import { selfSigned } from '../../../../companion/x509.ts';
+} from '../../../../companion/contract/rpc.ts';
+import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
+import { startNodeServer } from '../../../../companion/controller/nodes/server.ts';
+import {
+  createNodes,
+  type Nodes,
+  nodeBounds,
+} from '../../../../companion/controller/nodes/streams.ts';
+import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
+import type { TokenReview } from '../../../../companion/kube/kube.ts';
 
 // Real sockets, on machines that may be busy.
 vi.setConfig({ testTimeout: 30_000 });

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createPace, type Pace } from '../../../../companion/controller/pace.ts';
+import { createPace, type Pace } from '../../../../companion/controller/reconcile/pace.ts';
 
 let runs: { key: string; at: number }[];
 let throttled: number;

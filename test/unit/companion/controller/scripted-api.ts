@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { connectKube, type Kube } from '../../../../companion/kube.ts';
+import { connectKube, type Kube } from '../../../../companion/kube/kube.ts';
 
 export type Request = {
   method: string;

@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { connectKube } from '../../../../companion/kube.ts';
-import { serviceAccount } from '../../../../companion/kube-credentials.ts';
-import { selfSigned } from '../../../../companion/x509.ts';
+import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
+import { serviceAccount } from '../../../../companion/kube/credentials.ts';
+import { connectKube } from '../../../../companion/kube/kube.ts';
 
 const day = 86_400_000;
 const secrets = { group: '', version: 'v1', plural: 'secrets' };

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import { expect, test } from 'vitest';
-import type { ServingKeys } from '../../../../companion/controller/node-server.ts';
-import { servingCertificate } from '../../../../companion/controller/serving-certificate.ts';
-import { selfSigned } from '../../../../companion/x509.ts';
+import type { ServingKeys } from '../../../../companion/controller/nodes/server.ts';
+import { servingCertificate } from '../../../../companion/controller/nodes/serving-certificate.ts';
+import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
 import { createFakeKube } from './fake-kube.ts';
 
 const now = Date.parse('2026-11-20T00:00:00Z');

@@ -2,8 +2,8 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import { createWriter } from '../../../../companion/controller/write.ts';
-import type { KubeObject } from '../../../../companion/kube.ts';
+import { createWriter } from '../../../../companion/controller/reconcile/write.ts';
+import type { KubeObject } from '../../../../companion/kube/kube.ts';
 import { createFakeKube } from './fake-kube.ts';
 
 const sidecar: KubeObject = {

@@ -1,7 +1,7 @@
 import { BlockList } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createAddressIndex, holdsAddress } from '../../../../companion/core/address-index.ts';
+import { createAddressIndex, holdsAddress } from '../../../../companion/core/mesh/address-index.ts';
 
 test.each([
   ['10.0.0.1', '10.0.0.1', true],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createArrivals, gatewayLagMs } from '../../../../companion/core/arrivals.ts';
+import { createArrivals, gatewayLagMs } from '../../../../companion/core/first-call/arrivals.ts';
 
 test('the age of an arrival is known while it is young, counted from the last time', () => {
   const steps = fc.array(

@@ -4,7 +4,7 @@ import {
   hostOfAuthority,
   parseAddress,
   parseClusterName,
-} from '../../../../companion/core/authority.ts';
+} from '../../../../companion/core/mesh/authority.ts';
 
 describe('the host of an authority', () => {
   test.each([

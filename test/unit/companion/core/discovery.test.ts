@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { isDiscovered, readDiscoverySelectors } from '../../../../companion/core/discovery.ts';
+import { isDiscovered, readDiscoverySelectors } from '../../../../companion/core/mesh/discovery.ts';
 
 const selectors = `
 rootNamespace: istio-system

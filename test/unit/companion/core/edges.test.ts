@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createEdgeStore, destinationsMax } from '../../../../companion/core/edges.ts';
+import { createEdgeStore, destinationsMax } from '../../../../companion/core/scope/edges.ts';
 
 const source = { namespace: 'shop', owner: 'web' };
 const cart = { namespace: 'shop', host: 'cart.shop.svc.cluster.local' };

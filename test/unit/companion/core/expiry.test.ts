@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Edge } from '../../../../companion/core/edges.ts';
+import type { Edge } from '../../../../companion/core/scope/edges.ts';
 import {
   durationMs,
   type ExpiryInput,
   expire,
   settleMsMax,
-} from '../../../../companion/core/expiry.ts';
+} from '../../../../companion/core/scope/expiry.ts';
 
 const hour = 3_600_000;
 const now = 1_000 * hour;

@@ -5,7 +5,7 @@ import {
   type Watched,
   type WatchedInput,
   watchedOf,
-} from '../../../../companion/core/learning.ts';
+} from '../../../../companion/core/scope/learning.ts';
 
 const never: Watched = { learningSince: undefined, silentSince: undefined };
 const all = { total: 2, live: 2, silentMs: 0 };

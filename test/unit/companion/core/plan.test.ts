@@ -1,15 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { barrierOf } from '../../../../companion/core/barrier.ts';
-import { type PlanInput, type ProxyCount, planScope } from '../../../../companion/core/plan.ts';
+import { barrierOf } from '../../../../companion/core/scope/barrier.ts';
+import {
+  type PlanInput,
+  type ProxyCount,
+  planScope,
+} from '../../../../companion/core/scope/plan.ts';
 import {
   foreignSidecar,
   importedHosts,
   readSidecar,
   type SidecarRecord,
   sidecarOf,
-} from '../../../../companion/core/sidecar.ts';
-import type { Workload } from '../../../../companion/core/workload.ts';
+} from '../../../../companion/core/scope/sidecar.ts';
+import type { Workload } from '../../../../companion/core/scope/workload.ts';
 import { istio } from './objects.ts';
 
 const workload: Workload = {

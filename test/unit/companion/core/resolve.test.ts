@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { createCatalog } from '../../../../companion/core/catalog.ts';
-import { resolve, type UnknownCall } from '../../../../companion/core/resolve.ts';
+import { resolve, type UnknownCall } from '../../../../companion/core/first-call/resolve.ts';
+import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
 import { app, istio, pod, service, slice } from './objects.ts';
 
 const catalog = createCatalog({ clusterDomain: 'cluster.local' });

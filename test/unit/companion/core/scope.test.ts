@@ -2,20 +2,20 @@ import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { createCatalog } from '../../../../companion/core/catalog.ts';
-import { createEdgeStore, type HostRef } from '../../../../companion/core/edges.ts';
-import { planScope } from '../../../../companion/core/plan.ts';
-import { readPod } from '../../../../companion/core/records.ts';
-import { entryOf, scopeOf } from '../../../../companion/core/scope.ts';
-import { sentinelHost } from '../../../../companion/core/sentinel.ts';
+import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
+import { readPod } from '../../../../companion/core/mesh/records.ts';
+import { createEdgeStore, type HostRef } from '../../../../companion/core/scope/edges.ts';
+import { entryOf, scopeOf } from '../../../../companion/core/scope/hosts.ts';
+import { planScope } from '../../../../companion/core/scope/plan.ts';
+import { sentinelHost } from '../../../../companion/core/scope/sentinel.ts';
 import {
   admits,
   readSidecar,
   shadowedSidecar,
   sidecarOf,
-} from '../../../../companion/core/sidecar.ts';
-import { groupWorkloads } from '../../../../companion/core/workload.ts';
-import type { KubeObject } from '../../../../companion/kube.ts';
+} from '../../../../companion/core/scope/sidecar.ts';
+import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
+import type { KubeObject } from '../../../../companion/kube/kube.ts';
 
 /**
  * Each file of scope/ says in its description what it shows: what a workload in namespace `shop` was

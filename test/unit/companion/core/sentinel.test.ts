@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { protocolOf } from '../../../../companion/core/protocol.ts';
-import { readService } from '../../../../companion/core/records.ts';
-import { sentinelOf, sentinelPorts } from '../../../../companion/core/sentinel.ts';
+import { protocolOf } from '../../../../companion/core/mesh/protocol.ts';
+import { readService } from '../../../../companion/core/mesh/records.ts';
+import { sentinelOf, sentinelPorts } from '../../../../companion/core/scope/sentinel.ts';
 import { service } from './objects.ts';
 
 describe('the protocol of a port', () => {

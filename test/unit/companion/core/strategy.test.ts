@@ -1,9 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { createCatalog } from '../../../../companion/core/catalog.ts';
-import { mtlsOf } from '../../../../companion/core/mtls.ts';
-import { resolve } from '../../../../companion/core/resolve.ts';
-import { chooseStrategy, type Setting, settings } from '../../../../companion/core/strategy.ts';
-import type { KubeObject } from '../../../../companion/kube.ts';
+import { mtlsOf } from '../../../../companion/core/first-call/mtls.ts';
+import { resolve } from '../../../../companion/core/first-call/resolve.ts';
+import {
+  chooseStrategy,
+  type Setting,
+  settings,
+} from '../../../../companion/core/first-call/strategy.ts';
+import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
+import type { KubeObject } from '../../../../companion/kube/kube.ts';
 import { app, istio, pod, service, slice } from './objects.ts';
 
 const names = { trustDomain: 'cluster.local', rootNamespace: 'istio-system' };

@@ -1,15 +1,23 @@
 import { describe, expect, test } from 'vitest';
-import type { ProxyCount } from '../../../../companion/core/plan.ts';
-import { createProxyTable, liveMs, type ProxyState } from '../../../../companion/core/proxies.ts';
-import { readPod } from '../../../../companion/core/records.ts';
-import type { ScopeHost } from '../../../../companion/core/scope.ts';
-import { type StatusInput, statusChange, statusOf } from '../../../../companion/core/status.ts';
-import type { Workload } from '../../../../companion/core/workload.ts';
+import { readPod } from '../../../../companion/core/mesh/records.ts';
+import type { ScopeHost } from '../../../../companion/core/scope/hosts.ts';
+import type { ProxyCount } from '../../../../companion/core/scope/plan.ts';
+import {
+  createProxyTable,
+  liveMs,
+  type ProxyState,
+} from '../../../../companion/core/scope/proxies.ts';
+import {
+  type StatusInput,
+  statusChange,
+  statusOf,
+} from '../../../../companion/core/scope/status.ts';
+import type { Workload } from '../../../../companion/core/scope/workload.ts';
 import {
   learnedEdges,
   readWorkloadScope,
   workloadScopeOf,
-} from '../../../../companion/core/workload-scope.ts';
+} from '../../../../companion/core/scope/workload-scope.ts';
 import { pod } from './objects.ts';
 
 const hour = 3_600_000;

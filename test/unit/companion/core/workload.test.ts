@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { selects } from '../../../../companion/core/mtls.ts';
-import { type PodRecord, readPod } from '../../../../companion/core/records.ts';
-import { groupWorkloads } from '../../../../companion/core/workload.ts';
+import { selects } from '../../../../companion/core/first-call/mtls.ts';
+import { type PodRecord, readPod } from '../../../../companion/core/mesh/records.ts';
+import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
 import { type PodOptions, pod } from './objects.ts';
 
 function record(name: string, options: PodOptions = {}): PodRecord {

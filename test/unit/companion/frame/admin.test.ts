@@ -1,9 +1,9 @@
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startAdmin } from '../../../../companion/admin.ts';
-import { createLifecycle } from '../../../../companion/lifecycle.ts';
-import { createLog } from '../../../../companion/log.ts';
-import { createNodeMetrics, createRegistry } from '../../../../companion/metrics.ts';
+import { startAdmin } from '../../../../companion/frame/admin.ts';
+import { createLifecycle } from '../../../../companion/frame/lifecycle.ts';
+import { createLog } from '../../../../companion/frame/log.ts';
+import { createNodeMetrics, createRegistry } from '../../../../companion/frame/metrics.ts';
 
 const log = createLog('test', 'silent');
 const closers: (() => Promise<void>)[] = [];

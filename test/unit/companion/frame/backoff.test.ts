@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createBackoff } from '../../../../companion/backoff.ts';
+import { createBackoff } from '../../../../companion/bounds/backoff.ts';
 
 const bounds = { from: 200, to: 10_000, healthyMs: 10_000 };
 const limits = [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000];

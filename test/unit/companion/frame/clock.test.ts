@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { steadyClock } from '../../../../companion/clock.ts';
+import { steadyClock } from '../../../../companion/bounds/clock.ts';
 
 function machine() {
   const time = { wall: Date.parse('2026-01-01T00:00:00Z'), elapsed: 500 };

@@ -1,4 +1,4 @@
-import { createLog, openStdout } from '../../../../companion/log.ts';
+import { createLog, openStdout } from '../../../../companion/frame/log.ts';
 
 /** A process whose log nobody reads: it says on stderr that it goes on. */
 let dropped = 0;

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { createLifecycle } from '../../../../companion/lifecycle.ts';
-import { createLog } from '../../../../companion/log.ts';
+import { createLifecycle } from '../../../../companion/frame/lifecycle.ts';
+import { createLog } from '../../../../companion/frame/log.ts';
 
 const log = createLog('test', 'silent');
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createLog } from '../../../../companion/log.ts';
+import { createLog } from '../../../../companion/frame/log.ts';
 
 it('a log line never shows a credential, wherever it sits', () => {
   const lines: string[] = [];

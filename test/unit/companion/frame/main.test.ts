@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { version } from '../../../../companion/version.ts';
+import { version } from '../../../../companion/frame/version.ts';
 
 const main = fileURLToPath(new URL('../../../../companion/main.ts', import.meta.url));
 const fixture = fileURLToPath(new URL('stop-process.ts', import.meta.url));

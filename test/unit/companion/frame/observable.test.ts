@@ -8,7 +8,7 @@ import {
   createLogMetrics,
   createNodeMetrics,
   createRegistry,
-} from '../../../../companion/metrics.ts';
+} from '../../../../companion/frame/metrics.ts';
 import {
   filesBelow,
   find,

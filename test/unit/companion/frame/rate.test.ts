@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { createRateLimit } from '../../../../companion/rate.ts';
+import { createRateLimit } from '../../../../companion/bounds/rate.ts';
 import { testClock } from '../node/fixtures.ts';
 
 it('lets through at most the burst plus the rate, in any time', () => {

@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { controllerService, messageBytesMax, type NodeMessage } from '../../../../companion/rpc.ts';
+import {
+  controllerService,
+  messageBytesMax,
+  type NodeMessage,
+} from '../../../../companion/contract/rpc.ts';
 
 // grpc-js takes handlers by either name; the definition itself has the one of the file, Connect.
 const [method] = Object.values(controllerService);

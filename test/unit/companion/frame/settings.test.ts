@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { controllerSettings, nodeSettings } from '../../../../companion/config.ts';
-import { ConfigError } from '../../../../companion/errors.ts';
+import { controllerSettings, nodeSettings } from '../../../../companion/frame/config.ts';
+import { ConfigError } from '../../../../companion/frame/errors.ts';
 import {
   describeSettings,
   flagOf,
@@ -12,7 +12,7 @@ import {
   type Setting,
   variableOf,
   wholeNumber,
-} from '../../../../companion/settings.ts';
+} from '../../../../companion/frame/settings.ts';
 
 const minimal = { LAZYSCOPE_NODE_NAME: 'worker-1' };
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLifecycle, stopOnSignals } from '../../../../companion/lifecycle.ts';
-import { createLog } from '../../../../companion/log.ts';
+import { createLifecycle, stopOnSignals } from '../../../../companion/frame/lifecycle.ts';
+import { createLog } from '../../../../companion/frame/log.ts';
 
 /** A process whose only stop hook takes as many milliseconds as its argument says. */
 const log = createLog('test', 'silent');

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { expect, test } from 'vitest';
-import { decodeReport } from '../../../../companion/node/report.ts';
+import { decodeReport } from '../../../../companion/contract/filter-report.ts';
 import {
   type ControllerHandlers,
   type ControllerMessage,
   controllerService,
   type NodeMessage,
-} from '../../../../companion/rpc.ts';
+} from '../../../../companion/contract/rpc.ts';
 
 /** The contract as it was released; never changed, so that a change of it shows here. */
 const released = loadSync(join(import.meta.dirname, 'companion-0.1.0.proto'), {
@@ -114,7 +114,7 @@ test('the contract only grew', () => {
   const fields = (file: string) =>
     [...readFileSync(file, 'utf8').matchAll(/^\s+([\w ]+ \w+ = \d+);/gm)].map(([, field]) => field);
   const root = join(import.meta.dirname, '../../../..');
-  expect(fields(join(root, 'companion/proto/companion.proto'))).toEqual(
+  expect(fields(join(root, 'companion/contract/companion.proto'))).toEqual(
     expect.arrayContaining(fields(join(import.meta.dirname, 'companion-0.1.0.proto'))),
   );
 });

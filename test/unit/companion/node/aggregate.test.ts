@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { VmReport } from '../../../../companion/contract/vm-report.ts';
 import {
   type AggregateBounds,
   aggregateBounds,
   createAggregate,
 } from '../../../../companion/node/aggregate.ts';
-import type { VmReport } from '../../../../companion/node/vm-report.ts';
 import { podOf, testClock, testMetrics } from './fixtures.ts';
 
 const pod = podOf('cart');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readCall, readHeldCall } from '../../../../companion/node/call.ts';
+import { readCall, readHeldCall } from '../../../../companion/node/call-headers.ts';
 
 const destination = '10.96.0.7:9080';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { Answer } from '../../../../companion/contract/rpc.ts';
 import { createDecisions, decisionBounds } from '../../../../companion/node/decisions.ts';
-import type { Answer } from '../../../../companion/rpc.ts';
 import { answerOf, httpCall, podOf, testClock, testMetrics } from './fixtures.ts';
 
 const pod = podOf('cart');

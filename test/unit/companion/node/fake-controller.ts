@@ -13,8 +13,8 @@ import {
   type NodeMessage,
   type ProxyReport,
   type Question,
-} from '../../../../companion/rpc.ts';
-import { selfSigned } from '../../../../companion/x509.ts';
+} from '../../../../companion/contract/rpc.ts';
+import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
 import { answerOf } from './fixtures.ts';
 
 /** A throw-away certificate that signs itself, made as the controller makes its own. */

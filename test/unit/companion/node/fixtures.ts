@@ -1,9 +1,9 @@
 import { Registry } from 'prom-client';
-import type { KubeObject } from '../../../../companion/kube.ts';
-import { createLog } from '../../../../companion/log.ts';
-import { createNodeMetrics } from '../../../../companion/metrics.ts';
+import type { Answer, UnknownCall } from '../../../../companion/contract/rpc.ts';
+import { createLog } from '../../../../companion/frame/log.ts';
+import { createNodeMetrics } from '../../../../companion/frame/metrics.ts';
+import type { KubeObject } from '../../../../companion/kube/kube.ts';
 import type { Pod } from '../../../../companion/node/pods.ts';
-import type { Answer, UnknownCall } from '../../../../companion/rpc.ts';
 
 export const log = createLog('test', 'silent');
 

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import type { Answer } from '../../../../companion/contract/rpc.ts';
 import { createHold, holdBounds, type Release } from '../../../../companion/node/hold.ts';
-import type { Answer } from '../../../../companion/rpc.ts';
 import { answerOf, httpCall, podOf, testMetrics } from './fixtures.ts';
 
 const pod = podOf('cart');

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { NodeMessage } from '../../../../companion/contract/rpc.ts';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { startLink } from '../../../../companion/node/link.ts';
-import type { NodeMessage } from '../../../../companion/rpc.ts';
 import { httpCall, log, podOf, testMetrics } from './fixtures.ts';
 
 beforeEach(() => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Kube, WatchHandler } from '../../../../companion/kube.ts';
+import type { Kube, WatchHandler } from '../../../../companion/kube/kube.ts';
 import { createPods, watchPods } from '../../../../companion/node/pods.ts';
 import { namespaceObject, podObject, testMetrics } from './fixtures.ts';
 

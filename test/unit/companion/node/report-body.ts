@@ -1,4 +1,4 @@
-import type { ReportEntry } from '../../../../companion/node/report.ts';
+import type { ReportEntry } from '../../../../companion/contract/filter-report.ts';
 
 const kinds = { cluster: 0, http: 1, tcp: 2 };
 

@@ -1,10 +1,10 @@
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { Registry } from 'prom-client';
-import { nodeSettings } from '../../../../companion/config.ts';
-import type { Kube, Resource, WatchHandler } from '../../../../companion/kube.ts';
-import { createLifecycle } from '../../../../companion/lifecycle.ts';
+import { nodeSettings } from '../../../../companion/frame/config.ts';
+import { createLifecycle } from '../../../../companion/frame/lifecycle.ts';
+import { readSettings } from '../../../../companion/frame/settings.ts';
+import type { Kube, Resource, WatchHandler } from '../../../../companion/kube/kube.ts';
 import { startNode } from '../../../../companion/node/node.ts';
-import { readSettings } from '../../../../companion/settings.ts';
 import type { Certificate } from './fake-controller.ts';
 import { log, namespaceObject, podObject } from './fixtures.ts';
 

@@ -2,8 +2,8 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { ProxyStats } from '../../../../companion/contract/rpc.ts';
 import { parseStats, startScrape } from '../../../../companion/node/scrape.ts';
-import type { ProxyStats } from '../../../../companion/rpc.ts';
 import { log, podOf, testMetrics } from './fixtures.ts';
 import { eventually } from './running-node.ts';
 

@@ -1,0 +1,140 @@
+import { type MeshNames, type Mtls, mtlsOf } from '../../core/first-call/mtls.ts';
+import { type Resolution, resolve, type UnknownCall } from '../../core/first-call/resolve.ts';
+import {
+  answerTtlSeconds,
+  chooseStrategy,
+  type Decision,
+  type Setting,
+} from '../../core/first-call/strategy.ts';
+import type { HostRecord, PodRecord } from '../../core/mesh/records.ts';
+import type { HostRef } from '../../core/scope/edges.ts';
+import { entryOf } from '../../core/scope/hosts.ts';
+import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../../core/scope/sidecar.ts';
+import type { Workload } from '../../core/scope/workload.ts';
+import { isExcluded } from '../../core/scope/workload-scope.ts';
+import type { State } from '../state/state.ts';
+import { modeOf } from '../state/workload-mode.ts';
+
+export type AnswerConfig = MeshNames & {
+  clusterDomain: string;
+  firstCall: Setting;
+  gatewayHost: string;
+};
+
+export type Answered = Decision & {
+  /** What the caller's scope has to import for this call; undefined when that would not help. */
+  learn: HostRef | undefined;
+  /** 0 while the host is not in the scope. */
+  millisecondsSinceScopeWritten: number;
+};
+
+export type Asker = { namespace: string; pod: PodRecord | undefined };
+
+/** Decides about a first call from what this replica knows, without waiting for anything. */
+export function answer(
+  state: State,
+  config: AnswerConfig,
+  { namespace, pod }: Asker,
+  call: UnknownCall,
+  now: number,
+): Answered {
+  const resolution = resolve(state.catalog, call, {
+    namespace,
+    clusterDomain: config.clusterDomain,
+  });
+  const workload = pod && state.workloadOf(pod);
+  const scope = workload && state.scopes.get(namespace, workload.name);
+  const host = hostRefOf(resolution);
+  const barred = host && barrier(state, config, { namespace, workload, now }, host);
+  if (barred) return { ...passthrough(barred), learn: undefined };
+
+  const mode = workload ? modeOf(state, workload) : state.namespaces.get(namespace)?.mode;
+  const learn =
+    resolution.learnable && host && !isExcluded(scope, host) && (mode ?? 'off') !== 'off'
+      ? host
+      : undefined;
+  const decision = chooseStrategy(
+    {
+      tcp: call.tcp,
+      setting: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
+      callerNetwork: pod?.network ?? '',
+      gatewayReady: isReady(state, config.gatewayHost),
+      destinationAgeMs: ageOf(state, resolution, now),
+    },
+    // A request is held only for a scope that will come.
+    { ...resolution, learnable: learn !== undefined && mode === 'enforce' },
+    mtlsOfResolution(state, config, namespace, resolution),
+  );
+  const since =
+    workload && host && state.imports.since(namespace, sidecarName(workload), entryOf(host));
+  return {
+    ...decision,
+    learn,
+    millisecondsSinceScopeWritten: since === undefined ? 0 : Math.max(1, now - since),
+  };
+}
+
+function isReady({ catalog }: State, host: string): boolean {
+  return catalog.hosts.exact(host).some((record) => catalog.isReachable(nameOf(record)));
+}
+
+/** Only Services come and go with their pods; a ServiceEntry is held for, or goes elsewhere. */
+function ageOf({ arrivals }: State, { record }: Resolution, now: number): number {
+  return record?.kind === 'service'
+    ? arrivals.ageMs(nameOf(record), now)
+    : Number.POSITIVE_INFINITY;
+}
+
+function nameOf({ namespace, name }: HostRecord): string {
+  return `${namespace}/${name}`;
+}
+
+/** The entry that a scope needs for a call; a host of VirtualServices only is in their namespace. */
+function hostRefOf({ host, record, virtualServices }: Resolution): HostRef | undefined {
+  const namespace = record?.namespace ?? virtualServices[0]?.namespace;
+  return namespace === undefined ? undefined : { namespace, host };
+}
+
+function mtlsOfResolution(
+  { catalog }: State,
+  config: AnswerConfig,
+  namespace: string,
+  { record, port, pod }: Resolution,
+): Mtls {
+  if (record) return mtlsOf(catalog, { record, port, pod }, namespace, config);
+  const reason = 'no service behind the host';
+  return { capable: false, ownTls: false, reason, identities: [], networks: new Set() };
+}
+
+/** Somebody restricted this workload on purpose: his word stands, first call or not. */
+function barrier(
+  { sidecars, imports, catalog }: State,
+  { rootNamespace }: AnswerConfig,
+  { namespace, workload, now }: { namespace: string; workload: Workload | undefined; now: number },
+  host: HostRef,
+): string | undefined {
+  const inNamespace = [...sidecars.in(namespace)];
+  const foreign = workload && foreignSidecar(inNamespace, workload);
+  // While proxies have our scope, a call that is unknown says nothing about the other Sidecar.
+  const isOurs = workload && imports.wasInForce(namespace, sidecarName(workload), now);
+  if (foreign && !isOurs) return `Sidecar ${foreign.name} of the namespace rules`;
+  const shadowed = shadowedSidecar(
+    [...inNamespace, ...sidecars.in(rootNamespace)],
+    workload ?? { namespace, pods: [...catalog.podsIn(namespace)] },
+    rootNamespace,
+  );
+  if (admits(shadowed, entryOf(host), namespace)) return undefined;
+  return `default Sidecar ${shadowed?.namespace}/${shadowed?.name} does not import the host`;
+}
+
+function passthrough(reason: string): Omit<Answered, 'learn'> {
+  return {
+    strategy: 'passthrough',
+    otherwise: '',
+    sni: '',
+    identities: [],
+    ttlSeconds: answerTtlSeconds.resolved,
+    reason,
+    millisecondsSinceScopeWritten: 0,
+  };
+}

@@ -1,0 +1,92 @@
+import type { Edge, ProxyReport } from '../../contract/rpc.ts';
+import { pick, resolve } from '../../core/first-call/resolve.ts';
+import { parseClusterName } from '../../core/mesh/authority.ts';
+import type { PodRecord } from '../../core/mesh/records.ts';
+import type { HostRef } from '../../core/scope/edges.ts';
+import { sentinelHost } from '../../core/scope/sentinel.ts';
+import type { ControllerMetrics } from '../metrics.ts';
+import type { State } from '../state/state.ts';
+
+export type Learning = {
+  state: State;
+  metrics: ControllerMetrics;
+  clusterDomain: string;
+  gatewayHost: string;
+  /** How long a destination stays unused, where its scope does not say so. */
+  ttlMs: number;
+  now: () => number;
+  /** `first`: the destination was never seen from this workload, so its scope cannot wait. */
+  onSeen(pod: PodRecord, sighting: 'first' | 'again'): void;
+};
+
+/** Takes in what the proxy of a pod used. */
+export function learnReport(learning: Learning, pod: PodRecord, report: ProxyReport): void {
+  const { metrics, state, now } = learning;
+  const { namespace, name, uid } = pod;
+  const heartbeatAt = now() - report.secondsSinceHeartbeat * 1000;
+  state.proxies.report({
+    namespace,
+    pod: name,
+    uid,
+    filterVersion: report.filterVersion,
+    heartbeatAt: report.filterVersion === '' ? 0 : heartbeatAt,
+    reportedAt: now(),
+    overflow: report.overflow,
+    stats: report.stats ?? undefined,
+    measuredAt: report.stats ? now() - (report.stats.secondsSinceRead ?? 0) * 1000 : 0,
+  });
+  metrics.reports.inc();
+  // A node remembers for as long as its pods live: what has expired is not taken in again by a controller
+  // that starts, or a stream that is opened anew.
+  const ttlMs = ttlOf(learning, pod);
+  for (const edge of report.edges) {
+    if (edge.secondsSinceSeen * 1000 > ttlMs) {
+      metrics.ignored.inc({ reason: 'past its time' });
+      continue;
+    }
+    const host = destinationOf(learning, namespace, edge);
+    if (host) learnHost(learning, pod, host, now() - edge.secondsSinceSeen * 1000);
+    else metrics.ignored.inc({ reason: 'not a host of the mesh' });
+  }
+}
+
+function ttlOf({ state, ttlMs }: Learning, pod: PodRecord): number {
+  const workload = state.workloadOf(pod);
+  return (workload && state.scopes.get(workload.namespace, workload.name)?.ttlMs) ?? ttlMs;
+}
+
+/** Notes that a pod needs a host. */
+export function learnHost(
+  { state, metrics, onSeen }: Learning,
+  pod: PodRecord,
+  host: HostRef,
+  seenAt: number,
+): void {
+  const sighting = state.edges.see(pod, host, seenAt);
+  if (sighting === 'full') {
+    metrics.ignored.inc({ reason: 'workload full' });
+    return;
+  }
+  if (sighting === 'first') metrics.learned.inc();
+  onSeen(pod, sighting);
+}
+
+function destinationOf(learning: Learning, namespace: string, edge: Edge): HostRef | undefined {
+  const { state, clusterDomain, gatewayHost } = learning;
+  if (edge.unknown) {
+    const { host, record, virtualServices, learnable } = resolve(state.catalog, edge.unknown, {
+      namespace,
+      clusterDomain,
+    });
+    const of = record?.namespace ?? virtualServices[0]?.namespace;
+    return learnable && of !== undefined ? { namespace: of, host } : undefined;
+  }
+  const host = parseClusterName(edge.cluster ?? '')?.host;
+  // What every scope has anyway is not worth remembering.
+  if (!host || host === sentinelHost || host === gatewayHost) return undefined;
+  const record = pick(
+    state.catalog.hosts.exact(host).filter((each) => state.catalog.isVisible(each, namespace)),
+    namespace,
+  );
+  return record && { namespace: record.namespace, host };
+}

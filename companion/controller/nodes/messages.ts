@@ -1,0 +1,156 @@
+import { createQuota } from '../../bounds/quota.ts';
+import type { Answer, ProxyGone, ProxyReport, Question } from '../../contract/rpc.ts';
+import type { PodRecord } from '../../core/mesh/records.ts';
+import { liveMs } from '../../core/scope/proxies.ts';
+import type { ControllerMetrics } from '../metrics.ts';
+import type { Life } from '../reconcile/life.ts';
+import type { State } from '../state/state.ts';
+import { modeOf } from '../state/workload-mode.ts';
+import { type AnswerConfig, answer } from './answer.ts';
+import { type Learning, learnHost, learnReport } from './learn.ts';
+import type { NodeHandlers } from './streams.ts';
+
+export type Answering = NodeHandlers & {
+  /** Pods that were unknown when their node spoke of them and are known now; each once. */
+  takeArrived(): { namespace: string; pod: string }[];
+};
+
+export type AnsweringOptions = {
+  state: State;
+  metrics: ControllerMetrics;
+  config: AnswerConfig;
+  life: Pick<Life, 'ttlMs'>;
+  now: () => number;
+  /** Marks a workload, `namespace/name`, for a look. */
+  mark(key: string, urgent: boolean): void;
+};
+
+/**
+ * Pods that nodes spoke of before the watch did; the watch is late by seconds, not by thousands. For
+ * each node as many as start on it at once, so that one that makes pods up leaves room for others.
+ */
+const awaitedMax = { all: 10_000, node: 256 };
+const awaitedMs = 60_000;
+
+/** Turns the words of nodes into knowledge, and questions into answers. */
+export function createAnswering(options: AnsweringOptions): Answering {
+  const { state, metrics, config, life, now, mark } = options;
+  const awaited = new Map<string, Awaited>();
+  const quota = createQuota({ all: awaitedMax.all, perKey: awaitedMax.node });
+  const learning: Learning = {
+    state,
+    metrics,
+    clusterDomain: config.clusterDomain,
+    gatewayHost: config.gatewayHost,
+    ttlMs: life.ttlMs,
+    now,
+    onSeen: (pod, sighting) => markOf(pod, sighting === 'first'),
+  };
+
+  function markOf(pod: PodRecord, urgent: boolean): void {
+    const workload = state.workloadOf(pod);
+    if (!workload) return;
+    const { namespace, name } = workload;
+    // Without a Sidecar to write nobody waits.
+    mark(`${namespace}/${name}`, urgent && modeOf(state, workload) === 'enforce');
+  }
+
+  /** The pod as the API server has it. A node speaks for its own pods only. */
+  function podOf(
+    node: string,
+    { namespace, pod: name, podUid }: Question | ProxyReport,
+  ): PodRecord | 'unknown' | 'foreign' {
+    const pod = state.catalog.pod(namespace, name);
+    if (pod && isKnown(pod, podUid)) return pod.node === node ? pod : 'foreign';
+    awaitPod(node, { namespace, pod: name, podUid });
+    return 'unknown';
+  }
+
+  function awaitPod(node: string, { namespace, pod, podUid }: ProxyGone): void {
+    const key = `${node}/${namespace}/${pod}`;
+    if (!awaited.has(key) && !quota.enter(node)) {
+      metrics.ignored.inc({ reason: 'too many unknown pods' });
+      return;
+    }
+    awaited.set(key, { node, namespace, pod, podUid, until: now() + awaitedMs });
+  }
+
+  return {
+    onReport(node, report) {
+      const pod = podOf(node, report);
+      // What is said of a pod that nobody else knows is not kept: its node is asked again when the
+      // pod has come, and until then it may be made up, or the namesake of a pod that is another's.
+      if (typeof pod === 'string') {
+        const reason = pod === 'foreign' ? 'pod of another node' : 'unknown pod';
+        metrics.ignored.inc({ reason }, Math.max(1, report.edges.length));
+        return;
+      }
+      const wasLive = isLive(state, pod, now());
+      const clusters = state.proxies.of(pod)?.stats?.clusters;
+      learnReport(learning, pod, report);
+      const after = state.proxies.of(pod)?.stats?.clusters;
+      // Somebody may be watching how a namespace comes in.
+      if (!wasLive && isLive(state, pod, now())) markOf(pod, true);
+      else if (clusters !== after) markOf(pod, clusters === undefined);
+    },
+    onGone(node, { namespace, pod, podUid }: ProxyGone) {
+      const known = state.catalog.pod(namespace, pod);
+      if (known?.uid === podUid && known.node !== node) {
+        metrics.ignored.inc({ reason: 'pod of another node' });
+        return;
+      }
+      state.proxies.gone({ namespace, pod, uid: podUid });
+    },
+    onQuestion(node, question): Answer {
+      const end = metrics.answerSeconds.startTimer();
+      const pod = podOf(node, question);
+      const { learn, ...decision } =
+        pod === 'foreign' || !question.call
+          ? refusal
+          : answer(
+              state,
+              config,
+              { namespace: question.namespace, pod: pod === 'unknown' ? undefined : pod },
+              question.call,
+              now(),
+            );
+      if (learn && typeof pod === 'object') learnHost(learning, pod, learn, now());
+      metrics.questions.inc({ strategy: decision.strategy });
+      end();
+      return { id: question.id, ...decision };
+    },
+    takeArrived() {
+      const arrived: { namespace: string; pod: string }[] = [];
+      for (const [key, { node, namespace, pod, podUid, until }] of awaited) {
+        const known = isKnown(state.catalog.pod(namespace, pod), podUid);
+        if (known) arrived.push({ namespace, pod });
+        if (!known && until >= now()) continue;
+        awaited.delete(key);
+        quota.leave(node);
+      }
+      return arrived;
+    },
+  };
+}
+
+/** The watch may have told of the pod, but not yet of the node that it was put on. */
+function isKnown(pod: PodRecord | undefined, uid: string): boolean {
+  return pod?.uid === uid && pod.node !== '';
+}
+
+type Awaited = ProxyGone & { node: string; until: number };
+
+function isLive({ proxies }: State, pod: PodRecord, now: number): boolean {
+  return now - (proxies.of(pod)?.heartbeatAt ?? 0) <= liveMs;
+}
+
+const refusal: ReturnType<typeof answer> = {
+  strategy: 'passthrough',
+  otherwise: '',
+  sni: '',
+  identities: [],
+  ttlSeconds: 5,
+  reason: 'the pod is not on the node that asks',
+  millisecondsSinceScopeWritten: 0,
+  learn: undefined,
+};

@@ -1,0 +1,228 @@
+import { status } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { createRateLimit, type RateLimit } from '../../bounds/rate.ts';
+import {
+  type Answer,
+  authorizationKey,
+  type ControllerHandlers,
+  type ControllerStream,
+  type NodeMessage,
+  type ProxyGone,
+  type ProxyReport,
+  type Question,
+} from '../../contract/rpc.ts';
+import { messageOf } from '../../frame/errors.ts';
+import type { ControllerMetrics } from '../metrics.ts';
+import { type IdentifyOptions, identify, type NodeIdentity, Refusal } from './identity.ts';
+
+/** What the controller does with the words of a node companion. */
+export type NodeHandlers = {
+  onReport(node: string, report: ProxyReport): void;
+  onGone(node: string, gone: ProxyGone): void;
+  /** Answers at once. */
+  onQuestion(node: string, question: Question): Answer;
+};
+
+export type NodesOptions = NodeHandlers &
+  IdentifyOptions & { log: Logger; metrics: ControllerMetrics; bounds?: typeof nodeBounds };
+
+export type Nodes = {
+  /** Asks every connected node to send what it knows of a pod again. */
+  forget(pod: { namespace: string; pod: string }): void;
+  /** Ends the streams whose token has expired: it may be in other hands by now. */
+  expire(): void;
+  connect: ControllerHandlers['connect'];
+};
+
+export const nodeBounds = {
+  /** Kubernetes supports 5,000 nodes; more streams than that are not node companions. */
+  streams: 5_000,
+  /** One, two while a DaemonSet rolls, and those of lost connections until keepalive notices. */
+  streamsPerNode: 8,
+  /** Tokens reviewed at once: each is a request to the API server. */
+  reviews: 256,
+  /** Tokens that one address may have reviewed: a companion shows one when it connects. */
+  reviewRate: { perSecond: 1, burst: 40 },
+  /** 500 pods that each ask or report as fast as their companion lets them would be more: then it waits. */
+  messageRate: { perSecond: 5_000, burst: 20_000 },
+  /** Answers that a node has not taken yet; at most 3 KB each. One that reads none gets no more. */
+  answersWaiting: 1_024,
+  /** A node companion says hello at once. */
+  helloMs: 5_000,
+};
+
+/** A refused stream counts until it is closed: its peer may be in no hurry to read why. */
+type Speaker = { identity: NodeIdentity | undefined; refused: boolean };
+
+type State = NodesOptions & {
+  bounds: typeof nodeBounds;
+  streams: Map<ControllerStream, Speaker>;
+  reviews: number;
+  reviewRate: RateLimit;
+  messageRate: RateLimit;
+};
+
+/** Talks with the node companions, each on a stream of its own. */
+export function createNodes(options: NodesOptions): Nodes {
+  const { bounds = nodeBounds, now, metrics } = options;
+  const steady = () => performance.now();
+  const state: State = {
+    ...options,
+    bounds,
+    streams: new Map(),
+    reviews: 0,
+    reviewRate: createRateLimit(bounds.reviewRate, steady),
+    messageRate: createRateLimit(bounds.messageRate, steady),
+  };
+  const { streams } = state;
+
+  function connect(stream: ControllerStream): void {
+    if (streams.size >= bounds.streams) {
+      refuse(state, stream, tooMany('too many streams', `limit ${bounds.streams}`));
+      return;
+    }
+    streams.set(stream, { identity: undefined, refused: false });
+    metrics.streams.set(streams.size);
+    const close = () => {
+      streams.delete(stream);
+      metrics.streams.set(streams.size);
+    };
+    stream.on('close', close);
+    stream.on('end', () => {
+      close();
+      stream.end();
+    });
+    serve(state, stream).catch((error: unknown) => refuse(state, stream, error));
+  }
+
+  return {
+    connect,
+    forget(forget) {
+      for (const [stream, { identity, refused }] of streams) {
+        if (identity && !refused && hasRoom(state, stream)) stream.write({ forget });
+      }
+    },
+    expire() {
+      for (const [stream, { identity, refused }] of streams) {
+        if (!identity || refused || identity.expiresAt > now()) continue;
+        const detail = `node ${identity.node} did not renew it`;
+        refuse(state, stream, new Refusal(status.UNAUTHENTICATED, 'expired token', detail));
+      }
+    },
+  };
+}
+
+function tooMany(reason: string, detail: string): Refusal {
+  return new Refusal(status.RESOURCE_EXHAUSTED, reason, detail);
+}
+
+function refuse({ metrics, log, streams }: State, stream: ControllerStream, error: unknown): void {
+  const { code, reason } =
+    error instanceof Refusal ? error : { code: status.INTERNAL, reason: 'failed' };
+  const detail = messageOf(error);
+  const speaker = streams.get(stream);
+  if (speaker?.refused) return;
+  if (speaker) speaker.refused = true;
+  metrics.streamsRefused.inc({ reason });
+  log.warn({ reason, detail, peer: stream.getPeer() }, 'node stream refused');
+  stream.emit('error', { code, details: `${reason}: ${detail}` });
+}
+
+/** One stream from its token to its end. */
+async function serve(state: State, stream: ControllerStream): Promise<void> {
+  const { streams, log, bounds } = state;
+  // Messages wait in the stream while the token is reviewed.
+  const [header] = stream.metadata.get(authorizationKey);
+  const token = /^Bearer (\S+)$/.exec(String(header ?? ''))?.[1];
+  if (!token) {
+    const detail = `metadata ${authorizationKey} is missing`;
+    throw new Refusal(status.UNAUTHENTICATED, 'no token', detail);
+  }
+  const identity = await review(state, stream, token);
+  const hello = await firstMessage(stream, bounds.helloMs);
+  if (!hello.hello) {
+    throw new Refusal(status.FAILED_PRECONDITION, 'no hello', 'the first message must be Hello');
+  }
+  const { node, version } = hello.hello;
+  requireNode(identity, node);
+  const others = [...streams.values()].filter(({ identity: other }) => other?.node === node);
+  if (others.length >= bounds.streamsPerNode) {
+    throw tooMany('too many streams of the node', `limit ${bounds.streamsPerNode}`);
+  }
+  const speaker = streams.get(stream);
+  // It may have gone meanwhile.
+  if (!speaker) return;
+  speaker.identity = identity;
+  log.info({ node, version, peer: stream.getPeer() }, 'node connected');
+  stream.on('data', (message: NodeMessage) => {
+    if (speaker.refused) return;
+    try {
+      handle(state, node, message, stream);
+    } catch (err) {
+      // A message that breaks us is our fault, and no reason to lose the node.
+      log.error({ err, node }, 'handling of a node message failed');
+    }
+  });
+}
+
+async function review(state: State, stream: ControllerStream, token: string) {
+  const peer = stream.getPeer().replace(/:\d+$/, '');
+  if (state.reviews >= state.bounds.reviews || !state.reviewRate.take(peer)) {
+    throw tooMany('too many tokens', 'reviews of tokens are limited, try again later');
+  }
+  state.reviews += 1;
+  try {
+    return await identify(state, token);
+  } finally {
+    state.reviews -= 1;
+  }
+}
+
+function requireNode(identity: NodeIdentity, node: string): void {
+  if (identity.node === node) return;
+  const detail = `node ${node}: the token was issued to a pod of ${identity.node}`;
+  throw new Refusal(status.PERMISSION_DENIED, 'wrong node', detail);
+}
+
+function handle(
+  state: State,
+  node: string,
+  { report, question, gone, renew }: NodeMessage,
+  stream: ControllerStream,
+): void {
+  const { metrics, messageRate, streams } = state;
+  if (!messageRate.take(node)) return void metrics.messagesDropped.inc({ reason: 'rate' });
+  if (question && !hasRoom(state, stream)) {
+    return void metrics.messagesDropped.inc({ reason: 'answers not read' });
+  }
+  if (question) stream.write({ answer: state.onQuestion(node, question) });
+  else if (report) state.onReport(node, report);
+  else if (gone) state.onGone(node, gone);
+  else if (renew) {
+    review(state, stream, renew.token)
+      .then((identity) => {
+        requireNode(identity, node);
+        const speaker = streams.get(stream);
+        if (speaker) speaker.identity = identity;
+      })
+      .catch((error: unknown) => refuse(state, stream, error));
+  }
+}
+
+function hasRoom({ bounds }: State, stream: ControllerStream): boolean {
+  return stream.writableLength < bounds.answersWaiting;
+}
+
+function firstMessage(stream: ControllerStream, waitMs: number): Promise<NodeMessage> {
+  return new Promise((resolve, reject) => {
+    const refusal = new Refusal(status.DEADLINE_EXCEEDED, 'no hello', `none in ${waitMs} ms`);
+    const timer = setTimeout(() => reject(refusal), waitMs);
+    stream.once('data', (message: NodeMessage) => {
+      clearTimeout(timer);
+      // Nothing is lost between the hello and the listener of what follows.
+      stream.pause();
+      resolve(message);
+      setImmediate(() => stream.resume());
+    });
+  });
+}

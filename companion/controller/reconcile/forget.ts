@@ -1,0 +1,104 @@
+import type { Edge } from '../../core/scope/edges.ts';
+import { expire, guardWindowMs, type Verdict } from '../../core/scope/expiry.ts';
+import { entryOf } from '../../core/scope/hosts.ts';
+import { liveMs } from '../../core/scope/proxies.ts';
+import type { Workload } from '../../core/scope/workload.ts';
+import type { ScopeRecord } from '../../core/scope/workload-scope.ts';
+import type { ControllerMetrics } from '../metrics.ts';
+import type { State } from '../state/state.ts';
+import type { Life } from './life.ts';
+
+/** Lets destinations that nobody uses any more go out of the memory of the leader. */
+export type Forgetting = {
+  expire(workload: Workload, scope: ScopeRecord, edges: readonly Edge[]): Verdict;
+  /** The workload is gone, or belongs to nobody any more. */
+  drop(key: string): void;
+};
+
+/** What this replica saw of a workload's reports while it led. */
+type Watch = {
+  heardSince: number | undefined;
+  lookedAt: number;
+  overflow: number;
+  expiredAt: number[];
+  verdict: Verdict;
+};
+
+/** Hosts leave in batches, because each change of a Sidecar makes istiod look at every proxy again. */
+const batchMsMax = 600_000;
+const batchShareOfTtl = 0.1;
+
+/** The leader looks at everything every ten seconds: a longer pause means that it did not lead. */
+const pauseMsMax = 60_000;
+
+const unheard: Omit<Watch, 'lookedAt'> = {
+  heardSince: undefined,
+  overflow: 0,
+  expiredAt: [],
+  verdict: { expired: [], kept: 0 },
+};
+
+export function createForgetting(options: {
+  state: State;
+  metrics: ControllerMetrics;
+  life: Life;
+  now: () => number;
+}): Forgetting {
+  const { state, metrics, life, now } = options;
+  const watches = new Map<string, Watch>();
+
+  function watchOf(workload: Workload): Watch {
+    const key = `${workload.namespace}/${workload.name}`;
+    const at = now();
+    const known = watches.get(key);
+    const isFresh = known !== undefined && at - known.lookedAt <= pauseMsMax;
+    const watch = isFresh ? known : unheard;
+    const { total, silentMs } = state.proxies.count(workload.pods, at);
+    // Above this a filter drops destinations, and what it dropped may be in use.
+    const overflow = workload.pods.reduce(
+      (sum, pod) => sum + (state.proxies.of(pod)?.overflow ?? 0),
+      0,
+    );
+    const isHeard = total > 0 && silentMs <= liveMs;
+    const since = overflow > watch.overflow ? at : (watch.heardSince ?? at);
+    const fresh = {
+      heardSince: isHeard ? since : undefined,
+      lookedAt: at,
+      overflow,
+      expiredAt: watch.expiredAt.filter((time) => at - time < guardWindowMs),
+      verdict: watch.verdict,
+    };
+    watches.set(key, fresh);
+    return fresh;
+  }
+
+  return {
+    drop: (key) => void watches.delete(key),
+    expire(workload, scope, edges) {
+      const watch = watchOf(workload);
+      const pins = new Set(scope.pins);
+      const ttlMs = scope.ttlMs ?? life.ttlMs;
+      const pauseMs = Math.min(batchMsMax, ttlMs * batchShareOfTtl);
+      const [last] = watch.expiredAt.slice(-1);
+      if (last !== undefined && now() - last < pauseMs) return watch.verdict;
+      const verdict = expire({
+        edges,
+        isExempt: (edge) => pins.has(entryOf(edge)),
+        now: now(),
+        ttlMs,
+        heardSince: watch.heardSince,
+        expiredLately: watch.expiredAt.length,
+        guard: life.guard,
+      });
+      for (const edge of verdict.expired) {
+        watch.expiredAt.push(now());
+        for (const owner of workload.owners)
+          state.edges.forget({ namespace: workload.namespace, owner }, edge);
+      }
+      metrics.expired.inc(verdict.expired.length);
+      // What was expired is told once; what was kept, and why, stands until the next batch.
+      watch.verdict = { ...verdict, expired: [] };
+      return verdict;
+    },
+  };
+}

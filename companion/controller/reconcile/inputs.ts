@@ -1,0 +1,106 @@
+import type { Refusal } from '../../core/scope/barrier.ts';
+import { type Edge, type HostRef, mergeEdges } from '../../core/scope/edges.ts';
+import { entryOf, type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
+import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
+import { type Mode, type Plan, planScope } from '../../core/scope/plan.ts';
+import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../../core/scope/sidecar.ts';
+import type { Workload } from '../../core/scope/workload.ts';
+import { type ScopeRecord, watchedBefore } from '../../core/scope/workload-scope.ts';
+import type { State } from '../state/state.ts';
+import type { Life } from './life.ts';
+import { obstacleOf } from './notices.ts';
+
+/** What reads the state for a look at one workload. */
+export type LookOptions = {
+  state: State;
+  rootNamespace: string;
+  sentinel: HostRef;
+  gateway: HostRef;
+  life: Life;
+  now: () => number;
+};
+
+/** Edges of all owners that share the scope. */
+export function edgesOf({ edges }: State, { namespace, owners }: Workload): Edge[] {
+  return mergeEdges(owners.flatMap((owner) => edges.edgesFrom({ namespace, owner })));
+}
+
+export function hostsOf(
+  { state, sentinel, gateway, rootNamespace }: LookOptions,
+  workload: Workload,
+  scope: ScopeRecord,
+): ScopeHost[] {
+  const { namespace } = workload;
+  const shadowed = shadowedOf(state, workload, rootNamespace);
+  const hosts = scopeOf(state.catalog, {
+    namespace,
+    edges: edgesOf(state, workload),
+    pins: scope.pins,
+    excludes: scope.excludes,
+    sentinel,
+    gateway,
+    dnsProxy: workload.pods.some((pod) => pod.dnsProxy),
+  });
+  const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
+  return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));
+}
+
+export function watchedNow({ state, life, now }: LookOptions, workload: Workload): Watched {
+  const scope = state.scopes.get(workload.namespace, workload.name);
+  return watchedOf({
+    before: watchedBefore(scope?.status),
+    proxies: state.proxies.count(workload.pods, now()),
+    silenceMs: life.silenceMs,
+    learningWindowMs: life.learningWindowMs,
+    now: now(),
+  });
+}
+
+export function planOf(
+  { state, rootNamespace, life, now }: LookOptions,
+  found: {
+    workload: Workload;
+    scope: ScopeRecord;
+    hosts: ScopeHost[];
+    mode: Mode;
+    watched: Watched;
+  },
+): Plan {
+  const { workload, scope, hosts, mode, watched } = found;
+  const { namespace } = workload;
+  const current = state.sidecars.get(namespace, sidecarName(workload));
+  return planScope({
+    workload,
+    mode,
+    owner: { name: scope.name, uid: scope.uid },
+    hosts: hosts.map(({ entry }) => entry),
+    shadowed: shadowedOf(state, workload, rootNamespace),
+    current: current?.ours ? current : undefined,
+    foreign:
+      current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
+    refusal: refusalOf(state, workload),
+    proxies: state.proxies.count(workload.pods, now()),
+    learningMs: learningMsOf(watched, life.learningWindowMs, now()),
+    silenceMs: life.silenceMs,
+  });
+}
+
+function refusalOf(state: State, { namespace, selector, pods }: Workload): Refusal | undefined {
+  const revisions = pods.map(({ revision }) => revision);
+  const obstacle = obstacleOf(state, namespace, new Set(revisions));
+  if (obstacle) return obstacle;
+  if (Object.keys(selector).length === 0) {
+    // A Sidecar without a selector would rule over the whole namespace.
+    const message = 'Its pods have no label in common to select them by; give them one.';
+    return { reason: 'NoLabels', message };
+  }
+  const missing = state.filters.missing(namespace, pods);
+  if (missing.length === 0) return undefined;
+  const message = `Not for its pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
+  return { reason: 'FilterMissing', message };
+}
+
+function shadowedOf({ sidecars: table }: State, workload: Workload, rootNamespace: string) {
+  const found = [...table.in(workload.namespace), ...table.in(rootNamespace)];
+  return shadowedSidecar(found, workload, rootNamespace);
+}

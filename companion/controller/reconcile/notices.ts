@@ -1,0 +1,78 @@
+import { defaultRevision, meshConfigMapOf } from '../../core/mesh/revision.ts';
+import type { Refusal } from '../../core/scope/barrier.ts';
+import { modes } from '../../core/scope/workload-scope.ts';
+import { looksAt, modeLabel, type State } from '../state/state.ts';
+import type { News, Sink } from './sink.ts';
+
+/** Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads are. */
+export function obstacleOf(
+  state: Pick<State, 'namespaces' | 'discovery' | 'systemNamespace'>,
+  name: string,
+  revisions: Iterable<string>,
+): Refusal | undefined {
+  const { namespaces, discovery, systemNamespace } = state;
+  if (namespaces.get(name)?.ambient) {
+    const message = `Namespace ${name} is in the ambient mesh, which has no sidecars to scope.`;
+    return { reason: 'Ambient', message };
+  }
+  for (const revision of revisions) {
+    // A scope relies on what is in the namespace of the system: without the sentinel, first calls are lost.
+    const hidden = [name, systemNamespace].find((each) => !looksAt(state, revision, each));
+    if (hidden === undefined) continue;
+    const configMap = meshConfigMapOf(discovery.has(revision) ? revision : defaultRevision);
+    const message =
+      `Istio does not look at namespace ${hidden}: discoverySelectors of the mesh configuration ` +
+      `(ConfigMap ${configMap}) leave it out; give it a label that they select.`;
+    return { reason: 'NotDiscovered', message };
+  }
+  return undefined;
+}
+
+/** What there is to say about a namespace as a whole, which may have no workload to say it of. */
+function noticeOf(state: State, name: string): News | undefined {
+  const { label, mode, labels } = state.namespaces.get(name) ?? {};
+  if (label === undefined || mode === 'off') return undefined;
+  if (mode === undefined) {
+    const message = `Label ${modeLabel}: "${label}" is none of ${modes.join(', ')}; taken for off.`;
+    return { reason: 'UnknownMode', message, isWarning: true };
+  }
+  const found = state.catalog.revisionsIn(name);
+  // Without pods, the one that its next pods get, if the label names no tag.
+  const revisions = found.length > 0 ? found : [labels?.['istio.io/rev'] ?? defaultRevision];
+  const obstacle = obstacleOf(state, name, revisions);
+  if (obstacle) return { ...obstacle, isWarning: true };
+  const unknown = state.filters.pinned(name).find((digest) => !state.served.includes(digest));
+  const [own] = state.served;
+  if (own && unknown) {
+    const message =
+      `WasmPlugin pins filter ${unknown}, which no controller has: pods that start run without a filter ` +
+      `and keep their workload from being narrowed. Pin ${own} (manifests/namespace/pin-filter.sh).`;
+    return { reason: 'FilterUnknown', message, isWarning: true };
+  }
+  const unread = found.filter((revision) => !state.revisions.includes(revision));
+  if (unread.length === 0) return undefined;
+  const message =
+    `Its proxies are under revision ${unread.join(', ')} of Istio, whose mesh configuration is not read: ` +
+    `ConfigMap istio is taken for it. Name it in LAZYSCOPE_REVISIONS, as manifests/README.md says.`;
+  return { reason: 'UnreadRevision', message, isWarning: true };
+}
+
+/** Tells of each namespace once, and again when there is something else to say. */
+export function createNotices({ state, writer }: { state: State; writer: Sink }) {
+  const told = new Map<string, string>();
+  return {
+    async look(): Promise<void> {
+      if (!writer.mayWrite()) return;
+      for (const name of told.keys()) if (!state.namespaces.has(name)) told.delete(name);
+      for (const name of state.namespaces.keys()) {
+        const notice = noticeOf(state, name);
+        const reason = notice?.reason ?? '';
+        if (reason === (told.get(name) ?? '')) continue;
+        told.set(name, reason);
+        // An Event has to be in the namespace of what it is about.
+        const metadata = { name, namespace: name };
+        if (notice) await writer.tell({ apiVersion: 'v1', kind: 'Namespace', metadata }, notice);
+      }
+    },
+  };
+}

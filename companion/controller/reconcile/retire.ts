@@ -1,0 +1,141 @@
+import { selects } from '../../core/first-call/mtls.ts';
+import type { Scoped } from '../../core/scope/plan.ts';
+import { type SidecarRecord, sidecarName } from '../../core/scope/sidecar.ts';
+import { goneStatus, statusChange } from '../../core/scope/status.ts';
+import type { Workload } from '../../core/scope/workload.ts';
+import {
+  readWorkloadScope,
+  type ScopeRecord,
+  timeIn,
+  workloadScopeOf,
+} from '../../core/scope/workload-scope.ts';
+import type { Resource } from '../../kube/kube.ts';
+import type { ControllerMetrics } from '../metrics.ts';
+import type { LookOptions } from './inputs.ts';
+import type { Sink } from './sink.ts';
+
+type RetireOptions = LookOptions & { writer: Sink; metrics: ControllerMetrics };
+
+const sidecars: Resource = { group: 'networking.istio.io', version: 'v1', plural: 'sidecars' };
+const scopes: Resource = { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' };
+
+/** What happens to scopes without a workload, and to workloads that nobody wants scoped any more. */
+export type Retirement = {
+  /**
+   * A scope whose workload is not there. Scaled to nothing, it waits as it is for its ttl. Where another
+   * workload has its pods now, its Sidecar would stand in the way of the new one.
+   */
+  retire(namespace: string, name: string): Promise<'wrote' | 'nothing'>;
+  /** A workload of a namespace that is not enabled any more: first its Sidecar goes, then its scope. */
+  leave(workload: Workload): Promise<'wrote' | 'nothing'>;
+  /** The workload is there. */
+  isThere(key: string): void;
+};
+
+/** Pods of a CronJob, or of a Deployment that is made anew, are away for moments: that is no news. */
+const goneMs = 60_000;
+
+export function createRetirement(options: RetireOptions): Retirement {
+  const { state, life, now } = options;
+  const absentSince = new Map<string, number>();
+
+  async function retire(namespace: string, name: string): Promise<'wrote' | 'nothing'> {
+    const key = `${namespace}/${name}`;
+    const scope = state.scopes.get(namespace, name);
+    if (!scope) {
+      absentSince.delete(key);
+      return 'nothing';
+    }
+    const found = state.sidecars.get(namespace, sidecarName({ name }));
+    const sidecar = found?.ours ? found : undefined;
+    const { label, mode, terminating } = state.namespaces.get(namespace) ?? {};
+    if (terminating) return takeDown(options, sidecar, 'Off');
+    const since = timeIn(scope.status?.goneSince) ?? absentSince.get(key) ?? now();
+    absentSince.set(key, since);
+    const isOver = now() - since > (scope.ttlMs ?? life.ttlMs) || hasSuccessor(options, scope);
+    const isWanted = label !== undefined && (scope.mode ?? mode) === 'enforce';
+    if (sidecar && (isOver || !isWanted)) {
+      return takeDown(options, sidecar, isWanted ? 'NoProxies' : 'Off');
+    }
+    if (!scope.isIntended && (isOver || label === undefined)) return remove(options, scope);
+    return now() - since > goneMs
+      ? tellGone(options, scope, sidecar !== undefined, since)
+      : 'nothing';
+  }
+
+  return {
+    retire,
+    isThere: (key) => void absentSince.delete(key),
+    async leave({ namespace, name }) {
+      const scope = state.scopes.get(namespace, name);
+      const sidecar = state.sidecars.get(namespace, sidecarName({ name }));
+      if (sidecar?.ours) await takeDown(options, sidecar, 'Off');
+      return scope ? remove(options, scope) : 'nothing';
+    },
+  };
+}
+
+/** Whether its owner, or a pod that its Sidecar selects, belongs to another workload. */
+function hasSuccessor(
+  { state }: RetireOptions,
+  { namespace, name, selector }: ScopeRecord,
+): boolean {
+  const isSelector = Object.keys(selector).length > 0;
+  return state
+    .workloads(namespace)
+    .some(
+      ({ owners, pods }) =>
+        owners.includes(name) ||
+        (isSelector && pods.some(({ labels }) => selects(selector, labels))),
+    );
+}
+
+async function takeDown(
+  options: RetireOptions,
+  sidecar: SidecarRecord | undefined,
+  reason: string,
+): Promise<'wrote' | 'nothing'> {
+  if (!sidecar) return 'nothing';
+  await takeBack(options, sidecar);
+  options.metrics.withdrawn.inc({ reason });
+  return 'wrote';
+}
+
+export async function takeBack(
+  { state, writer, now }: Pick<RetireOptions, 'state' | 'writer' | 'now'>,
+  sidecar: SidecarRecord,
+): Promise<void> {
+  await writer.delete(sidecars, sidecar);
+  state.sidecars.delete(sidecar.namespace, sidecar.name);
+  state.imports.forget(sidecar.namespace, sidecar.name, now());
+}
+
+async function remove({ state, writer }: RetireOptions, scope: ScopeRecord): Promise<'wrote'> {
+  const { namespace, name } = scope;
+  await writer.delete(scopes, scope);
+  state.scopes.delete(namespace, name);
+  const taken = new Set(state.workloads(namespace).flatMap(({ owners }) => owners));
+  const isLeft = state.namespaces.get(namespace)?.label === undefined;
+  for (const owner of scope.owners)
+    if (isLeft || !taken.has(owner)) state.edges.forget({ namespace, owner });
+  return 'wrote';
+}
+
+async function tellGone(
+  { state, writer, now }: RetireOptions,
+  scope: ScopeRecord,
+  isScoped: boolean,
+  goneSince: number,
+): Promise<'wrote' | 'nothing'> {
+  const { namespace, name, selector } = scope;
+  const mode = scope.mode ?? state.namespaces.get(namespace)?.mode ?? 'off';
+  const status = goneStatus(scope, { mode, isScoped, goneSince, now: now() });
+  if (statusChange(scope.status, status) !== 'now') return 'nothing';
+  const workload = { namespace, name, selector, owners: scope.owners, pods: [] };
+  const { spec: _, ...object } = workloadScopeOf(workload);
+  const written = await writer.apply({ ...object, status }, 'status');
+  state.scopes.set(readWorkloadScope(written));
+  const told = status.conditions[0] as Scoped | undefined;
+  if (told && scope.status?.goneSince === undefined) await writer.tell(written, told);
+  return 'wrote';
+}

@@ -1,0 +1,97 @@
+import type { Logger } from 'pino';
+import type { Kube, KubeObject } from '../../kube/kube.ts';
+import type { ControllerMetrics } from '../metrics.ts';
+import type { News, Sink } from './sink.ts';
+
+export type WriterOptions = {
+  kube: Kube;
+  log: Logger;
+  metrics: ControllerMetrics;
+  /** Milliseconds for which the lease is held for sure. */
+  leaseMs(): number;
+  now: () => number;
+};
+
+const fieldManager = 'lazyscope';
+
+/** A write that takes longer is given up and tried again. */
+const writeTimeoutMs = 10_000;
+
+/** The sink of a cluster: writes of the leader, measured, never begun or outlived without the lease. */
+export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions): Sink {
+  /** Each write has the time that is left of the lease, and none is begun without. */
+  async function measured<Result>(
+    kind: string,
+    verb: string,
+    write: (timeoutMs: number) => Promise<Result>,
+  ): Promise<Result> {
+    const timeoutMs = Math.min(writeTimeoutMs, leaseMs());
+    if (timeoutMs <= 0) {
+      metrics.writes.inc({ kind, verb, outcome: 'refused' });
+      throw new Error(`${verb} ${kind}: not written, this replica does not lead any more`);
+    }
+    const end = metrics.writeSeconds.startTimer();
+    try {
+      const result = await write(timeoutMs);
+      metrics.writes.inc({ kind, verb, outcome: 'done' });
+      metrics.lastWrite.setToCurrentTime();
+      return result;
+    } catch (error) {
+      metrics.writes.inc({ kind, verb, outcome: 'failed' });
+      throw error;
+    } finally {
+      end();
+    }
+  }
+
+  return {
+    mayWrite: () => leaseMs() > 0,
+    apply(object, subresource) {
+      const verb = subresource ? 'apply status' : 'apply';
+      return measured(object.kind, verb, (timeoutMs) =>
+        kube.apply(object, {
+          fieldManager: subresource ? `${fieldManager}-status` : fieldManager,
+          force: true,
+          timeoutMs,
+          ...(subresource && { subresource }),
+        }),
+      );
+    },
+    delete: (resource, { namespace, name, uid }) =>
+      measured(resource.plural, 'delete', (timeoutMs) =>
+        kube.delete(resource, name, namespace, { preconditions: { uid }, timeoutMs }),
+      ),
+    async tell(about, event) {
+      try {
+        await measured('Event', 'create', (timeoutMs) =>
+          kube.create(eventOf(about, event, now()), { timeoutMs }),
+        );
+      } catch (err) {
+        log.warn({ err, event }, 'telling of a change failed');
+      }
+    },
+  };
+}
+
+function eventOf(
+  { apiVersion, kind, metadata }: KubeObject,
+  { reason, message, isWarning = false }: News,
+  nowMs: number,
+): KubeObject {
+  const { name, namespace = '', uid } = metadata;
+  const time = new Date(nowMs).toISOString().replace(/\.\d{3}Z$/, 'Z');
+  return {
+    apiVersion: 'v1',
+    kind: 'Event',
+    // By reason too: two things may be told of in one millisecond.
+    metadata: { name: `${name}.${nowMs.toString(16)}.${reason.toLowerCase()}`, namespace },
+    involvedObject: { apiVersion, kind, name, namespace, ...(uid && { uid }) },
+    type: isWarning ? 'Warning' : 'Normal',
+    reason,
+    message,
+    source: { component: 'lazyscope' },
+    firstTimestamp: time,
+    lastTimestamp: time,
+    count: 1,
+  };
+}

@@ -1,0 +1,22 @@
+import type { Mode } from '../../core/scope/plan.ts';
+import type { Workload } from '../../core/scope/workload.ts';
+import type { State } from './state.ts';
+
+/**
+ * The mode of a workload: the word of its scope, else of a Service that selects it, else of its
+ * namespace. Undefined: nobody ever enabled it, so nothing is written at all.
+ */
+export function modeOf(state: State, workload: Workload): Mode | undefined {
+  const { namespace, name } = workload;
+  const scope = state.scopes.get(namespace, name);
+  const { label, mode } = state.namespaces.get(namespace) ?? {};
+  // Without the label the node companions of its pods serve nobody, whatever others ask for.
+  if (label === undefined) return scope && 'off';
+  return scope?.mode ?? state.overrides.of(workload) ?? mode ?? 'off';
+}
+
+/** The label is gone, and nobody asked for anything else: what is ours goes too. */
+export function isLeft({ namespaces, scopes }: State, { namespace, name }: Workload): boolean {
+  const isLabelled = namespaces.get(namespace)?.label !== undefined;
+  return !isLabelled && scopes.get(namespace, name)?.isIntended === false;
+}

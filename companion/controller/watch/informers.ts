@@ -1,0 +1,224 @@
+import { type PodRecord, readService } from '../../core/mesh/records.ts';
+import { readSidecar } from '../../core/scope/sidecar.ts';
+import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../../kube/kube.ts';
+import { filterResources } from '../state/installed-filter.ts';
+import { readNamespace, type State } from '../state/state.ts';
+import { meshHandler, meshResource } from './mesh.ts';
+import { isStale, scopeHandler } from './scopes.ts';
+
+/** What has to be looked at again after a change. */
+export type Changed = {
+  workload(namespace: string, name: string): void;
+  namespace(name: string): void;
+  /** The same, at once: somebody waits, or proxies lose what their scope relies on. */
+  namespaceNow(name: string): void;
+  /** Every workload, soon but not at once. */
+  all(): void;
+  ports(): void;
+};
+
+const networking = { group: 'networking.istio.io', version: 'v1' };
+
+type Touches = 'ports' | 'scopes' | 'ports and scopes' | 'answers';
+
+/** Kinds that go to the catalog, and what a change of them may change. */
+const catalogKinds: { resource: Resource; touches: Touches }[] = [
+  { resource: { group: '', version: 'v1', plural: 'services' }, touches: 'ports' },
+  { resource: { ...networking, plural: 'serviceentries' }, touches: 'ports and scopes' },
+  { resource: { ...networking, plural: 'virtualservices' }, touches: 'scopes' },
+  { resource: { ...networking, plural: 'destinationrules' }, touches: 'answers' },
+  {
+    resource: { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' },
+    touches: 'answers',
+  },
+  {
+    resource: { group: 'security.istio.io', version: 'v1', plural: 'peerauthentications' },
+    touches: 'answers',
+  },
+];
+
+export type InformerOptions = {
+  rootNamespace: string;
+  now: () => number;
+  leads(): boolean;
+  /** Whether the filter is installed by objects of the cluster, which then have to be there. */
+  filters: boolean;
+};
+
+/** Starts every watch; `synced` resolves when the state is whole for the first time. */
+export function startInformers(
+  kube: Pick<Kube, 'watch'>,
+  state: State,
+  changed: Changed,
+  options: InformerOptions,
+): Watch {
+  if (options.filters) state.filters.watched();
+  const watches = [
+    ...(options.filters ? filterResources : []).map((resource) =>
+      kube.watch(resource, filterHandler(state, changed)),
+    ),
+    ...catalogKinds.map(({ resource, touches }) =>
+      kube.watch(resource, catalogHandler(state, changed, touches, options.now)),
+    ),
+    kube.watch({ group: '', version: 'v1', plural: 'pods' }, podHandler(state, changed)),
+    kube.watch(
+      { group: '', version: 'v1', plural: 'namespaces' },
+      namespaceHandler(state, changed),
+    ),
+    ...state.revisions.map((revision) =>
+      kube.watch(meshResource(options.rootNamespace, revision), meshHandler(state, changed)),
+    ),
+    kube.watch({ ...networking, plural: 'sidecars' }, sidecarHandler(state, changed, options)),
+    kube.watch(
+      { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' },
+      scopeHandler(state, changed, options.leads),
+    ),
+  ];
+  return {
+    synced: Promise.all(watches.map(({ synced }) => synced)).then(() => undefined),
+    stop: () => {
+      for (const watch of watches) watch.stop();
+    },
+  };
+}
+
+function filterHandler({ filters }: State, changed: Changed): WatchHandler {
+  const touch = ({ metadata: { namespace = '' } }: KubeObject) => changed.namespaceNow(namespace);
+  return {
+    upsert(object) {
+      filters.upsert(object);
+      touch(object);
+    },
+    remove(object) {
+      filters.remove(object);
+      touch(object);
+    },
+  };
+}
+
+function catalogHandler(
+  { catalog, arrivals, overrides }: State,
+  changed: Changed,
+  touches: Touches,
+  now: () => number,
+): WatchHandler {
+  // What the first list tells of has been there for who knows how long.
+  let isListed = false;
+  const touch = (object: KubeObject) => {
+    if (touches.includes('ports')) changed.ports();
+    // A Service of TCP may be one that scopes have to import at once (core/eager.ts, besideHttp).
+    if (touches.includes('scopes') || declaresTcp(object)) changed.all();
+  };
+  return {
+    upsert(object) {
+      const service = serviceOf(object);
+      const wasReachable = service !== undefined && catalog.isReachable(service);
+      catalog.upsert(object);
+      if (isListed && service && !wasReachable && catalog.isReachable(service)) {
+        arrivals.note(service, now());
+      }
+      if (object.kind === 'Service' && overrides.upsert(object)) {
+        changed.namespaceNow(object.metadata.namespace ?? '');
+      }
+      touch(object);
+    },
+    remove(object) {
+      catalog.remove(object);
+      if (object.kind === 'Service' && overrides.remove(object)) {
+        changed.namespaceNow(object.metadata.namespace ?? '');
+      }
+      touch(object);
+    },
+    synced() {
+      isListed = true;
+    },
+  };
+}
+
+function declaresTcp(object: KubeObject): boolean {
+  if (object.kind !== 'Service' || !object.spec) return false;
+  return readService(object, '').ports.some(({ protocol }) => protocol === 'tcp');
+}
+
+/** The Service that an object is, or holds endpoints of. */
+function serviceOf({ kind, metadata }: KubeObject): string | undefined {
+  if (kind === 'Service') return `${metadata.namespace}/${metadata.name}`;
+  const service = metadata.labels?.['kubernetes.io/service-name'];
+  return kind === 'EndpointSlice' && service ? `${metadata.namespace}/${service}` : undefined;
+}
+
+function podHandler(state: State, changed: Changed): WatchHandler {
+  const { catalog } = state;
+  function regroup(namespace: string): void {
+    state.podsChanged(namespace);
+    changed.namespace(namespace);
+  }
+  return {
+    upsert(object) {
+      const { namespace = '', name } = object.metadata;
+      const before = catalog.pod(namespace, name);
+      catalog.upsert(object);
+      const after = catalog.pod(namespace, name);
+      // Most changes of a pod are about its containers and change no group.
+      if (groupKey(before) !== groupKey(after)) regroup(namespace);
+    },
+    remove(object) {
+      catalog.remove(object);
+      regroup(object.metadata.namespace ?? '');
+    },
+  };
+}
+
+/** What a workload is made of, and what is counted of its pods: whether their proxies run yet. */
+function groupKey(pod: PodRecord | undefined): string {
+  if (!pod) return '';
+  const { uid, owner, running, hasSidecar, ips, proxyRunning, labels } = pod;
+  const counted = [running, hasSidecar, ips, proxyRunning];
+  return JSON.stringify([uid, owner, counted, Object.entries(labels)]);
+}
+
+function namespaceHandler({ namespaces, edges, discovery }: State, changed: Changed): WatchHandler {
+  return {
+    upsert(object) {
+      const { name } = object.metadata;
+      const before = namespaces.get(name);
+      const after = readNamespace(object);
+      namespaces.set(name, after);
+      if (JSON.stringify(before) === JSON.stringify(after)) return;
+      changed.namespaceNow(name);
+      // Its labels may say who sees what is in it.
+      if ([...discovery.values()].some((selectors) => selectors.length > 0)) changed.all();
+    },
+    remove({ metadata: { name } }) {
+      namespaces.delete(name);
+      // One of the same name that comes later is another one.
+      edges.forgetNamespace(name);
+    },
+  };
+}
+
+function sidecarHandler(
+  { sidecars, imports }: State,
+  changed: Changed,
+  { rootNamespace, now }: { rootNamespace: string; now: () => number },
+): WatchHandler {
+  function touch(namespace: string): void {
+    if (namespace === rootNamespace) changed.all();
+    else changed.namespace(namespace);
+  }
+  return {
+    upsert(object) {
+      const record = readSidecar(object);
+      if (isStale(sidecars.get(record.namespace, record.name), record)) return;
+      sidecars.set(record);
+      if (record.ours) imports.note(record, now());
+      touch(record.namespace);
+    },
+    remove({ metadata: { namespace = '', name, uid } }: KubeObject) {
+      if (sidecars.get(namespace, name)?.uid !== uid) return;
+      sidecars.delete(namespace, name);
+      imports.forget(namespace, name, now());
+      touch(namespace);
+    },
+  };
+}

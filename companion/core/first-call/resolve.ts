@@ -1,0 +1,191 @@
+import { isIP } from 'node:net';
+import { holdsAddress } from '../mesh/address-index.ts';
+import { type Address, hostOfAuthority, parseAddress } from '../mesh/authority.ts';
+import type { Catalog } from '../mesh/catalog.ts';
+import { isWildcard } from '../mesh/host-pattern.ts';
+import type { HostRecord, PodRecord } from '../mesh/records.ts';
+import type { VirtualServiceRecord } from '../mesh/rules.ts';
+
+/** A call that met no route, as the filter saw it. */
+export type UnknownCall = { tcp: boolean; authority: string; destination: string };
+
+/** Where a call belongs. */
+export type Resolution = {
+  /** `virtual`: a host that exists only in a VirtualService; `external`: none of the mesh. */
+  kind: 'service' | 'entry' | 'virtual' | 'external';
+  /** The host as the registry names it; for `virtual` as the caller named it. */
+  host: string;
+  port: number;
+  record?: HostRecord;
+  /** Mesh VirtualServices that rule over the host. */
+  virtualServices: readonly VirtualServiceRecord[];
+  /** The pod that was called by its own address: only that pod can answer. */
+  pod?: PodRecord;
+  /** The address that the app called is the host's own, so that a call to it goes nowhere else. */
+  addressed: boolean;
+  /** Whether a scope with this host gives the next such call a route. */
+  learnable: boolean;
+};
+
+export type Caller = { namespace: string; clusterDomain: string };
+
+/** Finds the destination of a call, following istiod's rules of what a name means to the caller. */
+export function resolve(catalog: Catalog, call: UnknownCall, caller: Caller): Resolution {
+  const address = parseAddress(call.destination);
+  const host = call.tcp ? undefined : hostOfAuthority(call.authority);
+  return (
+    (host && address && isIP(host) === 0 && byName(catalog, host, address, caller)) ||
+    (address && byAddress(catalog, call, address, caller)) ||
+    external(host ?? address?.ip ?? '', address?.port ?? 0)
+  );
+}
+
+function external(host: string, port: number): Resolution {
+  return { kind: 'external', host, port, virtualServices: [], addressed: false, learnable: false };
+}
+
+function byName(
+  catalog: Catalog,
+  name: string,
+  { ip, port }: Address,
+  caller: Caller,
+): Resolution | undefined {
+  const record = recordByName(catalog, name, caller);
+  const host = record?.host ?? name;
+  const called = isWildcard(host) ? name : host;
+  const virtualServices = virtualServicesOf(catalog, called, caller.namespace);
+  if (!record) {
+    // istiod routes a host without a Service on port 80 alone (pilot/pkg/networking/core/route/route.go,
+    // buildSidecarVirtualHostsForVirtualService).
+    if (virtualServices.length === 0 || port !== 80) return undefined;
+    return { kind: 'virtual', host, port, virtualServices, addressed: false, learnable: true };
+  }
+  // Istio routes a name only on the ports that its Service declares.
+  if (!hasPort(record, port)) return undefined;
+  const pod = record.headless ? catalog.podAt(ip) : undefined;
+  return {
+    kind: record.kind,
+    host,
+    port,
+    record,
+    virtualServices,
+    ...(pod && { pod }),
+    addressed: isAddressOf(catalog, record, ip),
+    learnable: true,
+  };
+}
+
+function isAddressOf(catalog: Catalog, record: HostRecord, ip: string): boolean {
+  return (
+    record.anyAddress ||
+    record.addresses.some((address) => holdsAddress(address, ip)) ||
+    catalog.servicesOfEndpoint(ip).includes(record)
+  );
+}
+
+/**
+ * The names under which istiod makes a host reachable (pilot/pkg/networking/core/httproute.go,
+ * generateVirtualHostDomains): in full, `name.ns.svc`, `name.ns`, `name` in its own namespace, and
+ * pods of headless services by `pod.name...`.
+ */
+function recordByName(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
+  let record = recordNamed(catalog, name, caller);
+  // An ExternalName is to istiod another name of a Service of the mesh, where it names one
+  // (pilot/pkg/model/push_context.go, resolveServiceAliases). One that leads in a circle leads nowhere.
+  for (let steps = 0; record?.aliasOf && steps < aliasStepsMax; steps++) {
+    const target = recordNamed(catalog, record.aliasOf, caller);
+    if (target?.kind !== 'service') break;
+    record = target;
+  }
+  return record;
+}
+
+/** An alias of an alias of an alias: beyond what people write. */
+const aliasStepsMax = 8;
+
+function recordNamed(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
+  const { namespace, clusterDomain } = caller;
+  const visible = (record: HostRecord) => catalog.isVisible(record, namespace);
+  const inFull = fullNames(name, caller);
+  for (const full of inFull) {
+    const record = pick(catalog.hosts.exact(full).filter(visible), namespace);
+    if (record) return record;
+  }
+  for (const full of inFull) {
+    const parent = full.slice(full.indexOf('.') + 1);
+    if (!parent.endsWith(`.svc.${clusterDomain}`)) continue;
+    const record = catalog.hosts.exact(parent).find((each) => each.headless && visible(each));
+    if (record) return record;
+  }
+  return pick(catalog.hosts.mostSpecific(name, visible), namespace);
+}
+
+function fullNames(name: string, { namespace, clusterDomain }: Caller): string[] {
+  const domain = `.svc.${clusterDomain}`;
+  if (name.endsWith(domain)) return [name];
+  if (!name.includes('.')) return [`${name}.${namespace}${domain}`, name];
+  return [name, name.endsWith('.svc') ? `${name}.${clusterDomain}` : `${name}${domain}`];
+}
+
+/** The caller's namespace first, then Kubernetes over ServiceEntry, then by name, as istiod picks. */
+export function pick(records: readonly HostRecord[], namespace: string): HostRecord | undefined {
+  const rank = (record: HostRecord) =>
+    (record.namespace === namespace ? 0 : 2) + (record.kind === 'service' ? 0 : 1);
+  return [...records].sort((a, b) => rank(a) - rank(b) || (a.namespace < b.namespace ? -1 : 1))[0];
+}
+
+function byAddress(
+  catalog: Catalog,
+  call: UnknownCall,
+  address: Address,
+  caller: Caller,
+): Resolution | undefined {
+  const visible = (record: HostRecord) => catalog.isVisible(record, caller.namespace);
+  const found = pick(
+    catalog.hostsAt(address.ip).filter((each) => visible(each) && hasPort(each, address.port)),
+    caller.namespace,
+  );
+  if (found) return ofAddress(found, call, address);
+
+  // Requests are routed by name alone: the address of a pod is none, not even of a headless Service.
+  const pod = call.tcp ? catalog.podAt(address.ip) : undefined;
+  if (!pod) return undefined;
+  // To istiod the address of a pod means something only where a headless Service has it.
+  const owner = pick(
+    catalog
+      .servicesOfEndpoint(address.ip)
+      .filter((each) => visible(each) && each.headless && hasPort(each, address.port)),
+    caller.namespace,
+  );
+  return owner && { ...ofAddress(owner, call, address), pod };
+}
+
+function ofAddress(record: HostRecord, call: UnknownCall, { port }: Address): Resolution {
+  const protocol = record.ports.find((each) => each.port === port)?.protocol;
+  return {
+    kind: record.kind,
+    host: record.host,
+    port,
+    record,
+    // Rules of a VirtualService go by the name in the request, and this one names something else.
+    virtualServices: [],
+    addressed: true,
+    // A port declared HTTP is routed by name alone: importing the host would not catch this call.
+    learnable:
+      !isWildcard(record.host) &&
+      (call.tcp || protocol !== 'http' || isIP(hostOfAuthority(call.authority) ?? '') !== 0),
+  };
+}
+
+function hasPort(record: HostRecord, port: number): boolean {
+  return record.ports.some((each) => each.port === port && each.protocol !== 'udp');
+}
+
+/** Mesh VirtualServices that rule over a host, as seen from a namespace. */
+export function virtualServicesOf(
+  catalog: Catalog,
+  host: string,
+  namespace: string,
+): readonly VirtualServiceRecord[] {
+  return catalog.virtualServices.mostSpecific(host, (each) => catalog.isVisible(each, namespace));
+}

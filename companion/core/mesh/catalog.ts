@@ -1,0 +1,231 @@
+import type { KubeObject } from '../../kube/kube.ts';
+import { createHostIndex, type HostIndex } from './host-pattern.ts';
+import { createHostTable } from './host-table.ts';
+import { type MeshConfig, readMeshConfig } from './mesh-config.ts';
+import { createMultimap } from './multimap.ts';
+import {
+  type Endpoint,
+  type HostRecord,
+  type PodRecord,
+  readPod,
+  readService,
+  readServiceEntry,
+  readSlice,
+  type SliceRecord,
+} from './records.ts';
+import { revisionOfConfigMap } from './revision.ts';
+import {
+  type DestinationRuleRecord,
+  type PeerAuthenticationRecord,
+  readDestinationRule,
+  readPeerAuthentication,
+  readVirtualService,
+  type VirtualServiceRecord,
+} from './rules.ts';
+import { createVisibility, type LooksAt, type Visibility } from './visibility.ts';
+
+/**
+ * What the mesh is: kept up to date object by object, every question answered by lookup. Removing
+ * what was added leaves nothing behind.
+ */
+export type Catalog = Pick<Visibility, 'isVisible' | 'revisionsIn'> & {
+  readonly hosts: HostIndex<HostRecord>;
+  readonly virtualServices: HostIndex<VirtualServiceRecord>;
+  /** VirtualServices that route to a host, by themselves or by a delegate. */
+  virtualServicesTo(host: string): VirtualServiceRecord[];
+  readonly destinationRules: HostIndex<DestinationRuleRecord>;
+  /** Every host of a ServiceEntry, in no order. */
+  entries(): Iterable<HostRecord>;
+  /** Services that declare the port as TCP, in no order. */
+  tcpServicesOn(port: number): readonly HostRecord[];
+  /** Those that name the address, or the narrowest range that it is in. */
+  hostsAt(ip: string): readonly HostRecord[];
+  /** Services that have the address among their endpoints. */
+  servicesOfEndpoint(ip: string): HostRecord[];
+  /** Ports that the endpoints of a Service listen on, and the endpoints. */
+  slicesOf(record: HostRecord): Iterable<SliceRecord>;
+  /** Whether the Service `namespace/name` is known and has a ready endpoint. */
+  isReachable(service: string): boolean;
+  podAt(ip: string): PodRecord | undefined;
+  pod(namespace: string, name: string): PodRecord | undefined;
+  podsIn(namespace: string): Iterable<PodRecord>;
+  peerAuthenticationsIn(namespace: string): Iterable<PeerAuthenticationRecord>;
+  /** Takes in or replaces an object of a kind in `catalogKinds`. */
+  upsert(object: KubeObject): void;
+  remove(object: KubeObject): void;
+  /** Entries in each index, for metrics. */
+  sizes(): Record<string, number>;
+};
+
+/** What a watched kind adds to the indexes, and how to take it back. */
+type Kind = { read(object: KubeObject): unknown[]; add: Touch; remove: Touch };
+// biome-ignore lint/suspicious/noExplicitAny: each kind touches records that its own reader made.
+type Touch = (record: any) => void;
+
+type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt };
+
+export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOptions): Catalog {
+  const hosts = createHostTable();
+  const virtualServices = createHostIndex<VirtualServiceRecord>();
+  const virtualServicesTo = createMultimap<VirtualServiceRecord>();
+  const byDelegate = createMultimap<VirtualServiceRecord>();
+  const destinationRules = createHostIndex<DestinationRuleRecord>();
+  const { services } = hosts;
+  const slices = createMultimap<SliceRecord>();
+  const slicesByEndpoint = createMultimap<SliceRecord>();
+  const podsByIp = createMultimap<PodRecord>();
+  const podsByNamespace = createMultimap<PodRecord>();
+  const podsByName = new Map<string, PodRecord>();
+  const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
+  const { configs, isVisible, podsChanged, revisionsIn } = createVisibility(
+    podsByNamespace.get,
+    looksAt,
+  );
+
+  const kinds: Record<string, Kind> = {
+    Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },
+    ServiceEntry: { ...hosts, read: readServiceEntry },
+    EndpointSlice: bothWays(
+      (object) => [readSlice(object)],
+      (verb, slice: SliceRecord) => {
+        slices[verb](slice.service, slice);
+        for (const ip of addressesOf(slice.endpoints)) slicesByEndpoint[verb](ip, slice);
+      },
+    ),
+    Pod: {
+      read: (object) => [readPod(object)],
+      add(pod: PodRecord) {
+        podsByName.set(keyOf(pod), pod);
+        podsByNamespace.add(pod.namespace, pod);
+        podsChanged(pod.namespace);
+        for (const ip of pod.ips) podsByIp.add(ip, pod);
+      },
+      remove(pod: PodRecord) {
+        podsByName.delete(keyOf(pod));
+        podsByNamespace.remove(pod.namespace, pod);
+        podsChanged(pod.namespace);
+        for (const ip of pod.ips) podsByIp.remove(ip, pod);
+      },
+    },
+    VirtualService: bothWays(
+      (object) => readVirtualService(object, clusterDomain) ?? [],
+      (verb, record: VirtualServiceRecord) => {
+        for (const host of record.hosts) virtualServices[verb](host, record);
+        for (const host of record.destinations) virtualServicesTo[verb](host, record);
+        for (const delegate of record.delegates) byDelegate[verb](delegate, record);
+      },
+    ),
+    DestinationRule: bothWays(
+      (object) => [readDestinationRule(object, clusterDomain)],
+      (verb, record: DestinationRuleRecord) => destinationRules[verb](record.host, record),
+    ),
+    PeerAuthentication: bothWays(
+      (object) => [readPeerAuthentication(object)],
+      (verb, record: PeerAuthenticationRecord) =>
+        peerAuthentications[verb](record.namespace, record),
+    ),
+    ConfigMap: {
+      read: (object) => [[revisionOfConfigMap(object.metadata.name), readMeshConfig(object)]],
+      add([revision, config]: [string, MeshConfig]) {
+        configs.set(revision, config);
+      },
+      remove([revision]: [string, MeshConfig]) {
+        configs.delete(revision);
+      },
+    },
+  };
+
+  const known = new Map<string, unknown[]>();
+
+  function remove(object: KubeObject): void {
+    const key = objectKey(object);
+    for (const record of known.get(key) ?? []) kinds[object.kind]?.remove(record);
+    known.delete(key);
+  }
+
+  return {
+    hosts: hosts.byName,
+    virtualServices,
+    // A delegate has to be visible to the one that delegates to it (pilot/pkg/model/virtualservice.go,
+    // mergeVirtualServicesIfNeeded).
+    virtualServicesTo: (host) =>
+      virtualServicesTo.get(host).flatMap((rule) => {
+        if (rule.hosts.length > 0) return rule;
+        const roots = byDelegate.get(keyOf(rule));
+        return roots.filter((root) => isVisible(rule, root.namespace));
+      }),
+    destinationRules,
+    entries: () => hosts.entries,
+    tcpServicesOn: (port) => hosts.byTcpPort.get(String(port)),
+    hostsAt: hosts.byAddress.get,
+    servicesOfEndpoint: (ip) => [
+      ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
+    ],
+    slicesOf: (record) => (record.kind === 'service' ? slices.get(keyOf(record)) : []),
+    isReachable: (service) =>
+      services.has(service) &&
+      slices.get(service).some(({ endpoints }) => endpoints.some(({ ready }) => ready)),
+    // A finished pod keeps its address in its status while another may have got it already.
+    podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
+    pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
+    podsIn: podsByNamespace.get,
+    revisionsIn,
+    peerAuthenticationsIn: peerAuthentications.get,
+    isVisible,
+    upsert(object) {
+      const kind = kinds[object.kind];
+      if (!kind) throw new Error(`kind ${object.kind}: the catalog does not index it`);
+      remove(object);
+      const records = kind.read(object);
+      if (records.length === 0) return;
+      // Known before it is added: what an add that throws has left behind goes with the object.
+      known.set(objectKey(object), records);
+      for (const record of records) kind.add(record);
+    },
+    remove,
+    sizes: () => ({
+      objects: known.size,
+      services: services.size,
+      addresses: hosts.byAddress.size(),
+      tcpPorts: hosts.byTcpPort.size(),
+      endpoints: slicesByEndpoint.size(),
+      slices: slices.size(),
+      pods: podsByName.size,
+      podAddresses: podsByIp.size(),
+      podNamespaces: podsByNamespace.size(),
+      peerAuthentications: peerAuthentications.size(),
+      hosts: count(hosts.byName),
+      virtualServices: count(virtualServices),
+      virtualServicesTo: virtualServicesTo.size(),
+      delegates: byDelegate.size(),
+      destinationRules: count(destinationRules),
+    }),
+  };
+}
+
+function bothWays<Found>(
+  read: (object: KubeObject) => Found | Found[],
+  touch: (verb: 'add' | 'remove', record: Found) => void,
+): Kind {
+  return {
+    read: (object) => [read(object)].flat(),
+    add: (record: Found) => touch('add', record),
+    remove: (record: Found) => touch('remove', record),
+  };
+}
+
+function addressesOf(endpoints: readonly Endpoint[]): Set<string> {
+  return new Set(endpoints.map(({ ip }) => ip));
+}
+
+function keyOf({ namespace, name }: { namespace: string; name: string }): string {
+  return `${namespace}/${name}`;
+}
+
+function objectKey({ kind, metadata: { namespace, name } }: KubeObject): string {
+  return `${kind}/${namespace ?? ''}/${name}`;
+}
+
+function count(index: HostIndex<unknown>): number {
+  return [...index.patterns()].length;
+}

@@ -1,0 +1,84 @@
+import type { Catalog } from '../mesh/catalog.ts';
+import type { HostRecord } from '../mesh/records.ts';
+
+export type EagerHost = { entry: string; message: string };
+
+/** An entry of a scope, `namespace/host`, as its record in the catalog. */
+function* recordsOf(catalog: Catalog, entry: string): Generator<HostRecord> {
+  const [namespace, host = ''] = entry.split('/');
+  for (const record of catalog.hosts.exact(host)) if (record.namespace === namespace) yield record;
+}
+
+/**
+ * Services that declare TCP on a port on which the scope has an HTTP listener. That listener takes every
+ * address and waits for the first bytes of the app to see whether they are HTTP; a server that speaks
+ * first would never be heard. With full configuration such a Service has a listener of its own.
+ */
+export function* besideHttp(
+  catalog: Catalog,
+  namespace: string,
+  entries: Iterable<string>,
+): Generator<EagerHost> {
+  const waiting = [...entries];
+  const seen = new Set(waiting);
+  const ports = new Set<number>();
+  for (let entry = waiting.pop(); entry !== undefined; entry = waiting.pop()) {
+    for (const { port, host } of [...recordsOf(catalog, entry)].flatMap(httpPortsOf)) {
+      if (ports.has(port)) continue;
+      ports.add(port);
+      for (const record of catalog.tcpServicesOn(port)) {
+        const found = `${record.namespace}/${record.host}`;
+        if (seen.has(found) || !catalog.isVisible(record, namespace)) continue;
+        if (seen.size >= eagerMax) return;
+        seen.add(found);
+        // It may bring HTTP ports of its own.
+        waiting.push(found);
+        yield {
+          entry: found,
+          message: `port ${port} is TCP, and HTTP for ${host}, whose listener would wait for the app to speak first`,
+        };
+      }
+    }
+  }
+}
+
+function httpPortsOf({ host, ports }: HostRecord): { port: number; host: string }[] {
+  return ports
+    .filter(({ protocol }) => protocol === 'http' || protocol === 'sniffed')
+    .map(({ port }) => ({ port, host }));
+}
+
+/**
+ * Hosts that cannot wait for their first call, because that call could not be served, each with the
+ * reason in words. The more of them, the less a scope is worth: it is the price of these kinds.
+ */
+export function* eagerHosts(
+  catalog: Catalog,
+  namespace: string,
+  dnsProxy: boolean,
+): Generator<EagerHost> {
+  let found = 0;
+  for (const record of catalog.entries()) {
+    const message = whyEager(record, dnsProxy);
+    if (!message || !catalog.isVisible(record, namespace)) continue;
+    found += 1;
+    if (found > eagerMax) return;
+    yield { entry: `${record.namespace}/${record.host}`, message };
+  }
+}
+
+/**
+ * At 300 bytes each a third of what etcd takes as one object. With more ServiceEntries than this the rest
+ * is learned by use, as far as it can be.
+ */
+const eagerMax = 1_500;
+
+function whyEager({ ports }: HostRecord, dnsProxy: boolean): string | undefined {
+  if (dnsProxy) return 'the DNS proxy of the sidecar answers only for ServiceEntries in its scope';
+  const port = ports.find(({ protocol }) => protocol === 'tcp');
+  return (
+    port &&
+    `port ${port.port} is not HTTP: a connection to a ServiceEntry finds its listener by SNI or ` +
+      'address when it is made, or not at all'
+  );
+}

@@ -1,0 +1,113 @@
+import type { KubeObject } from '../../kube/kube.ts';
+import { type BarrierInput, barrierOf, modeReason, readyOf } from './barrier.ts';
+import { importedHosts, type SidecarInput, type SidecarRecord, sidecarOf } from './sidecar.ts';
+
+export type Mode = 'observe' | 'enforce' | 'off';
+
+/** Counts of a workload's proxies. */
+export type ProxyCount = {
+  total: number;
+  /** With a filter that was heard of recently. */
+  live: number;
+  /** Milliseconds for which the most silent one was not heard, as far as this replica knows. */
+  silentMs: number;
+  /** Live ones whose memory was never read. */
+  unmeasured: number;
+  /** Milliseconds until nobody waits for their figures any more. */
+  measuringMs: number;
+};
+
+export type PlanInput = SidecarInput &
+  BarrierInput & {
+    mode: Mode;
+    current: SidecarRecord | undefined;
+  };
+
+export type Change =
+  | { verb: 'none' }
+  | { verb: 'create' | 'update'; sidecar: KubeObject }
+  | { verb: 'delete'; current: SidecarRecord };
+
+/** A condition of the WorkloadScope, without its type and time. */
+export type Scoped = { status: 'True' | 'False'; reason: string; message: string };
+
+export type Plan = {
+  change: Change;
+  /** Condition `Scoped`: whether the Sidecar is in force, and why or why not. */
+  scoped: Scoped;
+  /** Condition `Ready`: what, apart from the mode, stands in the way of narrowing. */
+  ready: Scoped;
+};
+
+/**
+ * What to do about a workload's Sidecar; barriers are those of `barrierOf`.
+ *
+ *     mode      barrier    current  change
+ *     off       any        yes      delete
+ *     observe   any        yes      delete
+ *     enforce   withdraws  yes      delete
+ *     enforce   any        no       none, and say what is missing
+ *     enforce   another    yes      update if something is added; nothing is taken away
+ *     enforce   none       yes      update if different
+ *     enforce   none       no       create, when the proxies have been measured
+ */
+export function planScope(input: PlanInput): Plan {
+  const { mode, current, proxies } = input;
+  const barrier = barrierOf(input);
+  const ready = readyOf(barrier);
+  const unscoped = modeReason(mode) ?? (barrier?.withdraws ? ready : undefined);
+  if (unscoped) {
+    const change: Change = current ? { verb: 'delete', current } : { verb: 'none' };
+    return { change, scoped: unscoped, ready };
+  }
+  if (!current) {
+    if (barrier) return { change: { verb: 'none' }, scoped: ready, ready };
+    if (proxies.measuringMs > 0)
+      return { change: { verb: 'none' }, scoped: measuring(proxies), ready };
+    const scoped = enforced(input.hosts);
+    return {
+      change: { verb: 'create', sidecar: sidecarOf(input) },
+      scoped: { ...scoped, message: `${scoped.message}${notMeasured(proxies)}` },
+      ready,
+    };
+  }
+  const hosts = barrier ? union(importedHosts(current), input.hosts) : input.hosts;
+  const sidecar = sidecarOf({ ...input, hosts });
+  const change: Change = same(sidecar, current) ? { verb: 'none' } : { verb: 'update', sidecar };
+  // A pod that starts is no news where the scope is in force already.
+  return { change, scoped: enforced(hosts), ready: readyOf(undefined) };
+}
+
+/** What full configuration costs can be read only while it is in force. */
+function measuring({ total, unmeasured }: ProxyCount): Scoped {
+  const message = `Reads the memory of ${unmeasured} of ${total} proxies first.`;
+  return { status: 'False', reason: 'Measuring', message };
+}
+
+function notMeasured({ unmeasured }: ProxyCount): string {
+  return unmeasured > 0 ? ` The memory of ${unmeasured} proxies before is not known.` : '';
+}
+
+function enforced(hosts: readonly string[]): Scoped {
+  return { status: 'True', reason: 'Enforced', message: `Imports ${hosts.length} hosts.` };
+}
+
+function union(a: readonly string[], b: readonly string[]): string[] {
+  return [...new Set([...a, ...b])].sort();
+}
+
+function same(desired: KubeObject, current: SidecarRecord): boolean {
+  return (
+    canonical(desired.spec) === canonical(current.spec) &&
+    desired.metadata.ownerReferences?.[0]?.uid === current.ownerUid
+  );
+}
+
+/** JSON with sorted keys: the API server gives fields back in an order of its own. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    part && typeof part === 'object' && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}

@@ -1,0 +1,158 @@
+import type { KubeObject } from '../../kube/kube.ts';
+import { selects } from '../first-call/mtls.ts';
+import { matchesHost } from '../mesh/host-pattern.ts';
+import { isTakenIn, revisionLabelOf } from '../mesh/revision.ts';
+import type { Workload } from './workload.ts';
+
+/** Marks the objects that are ours; others are never changed. */
+export const managedBy = { 'app.kubernetes.io/managed-by': 'lazyscope' } as const;
+export const scopeApiVersion = 'lazyscope.io/v1alpha1';
+
+// biome-ignore lint/suspicious/noExplicitAny: parts of other people's Sidecars are copied unread.
+type SidecarSpec = Record<string, any>;
+
+export type SidecarRecord = {
+  namespace: string;
+  name: string;
+  uid: string;
+  version: number;
+  created: string;
+  /** Undefined: holds for every workload of its namespace. */
+  selector: Readonly<Record<string, string>> | undefined;
+  ours: boolean;
+  ownerUid: string;
+  /** Of the istiod that it is for; undefined: for all. */
+  revision: string | undefined;
+  spec: SidecarSpec;
+};
+
+export function readSidecar(object: KubeObject): SidecarRecord {
+  const { metadata, spec = {} } = object;
+  const owner = metadata.ownerReferences?.find(({ kind }) => kind === 'WorkloadScope');
+  const labels = spec.workloadSelector?.labels as Record<string, string> | undefined;
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    version: Number(metadata.resourceVersion ?? 0),
+    created: metadata.creationTimestamp ?? '',
+    selector: labels && Object.keys(labels).length > 0 ? labels : undefined,
+    ours: selects(managedBy, metadata.labels ?? {}) && owner !== undefined,
+    ownerUid: owner?.uid ?? '',
+    revision: revisionLabelOf(object),
+    spec,
+  };
+}
+
+export function sidecarName(workload: { name: string }): string {
+  return `lazyscope-${workload.name}`;
+}
+
+/** The Sidecar of somebody else that already selects a pod of the workload; the oldest if several. */
+export function foreignSidecar(
+  sidecars: Iterable<SidecarRecord>,
+  workload: Workload,
+): SidecarRecord | undefined {
+  return oldest(
+    [...sidecars].filter(
+      ({ ours, selector, namespace, revision }) =>
+        !ours &&
+        namespace === workload.namespace &&
+        selector !== undefined &&
+        workload.pods.some(
+          (pod) => selects(selector, pod.labels) && isTakenIn(revision, pod.revision),
+        ),
+    ),
+  );
+}
+
+/**
+ * The default that the Sidecar of a workload takes the place of: the namespace's own, else the root
+ * namespace's (Istio pilot/pkg/model/push_context.go, getSidecarScope). Of pods under several revisions one
+ * that has it is enough.
+ */
+export function shadowedSidecar(
+  sidecars: Iterable<SidecarRecord>,
+  { namespace, pods }: Pick<Workload, 'namespace' | 'pods'>,
+  rootNamespace: string,
+): SidecarRecord | undefined {
+  const defaults = [...sidecars].filter(
+    ({ ours, selector, revision }) =>
+      !ours && selector === undefined && pods.some((pod) => isTakenIn(revision, pod.revision)),
+  );
+  return (
+    oldest(defaults.filter((each) => each.namespace === namespace)) ??
+    oldest(defaults.filter((each) => each.namespace === rootNamespace))
+  );
+}
+
+function oldest(records: SidecarRecord[]): SidecarRecord | undefined {
+  return records.sort((a, b) => (`${a.created}/${a.name}` < `${b.created}/${b.name}` ? -1 : 1))[0];
+}
+
+/** Whether a default lets its namespace import the entry (`namespace/host`). */
+export function admits(
+  shadowed: SidecarRecord | undefined,
+  entry: string,
+  namespace: string,
+): boolean {
+  const egress = (shadowed?.spec.egress ?? []) as { hosts?: string[] }[];
+  if (egress.length === 0) return true;
+  const rules = egress.flatMap(({ hosts = [] }) => hosts);
+  const covers = (rule: string) => coversEntry(rule, entry, namespace);
+  const excluded = rules.some((rule) => /^~.*\/./.test(rule) && covers(rule.slice(1)));
+  return !excluded && rules.some((rule) => !rule.startsWith('~') && covers(rule));
+}
+
+function coversEntry(rule: string, entry: string, namespace: string): boolean {
+  const [ruleNamespace = '', pattern = ''] = rule.split('/');
+  const [entryNamespace = '', host = ''] = entry.split('/');
+  const of = ruleNamespace === '.' ? namespace : ruleNamespace;
+  return (of === '*' || of === '' || of === entryNamespace) && matchesHost(pattern, host);
+}
+
+export type SidecarInput = {
+  workload: Workload;
+  /** The WorkloadScope that owns the Sidecar, so that it goes when the scope goes. */
+  owner: { name: string; uid: string };
+  /** Sorted entries of `egress.hosts`. */
+  hosts: readonly string[];
+  shadowed: SidecarRecord | undefined;
+};
+
+/** Fields of a default Sidecar that ours would silently switch off if it did not repeat them. */
+const repeated = ['ingress', 'inboundConnectionPool', 'outboundTrafficPolicy'] as const;
+
+/** The Sidecar of a workload. The same input gives the same bytes. */
+export function sidecarOf({ workload, owner, hosts, shadowed }: SidecarInput): KubeObject {
+  const copied = repeated.filter((field) => shadowed?.spec[field] !== undefined);
+  return {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Sidecar',
+    metadata: {
+      name: sidecarName(workload),
+      namespace: workload.namespace,
+      labels: { ...managedBy },
+      ownerReferences: [
+        {
+          apiVersion: scopeApiVersion,
+          kind: 'WorkloadScope',
+          name: owner.name,
+          uid: owner.uid,
+          controller: true,
+          blockOwnerDeletion: false,
+        },
+      ],
+    },
+    spec: {
+      workloadSelector: { labels: { ...workload.selector } },
+      egress: [{ hosts: [...hosts] }],
+      ...Object.fromEntries(copied.map((field) => [field, shadowed?.spec[field]])),
+    },
+  };
+}
+
+/** The entries that a Sidecar of ours imports. */
+export function importedHosts({ spec }: Pick<SidecarRecord, 'spec'>): string[] {
+  return ((spec.egress ?? []) as { hosts?: string[] }[]).flatMap(({ hosts = [] }) => hosts);
+}

@@ -1,0 +1,197 @@
+import type { Verdict } from './expiry.ts';
+import { figuresOf } from './figures.ts';
+import type { ScopeHost } from './hosts.ts';
+import type { Watched } from './learning.ts';
+import type { Mode, ProxyCount, Scoped } from './plan.ts';
+import type { ProxyState } from './proxies.ts';
+import type { Workload } from './workload.ts';
+import {
+  type Condition,
+  lastSeenGrainMs,
+  type ScopeRecord,
+  type ScopeStatus,
+} from './workload-scope.ts';
+
+export type StatusInput = {
+  mode: Mode;
+  workload: Pick<Workload, 'owners'>;
+  hosts: readonly ScopeHost[];
+  proxies: ProxyCount;
+  states: readonly ProxyState[];
+  scoped: Scoped;
+  ready: Scoped;
+  watched: Watched;
+  ttlMs: number;
+  verdict: Verdict;
+  /** The Sidecar was made in this very turn: what was measured so far is full configuration. */
+  justScoped: boolean;
+  before: ScopeStatus | undefined;
+  now: number;
+};
+
+export function statusOf(input: StatusInput): ScopeStatus {
+  const { mode, workload, hosts, proxies, scoped, ready, watched, before, now } = input;
+  const condition = conditionOf('Scoped', scoped, before, now);
+  const { full, narrow } = figuresOf(input, conditionIn(before, 'Scoped'), condition);
+  return {
+    mode,
+    owners: workload.owners,
+    ...times({ learningSince: watched.learningSince, silentSince: watched.silentSince }),
+    hostCount: hosts.length,
+    ...usageOf(input),
+    hosts: hosts.map(({ entry, reason, edge, message }) => ({
+      host: entry,
+      reason,
+      ...(message && { message }),
+      ...(edge && {
+        firstSeen: timeOf(edge.firstSeen),
+        lastSeen: coarse(edge.lastSeen),
+      }),
+    })),
+    proxies: {
+      total: proxies.total,
+      reporting: proxies.live,
+      scoped: scoped.status === 'True' ? proxies.total : 0,
+      summary: `${proxies.live}/${proxies.total}`,
+    },
+    ...section('clusters', { before: full?.clusters, after: narrow?.clusters }),
+    ...section('memory', {
+      beforeBytes: full?.bytes,
+      afterBytes: narrow?.bytes,
+      before: full?.bytes && megabytes(full.bytes),
+      after: narrow?.bytes && megabytes(narrow.bytes),
+    }),
+    conditions: [condition, conditionOf('Ready', ready, before, now)],
+  };
+}
+
+/** What is in use, and what is about to expire. */
+function usageOf({ hosts, ttlMs, verdict, now }: StatusInput) {
+  const edges = hosts.flatMap(({ edge }) => edge ?? []);
+  const last = Math.max(...edges.map(({ lastSeen }) => lastSeen));
+  const aging = hosts.filter(({ edge, reason }) => edge && reason === 'learned');
+  const unused = aging.filter(({ edge }) => now - (edge?.lastSeen ?? now) > ttlMs / 2).length;
+  const { kept, reason } = verdict;
+  return {
+    ...(edges.length > 0 && { lastSeen: coarse(last) }),
+    expiry: { ttl: durationOf(ttlMs), unused, kept, ...(reason && { reason }) },
+  };
+}
+
+function durationOf(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds % 3600 === 0 ? `${seconds / 3600}h` : `${seconds}s`;
+}
+
+function conditionOf(
+  type: string,
+  told: Scoped,
+  before: ScopeStatus | undefined,
+  now: number,
+): Condition {
+  const known = conditionIn(before, type);
+  const since = known?.status === told.status ? known.lastTransitionTime : timeOf(now);
+  return { type, ...told, lastTransitionTime: since };
+}
+
+export function conditionIn(status: ScopeStatus | undefined, wanted: string) {
+  return status?.conditions?.find(({ type }) => type === wanted);
+}
+
+function times(values: Record<string, number | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).flatMap(([name, ms]) => (ms === undefined ? [] : [[name, timeOf(ms)]])),
+  );
+}
+
+function coarse(ms: number): string {
+  return timeOf(Math.floor(ms / lastSeenGrainMs) * lastSeenGrainMs);
+}
+
+function section(name: string, fields: Record<string, unknown>): Record<string, unknown> {
+  const present = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return present.length > 0 ? { [name]: Object.fromEntries(present) } : {};
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)}MB`;
+}
+
+export function timeOf(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
+}
+
+/** Usage that moved by less than this share is not worth a write. */
+const usageGrain = 0.03;
+/** A change of this share of the clusters is what people wait for: a scope that came or went. */
+const clustersGrain = 0.25;
+
+/**
+ * What is different enough to write: `now` for what people act on (hosts, mode, conditions), `soon`
+ * for figures that appear or are of another kind, `later` for other counts and usage, `no` for nothing.
+ */
+export function statusChange(
+  before: ScopeStatus | undefined,
+  after: ScopeStatus,
+): 'now' | 'soon' | 'later' | 'no' {
+  if (!before) return 'now';
+  const essence = ({ mode, owners, hosts, conditions, ...status }: ScopeStatus) =>
+    JSON.stringify([
+      mode,
+      owners,
+      [status.learningSince, status.silentSince, status.goneSince],
+      hosts.map(({ host, reason }) => [host, reason]),
+      // Others may add conditions of their own.
+      conditions
+        .filter(({ type }) => type === 'Scoped' || type === 'Ready')
+        .map(({ type, status: state, reason }) => [type, state, reason]),
+    ]);
+  if (essence(before) !== essence(after)) return 'now';
+  const counts = ({ hosts, proxies, expiry }: ScopeStatus) =>
+    JSON.stringify([
+      hosts.map(({ lastSeen }) => lastSeen ?? ''),
+      [proxies.summary, proxies.scoped],
+      [expiry?.ttl, expiry?.unused, expiry?.kept, expiry?.reason],
+    ]);
+  const clusters = [
+    [before.clusters?.before, after.clusters?.before],
+    [before.clusters?.after, after.clusters?.after],
+  ];
+  if (moved(clusters, clustersGrain)) return 'soon';
+  const memory = [
+    [before.memory?.beforeBytes, after.memory?.beforeBytes],
+    [before.memory?.afterBytes, after.memory?.afterBytes],
+  ];
+  const isMoved = moved([...clusters, ...memory], usageGrain);
+  return counts(before) !== counts(after) || isMoved ? 'later' : 'no';
+}
+
+/** Whether one of the pairs differs by more than a share, or one side of it is missing. */
+function moved(pairs: (number | undefined)[][], share: number): boolean {
+  return pairs.some(([a, b]) => a !== b && (!a || !b || Math.abs(a - b) / a > share));
+}
+
+/** What is known of a workload stays on record while none of its pods is there. */
+export function goneStatus(
+  { name, status: before }: Pick<ScopeRecord, 'name' | 'status'>,
+  found: { mode: Mode; isScoped: boolean; goneSince: number; now: number },
+): ScopeStatus {
+  const { mode, isScoped, goneSince, now } = found;
+  const none = { total: 0, reporting: 0, scoped: 0, summary: '0/0' };
+  const message = 'No pod of the workload is there.';
+  const scoped: Scoped = { status: isScoped ? 'True' : 'False', reason: 'NoProxies', message };
+  const ready: Scoped = { status: 'False', reason: 'NoProxies', message };
+  return {
+    owners: [name],
+    hostCount: 0,
+    hosts: [],
+    ...before,
+    mode,
+    goneSince: timeOf(goneSince),
+    proxies: none,
+    conditions: [
+      conditionOf('Scoped', scoped, before, now),
+      conditionOf('Ready', ready, before, now),
+    ],
+  };
+}

@@ -1,0 +1,126 @@
+import type { KubeObject } from '../../kube/kube.ts';
+import { type Setting, settings } from '../first-call/strategy.ts';
+import type { Edge, Source } from './edges.ts';
+import { durationMs } from './expiry.ts';
+import { entryOf } from './hosts.ts';
+import type { Watched } from './learning.ts';
+import type { Mode, Scoped } from './plan.ts';
+import { managedBy, scopeApiVersion } from './sidecar.ts';
+import type { Workload } from './workload.ts';
+
+/** `WorkloadScope`: the intent of its user, and what is known of the workload, kept over restarts. */
+export type ScopeRecord = {
+  namespace: string;
+  name: string;
+  uid: string;
+  version: number;
+  created: number;
+  selector: Record<string, string>;
+  mode: Mode | undefined;
+  firstCall: Setting | undefined;
+  pins: string[];
+  excludes: string[];
+  /** How long an unused destination stays; undefined: as the controller is set. */
+  ttlMs: number | undefined;
+  /** Its user asked for something in `spec`, so it is not ours to delete. */
+  isIntended: boolean;
+  owners: string[];
+  status: ScopeStatus | undefined;
+};
+
+export type Condition = Scoped & { type: string; lastTransitionTime: string };
+
+export type ScopeStatus = {
+  mode: Mode;
+  owners: string[];
+  /** Since when all proxies report, one is silent, or no pod is there. */
+  learningSince?: string;
+  silentSince?: string;
+  goneSince?: string;
+  hostCount: number;
+  /** When the workload last used any host, to the hour. */
+  lastSeen?: string;
+  expiry?: { ttl: string; unused: number; kept: number; reason?: string };
+  hosts: {
+    host: string;
+    reason: string;
+    message?: string;
+    firstSeen?: string;
+    lastSeen?: string;
+  }[];
+  proxies: { total: number; reporting: number; scoped: number; summary: string };
+  clusters?: { before?: number; after?: number };
+  memory?: { beforeBytes?: number; afterBytes?: number; before?: string; after?: string };
+  conditions: Condition[];
+};
+
+export const modes: readonly Mode[] = ['observe', 'enforce', 'off'];
+
+export function modeOf(text: unknown): Mode | undefined {
+  return modes.find((mode) => mode === text);
+}
+
+export function settingOf(text: unknown): Setting | undefined {
+  return settings.find((setting) => setting === text);
+}
+
+export function readWorkloadScope({ metadata, spec = {}, status }: KubeObject): ScopeRecord {
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    version: Number(metadata.resourceVersion ?? 0),
+    created: Date.parse(metadata.creationTimestamp ?? '') || 0,
+    selector: spec.selector?.matchLabels ?? {},
+    mode: modeOf(spec.mode),
+    firstCall: settingOf(spec.firstCall),
+    pins: spec.pins ?? [],
+    excludes: spec.excludes ?? [],
+    ttlMs: durationMs(spec.ttl),
+    isIntended: Object.keys(spec).some((field) => field !== 'selector'),
+    owners: status?.owners ?? [metadata.name],
+    status: status?.hosts ? (status as ScopeStatus) : undefined,
+  };
+}
+
+/** The part of a WorkloadScope that the controller writes into `spec`. */
+export function workloadScopeOf({ namespace, name, selector }: Workload): KubeObject {
+  return {
+    apiVersion: scopeApiVersion,
+    kind: 'WorkloadScope',
+    metadata: { name, namespace, labels: { ...managedBy } },
+    spec: { selector: { matchLabels: { ...selector } } },
+  };
+}
+
+/** How coarse `lastSeen` is: every change of it is a write of the whole object to etcd. */
+export const lastSeenGrainMs = 3_600_000;
+
+/** For how long the workload was watched, as far as it was recorded. */
+export function watchedBefore(status: ScopeStatus | undefined): Watched {
+  const { learningSince, silentSince } = status ?? {};
+  return { learningSince: timeIn(learningSince), silentSince: timeIn(silentSince) };
+}
+
+export function timeIn(text: string | undefined): number | undefined {
+  const time = Date.parse(text ?? '');
+  return Number.isNaN(time) ? undefined : time;
+}
+
+/** What an earlier controller had learned, for every owner that the scope was for. */
+export function* learnedEdges(record: ScopeRecord): Generator<[Source, Edge[]]> {
+  const edges = (record.status?.hosts ?? []).flatMap(({ host, reason, firstSeen, lastSeen }) => {
+    const [namespace, name, ...rest] = host.split('/');
+    if (reason !== 'learned' || !namespace || !name || rest.length > 0) return [];
+    const first = Date.parse(firstSeen ?? '') || 0;
+    // Written rounded down: taken for the latest that it can have been, or it would expire early.
+    const last = (Date.parse(lastSeen ?? '') || first) + lastSeenGrainMs - 1;
+    return [{ namespace, host: name, firstSeen: first, lastSeen: last }];
+  });
+  for (const owner of record.owners) yield [{ namespace: record.namespace, owner }, edges];
+}
+
+/** Entries that a record's user excluded. */
+export function isExcluded(record: ScopeRecord | undefined, entry: Parameters<typeof entryOf>[0]) {
+  return record?.excludes.includes(entryOf(entry)) ?? false;
+}

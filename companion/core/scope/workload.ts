@@ -1,0 +1,138 @@
+import { selects } from '../first-call/mtls.ts';
+import type { PodRecord } from '../mesh/records.ts';
+
+/** Pods that share one scope. */
+export type Workload = {
+  namespace: string;
+  /** Name of the scope: the first, in order, of the owners' names. */
+  name: string;
+  /** Names of the owners (Deployment, StatefulSet, ...) whose pods it has. */
+  owners: string[];
+  selector: Record<string, string>;
+  pods: PodRecord[];
+};
+
+/**
+ * Labels that controllers or the injector put on pods. They differ from pod to pod or from rollout
+ * to rollout, so that a selector with them would stop selecting.
+ */
+const generated = new Set([
+  'pod-template-hash',
+  'rollouts-pod-template-hash',
+  'controller-revision-hash',
+  'pod-template-generation',
+  'statefulset.kubernetes.io/pod-name',
+  'apps.kubernetes.io/pod-index',
+  'controller-uid',
+  'job-name',
+  'istio.io/rev',
+  'security.istio.io/tlsMode',
+  'service.istio.io/canonical-revision',
+  'topology.istio.io/network',
+]);
+const generatedPrefix = 'batch.kubernetes.io/';
+
+type Labels = Readonly<Record<string, string>>;
+type Group = { owners: string[]; selector: Labels; pods: PodRecord[]; labelSets: Labels[] };
+
+/**
+ * Groups the pods of one namespace that have a sidecar. A group's selector is what all its pods
+ * have in common; where it would also select a pod of another group the two become one, since a
+ * scope that is too wide is safe and two scopes for one pod are not.
+ */
+export function groupWorkloads(pods: Iterable<PodRecord>): Workload[] {
+  const byOwner = new Map<string, PodRecord[]>();
+  for (const pod of pods) {
+    if (!pod.hasSidecar || !pod.running) continue;
+    const group = byOwner.get(pod.owner);
+    if (group) group.push(pod);
+    else byOwner.set(pod.owner, [pod]);
+  }
+  let groups = [...byOwner.keys()]
+    .sort()
+    .map((owner) => groupOf([owner], byOwner.get(owner) ?? []));
+  // Each turn joins at least two groups or is the last.
+  for (;;) {
+    const merged = mergeOverlapping(groups);
+    if (merged.length === groups.length) break;
+    groups = merged;
+  }
+  return groups.map(({ owners, selector, pods: members }) => ({
+    namespace: members[0]?.namespace ?? '',
+    name: owners[0] ?? '',
+    owners,
+    selector: { ...selector },
+    pods: [...members].sort((a, b) => (a.name < b.name ? -1 : 1)),
+  }));
+}
+
+function groupOf(owners: string[], pods: PodRecord[]): Group {
+  const labelSets = distinct(pods.map(({ labels }) => stable(labels)));
+  const [first = {}, ...rest] = labelSets;
+  const selector = Object.fromEntries(
+    Object.entries(first)
+      .filter(([key, value]) => rest.every((labels) => labels[key] === value))
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+  return { owners: [...owners].sort(), selector, pods, labelSets };
+}
+
+function stable(labels: Labels): Labels {
+  return Object.fromEntries(
+    Object.entries(labels).filter(
+      ([key]) => !generated.has(key) && !key.startsWith(generatedPrefix),
+    ),
+  );
+}
+
+function distinct(labelSets: Labels[]): Labels[] {
+  const byText = new Map<string, Labels>();
+  for (const labels of labelSets) {
+    byText.set(JSON.stringify(Object.entries(labels).sort()), labels);
+  }
+  return [...byText.values()];
+}
+
+function mergeOverlapping(groups: Group[]): Group[] {
+  const groupsByLabel = new Map<string, Set<Group>>();
+  for (const group of groups) {
+    for (const label of group.labelSets.flatMap(labelKeys)) {
+      const set = groupsByLabel.get(label);
+      if (set) set.add(group);
+      else groupsByLabel.set(label, new Set([group]));
+    }
+  }
+  const head = new Map<Group, Group>(groups.map((group) => [group, group]));
+  const find = (group: Group): Group => {
+    const next = head.get(group) ?? group;
+    return next === group ? group : find(next);
+  };
+  for (const group of groups) {
+    // Only groups that have its rarest label can be selected by it. One without labels in common
+    // gets no Sidecar, so it selects nothing and must not draw its whole namespace in.
+    const candidates = labelKeys(group.selector)
+      .map((label) => groupsByLabel.get(label) ?? new Set<Group>())
+      .sort((a, b) => a.size - b.size)[0];
+    for (const other of candidates ?? []) {
+      const selected = other.labelSets.some((labels) => selects(group.selector, labels));
+      if (selected && find(other) !== find(group)) head.set(find(other), find(group));
+    }
+  }
+  const members = new Map<Group, Group[]>();
+  for (const group of groups) {
+    const top = find(group);
+    members.set(top, [...(members.get(top) ?? []), group]);
+  }
+  return [...members.values()].map((parts) =>
+    parts.length === 1 && parts[0]
+      ? parts[0]
+      : groupOf(
+          parts.flatMap(({ owners }) => owners),
+          parts.flatMap(({ pods }) => pods),
+        ),
+  );
+}
+
+function labelKeys(labels: Labels): string[] {
+  return Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+}

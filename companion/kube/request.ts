@@ -1,0 +1,110 @@
+import { once } from 'node:events';
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
+import { addAbortSignal } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import type { ApiServer } from './credentials.ts';
+import { KubeError } from './kube.ts';
+
+/** A request that is not a watch and takes longer than this will not succeed in time to matter. */
+const defaultTimeoutMs = 10_000;
+/** A dozen watches hold one connection each; the rest is for writes, which are rate limited. */
+const connectionsMax = 64;
+/** Unused connections go before the API server ends them (90 s), so that no request meets that. */
+const idleMs = 30_000;
+
+/** Sends one request; resolves with a success whose body is still to be read, or throws a KubeError. */
+export type Send = (
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+  path: string,
+  options: {
+    body?: unknown;
+    contentType?: string;
+    /** Milliseconds of silence, and without `signal` of the whole. */
+    timeoutMs?: number;
+    signal?: AbortSignal;
+  },
+) => Promise<IncomingMessage>;
+
+/** Connections to the API server, kept for further requests until `close`. */
+export function createSend({ url, credentials }: ApiServer): { send: Send; close(): void } {
+  const pool = { keepAlive: true, maxSockets: connectionsMax, timeout: idleMs };
+  const isTls = url.startsWith('https:');
+  // Connections made with other certificates than those of a request are not used for it.
+  const agent = isTls ? new HttpsAgent(pool) : new HttpAgent(pool);
+  const request = isTls ? httpsRequest : httpRequest;
+
+  const exchange: Send = async (method, path, options) => {
+    const { body, contentType = 'application/json', timeoutMs = defaultTimeoutMs } = options;
+    const startedMs = performance.now();
+    const signal = options.signal ?? AbortSignal.timeout(timeoutMs);
+    const { headers, tls } = await credentials();
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const sent = request(`${url}${path}`, {
+      ...tls,
+      method,
+      headers: {
+        ...headers,
+        accept: 'application/json',
+        ...(payload !== undefined && {
+          'content-type': contentType,
+          'content-length': Buffer.byteLength(payload),
+        }),
+      },
+      agent,
+      signal,
+      timeout: timeoutMs,
+    });
+    const silent = () => new Error(`silent for ${timeoutMs} ms`);
+    sent.on('timeout', () => sent.destroy(silent()));
+    await connected(sent, isTls);
+    // Looked at anew, because timers fire late in a process that was stopped: it may have held a lease
+    // when it began, and somebody else holds it now.
+    if (!options.signal && performance.now() - startedMs >= timeoutMs) {
+      sent.destroy();
+      throw new Error(`not sent within ${timeoutMs} ms`);
+    }
+    sent.end(payload);
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    // From here on a failure is one of reading the answer.
+    sent.on('error', () => undefined);
+    sent.removeAllListeners('timeout').on('timeout', () => response.destroy(silent()));
+    return addAbortSignal(signal, response);
+  };
+
+  const send: Send = async (method, path, options) => {
+    const response = await exchange(method, path, options).catch((cause: Error) => {
+      throw new KubeError(0, `${method} ${path}: no answer: ${cause.message}`, { cause });
+    });
+    const { statusCode = 0 } = response;
+    if (statusCode < 300) return response;
+    const message = statusMessage(await text(response));
+    throw new KubeError(statusCode, `${method} ${path}: ${statusCode}: ${message}`);
+  };
+  return { send, close: () => agent.destroy() };
+}
+
+/** Waits for a connection of its own or of the pool; from then on, what is sent leaves at once. */
+async function connected(sent: ClientRequest, isTls: boolean): Promise<void> {
+  const [socket] = (await once(sent, 'socket')) as [Socket];
+  if (!socket.connecting) return;
+  // The request tells of a failure, and the socket only that it is there.
+  await Promise.race([
+    new Promise<void>((resolve) => socket.once(isTls ? 'secureConnect' : 'connect', resolve)),
+    once(sent, 'close').then(() => undefined),
+  ]);
+}
+
+function statusMessage(body: string): string {
+  try {
+    return (JSON.parse(body) as { message?: string }).message ?? body.slice(0, 512);
+  } catch {
+    return body.slice(0, 512);
+  }
+}

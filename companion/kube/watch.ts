@@ -1,0 +1,226 @@
+import type { IncomingMessage } from 'node:http';
+import { json } from 'node:stream/consumers';
+import type { Logger } from 'pino';
+import { createBackoff } from '../bounds/backoff.ts';
+import { pause } from '../bounds/pause.ts';
+import type { KubeObject, Resource, Watch, WatchHandler } from './kube.ts';
+import { isKubeError } from './kube.ts';
+import type { Send } from './request.ts';
+
+/**
+ * One list and watch that repairs itself. The API server ends watches on its own, forgets old
+ * resource versions (410), restarts, and refuses expired tokens; each of these leads back to a
+ * watch, through a new list where events may have been lost.
+ */
+
+/** Page of a list: large enough to be few requests, small enough to parse within milliseconds. */
+const listPage = 250;
+const listTimeoutMs = 60_000;
+/** The server ends a watch after this long, spread so that not all watches end together. */
+const watchSeconds = { from: 300, spread: 300 };
+/** Bookmarks come about once a minute; this much silence means a dead connection. */
+const silenceMs = 150_000;
+/** etcd refuses objects above 1.5 MiB by default; a line above this is not from an API server. */
+const lineBytesMax = 16 * 1024 * 1024;
+/**
+ * While a watch is away nothing new is known, so the longest pause is short: with it the companions of
+ * 1,000 nodes ask a server that is away some 270 times a second. A watch that stood for as long was well,
+ * even where it had nothing to tell.
+ */
+const backoff = { from: 200, to: 10_000, healthyMs: 10_000 };
+
+type WatchOptions = {
+  path: string;
+  resource: Resource;
+  handler: WatchHandler;
+  send: Send;
+  log: Logger;
+  onBrokenWatch(plural: string): void;
+  /** Runs lists one at a time: each holds a page of objects, and after an outage all would at once. */
+  inTurn<Result>(list: () => Promise<Result>): Promise<Result>;
+};
+
+type WatchEvent = { type: string; object: KubeObject & { code?: number; message?: string } };
+
+/** Events may have been lost: only a new list can tell. */
+class WatchGap extends Error {}
+
+export function startWatch(options: WatchOptions): Watch {
+  const stopped = new AbortController();
+  const synced = new Promise<void>((resolve) => {
+    void run(options, stopped.signal, resolve);
+  });
+  return { synced, stop: () => stopped.abort() };
+}
+
+async function run(
+  options: WatchOptions,
+  stopped: AbortSignal,
+  onSynced: () => void,
+): Promise<void> {
+  const log = options.log.child({ watch: options.resource.plural });
+  const known = trackKnown(options.handler, log);
+  const { pauseAfter, reset } = createBackoff(backoff);
+  let resourceVersion: string | undefined;
+  let wasGap = false;
+  while (!stopped.aborted) {
+    let isGap = false;
+    let watchedFrom = Number.POSITIVE_INFINITY;
+    try {
+      if (resourceVersion === undefined) {
+        resourceVersion = await options.inTurn(() => list(options, known, stopped));
+        onSynced();
+      }
+      watchedFrom = performance.now();
+      for await (const event of watch(options, resourceVersion, stopped)) {
+        // A stream that delivers is healthy: one that ends at once must back off.
+        reset();
+        if (event.type === 'DELETED') known.remove(event.object);
+        else if (event.type !== 'BOOKMARK') known.upsert(event.object);
+        resourceVersion = event.object.metadata.resourceVersion ?? resourceVersion;
+      }
+    } catch (error) {
+      if (stopped.aborted) return;
+      isGap = error instanceof WatchGap || isKubeError(error, 410);
+      if (isGap) resourceVersion = undefined;
+      options.onBrokenWatch(options.resource.plural);
+      log.warn({ err: error, relist: resourceVersion === undefined }, 'watch broke');
+    }
+    // A server that tells of a gap is well; one that tells of it after a new list again is to be spared.
+    if (isGap && !wasGap) reset();
+    wasGap = isGap;
+    await pause(pauseAfter(performance.now() - watchedFrom), stopped);
+  }
+}
+
+type Known = {
+  upsert(object: KubeObject): void;
+  remove(object: KubeObject): void;
+  /** Everything that is not in `seen` has gone while nobody watched. */
+  keepOnly(seen: Set<string>): void;
+};
+
+/** Remembers which objects the handler knows, so that a new list can say what has gone. */
+function trackKnown(handler: WatchHandler, log: Logger): Known {
+  type Identity = Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>;
+  const known = new Map<string, Identity>();
+
+  // A handler that throws is a bug; one bad object must not blind us for all others.
+  function guarded(handle: (object: KubeObject) => void, object: KubeObject): void {
+    try {
+      handle(object);
+    } catch (err) {
+      log.error({ err, object: keyOf(object) }, 'handling of a watched object failed');
+    }
+  }
+
+  function remove(object: KubeObject): void {
+    if (!known.delete(keyOf(object))) return;
+    guarded(handler.remove, object);
+  }
+
+  return {
+    remove,
+    upsert(object) {
+      const before = known.get(keyOf(object));
+      const { name, namespace, uid } = object.metadata;
+      if (before && before.metadata.uid !== uid) remove(before as KubeObject);
+      known.set(keyOf(object), {
+        apiVersion: object.apiVersion,
+        kind: object.kind,
+        metadata: { name, ...(namespace && { namespace }), ...(uid && { uid }) },
+      });
+      guarded(handler.upsert, object);
+    },
+    keepOnly(seen) {
+      for (const [key, identity] of known) if (!seen.has(key)) remove(identity as KubeObject);
+      handler.synced?.();
+    },
+  };
+}
+
+function keyOf(object: KubeObject): string {
+  return `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
+}
+
+async function list(
+  { path, resource, send }: WatchOptions,
+  known: Known,
+  stopped: AbortSignal,
+): Promise<string> {
+  const seen = new Set<string>();
+  let resourceVersion = '';
+  let next = '';
+  do {
+    const query = selection(resource);
+    query.set('limit', String(listPage));
+    if (next) query.set('continue', next);
+    const signal = AbortSignal.any([stopped, AbortSignal.timeout(listTimeoutMs)]);
+    const response = await send('GET', `${path}?${query}`, { signal, timeoutMs: listTimeoutMs });
+    const page = (await json(response)) as {
+      apiVersion: string;
+      kind: string;
+      metadata: { resourceVersion: string; continue?: string };
+      items: KubeObject[];
+    };
+    // Items of a typed list carry neither apiVersion nor kind.
+    const kind = page.kind.replace(/List$/, '');
+    for (const item of page.items) {
+      const object = { ...item, apiVersion: page.apiVersion, kind };
+      seen.add(keyOf(object));
+      known.upsert(object);
+    }
+    resourceVersion = page.metadata.resourceVersion;
+    next = page.metadata.continue ?? '';
+  } while (next);
+  known.keepOnly(seen);
+  return resourceVersion;
+}
+
+async function* watch(
+  { path, resource, send }: WatchOptions,
+  resourceVersion: string,
+  stopped: AbortSignal,
+): AsyncGenerator<WatchEvent> {
+  const query = selection(resource);
+  const seconds = watchSeconds.from + Math.floor(Math.random() * watchSeconds.spread);
+  query.set('watch', 'true');
+  query.set('allowWatchBookmarks', 'true');
+  query.set('timeoutSeconds', String(seconds));
+  query.set('resourceVersion', resourceVersion);
+  const response = await send('GET', `${path}?${query}`, {
+    signal: stopped,
+    timeoutMs: silenceMs,
+  });
+  for await (const line of lines(response)) {
+    const event = JSON.parse(line) as WatchEvent;
+    if (event.type === 'ERROR') {
+      throw new WatchGap(`${event.object.code ?? ''} ${event.object.message ?? 'watch error'}`);
+    }
+    // Nobody can tell what changed; a new list does.
+    if (event.type !== 'BOOKMARK' && typeof event.object.metadata.name !== 'string') {
+      throw new WatchGap(`a watch event ${event.type} of an object without a name`);
+    }
+    yield event;
+  }
+}
+
+function selection({ fieldSelector, labelSelector }: Resource): URLSearchParams {
+  return new URLSearchParams({
+    ...(fieldSelector && { fieldSelector }),
+    ...(labelSelector && { labelSelector }),
+  });
+}
+
+async function* lines(body: IncomingMessage): AsyncGenerator<string> {
+  body.setEncoding('utf8');
+  let pending = '';
+  for await (const chunk of body as AsyncIterable<string>) {
+    const parts = (pending + chunk).split('\n');
+    pending = parts.pop() ?? '';
+    if (pending.length > lineBytesMax) {
+      throw new WatchGap(`a watch event above ${lineBytesMax} bytes`);
+    }
+    for (const line of parts) if (line) yield line;
+  }
+}
