@@ -27,9 +27,11 @@ export async function companionArchive(
   await productionModules(progress, dir);
   const base = await nodeBase(progress);
   const inputs = await Promise.all(
-    ['build/companion', 'companion/contract/companion.proto', 'build/image/node_modules/.package-lock.json'].map(
-      (path) => hashOfTree(join(dir, path)),
-    ),
+    [
+      'build/companion',
+      'companion/contract/companion.proto',
+      'build/image/node_modules/.package-lock.json',
+    ].map((path) => hashOfTree(join(dir, path))),
   );
   const filters = ['build/filter.wasm', 'wasm-filter/previous'];
   const files = ['Dockerfile', '.dockerignore', 'package.json', ...filters];
