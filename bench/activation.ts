@@ -5,9 +5,9 @@ import {
   type LoadResult,
   load,
   target,
-} from '../test/mesh/fleet.ts';
-import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
-import { appPorts } from '../test/mesh/shop.ts';
+} from '../box/fleet.ts';
+import type { Mesh, PodRef } from '../box/mesh.ts';
+import { appPorts } from '../box/shop.ts';
 import type { BenchOptions } from './bench.ts';
 import { newNamespace, onMesh, removeNamespaces, setServices } from './cluster.ts';
 import { type Row, row } from './result.ts';

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startAgent } from '../box/bypass/agent.ts';
 import type { Loader } from '../companion/bypass/loader.ts';
-import { startAgent } from '../test/bypass/agent.ts';
 import { type Row, row } from './result.ts';
 import { median } from './statistics.ts';
 

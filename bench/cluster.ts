@@ -1,9 +1,9 @@
-import { type Mesh, type PodRef, startMesh } from '../test/mesh/mesh.ts';
-import { installProduct } from '../test/mesh/product.ts';
+import { type Mesh, type PodRef, startMesh } from '../box/mesh.ts';
+import { installProduct } from '../box/product.ts';
 import type { BenchOptions } from './bench.ts';
 import type { Row } from './result.ts';
 
-/** Services in one namespace of the synthetic ones (test/mesh/synthetic-services.ts). */
+/** Services in one namespace of the synthetic ones (box/synthetic-services.ts). */
 const perNamespace = 50;
 
 /** Runs on a mesh with the product; one that is up is used with MESH=keep, and stays up. */

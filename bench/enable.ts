@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { load, serviceObject, target, untilImported, urlOf } from '../test/mesh/fleet.ts';
-import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
-import { enableNamespace } from '../test/mesh/product.ts';
-import { namespaceObject, shopWorkloads, workload } from '../test/mesh/shop.ts';
+import { load, serviceObject, target, untilImported, urlOf } from '../box/fleet.ts';
+import type { Mesh, PodRef } from '../box/mesh.ts';
+import { enableNamespace } from '../box/product.ts';
+import { namespaceObject, shopWorkloads, workload } from '../box/shop.ts';
 import type { BenchOptions } from './bench.ts';
 import {
   clustersOf,

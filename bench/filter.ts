@@ -1,17 +1,17 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ensureApp } from '../box/artifacts/binaries.ts';
 import {
   bootstrap,
   cluster,
   httpFilter,
   httpListener,
   knownCluster,
-} from '../test/envoy/bootstrap.ts';
-import { type Companion, gateway, passthrough, startCompanion } from '../test/envoy/companion.ts';
-import { type Envoy, startEnvoy } from '../test/envoy/envoy.ts';
-import { routeConfig } from '../test/envoy/routes.ts';
-import { ensureApp } from '../test/mesh/binaries.ts';
+} from '../box/envoy/bootstrap.ts';
+import { type Companion, gateway, passthrough, startCompanion } from '../box/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../box/envoy/envoy.ts';
+import { routeConfig } from '../box/envoy/routes.ts';
 import type { BenchOptions } from './bench.ts';
 import { compileNoOpFilter } from './no-op-filter.ts';
 import { cpuSeconds } from './process.ts';

@@ -7,9 +7,9 @@ import {
   target,
   untilImported,
   urlOf,
-} from '../test/mesh/fleet.ts';
-import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
-import { setFirstCall } from '../test/mesh/product.ts';
+} from '../box/fleet.ts';
+import type { Mesh, PodRef } from '../box/mesh.ts';
+import { setFirstCall } from '../box/product.ts';
 import type { BenchOptions } from './bench.ts';
 import { newNamespace, onMesh, removeNamespaces, setServices } from './cluster.ts';
 import { type Aim, type Row, row } from './result.ts';

@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ApiServer, startApiServer } from '../test/api/api-server.ts';
-import { type CompanionProcess, startCompanionProcess } from '../test/api/companion-process.ts';
-import { freePort } from '../test/api/free-port.ts';
-import { type PlayedNodes, playNodes } from '../test/api/played-nodes.ts';
-import { type Population, populate } from '../test/api/population.ts';
-import { repoDir } from '../test/mesh/paths.ts';
+import { type ApiServer, startApiServer } from '../box/api/api-server.ts';
+import { type CompanionProcess, startCompanionProcess } from '../box/api/companion-process.ts';
+import { freePort } from '../box/api/free-port.ts';
+import { type PlayedNodes, playNodes } from '../box/api/played-nodes.ts';
+import { type Population, populate } from '../box/api/population.ts';
+import { repoDir } from '../box/paths.ts';
 import type { BenchOptions } from './bench.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';

@@ -1,13 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { type ApiServer, startApiServer } from '../test/api/api-server.ts';
-import { type CompanionProcess, startCompanionProcess } from '../test/api/companion-process.ts';
-import { freePort } from '../test/api/free-port.ts';
-import {
-  makeCertificate,
-  startFakeController,
-} from '../test/unit/companion/node/fake-controller.ts';
-import { clusterEntry, reportBody } from '../test/unit/companion/node/report-body.ts';
+import { type ApiServer, startApiServer } from '../box/api/api-server.ts';
+import { type CompanionProcess, startCompanionProcess } from '../box/api/companion-process.ts';
+import { freePort } from '../box/api/free-port.ts';
+import { makeCertificate, startFakeController } from '../box/played/fake-controller.ts';
+import { clusterEntry, reportBody } from '../box/played/report-body.ts';
 import type { BenchOptions } from './bench.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { boxDir } from '../box/paths.ts';
+import { run } from '../box/run.ts';
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
-import { meshDir } from '../test/mesh/paths.ts';
-import { run } from '../test/mesh/run.ts';
 import type { Machine } from './result.ts';
 
 export async function describeMachine(): Promise<Machine> {
@@ -21,7 +21,7 @@ export async function describeMachine(): Promise<Machine> {
 
 /** The version that the test mesh is built from. */
 async function pinned(folder: string, module: string): Promise<string> {
-  const text = await readFile(join(meshDir, 'modules', folder, 'go.mod'), 'utf8');
+  const text = await readFile(join(boxDir, 'artifacts', 'modules', folder, 'go.mod'), 'utf8');
   const version = new RegExp(`^\\s*(?:require )?${module} (v\\S+)`, 'm').exec(text)?.[1];
   if (version === undefined) throw new Error(`modules/${folder}/go.mod requires no ${module}`);
   return version;

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { call } from '../test/mesh/app-call.ts';
-import { entryOf, serviceObject, target, untilImported } from '../test/mesh/fleet.ts';
-import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
-import { repoDir } from '../test/mesh/paths.ts';
-import { enableNamespace } from '../test/mesh/product.ts';
-import { appPorts, namespaceObject, workload } from '../test/mesh/shop.ts';
+import { call } from '../box/app-call.ts';
+import { entryOf, serviceObject, target, untilImported } from '../box/fleet.ts';
+import type { Mesh, PodRef } from '../box/mesh.ts';
+import { repoDir } from '../box/paths.ts';
+import { enableNamespace } from '../box/product.ts';
+import { appPorts, namespaceObject, workload } from '../box/shop.ts';
 import { removeNamespaces } from './cluster.ts';
 
 /** The sidecars that are compared: all of them call the same destinations. */
@@ -14,7 +14,7 @@ import { removeNamespaces } from './cluster.ts';
 const plain = 'bench-memory';
 export const enabled = 'bench-memory-enabled';
 const destinations = 5;
-/** Two HTTP ports, as every other service of the mesh has (test/mesh/synthetic-services.ts). */
+/** Two HTTP ports, as every other service of the mesh has (box/synthetic-services.ts). */
 const ports = [
   { name: 'http', port: appPorts.http },
   { name: 'http-admin', port: 9080, targetPort: appPorts.http },

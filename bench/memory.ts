@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Mesh, PodRef } from '../test/mesh/mesh.ts';
-import { setMode } from '../test/mesh/product.ts';
+import type { Mesh, PodRef } from '../box/mesh.ts';
+import { setMode } from '../box/product.ts';
 import type { BenchOptions } from './bench.ts';
 import { clustersOf, onMesh, setServices } from './cluster.ts';
 import {

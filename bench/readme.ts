@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { repoDir } from '../test/mesh/paths.ts';
+import { repoDir } from '../box/paths.ts';
 import { measuredTable, type Results } from './measured.ts';
 import { barsOf, pictureOf } from './picture.ts';
 import type { Result } from './result.ts';

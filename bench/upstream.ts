@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { freePort } from '../test/api/free-port.ts';
-import { run } from '../test/mesh/run.ts';
+import { freePort } from '../box/api/free-port.ts';
+import { run } from '../box/run.ts';
 
 /** The test application on this machine, as a server and as a source of load. */
 export type Upstream = { port: number; stop(): Promise<void> };

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { missingPrerequisites } from '../box/prerequisites.ts';
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { missingForBypass } from './bypass/prerequisites.ts';
-import { missingPrerequisites } from './mesh/prerequisites.ts';
 
 /** `npm test`: every group in turn; what cannot run here is said at the end, and fails where CI=true. */
 type Group = { name: string; command: string[]; cwd?: string; needs?: () => Promise<string[]> };
@@ -45,7 +45,7 @@ const groups: Group[] = [
   vitest('envoy', envoyNeeds),
   { name: 'bpf', command: ['make', '-C', 'bpf'], needs: async () => missingForBypass() },
   vitest('bypass', bypassNeeds),
-  { name: 'app', command: ['go', 'test', './...'], cwd: 'test/mesh/app', needs: goNeeds },
+  { name: 'app', command: ['go', 'test', './...'], cwd: 'box/app', needs: goNeeds },
   // Most of its time it waits for leases and time-outs.
   vitest('api', goNeeds, ['--maxWorkers=2']),
   vitest('mesh-lifecycle', meshNeeds),

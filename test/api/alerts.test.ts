@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { ensurePromtool } from '../mesh/binaries.ts';
-import { run } from '../mesh/run.ts';
+import { ensurePromtool } from '../../box/artifacts/binaries.ts';
+import { run } from '../../box/run.ts';
 import { find, type Manifest, manifests, render, repository } from '../unit/manifests/render.ts';
 
 // Building promtool takes minutes where nothing of it is in the cache.

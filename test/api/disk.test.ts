@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'undici';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { waitFor } from '../mesh/mesh.ts';
-import { repoDir } from '../mesh/paths.ts';
-import { clusterEntry, reportBody } from '../unit/companion/node/report-body.ts';
-import { type ApiServer, startApiServer } from './api-server.ts';
-import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
-import { freePort } from './free-port.ts';
+import { type ApiServer, startApiServer } from '../../box/api/api-server.ts';
+import { type CompanionProcess, startCompanionProcess } from '../../box/api/companion-process.ts';
+import { freePort } from '../../box/api/free-port.ts';
+import { waitFor } from '../../box/mesh.ts';
+import { repoDir } from '../../box/paths.ts';
+import { clusterEntry, reportBody } from '../../box/played/report-body.ts';
 
 // A disk cannot be full for who writes to none: Node.js itself refuses every write to a file here.
 const permission = ['--permission', '--experimental-permission'].find((flag) =>

@@ -1,20 +1,20 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { waitFor } from '../mesh/mesh.ts';
-import { repoDir } from '../mesh/paths.ts';
-import { type ApiServer, startApiServer } from './api-server.ts';
-import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
+import { type ApiServer, startApiServer } from '../../box/api/api-server.ts';
+import { type CompanionProcess, startCompanionProcess } from '../../box/api/companion-process.ts';
 import {
   type Fault,
   type FaultingProxy,
   startFaultingProxy,
   strayWrites,
   type Write,
-} from './faulting-proxy.ts';
-import { freePort } from './free-port.ts';
-import { type PlayedNodes, playNodes } from './played-nodes.ts';
-import { namespaceOf, populate, workloadName } from './population.ts';
+} from '../../box/api/faulting-proxy.ts';
+import { freePort } from '../../box/api/free-port.ts';
+import { type PlayedNodes, playNodes } from '../../box/api/played-nodes.ts';
+import { namespaceOf, populate, workloadName } from '../../box/api/population.ts';
+import { waitFor } from '../../box/mesh.ts';
+import { repoDir } from '../../box/paths.ts';
 
 // Two controllers, each behind a proxy of its own, against a real API server; pods and nodes are played.
 const population = { workloads: 10, services: 400 };

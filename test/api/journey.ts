@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
+import type { ApiServer } from '../../box/api/api-server.ts';
 import { type Candidates, watchCandidates } from '../../companion/bypass/candidates.ts';
 import { createPublish } from '../../companion/bypass/publish.ts';
 import { createReport, eventOf } from '../../companion/bypass/report.ts';
@@ -17,7 +18,6 @@ import { connectKube } from '../../companion/kube/kube.ts';
 import { startLeader } from '../../companion/kube/leader.ts';
 import { caFromKube } from '../../companion/node/ca.ts';
 import { createPods, watchPods } from '../../companion/node/pods.ts';
-import type { ApiServer } from './api-server.ts';
 
 /** What a role does with the API server in its life, all of it once; ends at the first refusal. */
 export type Journey = (options: JourneyOptions) => Promise<string[]>;

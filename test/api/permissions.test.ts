@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { accountFolder } from '../../box/api/accounts.ts';
+import { type ApiServer, startApiServer } from '../../box/api/api-server.ts';
+import { installFilter } from '../../box/api/population.ts';
 import { filesBelow, type Manifest, manifests, parse, render } from '../unit/manifests/render.ts';
-import { accountFolder } from './accounts.ts';
-import { type ApiServer, startApiServer } from './api-server.ts';
 import { bypassJourney, controllerJourney, type Journey, nodeJourney } from './journey.ts';
-import { installFilter } from './population.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 

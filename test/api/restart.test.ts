@@ -1,14 +1,18 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { waitFor } from '../mesh/mesh.ts';
-import { repoDir } from '../mesh/paths.ts';
-import { type ApiServer, startApiServer } from './api-server.ts';
-import { type CompanionProcess, startCompanionProcess } from './companion-process.ts';
-import { type FaultingProxy, startFaultingProxy, type Write } from './faulting-proxy.ts';
-import { freePort } from './free-port.ts';
-import { type PlayedNodes, playNodes } from './played-nodes.ts';
-import { populate } from './population.ts';
+import { type ApiServer, startApiServer } from '../../box/api/api-server.ts';
+import { type CompanionProcess, startCompanionProcess } from '../../box/api/companion-process.ts';
+import {
+  type FaultingProxy,
+  startFaultingProxy,
+  type Write,
+} from '../../box/api/faulting-proxy.ts';
+import { freePort } from '../../box/api/free-port.ts';
+import { type PlayedNodes, playNodes } from '../../box/api/played-nodes.ts';
+import { populate } from '../../box/api/population.ts';
+import { waitFor } from '../../box/mesh.ts';
+import { repoDir } from '../../box/paths.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { leftovers } from '../../box/bypass/leftovers.ts';
+import { type Sidecars, startSidecars } from '../../box/bypass/sidecars.ts';
 import { type Load, startLoad, startServer } from './exchange.ts';
-import { leftovers } from './leftovers.ts';
 import { nodeObject, podObject, useNodeAgent } from './node-agent.ts';
-import { type Sidecars, startSidecars } from './sidecars.ts';
 
 // The companion with its loader, and calls through two real sidecars with mutual TLS, as on a node.
 

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { startAgent } from './agent.ts';
+import { startAgent } from '../../box/bypass/agent.ts';
 import { nodeObject, podObject, useNodeAgent } from './node-agent.ts';
 import { showReads } from './rig.ts';
 

@@ -1,10 +1,10 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { type Sidecars, startSidecars } from '../../box/bypass/sidecars.ts';
 import type { Loader } from '../../companion/bypass/loader.ts';
 import { type Load, startLoad, startServer } from './exchange.ts';
 import { useRig } from './rig.ts';
-import { type Sidecars, startSidecars } from './sidecars.ts';
 
 const rig = useRig();
 let sidecars: Sidecars;

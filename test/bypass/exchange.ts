@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { repoDir } from '../mesh/paths.ts';
+import { addresses } from '../../box/bypass/pods.ts';
+import { type Sidecars, services } from '../../box/bypass/sidecars.ts';
+import { repoDir } from '../../box/paths.ts';
 import type { LoadOptions, LoadResult } from './exchange-app.ts';
-import { addresses } from './pods.ts';
-import { type Sidecars, services } from './sidecars.ts';
 
 /** The application that exchanges bodies, as a command. */
 const command = (...args: string[]) => [

@@ -2,11 +2,11 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Agent } from './agent.ts';
-import { spawnIn } from './cgroup.ts';
-import { addresses } from './pods.ts';
+import type { Agent } from '../../box/bypass/agent.ts';
+import { spawnIn } from '../../box/bypass/cgroup.ts';
+import { addresses } from '../../box/bypass/pods.ts';
+import { type Sidecars, services, startSidecars } from '../../box/bypass/sidecars.ts';
 import { useRig } from './rig.ts';
-import { type Sidecars, services, startSidecars } from './sidecars.ts';
 
 // A program of Java that asks FIONREAD and waits for ever where it wrongly tells 0.
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { leftovers } from '../../box/bypass/leftovers.ts';
 import type { Loader } from '../../companion/bypass/loader.ts';
-import { leftovers } from './leftovers.ts';
 import { showReads, useRig } from './rig.ts';
 
 const rig = useRig();

@@ -1,9 +1,9 @@
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Agent, startAgent } from '../../box/bypass/agent.ts';
+import { createPods, type Pod } from '../../box/bypass/pods.ts';
 import type { Loader } from '../../companion/bypass/loader.ts';
-import { type Agent, startAgent } from './agent.ts';
-import { createPods, type Pod } from './pods.ts';
 import { useRig } from './rig.ts';
 
 // What a listener is known for decides whether clients that come to it are taken in.

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { addresses } from '../../box/bypass/pods.ts';
+import { type Sidecars, services, startSidecars } from '../../box/bypass/sidecars.ts';
 import { nginxConfiguration } from './nginx-config.ts';
-import { addresses } from './pods.ts';
 import { useRig } from './rig.ts';
-import { type Sidecars, services, startSidecars } from './sidecars.ts';
 
 // A program that asks FIONREAD, and long bodies, behind sidecars.
 

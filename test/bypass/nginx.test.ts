@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { freePort } from '../api/free-port.ts';
-import { spawnIn } from './cgroup.ts';
+import { freePort } from '../../box/api/free-port.ts';
+import { spawnIn } from '../../box/bypass/cgroup.ts';
 import { nginxConfiguration } from './nginx-config.ts';
 import { useRig } from './rig.ts';
 

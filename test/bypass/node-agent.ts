@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect } from 'vitest';
-import { repoDir } from '../mesh/paths.ts';
-import { type Cgroup, createCgroup, spawnIn } from './cgroup.ts';
-import { complaintsOfKernel, leftovers } from './leftovers.ts';
+import { type Cgroup, createCgroup, spawnIn } from '../../box/bypass/cgroup.ts';
+import { complaintsOfKernel, leftovers } from '../../box/bypass/leftovers.ts';
+import { repoDir } from '../../box/paths.ts';
 import { loaderPath } from './rig.ts';
 
 const uid = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';

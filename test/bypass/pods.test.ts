@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { run } from '../mesh/run.ts';
-import { type Agent, startAgent } from './agent.ts';
-import { type Cgroup, createCgroup } from './cgroup.ts';
-import { createPods, type Pod } from './pods.ts';
+import { type Agent, startAgent } from '../../box/bypass/agent.ts';
+import { type Cgroup, createCgroup } from '../../box/bypass/cgroup.ts';
+import { createPods, type Pod } from '../../box/bypass/pods.ts';
+import { run } from '../../box/run.ts';
 import { showReads, useRig } from './rig.ts';
 
 const rig = useRig();

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { run, runResult } from '../mesh/run.ts';
-import { withSbin } from './leftovers.ts';
+import { withSbin } from '../../box/bypass/leftovers.ts';
+import { run, runResult } from '../../box/run.ts';
 import { loaderPath, useRig } from './rig.ts';
 
 const rig = useRig();

@@ -1,10 +1,10 @@
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { ensureApp } from '../../box/artifacts/binaries.ts';
+import { addresses } from '../../box/bypass/pods.ts';
+import { type Sidecars, services, startSidecars } from '../../box/bypass/sidecars.ts';
 import type { Loader } from '../../companion/bypass/loader.ts';
-import { ensureApp } from '../mesh/binaries.ts';
-import { addresses } from './pods.ts';
 import { useRig } from './rig.ts';
-import { type Sidecars, services, startSidecars } from './sidecars.ts';
 
 const rig = useRig();
 let sidecars: Sidecars;

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { type Agent, startAgent } from '../../box/bypass/agent.ts';
+import { type Cgroup, createCgroup } from '../../box/bypass/cgroup.ts';
+import { complaintsOfKernel, leftovers } from '../../box/bypass/leftovers.ts';
+import { repoDir } from '../../box/paths.ts';
 import { type Loader, type LoaderPolicy, startLoader } from '../../companion/bypass/loader.ts';
-import { repoDir } from '../mesh/paths.ts';
-import { type Agent, startAgent } from './agent.ts';
-import { type Cgroup, createCgroup } from './cgroup.ts';
-import { complaintsOfKernel, leftovers } from './leftovers.ts';
 
 export const loaderPath = join(repoDir, 'build/bypass/lazyscope-bypass');
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Agent } from './agent.ts';
+import type { Agent } from '../../box/bypass/agent.ts';
 import { useRig } from './rig.ts';
 
 const rig = useRig();

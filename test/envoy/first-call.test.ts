@@ -7,11 +7,17 @@ import {
   httpListener,
   knownCluster,
   mutualTls,
-} from './bootstrap.ts';
+} from '../../box/envoy/bootstrap.ts';
+import {
+  type Companion,
+  direct,
+  gateway,
+  passthrough,
+  startCompanion,
+} from '../../box/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../../box/envoy/envoy.ts';
+import { routeConfig } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
-import { type Companion, direct, gateway, passthrough, startCompanion } from './companion.ts';
-import { type Envoy, startEnvoy } from './envoy.ts';
-import { routeConfig } from './routes.ts';
 import {
   type Certificates,
   makeCertificates,

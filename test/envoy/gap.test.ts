@@ -7,11 +7,18 @@ import {
   type Json,
   knownCluster,
   sidecarClusters,
-} from './bootstrap.ts';
+} from '../../box/envoy/bootstrap.ts';
+import {
+  type Companion,
+  direct,
+  gateway,
+  hold,
+  passthrough,
+  startCompanion,
+} from '../../box/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../../box/envoy/envoy.ts';
+import { routeConfig } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
-import { type Companion, direct, gateway, hold, passthrough, startCompanion } from './companion.ts';
-import { type Envoy, startEnvoy } from './envoy.ts';
-import { routeConfig } from './routes.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
 // The moment in which istiod has sent a host's routes but not its clusters, or taken back its clusters

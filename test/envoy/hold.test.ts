@@ -4,11 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { bootstrap, cluster, httpFilter, httpListener, knownCluster } from './bootstrap.ts';
+import {
+  bootstrap,
+  cluster,
+  httpFilter,
+  httpListener,
+  knownCluster,
+} from '../../box/envoy/bootstrap.ts';
+import { type Companion, gateway, hold, startCompanion } from '../../box/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../../box/envoy/envoy.ts';
+import { routeConfig, routeDiscovery, routesFrom } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
-import { type Companion, gateway, hold, startCompanion } from './companion.ts';
-import { type Envoy, startEnvoy } from './envoy.ts';
-import { routeConfig, routeDiscovery, routesFrom } from './routes.ts';
 import { type Seen, startHttp, type Upstream } from './upstreams.ts';
 
 const holdSeconds = 1;

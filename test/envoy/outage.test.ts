@@ -1,9 +1,15 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { bootstrap, cluster, httpFilter, httpListener } from './bootstrap.ts';
+import { bootstrap, cluster, httpFilter, httpListener } from '../../box/envoy/bootstrap.ts';
+import {
+  type Answer,
+  type Companion,
+  gateway,
+  hold,
+  startCompanion,
+} from '../../box/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../../box/envoy/envoy.ts';
+import { routeConfig } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
-import { type Answer, type Companion, gateway, hold, startCompanion } from './companion.ts';
-import { type Envoy, startEnvoy } from './envoy.ts';
-import { routeConfig } from './routes.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
 const workers = 2;

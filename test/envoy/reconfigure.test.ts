@@ -10,11 +10,11 @@ import {
   httpListener,
   knownCluster,
   sidecarClusters,
-} from './bootstrap.ts';
+} from '../../box/envoy/bootstrap.ts';
+import { type Companion, gateway, startCompanion } from '../../box/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../../box/envoy/envoy.ts';
+import { routeConfig } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
-import { type Companion, gateway, startCompanion } from './companion.ts';
-import { type Envoy, startEnvoy } from './envoy.ts';
-import { routeConfig } from './routes.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
 let folder: string;

@@ -8,11 +8,18 @@ import {
   httpListener,
   mutualTls,
   tcpListener,
-} from './bootstrap.ts';
+} from '../../box/envoy/bootstrap.ts';
+import {
+  type Companion,
+  direct,
+  gateway,
+  hold,
+  passthrough,
+  startCompanion,
+} from '../../box/envoy/companion.ts';
+import { type Envoy, startEnvoy } from '../../box/envoy/envoy.ts';
+import { routeConfig } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
-import { type Companion, direct, gateway, hold, passthrough, startCompanion } from './companion.ts';
-import { type Envoy, startEnvoy } from './envoy.ts';
-import { routeConfig } from './routes.ts';
 import {
   type Certificates,
   makeCertificates,

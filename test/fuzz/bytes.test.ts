@@ -1,17 +1,17 @@
 import { connect } from 'node:net';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { decodeReport, ReportError } from '../../companion/contract/filter-report.ts';
-import { readVmReport } from '../../companion/contract/vm-report.ts';
-import { aggregateBounds, createAggregate } from '../../companion/node/aggregate.ts';
 import {
   type Certificate,
   type FakeController,
   makeCertificate,
   startFakeController,
-} from '../unit/companion/node/fake-controller.ts';
-import { podOf, testMetrics } from '../unit/companion/node/fixtures.ts';
-import { clusterEntry, reportBody } from '../unit/companion/node/report-body.ts';
+} from '../../box/played/fake-controller.ts';
+import { podOf, testMetrics } from '../../box/played/fixtures.ts';
+import { clusterEntry, reportBody } from '../../box/played/report-body.ts';
+import { decodeReport, ReportError } from '../../companion/contract/filter-report.ts';
+import { readVmReport } from '../../companion/contract/vm-report.ts';
+import { aggregateBounds, createAggregate } from '../../companion/node/aggregate.ts';
 import {
   addresses,
   eventually,

@@ -2,6 +2,7 @@ import { validateHeaderValue } from 'node:http';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
+import { podOf, testMetrics } from '../../box/played/fixtures.ts';
 import {
   type Answer,
   type ControllerMessage,
@@ -10,7 +11,6 @@ import {
 } from '../../companion/contract/rpc.ts';
 import { answerHeaders } from '../../companion/node/ingress.ts';
 import { createQuestions } from '../../companion/node/questions.ts';
-import { podOf, testMetrics } from '../unit/companion/node/fixtures.ts';
 import { bytes, fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 
 vi.setConfig({ testTimeout: fuzzTimeoutMs });

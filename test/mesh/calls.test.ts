@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from './app-call.ts';
-import { openMesh, type PodRef } from './mesh.ts';
-import { outside } from './network-plan.ts';
-import { appPorts, namespaceObject, workload } from './shop.ts';
+import { call } from '../../box/app-call.ts';
+import { outside } from '../../box/cluster/network-plan.ts';
+import { openMesh, type PodRef } from '../../box/mesh.ts';
+import { appPorts, namespaceObject, workload } from '../../box/shop.ts';
 
 const mesh = openMesh();
 const namespace = 'calls';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { openMesh } from './mesh.ts';
-import { repoDir } from './paths.ts';
-import { runResult } from './run.ts';
+import { openMesh } from '../../box/mesh.ts';
+import { repoDir } from '../../box/paths.ts';
+import { runResult } from '../../box/run.ts';
 
 const mesh = openMesh();
 const command = (...args: string[]) =>

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { readFile, readlink } from 'node:fs/promises';
-import { prefix, stateDir } from './paths.ts';
-import { runResult } from './run.ts';
+import { prefix, stateDir } from '../../box/paths.ts';
+import { runResult } from '../../box/run.ts';
 
 /** All on this machine that a mesh could leave behind; equal before and after one. */
 export async function hostTraces(): Promise<Record<string, string[]>> {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from './app-call.ts';
-import { openMesh } from './mesh.ts';
-import { appContainer, appPorts, namespaceObject, workload } from './shop.ts';
+import { call } from '../../box/app-call.ts';
+import { openMesh } from '../../box/mesh.ts';
+import { appContainer, appPorts, namespaceObject, workload } from '../../box/shop.ts';
 
 const mesh = openMesh();
 const namespace = 'kinds';

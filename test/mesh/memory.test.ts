@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openMesh, type PodRef } from '../../box/mesh.ts';
+import { namespaceObject, workload } from '../../box/shop.ts';
 import type { ProxyFigures } from '../../embedded/proxy-figures.ts';
-import { openMesh, type PodRef } from './mesh.ts';
-import { namespaceObject, workload } from './shop.ts';
 
 const mesh = openMesh();
 const namespace = 'memory';

@@ -1,9 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { derive, picturePath } from '../../bench/readme.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
 import { settings as strategies } from '../../companion/core/first-call/strategy.ts';
 import { controllerSettings, nodeSettings } from '../../companion/frame/config.ts';
@@ -63,11 +62,4 @@ test('a list of scopes looks as kubectl prints it', () => {
   const header = ['NAME', ...columns.map(({ name }) => name.toUpperCase())];
   const shown = [...readme.matchAll(/^NAME .*$/gm)].map(([line]) => line.split(/ {2,}/));
   expect(shown).toEqual([header, header]);
-});
-
-test('measured results and the picture are those of bench/results', () => {
-  const { readme: derived, picture } = derive(readme);
-  expect(readme).toBe(derived);
-  expect(existsSync(join(root, picturePath))).toBe(true);
-  if (picture) expect(readFileSync(join(root, picturePath), 'utf8')).toBe(picture);
 });

@@ -67,7 +67,7 @@ test('every make target and npm script that a document names exists', () => {
 });
 
 test('every path of the repository that a document names in code style exists', () => {
-  const folders = 'wasm-filter|companion|embedded|demo|manifests|test|bench';
+  const folders = 'wasm-filter|companion|embedded|demo|box|manifests|test|bench';
   const broken: string[] = [];
   for (const file of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'manifests/README.md'])
     for (const [, path = ''] of read(file).matchAll(

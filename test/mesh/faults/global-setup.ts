@@ -1,5 +1,5 @@
-import { startMesh } from '../mesh.ts';
-import { installProduct } from '../product.ts';
+import { startMesh } from '../../../box/mesh.ts';
+import { installProduct } from '../../../box/product.ts';
 
 const say = (line: string) => console.error(`faults: ${line}`);
 

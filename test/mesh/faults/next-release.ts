@@ -1,7 +1,7 @@
 import { copyFile, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Release } from '../companion-image.ts';
-import { repoDir } from '../paths.ts';
+import type { Release } from '../../../box/artifacts/companion-image.ts';
+import { repoDir } from '../../../box/paths.ts';
 
 /** What the image is built from, by the Dockerfile and `npm run build`. */
 const sources = [

@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFleet, deleteNamespaces, failuresOf, learnTargets, urlOf } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
+import {
+  createFleet,
+  deleteNamespaces,
+  failuresOf,
+  learnTargets,
+  urlOf,
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { loadOnNode, podsOf, reboot, untilWell } from './victims.ts';
 
 const mesh = openMesh();

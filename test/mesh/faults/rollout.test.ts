@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
-import { createFleet, deleteNamespaces, learnTargets, urlOf } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
+import { call } from '../../../box/app-call.ts';
+import { createFleet, deleteNamespaces, learnTargets, urlOf } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { untilWell } from './victims.ts';
 
 const mesh = openMesh();

@@ -2,8 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
-import { companionArchive, type Release, thisRelease } from '../companion-image.ts';
+import { call } from '../../../box/app-call.ts';
+import {
+  companionArchive,
+  type Release,
+  thisRelease,
+} from '../../../box/artifacts/companion-image.ts';
 import {
   createFleet,
   deleteNamespaces,
@@ -12,9 +16,9 @@ import {
   learnTargets,
   untilImported,
   urlOf,
-} from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { applyBase, enableNamespace, narrowAtOnce } from '../product.ts';
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { applyBase, enableNamespace, narrowAtOnce } from '../../../box/product.ts';
 import { makeNextRelease } from './next-release.ts';
 import { loadOnNode, podsOf, untilWell } from './victims.ts';
 

@@ -1,5 +1,5 @@
-import type { LoadResult } from '../fleet.ts';
-import type { Mesh, PodRef } from '../mesh.ts';
+import type { LoadResult } from '../../../box/fleet.ts';
+import type { Mesh, PodRef } from '../../../box/mesh.ts';
 
 export type Signal = 'KILL' | 'TERM';
 

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { beforeAll, expect, test } from 'vitest';
+import { isUp, openMesh, sweep, waitFor } from '../../../box/mesh.ts';
+import { boxDir, repoDir } from '../../../box/paths.ts';
+import { runResult } from '../../../box/run.ts';
 import { hostTraces } from '../host-traces.ts';
-import { isUp, openMesh, sweep, waitFor } from '../mesh.ts';
-import { meshDir, repoDir } from '../paths.ts';
-import { runResult } from '../run.ts';
 
 let untouched: Record<string, string[]>;
 
@@ -32,8 +33,8 @@ async function startUntil(args: string[], text: string) {
   throw new Error(`${args.join(' ')} ended before it said '${text}'`);
 }
 
-const cli = `${meshDir}cli.ts`;
-const owner = `${meshDir}lifecycle/owner.ts`;
+const cli = `${boxDir}cli.ts`;
+const owner = join(import.meta.dirname, 'owner.ts');
 
 test('up, down, up, down: each works, and the machine is as before after each', async () => {
   for (const round of [1, 2]) {
@@ -78,7 +79,7 @@ test('kill -9 of a test run that owns a mesh ends the mesh, and the next one sta
 });
 
 async function killEveryProcess() {
-  const command = `pkill -KILL -f '${meshDir}(keeper.sh|lifecycle/owner.ts|box.ts)'`;
+  const command = `pkill -KILL -f '(${boxDir}cluster/(keeper.sh|box.ts)|${owner})'`;
   await runResult('bash', ['-c', command]);
   await waitFor('the end of its processes', async () => {
     expect((await hostTraces()).processes).toEqual(untouched.processes);

@@ -1,4 +1,4 @@
-import { startMesh } from '../mesh.ts';
+import { startMesh } from '../../../box/mesh.ts';
 
 // A stand-in for a test run that owns a mesh, made to be killed.
 await startMesh({ nodes: 1 });

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { appContainer, namespaceObject } from '../shop.ts';
+import { appContainer, namespaceObject } from '../../../box/shop.ts';
 
 export const namespace = 'matrix-conform';
 export const host = `server.${namespace}.svc.cluster.local`;

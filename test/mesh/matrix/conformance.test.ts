@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { call } from '../app-call.ts';
-import { deleteNamespaces, importedHosts, untilNarrowed } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { enableNamespace } from '../product.ts';
+import { call } from '../../../box/app-call.ts';
+import { deleteNamespaces, importedHosts, untilNarrowed } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { enableNamespace } from '../../../box/product.ts';
 import { host, namespace, objects, token } from './conformance-objects.ts';
 
 const mesh = openMesh();

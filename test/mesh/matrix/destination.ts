@@ -1,4 +1,4 @@
-import { outside } from '../network-plan.ts';
+import { outside } from '../../../box/cluster/network-plan.ts';
 import { calls } from './calls.ts';
 import type { Case } from './cases.ts';
 import { type PortName, ports, serviceObject } from './servers.ts';

@@ -1,4 +1,4 @@
-import { outside } from '../network-plan.ts';
+import { outside } from '../../../box/cluster/network-plan.ts';
 import {
   type Context,
   type Destination,

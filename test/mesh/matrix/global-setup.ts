@@ -1,5 +1,5 @@
-import { startMesh } from '../mesh.ts';
-import { installProduct } from '../product.ts';
+import { startMesh } from '../../../box/mesh.ts';
+import { installProduct } from '../../../box/product.ts';
 
 /** Behaviour is compared here, not size: enough services to tell a narrowed proxy by. */
 const services = 50;

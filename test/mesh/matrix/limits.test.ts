@@ -1,9 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
-import { deleteNamespaces, entryOf, hostOf, importedHosts, untilNarrowed } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { enableNamespace } from '../product.ts';
-import { appPorts, namespaceObject, workload } from '../shop.ts';
+import { call } from '../../../box/app-call.ts';
+import {
+  deleteNamespaces,
+  entryOf,
+  hostOf,
+  importedHosts,
+  untilNarrowed,
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { enableNamespace } from '../../../box/product.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import type { BatchResult } from './outcome.ts';
 
 // What a DestinationRule limits shows under load only: it is the same before and after narrowing.

@@ -1,10 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call, type Seen } from '../app-call.ts';
-import { deleteNamespaces, entryOf, hostOf, importedHosts, untilNarrowed } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { enableNamespace } from '../product.ts';
-import { appContainer, appPorts, namespaceObject, workload } from '../shop.ts';
+import { call, type Seen } from '../../../box/app-call.ts';
+import {
+  deleteNamespaces,
+  entryOf,
+  hostOf,
+  importedHosts,
+  untilNarrowed,
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { enableNamespace } from '../../../box/product.ts';
+import { appContainer, appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import type { BatchResult } from './outcome.ts';
 
 // One Service with an endpoint in the caller's zone and one in another: who answers, before and after narrowing.

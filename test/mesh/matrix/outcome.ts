@@ -1,4 +1,4 @@
-import type { CallResult, Seen } from '../app-call.ts';
+import type { CallResult, Seen } from '../../../box/app-call.ts';
 import { type Case, twin } from './cases.ts';
 import type { ServerName } from './servers.ts';
 

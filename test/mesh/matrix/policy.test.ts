@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { call } from '../app-call.ts';
-import { createFleet, deleteNamespaces, serviceObject } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { outside } from '../network-plan.ts';
-import { appPorts, namespaceObject, workload } from '../shop.ts';
+import { call } from '../../../box/app-call.ts';
+import { outside } from '../../../box/cluster/network-plan.ts';
+import { createFleet, deleteNamespaces, serviceObject } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
 // The outbound policy of the whole mesh, by the mesh configuration; by a Sidecar it is part of the matrix.
 

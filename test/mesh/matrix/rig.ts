@@ -1,5 +1,5 @@
-import type { Mesh } from '../mesh.ts';
-import { namespaceObject } from '../shop.ts';
+import type { Mesh } from '../../../box/mesh.ts';
+import { namespaceObject } from '../../../box/shop.ts';
 import { callArguments } from './calls.ts';
 import type { Case } from './cases.ts';
 import { type Addresses, type Context, type Destination, portOf } from './destination.ts';

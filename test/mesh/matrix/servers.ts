@@ -1,4 +1,4 @@
-import { appContainer } from '../shop.ts';
+import { appContainer } from '../../../box/shop.ts';
 
 /**
  * What serves in each namespace of the matrix: one workload a way of being reached. `mixed` is a

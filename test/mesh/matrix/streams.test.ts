@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
+import { call } from '../../../box/app-call.ts';
 import {
   createFleet,
   deleteNamespaces,
@@ -9,9 +9,9 @@ import {
   importedHosts,
   load,
   target,
-} from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { appPorts } from '../shop.ts';
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { appPorts } from '../../../box/shop.ts';
 import type { BatchResult } from './outcome.ts';
 
 // Requests that cannot be held meet every moment of a scope's change: before, between and after what

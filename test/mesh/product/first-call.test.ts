@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
+import { call } from '../../../box/app-call.ts';
 import {
   createFleet,
   deleteNamespaces,
@@ -10,10 +10,10 @@ import {
   sentTo,
   succeeded,
   target,
-} from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { setFirstCall } from '../product.ts';
-import { appPorts } from '../shop.ts';
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { setFirstCall } from '../../../box/product.ts';
+import { appPorts } from '../../../box/shop.ts';
 
 const mesh = openMesh();
 const namespace = 'first-call';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
-import { createFleet, deleteNamespaces, onlyClient, urlOf } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { appPorts, namespaceObject, workload } from '../shop.ts';
+import { call } from '../../../box/app-call.ts';
+import { createFleet, deleteNamespaces, onlyClient, urlOf } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
 const mesh = openMesh();
 const namespace = 'reach';

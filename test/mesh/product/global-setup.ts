@@ -1,5 +1,5 @@
-import { startMesh } from '../mesh.ts';
-import { installProduct, narrowAtOnce } from '../product.ts';
+import { startMesh } from '../../../box/mesh.ts';
+import { installProduct, narrowAtOnce } from '../../../box/product.ts';
 
 /** The size of mesh that the issue of lazy scopes starts at. */
 const services = 1000;

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFleet, deleteNamespaces, importedHosts } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { namespaceObject, workload } from '../shop.ts';
+import { createFleet, deleteNamespaces, importedHosts } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { namespaceObject, workload } from '../../../box/shop.ts';
 
 const mesh = openMesh();
 const namespace = 'hostile';

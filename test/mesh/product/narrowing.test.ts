@@ -1,10 +1,10 @@
 import { afterAll, expect, test } from 'vitest';
+import { clusterNames, deleteNamespaces, scopeStatus, untilNarrowed } from '../../../box/fleet.ts';
+import { openMesh } from '../../../box/mesh.ts';
+import { enableNamespace, setMode } from '../../../box/product.ts';
+import { runResult } from '../../../box/run.ts';
+import { installShop, shopNamespace, shopWorkloads } from '../../../box/shop.ts';
 import { proxySummary } from '../../../embedded/proxy-figures.ts';
-import { clusterNames, deleteNamespaces, scopeStatus, untilNarrowed } from '../fleet.ts';
-import { openMesh } from '../mesh.ts';
-import { enableNamespace, setMode } from '../product.ts';
-import { runResult } from '../run.ts';
-import { installShop, shopNamespace, shopWorkloads } from '../shop.ts';
 
 const mesh = openMesh();
 

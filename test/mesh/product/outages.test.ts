@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
+import { call } from '../../../box/app-call.ts';
 import {
   createFleet,
   deleteNamespaces,
@@ -9,9 +9,9 @@ import {
   target,
   untilImported,
   urlOf,
-} from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { setFirstCall } from '../product.ts';
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { setFirstCall } from '../../../box/product.ts';
 
 const mesh = openMesh();
 const namespace = 'outages';

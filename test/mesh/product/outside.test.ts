@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
-import { createFleet, deleteNamespaces, importedHosts, untilNarrowed } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { outside } from '../network-plan.ts';
-import { enableNamespace } from '../product.ts';
-import { appPorts, namespaceObject, workload } from '../shop.ts';
+import { call } from '../../../box/app-call.ts';
+import { outside } from '../../../box/cluster/network-plan.ts';
+import { createFleet, deleteNamespaces, importedHosts, untilNarrowed } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { enableNamespace } from '../../../box/product.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
 const mesh = openMesh();
 const namespace = 'outside';

@@ -2,14 +2,14 @@ import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { call } from '../../../box/app-call.ts';
+import { deleteNamespaces, scopeStatus } from '../../../box/fleet.ts';
+import { openMesh } from '../../../box/mesh.ts';
+import { repoDir } from '../../../box/paths.ts';
+import { installProduct, narrowAtOnce } from '../../../box/product.ts';
+import { run } from '../../../box/run.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import { commandsRunBy } from '../../readme-commands.ts';
-import { call } from '../app-call.ts';
-import { deleteNamespaces, scopeStatus } from '../fleet.ts';
-import { openMesh } from '../mesh.ts';
-import { repoDir } from '../paths.ts';
-import { installProduct, narrowAtOnce } from '../product.ts';
-import { run } from '../run.ts';
-import { appPorts, namespaceObject, workload } from '../shop.ts';
 
 // The README's steps on a cluster, each command as it stands there, in a copy of what it touches.
 

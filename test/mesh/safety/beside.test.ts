@@ -1,9 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { call } from '../app-call.ts';
-import { clusterNames, deleteNamespaces, importedHosts, load, untilNarrowed } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { appContainer, appPorts } from '../shop.ts';
+import { call } from '../../../box/app-call.ts';
+import {
+  clusterNames,
+  deleteNamespaces,
+  importedHosts,
+  load,
+  untilNarrowed,
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { appContainer, appPorts } from '../../../box/shop.ts';
 import { enableClient } from './clients.ts';
 import {
   knownTraffic,

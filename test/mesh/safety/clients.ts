@@ -1,8 +1,8 @@
-import { call } from '../app-call.ts';
-import { clusterNames, untilNarrowed } from '../fleet.ts';
-import type { Mesh, PodRef } from '../mesh.ts';
-import { applyBase, enableNamespace, type Mode } from '../product.ts';
-import { namespaceObject, workload } from '../shop.ts';
+import { call } from '../../../box/app-call.ts';
+import { clusterNames, untilNarrowed } from '../../../box/fleet.ts';
+import type { Mesh, PodRef } from '../../../box/mesh.ts';
+import { applyBase, enableNamespace, type Mode } from '../../../box/product.ts';
+import { namespaceObject, workload } from '../../../box/shop.ts';
 import { clientName, known, safetySettings, targetHost, targetUrl } from './rig.ts';
 
 /** One of the files takes the product out. */

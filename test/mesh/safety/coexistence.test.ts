@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
+import { call } from '../../../box/app-call.ts';
 import {
   clusterNames,
   deleteNamespaces,
@@ -7,10 +7,10 @@ import {
   importedHosts,
   load,
   scopeStatus,
-} from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { enableNamespace, setMode } from '../product.ts';
-import { workload } from '../shop.ts';
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { enableNamespace, setMode } from '../../../box/product.ts';
+import { workload } from '../../../box/shop.ts';
 import {
   admitting,
   ambient,

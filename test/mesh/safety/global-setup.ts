@@ -1,5 +1,5 @@
-import { companionArchive } from '../companion-image.ts';
-import { startMesh } from '../mesh.ts';
+import { companionArchive } from '../../../box/artifacts/companion-image.ts';
+import { startMesh } from '../../../box/mesh.ts';
 import { installClients } from './clients.ts';
 import { installServers, installSystem, say } from './rig.ts';
 

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { repoDir } from '../paths.ts';
-import { setMode } from '../product.ts';
+import { deleteNamespaces, untilNarrowed } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { repoDir } from '../../../box/paths.ts';
+import { setMode } from '../../../box/product.ts';
 import { enableClient } from './clients.ts';
 import {
   nothingFailed,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
-import { call } from '../app-call.ts';
+import { call } from '../../../box/app-call.ts';
 import {
   deleteNamespaces,
   importedHosts,
@@ -8,10 +8,10 @@ import {
   scopeStatus,
   serviceObject,
   untilNarrowed,
-} from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { setMode } from '../product.ts';
-import { appPorts } from '../shop.ts';
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { setMode } from '../../../box/product.ts';
+import { appPorts } from '../../../box/shop.ts';
 import { drainSeconds, enableClient } from './clients.ts';
 import {
   conditionOf,

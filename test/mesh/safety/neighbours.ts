@@ -1,5 +1,5 @@
-import type { Mesh } from '../mesh.ts';
-import { appContainer, appPorts, workload } from '../shop.ts';
+import type { Mesh } from '../../../box/mesh.ts';
+import { appContainer, appPorts, workload } from '../../../box/shop.ts';
 import { secondRevision } from './rig.ts';
 
 /** What stands in namespaces beside the workloads that the product was made for. */

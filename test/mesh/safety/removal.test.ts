@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deleteNamespaces } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { repoDir } from '../paths.ts';
-import { run } from '../run.ts';
+import { deleteNamespaces } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { repoDir } from '../../../box/paths.ts';
+import { run } from '../../../box/run.ts';
 import { enableClient } from './clients.ts';
 import { knownTraffic, nothingFailed, outcomeOf, traffic, untilFull } from './rig.ts';
 

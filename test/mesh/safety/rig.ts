@@ -1,7 +1,7 @@
-import { clusterNames, failuresOf, type LoadResult, load, strictMtls } from '../fleet.ts';
-import type { Mesh, PodRef } from '../mesh.ts';
-import { installProduct } from '../product.ts';
-import { appPorts, namespaceObject, workload } from '../shop.ts';
+import { clusterNames, failuresOf, type LoadResult, load, strictMtls } from '../../../box/fleet.ts';
+import type { Mesh, PodRef } from '../../../box/mesh.ts';
+import { installProduct } from '../../../box/product.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
 /** Times in seconds that are hours in real life; what they mean is in companion/frame/config.ts. */
 const learningSeconds = 4;

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
-import { imageHub, imageTag } from '../images.ts';
-import type { Mesh } from '../mesh.ts';
-import { meshDir } from '../paths.ts';
+import { imageHub, imageTag } from '../../../box/artifacts/images.ts';
+import type { Mesh } from '../../../box/mesh.ts';
+import { boxDir } from '../../../box/paths.ts';
 import { secondRevision } from './rig.ts';
 
 /** A namespace with this label is none to the second istiod. */
@@ -25,7 +25,7 @@ async function generated(mesh: Mesh): Promise<Generated[]> {
   const settings = [`revision=${secondRevision}`, 'profile=minimal', `hub=${imageHub}`];
   const gateway = 'components.ingressGateways[0]';
   const text = await mesh.istioctl([
-    ...['manifest', 'generate', '-f', join(meshDir, 'manifests', 'istio.yaml')],
+    ...['manifest', 'generate', '-f', join(boxDir, 'cluster', 'manifests', 'istio.yaml')],
     ...[...settings, `tag=${imageTag}`].flatMap((each) => ['--set', each]),
     ...['--set', `${gateway}.name=istio-ingressgateway`, '--set', `${gateway}.enabled=false`],
   ]);

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { deleteNamespaces, untilNarrowed } from '../fleet.ts';
-import { openMesh, type PodRef } from '../mesh.ts';
-import { enableNamespace } from '../product.ts';
+import { deleteNamespaces, untilNarrowed } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { enableNamespace } from '../../../box/product.ts';
 import { enableClient } from './clients.ts';
 import {
   conditionOf,

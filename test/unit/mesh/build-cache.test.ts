@@ -5,7 +5,7 @@ import { afterAll, expect, test, vi } from 'vitest';
 
 const dir = mkdtempSync(join(tmpdir(), 'lazyscope-cache-'));
 vi.stubEnv('LAZYSCOPE_CACHE', dir);
-const { cached } = await import('../../mesh/build-cache.ts');
+const { cached } = await import('../../../box/artifacts/build-cache.ts');
 const quiet = () => {};
 
 afterAll(() => rmSync(dir, { recursive: true }));

@@ -5,7 +5,7 @@ import { afterAll, expect, test, vi } from 'vitest';
 
 const dir = mkdtempSync(join(tmpdir(), 'lazyscope-daemon-'));
 vi.stubEnv('LAZYSCOPE_MESH_DIR', dir);
-const { startDaemon, waitReady } = await import('../../mesh/daemon.ts');
+const { startDaemon, waitReady } = await import('../../../box/cluster/daemon.ts');
 
 afterAll(() => rmSync(dir, { recursive: true }));
 

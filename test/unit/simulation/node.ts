@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events';
+import { log, testMetrics } from '../../../box/played/fixtures.ts';
 import type { NodeMessage } from '../../../companion/contract/rpc.ts';
 import { type Aggregate, createAggregate } from '../../../companion/node/aggregate.ts';
 import { type Link, startLink } from '../../../companion/node/link.ts';
 import type { Pod } from '../../../companion/node/pods.ts';
-import { log, testMetrics } from '../companion/node/fixtures.ts';
 import type { Random } from './random.ts';
 import type { Peer } from './replica.ts';
 

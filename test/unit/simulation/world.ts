@@ -1,9 +1,9 @@
 import { expect, vi } from 'vitest';
+import { podOf } from '../../../box/played/fixtures.ts';
 import type { KubeObject } from '../../../companion/kube/kube.ts';
 import { createFakeKube } from '../companion/controller/fake-kube.ts';
 import { filterObjects } from '../companion/controller/shop.ts';
 import { app, istio, pod as podObject, service } from '../companion/core/objects.ts';
-import { podOf } from '../companion/node/fixtures.ts';
 import { fair } from './door.ts';
 import { createNode } from './node.ts';
 import type { Random } from './random.ts';

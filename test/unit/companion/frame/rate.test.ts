@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { testClock } from '../../../../box/played/fixtures.ts';
 import { createRateLimit } from '../../../../companion/bounds/rate.ts';
-import { testClock } from '../node/fixtures.ts';
 
 it('lets through at most the burst plus the rate, in any time', () => {
   const pauses = fc.array(fc.integer({ min: 0, max: 500 }), { minLength: 1, maxLength: 200 });

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { podOf, testClock, testMetrics } from '../../../../box/played/fixtures.ts';
 import type { VmReport } from '../../../../companion/contract/vm-report.ts';
 import {
   type AggregateBounds,
   aggregateBounds,
   createAggregate,
 } from '../../../../companion/node/aggregate.ts';
-import { podOf, testClock, testMetrics } from './fixtures.ts';
 
 const pod = podOf('cart');
 

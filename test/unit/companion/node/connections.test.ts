@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
+import { testMetrics } from '../../../../box/played/fixtures.ts';
 import { shareConnections } from '../../../../companion/node/connections.ts';
-import { testMetrics } from './fixtures.ts';
 import { eventually } from './running-node.ts';
 
 const closing: (() => unknown)[] = [];

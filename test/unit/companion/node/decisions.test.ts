@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
+import {
+  answerOf,
+  httpCall,
+  podOf,
+  testClock,
+  testMetrics,
+} from '../../../../box/played/fixtures.ts';
 import type { Answer } from '../../../../companion/contract/rpc.ts';
 import { createDecisions, decisionBounds } from '../../../../companion/node/decisions.ts';
-import { answerOf, httpCall, podOf, testClock, testMetrics } from './fixtures.ts';
 
 const pod = podOf('cart');
 

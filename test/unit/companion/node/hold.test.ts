@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { answerOf, httpCall, podOf, testMetrics } from '../../../../box/played/fixtures.ts';
 import type { Answer } from '../../../../companion/contract/rpc.ts';
 import { createHold, holdBounds, type Release } from '../../../../companion/node/hold.ts';
-import { answerOf, httpCall, podOf, testMetrics } from './fixtures.ts';
 
 const pod = podOf('cart');
 

@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { httpCall, log, podOf, testMetrics } from '../../../../box/played/fixtures.ts';
 import type { NodeMessage } from '../../../../companion/contract/rpc.ts';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { startLink } from '../../../../companion/node/link.ts';
-import { httpCall, log, podOf, testMetrics } from './fixtures.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -1,14 +1,14 @@
 import { connect } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { connectionBounds } from '../../../../companion/node/connections.ts';
-import { ingressBounds } from '../../../../companion/node/ingress.ts';
 import {
   type Certificate,
   type FakeController,
   makeCertificate,
   startFakeController,
-} from './fake-controller.ts';
-import { clusterEntry, reportBody } from './report-body.ts';
+} from '../../../../box/played/fake-controller.ts';
+import { clusterEntry, reportBody } from '../../../../box/played/report-body.ts';
+import { connectionBounds } from '../../../../companion/node/connections.ts';
+import { ingressBounds } from '../../../../companion/node/ingress.ts';
 import { addresses, eventually, type Reply, runTestNode, type TestNode } from './running-node.ts';
 
 // Real sockets and timers, on machines that may be busy.

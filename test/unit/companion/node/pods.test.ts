@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { namespaceObject, podObject, testMetrics } from '../../../../box/played/fixtures.ts';
 import type { Kube, WatchHandler } from '../../../../companion/kube/kube.ts';
 import { createPods, watchPods } from '../../../../companion/node/pods.ts';
-import { namespaceObject, podObject, testMetrics } from './fixtures.ts';
 
 function setUp() {
   const gone: string[] = [];

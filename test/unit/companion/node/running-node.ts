@@ -1,12 +1,12 @@
 import { type IncomingHttpHeaders, request } from 'node:http';
 import { Registry } from 'prom-client';
+import type { Certificate } from '../../../../box/played/fake-controller.ts';
+import { log, namespaceObject, podObject } from '../../../../box/played/fixtures.ts';
 import { nodeSettings } from '../../../../companion/frame/config.ts';
 import { createLifecycle } from '../../../../companion/frame/lifecycle.ts';
 import { readSettings } from '../../../../companion/frame/settings.ts';
 import type { Kube, Resource, WatchHandler } from '../../../../companion/kube/kube.ts';
 import { startNode } from '../../../../companion/node/node.ts';
-import type { Certificate } from './fake-controller.ts';
-import { log, namespaceObject, podObject } from './fixtures.ts';
 
 /** Source addresses of this machine that stand for pods. */
 export const addresses = {

@@ -2,9 +2,9 @@ import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { log, podOf, testMetrics } from '../../../../box/played/fixtures.ts';
 import type { ProxyStats } from '../../../../companion/contract/rpc.ts';
 import { parseStats, startScrape } from '../../../../companion/node/scrape.ts';
-import { log, podOf, testMetrics } from './fixtures.ts';
 import { eventually } from './running-node.ts';
 
 // Real sockets and timers, on machines that may be busy.

@@ -2,11 +2,15 @@ import { writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  type Certificate,
+  makeCertificate,
+  startFakeController,
+} from '../../../../box/played/fake-controller.ts';
+import { httpCall, log, podOf, testMetrics } from '../../../../box/played/fixtures.ts';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { createQuestions } from '../../../../companion/node/questions.ts';
 import { startUplink } from '../../../../companion/node/uplink.ts';
-import { type Certificate, makeCertificate, startFakeController } from './fake-controller.ts';
-import { httpCall, log, podOf, testMetrics } from './fixtures.ts';
 import { eventually } from './running-node.ts';
 
 // Real sockets and timers, on machines that may be busy.

@@ -1,0 +1,141 @@
+import { copyFile, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { boxDir } from '../paths.ts';
+import { run } from '../run.ts';
+import { cached, hashOfTree, type Progress } from './build-cache.ts';
+
+type GoModule = {
+  /** Folder below `modules/` with the go.mod and go.sum that pin it. */
+  name: string;
+  /** Binary name -> Go package. */
+  binaries: Record<string, string>;
+  /** Version strings that the upstream release scripts stamp with the linker. */
+  stamps: string[];
+  /** Build tags. */
+  tags?: string;
+  /** A file of the module's sources that is needed beside its binaries. */
+  file?: { module: string; path: string };
+};
+
+const kubernetes = (name: string) => [name, `k8s.io/kubernetes/cmd/${name}`] as const;
+
+/** Istio parses its own version to choose features for a proxy; a development build says none. */
+const istioVersion = '1.32.0';
+
+const goModules: GoModule[] = [
+  {
+    name: 'kubernetes',
+    binaries: Object.fromEntries(
+      [
+        'kube-apiserver',
+        'kube-controller-manager',
+        'kube-scheduler',
+        'kubelet',
+        'kube-proxy',
+        'kubectl',
+      ].map(kubernetes),
+    ),
+    stamps: [
+      'k8s.io/component-base/version.gitVersion=v1.35.4',
+      'k8s.io/component-base/version.gitMajor=1',
+      'k8s.io/component-base/version.gitMinor=35',
+    ],
+  },
+  {
+    name: 'istio',
+    binaries: {
+      'pilot-discovery': 'istio.io/istio/pilot/cmd/pilot-discovery',
+      'pilot-agent': 'istio.io/istio/pilot/cmd/pilot-agent',
+      istioctl: 'istio.io/istio/istioctl/cmd/istioctl',
+    },
+    stamps: [
+      `istio.io/istio/pkg/version.buildVersion=${istioVersion}`,
+      'istio.io/istio/pkg/version.buildStatus=Clean',
+    ],
+    file: { module: 'istio.io/istio', path: 'tools/packaging/common/envoy_bootstrap.json' },
+  },
+  { name: 'etcd', binaries: { etcd: 'go.etcd.io/etcd/server/v3' }, stamps: [] },
+  { name: 'coredns', binaries: { coredns: 'github.com/coredns/coredns' }, stamps: [] },
+];
+
+/** Checks alerts; without the discovery of every cloud, which would triple its size. */
+const prometheus: GoModule = {
+  name: 'prometheus',
+  binaries: { promtool: 'github.com/prometheus/prometheus/cmd/promtool' },
+  stamps: [],
+  tags: 'remove_all_sd',
+};
+
+const goEnvironment = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
+
+/** Path of each binary or source file by its name, e.g. `kubelet`. */
+export type Binaries = Record<string, string>;
+
+/** Looks a binary up; its absence is a mistake in the table above. */
+export function binary(binaries: Binaries, name: string): string {
+  const path = binaries[name];
+  if (path === undefined) throw new Error(`no binary named ${name} is built`);
+  return path;
+}
+
+/** Builds what the cache does not hold yet: about ten minutes on two cores, once. */
+export async function ensureBinaries(progress: Progress): Promise<Binaries> {
+  const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
+  const binaries: Binaries = {};
+  for (const goModule of goModules) {
+    const dir = await buildModule(goModule, goVersion, progress);
+    for (const name of Object.keys(goModule.binaries)) binaries[name] = join(dir, name);
+    if (goModule.file) {
+      const name = basename(goModule.file.path);
+      binaries[name] = join(dir, name);
+    }
+  }
+  return binaries;
+}
+
+/** Built when it is first asked for: about a minute and a half. */
+export async function ensurePromtool(progress: Progress): Promise<string> {
+  const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
+  return join(await buildModule(prometheus, goVersion, progress), 'promtool');
+}
+
+async function buildModule(goModule: GoModule, goVersion: string, progress: Progress) {
+  const cwd = join(boxDir, 'artifacts', 'modules', goModule.name);
+  const pins = [
+    await readFile(join(cwd, 'go.mod')),
+    await readFile(join(cwd, 'go.sum')),
+    JSON.stringify(goModule),
+    JSON.stringify(goEnvironment),
+    goVersion,
+  ];
+  return cached(goModule.name, pins, progress, async (dir) => {
+    const ldflags = ['-s', '-w', ...goModule.stamps.map((stamp) => `-X ${stamp}`)].join(' ');
+    for (const [name, pkg] of Object.entries(goModule.binaries)) {
+      progress(`compiling ${name}`);
+      const tags = goModule.tags ? ['-tags', goModule.tags] : [];
+      const args = ['build', '-trimpath', ...tags, '-ldflags', ldflags];
+      await run('go', [...args, '-o', join(dir, name), pkg], {
+        cwd,
+        env: { ...process.env, ...goEnvironment },
+      });
+    }
+    if (goModule.file) await copySource(goModule.file, cwd, dir);
+  });
+}
+
+async function copySource(file: { module: string; path: string }, cwd: string, dir: string) {
+  const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd })).trim();
+  await copyFile(join(source, file.path), join(dir, basename(file.path)));
+}
+
+/** The test application, built from `box/app`. */
+export async function ensureApp(progress: Progress): Promise<string> {
+  const cwd = join(boxDir, 'app');
+  const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
+  const pins = [await hashOfTree(cwd), goVersion];
+  const dir = await cached('meshapp', pins, progress, async (out) => {
+    const args = ['build', '-trimpath', '-ldflags', '-s -w', '-o', join(out, 'meshapp'), '.'];
+    await run('go', args, { cwd, env: { ...process.env, ...goEnvironment } });
+  });
+  return join(dir, 'meshapp');
+}

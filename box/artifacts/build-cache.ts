@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cacheDir } from '../paths.ts';
+
+export type Progress = (line: string) => void;
+
+/** How often a long build says that it is still at it. */
+const progressIntervalMs = 10_000;
+
+export function hashOf(parts: (string | Buffer)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part).update('\0');
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Hash of a file, or of the names and contents of all files below a folder. */
+export async function hashOfTree(dir: string): Promise<string> {
+  if ((await stat(dir)).isFile()) return hashOf([await readFile(dir)]);
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((e) => join(e.parentPath, e.name));
+  const parts: (string | Buffer)[] = [];
+  for (const file of files.sort()) parts.push(file.slice(dir.length), await readFile(file));
+  return hashOf(parts);
+}
+
+/**
+ * Returns the folder `NAME-HASH` of the cache, building it first when it is not there. `pins` is all
+ * that the result depends on. The folder appears whole or not at all, so a broken build leaves
+ * nothing behind and two builders at once do no harm.
+ */
+export async function cached(
+  name: string,
+  pins: (string | Buffer)[],
+  progress: Progress,
+  build: (dir: string) => Promise<void>,
+): Promise<string> {
+  const target = join(cacheDir, `${name}-${hashOf(pins)}`);
+  if (existsSync(target)) {
+    await utimes(target, new Date(), new Date());
+    return target;
+  }
+  await mkdir(cacheDir, { recursive: true });
+  const draft = await mkdtemp(join(cacheDir, `.${name}-`));
+  const started = Date.now();
+  const seconds = () => Math.round((Date.now() - started) / 1000);
+  progress(`building ${name} (once; kept in the cache)`);
+  const timer = setInterval(
+    () => progress(`building ${name}: ${seconds()} s so far`),
+    progressIntervalMs,
+  );
+  try {
+    await build(draft);
+    await rename(draft, target).catch((error: NodeJS.ErrnoException) => {
+      // Somebody else was faster: theirs is as good.
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
+  } catch (error) {
+    throw new Error(`could not build ${name}: ${(error as Error).message}`);
+  } finally {
+    clearInterval(timer);
+    await rm(draft, { recursive: true, force: true });
+  }
+  progress(`built ${name} in ${seconds()} s`);
+  await forgetOldest(name);
+  return target;
+}
+
+/** Builds of one name that are kept: a few branches side by side, not a disk full of images. */
+const keptMax = 4;
+
+async function forgetOldest(name: string): Promise<void> {
+  const isBuild = new RegExp(`^${name}-[0-9a-f]{16}$`);
+  const dirs = (await readdir(cacheDir)).filter((entry) => isBuild.test(entry));
+  const used = await Promise.all(
+    dirs.map(async (dir) => ({ dir, at: (await stat(join(cacheDir, dir))).mtimeMs })),
+  );
+  for (const { dir } of used.sort((a, b) => b.at - a.at).slice(keptMax))
+    await rm(join(cacheDir, dir), { recursive: true, force: true });
+}

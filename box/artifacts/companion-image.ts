@@ -1,0 +1,87 @@
+import { copyFile, cp, mkdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { repoDir } from '../paths.ts';
+import { run } from '../run.ts';
+import { cached, hashOf, hashOfTree, type Progress } from './build-cache.ts';
+import { baseLayer, fileLayer } from './image-layers.ts';
+import { imageName, ociLayout } from './images.ts';
+
+/** Sources in a folder, and the version that they say they are. */
+export type Release = { dir: string; version: string };
+export const thisRelease: Release = { dir: repoDir, version: '0.1.0' };
+
+/** The name in manifests/base/kustomization.yaml, where the version is this one. */
+export const companionImage = ({ version }: Release) => `lazyscope/companion:${version}`;
+
+/**
+ * The product's image as a docker archive, built by buildah from the Dockerfile that users get. The
+ * base image is the mesh's own with this machine's Node.js; the files are those of `npm run build`,
+ * because a build in the image would need a registry for its base.
+ */
+export async function companionArchive(
+  progress: Progress,
+  release: Release = thisRelease,
+): Promise<string> {
+  const { dir } = release;
+  await run('npm', ['run', '-s', 'build'], { cwd: dir });
+  await productionModules(progress, dir);
+  const base = await nodeBase(progress);
+  const inputs = await Promise.all(
+    [
+      'build/companion',
+      'companion/contract/companion.proto',
+      'build/image/node_modules/.package-lock.json',
+    ].map((path) => hashOfTree(join(dir, path))),
+  );
+  const filters = ['build/filter.wasm', 'wasm-filter/previous'];
+  const files = ['Dockerfile', '.dockerignore', 'package.json', ...filters];
+  for (const file of files) inputs.push(await hashOfTree(join(dir, file)));
+  const image = companionImage(release);
+  const built = await cached('companion-image', [base, image, ...inputs], progress, async (out) => {
+    const store = join(out, 'store');
+    const buildah = (args: string[], cwd = dir) =>
+      run('buildah', [...storage(store), ...args], { cwd });
+    // A relative path, because buildah makes the image's name of it.
+    await buildah(['pull', '--quiet', `oci:${basename(base)}`], dirname(base));
+    const localBase = `localhost/${basename(base)}`;
+    const build = ['bud', '--isolation', 'chroot', '--pull-never', '--tag', image];
+    const choice = ['--build-arg', 'ARTIFACTS=prebuilt', '--build-arg', `BASE_IMAGE=${localBase}`];
+    await buildah([...build, ...choice, '.']);
+    await buildah(['push', image, `docker-archive:${join(out, 'image.tar')}:${image}`]);
+    await rm(store, { recursive: true });
+  });
+  return join(built, 'image.tar');
+}
+
+/** An image store of its own: the machine's is not ours to fill. */
+const storage = (dir: string) => [
+  ...['--root', join(dir, 'root'), '--runroot', join(dir, 'run')],
+  ...['--storage-driver', 'vfs'],
+];
+
+async function nodeBase(progress: Progress): Promise<string> {
+  const node = await fileLayer(
+    'node',
+    [{ path: '/usr/local/bin/node', from: process.execPath }],
+    progress,
+  );
+  const layers = [await baseLayer(progress), node];
+  const image = { name: imageName('node'), layers, entrypoint: ['node'], user: '0' };
+  return ociLayout([image], progress);
+}
+
+/** `npm ci --omit=dev --omit=optional`, once for each lockfile, put where the Dockerfile takes it from. */
+async function productionModules(progress: Progress, source: string): Promise<void> {
+  const locks = ['package.json', 'package-lock.json', '.npmrc'];
+  const pins = await Promise.all(locks.map((name) => hashOfTree(join(source, name))));
+  const dir = await cached('companion-modules', [hashOf(pins)], progress, async (out) => {
+    for (const name of locks) await copyFile(join(source, name), join(out, name));
+    await run('npm', ['ci', '--omit=dev', '--omit=optional', '--no-audit', '--no-fund'], {
+      cwd: out,
+    });
+  });
+  const target = join(source, 'build', 'image');
+  await rm(target, { recursive: true, force: true });
+  await mkdir(target, { recursive: true });
+  await cp(join(dir, 'node_modules'), join(target, 'node_modules'), { recursive: true });
+}

@@ -1,0 +1,35 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../run.ts';
+
+type Listed = { name?: string; id: number; pinned?: string[] };
+
+/** Names of programs and maps of the bypass that are in the kernel; freeing takes it a moment. */
+export async function leftovers(): Promise<string[]> {
+  let found: string[] = [];
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const listed = await Promise.all(['prog', 'map'].map(list));
+    found = listed.flat().filter((name) => mine.test(name));
+    if (found.length === 0) return found;
+    await sleep(100);
+  }
+  return found;
+}
+
+/** The names in the kernel, cut to 15 characters. */
+const mine = /^(bypass_|connections$|expected$|listeners$|waiting$|flows$|bypass\.)/;
+
+async function list(kind: string): Promise<string[]> {
+  const text = await run('bpftool', ['--json', kind, 'list'], { env: withSbin });
+  return (JSON.parse(text || '[]') as Listed[]).map(({ name = '' }) => name);
+}
+
+/** Debian puts some programs where only root looks. */
+export const withSbin = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+
+/** What the kernel's log says of bugs. */
+export async function complaintsOfKernel(): Promise<string[]> {
+  const log = await run('dmesg', [], { env: withSbin });
+  return log
+    .split('\n')
+    .filter((line) => /WARNING|BUG|Oops|Call Trace|stall|hung task|refcount|use-after/.test(line));
+}

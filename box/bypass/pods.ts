@@ -1,0 +1,45 @@
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { run } from '../run.ts';
+
+/** The network namespace of a pod; lives as long as a process in it. */
+export type Pod = {
+  /** Whose network namespace it is. */
+  pid: number;
+  address: string;
+  iptables(...rule: string[]): Promise<void>;
+  remove(): Promise<void>;
+};
+
+export const addresses = ['10.77.0.1', '10.77.0.2'] as const;
+
+/** Two pods on one link, each with an address of its own. */
+export async function createPods(): Promise<[Pod, Pod]> {
+  const [a, b] = [await holdNamespace(), await holdNamespace()];
+  const link = ['link', 'add', 'eth0', 'netns', `${a.pid}`, 'type', 'veth', 'peer', 'name', 'eth0'];
+  await run('ip', [...link, 'netns', `${b.pid}`]);
+  return [await pod(a, addresses[0]), await pod(b, addresses[1])];
+}
+
+async function holdNamespace(): Promise<ChildProcessWithoutNullStreams> {
+  const child = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up && echo up && cat']);
+  await once(child.stdout, 'data');
+  return child;
+}
+
+async function pod(child: ChildProcessWithoutNullStreams, address: string): Promise<Pod> {
+  const inside = async (...command: string[]) => {
+    await run('nsenter', [`--net=/proc/${child.pid}/ns/net`, ...command]);
+  };
+  await inside('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
+  await inside('ip', 'link', 'set', 'eth0', 'up');
+  return {
+    pid: child.pid ?? 0,
+    address,
+    iptables: (...rule) => inside('iptables', '-t', 'nat', '-A', ...rule),
+    async remove() {
+      child.kill('SIGKILL');
+      await once(child, 'close');
+    },
+  };
+}

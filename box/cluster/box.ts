@@ -1,0 +1,123 @@
+import { writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Binaries, binary } from '../artifacts/binaries.ts';
+import { stateDir } from '../paths.ts';
+import { run } from '../run.ts';
+import { startApiServer, startControllers } from './control-plane.ts';
+import { type Daemon, keepRunning, startDaemon } from './daemon.ts';
+import { installCoreDns, installIstio, waitForInstalls } from './installs.ts';
+import { fabric, outside, planNode, serviceCidr } from './network-plan.ts';
+import { loadImages, type MeshNode, startKubelet, startNode } from './node.ts';
+import { createPki } from './pki.ts';
+
+/** What the box is told on its command line, as JSON. */
+export type BoxOptions = {
+  nodes: number;
+  binaries: Binaries;
+  app: string;
+  layout: string;
+  /** An owned box ends with its owner (a test run); another one stays up until `down`. */
+  owned: boolean;
+};
+
+/** What the box says on file descriptor 4, one JSON object a line. */
+export type BoxMessage = { step: string } | { ready: true } | { error: string };
+
+const statusFd = 4;
+
+function say(message: BoxMessage): void {
+  try {
+    writeSync(statusFd, `${JSON.stringify(message)}\n`);
+  } catch {
+    // Nobody listens any more: the box stays up on its own.
+  }
+}
+
+const options = JSON.parse(process.argv[2] ?? '') as BoxOptions;
+let ready = false;
+
+// The other end of stdin is the owner. Its end is seen here even if it was killed.
+process.stdin.resume();
+process.stdin.on('close', () => {
+  if (!ready || options.owned) process.exit(0);
+});
+
+async function main(): Promise<void> {
+  await run('mount', ['--make-rshared', '/']);
+  await run('bash', ['-euc', fabricScript()]);
+  const plans = Array.from({ length: options.nodes }, (_, i) => planNode(i + 1));
+  await createPki(plans.map((plan) => plan.name));
+
+  say({ step: 'starting the API server and the nodes' });
+  const started = plans.map(async (plan) => {
+    const node = await startNode(
+      plan,
+      plans.filter((other) => other !== plan),
+    );
+    await loadImages(node, options.layout);
+    return node;
+  });
+  // Awaited below; a failure meanwhile must not end the process before it is told.
+  for (const node of started) node.catch(() => {});
+  const daemons = await startApiServer(options.binaries);
+  daemons.push(...startControllers(options.binaries));
+  say({ step: 'installing CoreDNS and Istio' });
+  const installs = Promise.all([installCoreDns(options.binaries), installIstio(options.binaries)]);
+  installs.catch(() => {});
+  const nodes: MeshNode[] = await Promise.all(started);
+  for (const node of nodes) await startKubelet(node, options.binaries);
+  startOutside();
+  await installs;
+  say({ step: 'waiting for istiod' });
+  await waitForInstalls(options.binaries, nodes.length);
+  for (const daemon of [...daemons, ...nodes.flatMap((node) => node.daemons)]) watch(daemon);
+  writeFileSync(join(stateDir, 'mesh.json'), JSON.stringify(describe(nodes)));
+  ready = true;
+  say({ ready: true });
+}
+
+/** Tests end these to see what happens; the others end with the box, as half a cluster would only puzzle. */
+const restarted = /^(etcd|kube-apiserver|node-\d+-(kubelet|kube-proxy|containerd))$/;
+
+function watch(daemon: Daemon): void {
+  if (restarted.test(daemon.name)) keepRunning(daemon);
+  else daemon.failed.catch((error: Error) => fail(error));
+}
+
+function fabricScript(): string {
+  const first = planNode(1);
+  return `
+    ip link set lo up
+    ip link add ${fabric.bridge} type bridge
+    ip address add ${fabric.address}/${fabric.prefixLength} dev ${fabric.bridge}
+    ip address add ${outside.address}/32 dev ${fabric.bridge}
+    ip link set ${fabric.bridge} up
+    # The API server reaches webhooks by their ClusterIP; the first node translates it.
+    ip route add ${serviceCidr} via ${first.address} onlink dev ${fabric.bridge}
+    echo 1 > /proc/sys/net/ipv4/ip_forward`;
+}
+
+/** A plain server that is no part of the mesh, for calls to the world outside. */
+function startOutside(): void {
+  const listens = ['--http', '80,8080', '--tls', '443', '--tcp-echo', '7000'];
+  const serverFirst = ['--tcp-server-first', '3306'];
+  startDaemon('outside', options.app, [
+    ...['serve', '--name', 'outside', ...listens, ...serverFirst],
+  ]);
+}
+
+function describe(nodes: MeshNode[]): object {
+  return {
+    started: new Date().toISOString(),
+    kubectl: binary(options.binaries, 'kubectl'),
+    istioctl: binary(options.binaries, 'istioctl'),
+    nodes: nodes.map((node) => ({ name: node.plan.name, enter: node.enter })),
+  };
+}
+
+function fail(error: Error): never {
+  say({ error: error.message });
+  process.exit(1);
+}
+
+main().catch(fail);

@@ -1,0 +1,244 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { proxyFigures, proxySummary } from '../embedded/proxy-figures.ts';
+import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './artifacts/images.ts';
+import { up } from './cluster/up.ts';
+import { boxDir, kubeconfigPath, lockPath, prefix, repoDir, stateDir } from './paths.ts';
+import { type RunResult, run, runResult } from './run.ts';
+
+/** A pod, and one of its containers where it matters. */
+export type PodRef = { namespace: string; name: string; container?: string };
+
+/** A handle on a mesh that is up; see `meshHandle`. */
+export type Mesh = ReturnType<typeof meshHandle>;
+
+type State = {
+  started: string;
+  kubectl: string;
+  istioctl: string;
+  nodes: { name: string; enter: string[] }[];
+};
+
+export type StartOptions = { nodes?: number; services?: number };
+
+const say = (line: string) => console.error(`mesh: ${line}`);
+
+/**
+ * A mesh for a test run. With MESH=keep it uses the mesh that is up, or leaves the one that it
+ * starts; otherwise the mesh is this process's own and ends with it.
+ */
+export async function startMesh(
+  options: StartOptions = {},
+): Promise<Mesh & { stop(): Promise<void> }> {
+  const keep = process.env.MESH === 'keep';
+  let stop = async () => {};
+  if (!(keep && (await isUp()))) {
+    ({ stop } = await up({ nodes: options.nodes ?? 2, owned: !keep, progress: say }));
+  }
+  const mesh = openMesh();
+  if (options.services) await mesh.createServices(options.services);
+  return { ...mesh, stop: keep ? async () => {} : stop };
+}
+
+/** Whether a mesh is up, coming up or going down: its lock is held by every process of it. */
+async function isLocked(): Promise<boolean> {
+  if (!existsSync(lockPath)) return false;
+  return (await runResult('flock', ['--nonblock', lockPath, 'true'])).code !== 0;
+}
+
+export async function isUp(): Promise<boolean> {
+  return existsSync(join(stateDir, 'mesh.json')) && (await isLocked());
+}
+
+/** Ends the mesh that is up, if any, and returns when nothing of it is left; says what it did. */
+export async function down(): Promise<'ended' | 'swept' | 'none'> {
+  if (!(await isLocked())) return (await sweep()) ? 'swept' : 'none';
+  const pid = Number(readFileSync(join(stateDir, 'keeper.pid'), 'utf8'));
+  process.kill(pid, 'SIGTERM');
+  await run('flock', ['--wait', '60', lockPath, 'true']);
+  return 'ended';
+}
+
+/** Removes what a mesh left whose every process was killed, if there is such; fails while one is up. */
+export async function sweep(): Promise<boolean> {
+  const left = existsSync(stateDir);
+  await run(join(boxDir, 'cluster', 'keeper.sh'), [stateDir, prefix]);
+  return left;
+}
+
+/** The mesh that is up. */
+export function openMesh() {
+  const path = join(stateDir, 'mesh.json');
+  if (!existsSync(path))
+    throw new Error('no mesh is up: start one with `npm run -s mesh -- up` (or `make mesh`)');
+  const state = JSON.parse(readFileSync(path, 'utf8')) as State;
+  const boxPid = readFileSync(join(stateDir, 'box.pid'), 'utf8').trim();
+  return meshHandle(state, boxPid);
+}
+
+function meshHandle(state: State, boxPid: string) {
+  // The network alone: files are this machine's, so that `kubectl apply -f FILE` finds them.
+  const enter = ['-t', boxPid, '--net', '--'];
+  const tool = { kubectl: state.kubectl, istioctl: state.istioctl };
+  const argv = (name: keyof typeof tool, args: string[]) => [
+    ...enter,
+    tool[name],
+    `--kubeconfig=${kubeconfigPath}`,
+    ...args,
+  ];
+  const kubectl = (args: string[], input = '') => run('nsenter', argv('kubectl', args), { input });
+  const exec = (pod: PodRef, command: string[], input = ''): Promise<RunResult> =>
+    runResult('nsenter', argv('kubectl', execArgs(pod, command)), { input });
+  const execOk = async (pod: PodRef, command: string[]): Promise<string> => {
+    const result = await exec(pod, command);
+    if (result.code === 0) return result.stdout;
+    throw new Error(`${pod.namespace}/${pod.name}: ${command.join(' ')}: ${result.stderr}`);
+  };
+  const admin = (pod: PodRef, path: string) =>
+    execOk({ ...pod, container: 'istio-proxy' }, [
+      'curl',
+      '-sS',
+      '--fail',
+      '--max-time',
+      '60',
+      `http://127.0.0.1:15000${path}`,
+    ]);
+  return {
+    state,
+    /** A command line that runs kubectl or istioctl against this mesh. */
+    argv: (name: keyof typeof tool, args: string[]) => ['nsenter', ...argv(name, args)],
+    kubectl,
+    istioctl: (args: string[], input = '') => run('nsenter', argv('istioctl', args), { input }),
+    get: async (args: string[]) => JSON.parse(await kubectl(['get', ...args, '-o', 'json'])),
+    /** Server-side apply of YAML or JSON text, or of objects. */
+    apply: (objects: string | object[]) =>
+      kubectl(
+        ['apply', '--server-side', '--force-conflicts', '-f', '-'],
+        typeof objects === 'string'
+          ? objects
+          : objects.map((o) => JSON.stringify(o)).join('\n---\n'),
+      ),
+    exec,
+    execOk,
+    /** GET on the Envoy admin of a pod's sidecar. */
+    admin,
+    figures: (pod: PodRef) => proxyFigures((path) => admin(pod, path)),
+    /** The first ready pod of a workload, by label selector; one that is about to be is waited for. */
+    pod: (namespace: string, selector: string): Promise<PodRef> =>
+      waitFor(
+        `a ready pod in ${namespace} with ${selector}`,
+        async () => {
+          const args = ['get', 'pods', '-n', namespace, '-l', selector, '-o', 'json'];
+          const { items } = JSON.parse(await kubectl(args)) as { items: PodObject[] };
+          const ready = items.find(isReady);
+          return ready && { namespace, name: ready.metadata.name };
+        },
+        30,
+      ),
+    /** Every running sidecar and what it carries; undefined where its Envoy does not answer. */
+    sidecars: async () => {
+      const { items } = JSON.parse(await kubectl(['get', 'pods', '-A', '-o', 'json'])) as {
+        items: PodObject[];
+      };
+      const refs = items.filter(hasSidecar).map(({ metadata }) => metadata);
+      return Promise.all(
+        refs.map(async ({ namespace, name }) => {
+          const pod = { namespace, name };
+          const figures = await proxySummary((path) => admin(pod, path)).catch(() => undefined);
+          return { ...pod, figures };
+        }),
+      );
+    },
+    /** Waits until every Deployment, StatefulSet and DaemonSet of a namespace is rolled out. */
+    rollout: async (namespace: string, timeoutSeconds = 180) => {
+      const kinds = 'deployment,statefulset,daemonset';
+      const names = await kubectl(['get', kinds, '-n', namespace, '-o', 'name']);
+      for (const name of names.trim().split('\n').filter(Boolean)) {
+        const wait = ['rollout', 'status', '-n', namespace, name];
+        await kubectl([...wait, `--timeout=${timeoutSeconds}s`]);
+      }
+    },
+    /** Creates services that exist only as configuration: no pods, two HTTP ports each. */
+    createServices: (count: number) =>
+      run(
+        'nsenter',
+        [
+          ...enter,
+          process.execPath,
+          ...['--import', 'tsx', join(boxDir, 'synthetic-services.ts'), String(count)],
+        ],
+        { cwd: repoDir },
+      ),
+    /** Makes an image of the base layer and files (below /usr/local/bin) and loads it everywhere. */
+    loadImage: async (name: string, files: string[]) => {
+      const image = await imageOfFiles(name.includes('/') ? name : imageName(name), files, say);
+      const layout = await ociLayout([image], say);
+      for (const node of state.nodes) await importImage(boxPid, node.enter, tarOfLayout(layout));
+      return image.name;
+    },
+    /** Loads a docker or OCI archive into every node. */
+    loadArchive: async (file: string) => {
+      for (const node of state.nodes) await importImage(boxPid, node.enter, `cat ${file}`);
+    },
+    /** Runs a command in a node's namespaces, as on its console. */
+    onNode: (name: string, command: string[]) => {
+      const node = state.nodes.find((candidate) => candidate.name === name);
+      if (node === undefined) throw new Error(`no node ${name} in the mesh`);
+      return run('nsenter', [...inBox(boxPid).split(' '), 'nsenter', ...node.enter, ...command]);
+    },
+    waitFor,
+  };
+}
+
+/** nsenter arguments for the box's own namespaces; a node's process ids mean something only there. */
+function inBox(boxPid: string): string {
+  return `-t ${boxPid} --mount --net --pid=/proc/${boxPid}/ns/pid_for_children --`;
+}
+
+async function importImage(boxPid: string, enterNode: string[], source: string): Promise<void> {
+  const ctr = `nsenter ${inBox(boxPid)} nsenter ${enterNode.join(' ')} ctr -n k8s.io images import -`;
+  await run('bash', ['-o', 'pipefail', '-c', `${source} | ${ctr}`]);
+}
+
+function execArgs(pod: PodRef, command: string[]): string[] {
+  const container = pod.container === undefined ? [] : ['-c', pod.container];
+  return ['exec', '-i', '-n', pod.namespace, pod.name, ...container, '--', ...command];
+}
+
+type PodObject = {
+  metadata: { name: string; namespace: string; deletionTimestamp?: string };
+  spec: { containers: { name: string }[]; initContainers?: { name: string }[] };
+  status?: { conditions?: { type: string; status: string }[] };
+};
+
+function hasSidecar({ spec }: PodObject): boolean {
+  const all = [...spec.containers, ...(spec.initContainers ?? [])];
+  return all.some((container) => container.name === 'istio-proxy');
+}
+
+function isReady(pod: PodObject): boolean {
+  const ready = pod.status?.conditions?.find((condition) => condition.type === 'Ready');
+  return ready?.status === 'True' && pod.metadata.deletionTimestamp === undefined;
+}
+
+/** Polls until `check` returns something other than undefined or false; its last error is told. */
+export async function waitFor<T>(
+  what: string,
+  check: () => Promise<T | undefined | false>,
+  timeoutSeconds = 60,
+): Promise<T> {
+  const deadline = Date.now() + timeoutSeconds * 1000;
+  let reason = '';
+  while (Date.now() < deadline) {
+    try {
+      const value = await check();
+      if (value !== undefined && value !== false) return value;
+      reason = '';
+    } catch (error) {
+      reason = `: ${(error as Error).message}`;
+    }
+    await sleep(200);
+  }
+  throw new Error(`waited ${timeoutSeconds} s for ${what}${reason}`);
+}
