@@ -90,7 +90,7 @@ test('every place that makes a metric is looked at here', () => {
   expect(makers.map(({ name }) => name).sort()).toEqual([
     'bypass/metrics.ts',
     'controller/metrics.ts',
-    'metrics.ts',
+    'frame/metrics.ts',
   ]);
 });
 
