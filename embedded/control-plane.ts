@@ -1,4 +1,4 @@
-import type { KubeObject } from '../companion/kube/kube.ts';
+import type { KubeObject } from '../companion/kube/object.ts';
 import type { Ports } from './clusters.ts';
 import type { Distributor } from './file-sink.ts';
 import type { Placed } from './objects.ts';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Sink } from '../companion/controller/reconcile/sink.ts';
-import type { KubeObject } from '../companion/kube/kube.ts';
+import type { KubeObject } from '../companion/kube/object.ts';
 import { pluralOf, type Registry } from './registry.ts';
 
 /** What turns Sidecars and the sentinel into Envoy's files; `sidecars.ts` is one. */

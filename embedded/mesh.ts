@@ -6,7 +6,7 @@ import type { Setting } from '../companion/core/first-call/strategy.ts';
 import type { Mode } from '../companion/core/scope/plan.ts';
 import type { ControllerConfig } from '../companion/frame/config.ts';
 import { createLifecycle, type Lifecycle } from '../companion/frame/lifecycle.ts';
-import type { KubeObject } from '../companion/kube/kube.ts';
+import type { KubeObject } from '../companion/kube/object.ts';
 import { type App, createApp } from './app-call.ts';
 import { startBackend } from './backends.ts';
 import { type ControlPlane, createControlPlane } from './control-plane.ts';

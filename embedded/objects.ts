@@ -1,4 +1,4 @@
-import type { KubeObject } from '../companion/kube/kube.ts';
+import type { KubeObject } from '../companion/kube/object.ts';
 import type { Service } from './services.ts';
 
 /** The mesh as the API server of a cluster would tell of it, so that the companion reads it unchanged. */

@@ -1,4 +1,4 @@
-import type { Kube, KubeObject, Resource, WatchHandler } from '../companion/kube/kube.ts';
+import type { Kube, KubeObject, Resource, WatchHandler } from '../companion/kube/object.ts';
 
 /** The API server's part: objects by kind and name, and watches that are told of every change. */
 export type Registry = Pick<Kube, 'watch'> & {

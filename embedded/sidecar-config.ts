@@ -1,4 +1,4 @@
-import type { KubeObject } from '../companion/kube/kube.ts';
+import type { KubeObject } from '../companion/kube/object.ts';
 import {
   fixedClusters,
   loopback,

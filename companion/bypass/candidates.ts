@@ -1,4 +1,4 @@
-import type { Kube, KubeObject, Watch } from '../kube/kube.ts';
+import type { Kube, KubeObject, Watch } from '../kube/object.ts';
 import { type Candidate, isNodeOptedIn, readCandidate } from './policy.ts';
 
 /** Whether the node takes part, and its pods that ask to. */

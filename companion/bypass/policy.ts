@@ -1,4 +1,4 @@
-import type { KubeObject } from '../kube/kube.ts';
+import type { KubeObject } from '../kube/object.ts';
 
 /** On a Node and on a pod: `enabled`. Anything else, or nothing, is no. */
 export const optIn = 'lazyscope.io/bypass';

@@ -1,5 +1,5 @@
 import { rename, writeFile } from 'node:fs/promises';
-import type { Kube } from '../kube/kube.ts';
+import type { Kube } from '../kube/object.ts';
 import { featureFile } from './features.ts';
 import { fieldManager, isCapable, nodeOf, type Report } from './report.ts';
 

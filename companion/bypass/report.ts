@@ -1,4 +1,4 @@
-import type { KubeObject } from '../kube/kube.ts';
+import type { KubeObject } from '../kube/object.ts';
 import type { Features } from './features.ts';
 import type { SelfTest } from './loader.ts';
 import type { Candidate } from './policy.ts';

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { createKubeMetrics } from '../frame/metrics.ts';
 import { readKubeconfig, serviceAccount } from './credentials.ts';
+import { isKubeError, type Kube, KubeError, type KubeObject } from './object.ts';
 import { collectionPath, objectPath } from './path.ts';
 import { createSend, type Send } from './request.ts';
 import { startWatch } from './watch.ts';
@@ -12,106 +13,6 @@ import { startWatch } from './watch.ts';
  * official client defaults to strategic merge patches and its informer does not restart after an
  * error.
  */
-
-export type OwnerReference = {
-  apiVersion: string;
-  kind: string;
-  name: string;
-  uid: string;
-  controller?: boolean;
-  blockOwnerDeletion?: boolean;
-};
-
-export type KubeObject = {
-  apiVersion: string;
-  kind: string;
-  metadata: {
-    name: string;
-    namespace?: string;
-    uid?: string;
-    resourceVersion?: string;
-    labels?: Record<string, string>;
-    annotations?: Record<string, string>;
-    creationTimestamp?: string;
-    generation?: number;
-    ownerReferences?: OwnerReference[];
-    deletionTimestamp?: string;
-  };
-  // biome-ignore lint/suspicious/noExplicitAny: spec, status and data differ by kind.
-  [field: string]: any;
-};
-
-/** A collection; without `namespace` the one of the whole cluster. */
-export type Resource = {
-  group: string;
-  version: string;
-  plural: string;
-  namespace?: string;
-  fieldSelector?: string;
-  labelSelector?: string;
-};
-
-export type WatchHandler = {
-  upsert(object: KubeObject): void;
-  /** After a gap only apiVersion, kind, name, namespace and uid of the lost object are known. */
-  remove(object: KubeObject): void;
-  /** After every (re)list, when everything that was not in it has been removed. */
-  synced?(): void;
-};
-
-export type Watch = { synced: Promise<void>; stop(): void };
-
-export type TokenReview = {
-  authenticated: boolean;
-  username?: string | undefined;
-  extra?: Record<string, string[]> | undefined;
-  error?: string | undefined;
-};
-
-export type ApplyOptions = {
-  fieldManager: string;
-  force?: boolean;
-  subresource?: 'status';
-  timeoutMs?: number;
-};
-
-export type Preconditions = { uid?: string; resourceVersion?: string };
-
-export type Kube = {
-  /** List and watch for as long as the process lives; repairs itself after every kind of gap. */
-  watch(resource: Resource, handler: WatchHandler): Watch;
-  /** Server-side apply. */
-  apply(object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
-  create(object: KubeObject, options?: { timeoutMs?: number }): Promise<KubeObject>;
-  /** Update guarded by `metadata.resourceVersion`: 409 when somebody else was faster. */
-  replace(object: KubeObject): Promise<KubeObject>;
-  /** Undefined when there is no such object. */
-  get(resource: Resource, name: string, namespace?: string): Promise<KubeObject | undefined>;
-  /** Deleting what is gone already is success. */
-  delete(
-    resource: Resource,
-    name: string,
-    namespace?: string,
-    options?: { preconditions?: Preconditions; timeoutMs?: number },
-  ): Promise<void>;
-  tokenReview(token: string, audiences: string[]): Promise<TokenReview>;
-  /** Closes connections; watches must have been stopped. */
-  close(): void;
-};
-
-/** What the API server answered when it was not a success, or 0 when it did not answer. */
-export class KubeError extends Error {
-  readonly status: number;
-  constructor(status: number, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.name = 'KubeError';
-    this.status = status;
-  }
-}
-
-export function isKubeError(error: unknown, status: number): boolean {
-  return error instanceof KubeError && error.status === status;
-}
 
 /** `kubeconfig`: path of a file; empty for the service account in the folder `serviceAccountPath`. */
 export type KubeConfig = { kubeconfig: string; serviceAccountPath: string };

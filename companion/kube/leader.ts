@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { isKubeError, type Kube, type KubeObject } from './kube.ts';
+import { isKubeError, type Kube, type KubeObject } from './object.ts';
 
 /**
  * Leader election by a Lease, as client-go does it: renewals carry the resource version, so that two

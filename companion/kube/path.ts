@@ -1,4 +1,4 @@
-import type { KubeObject, Resource } from './kube.ts';
+import type { KubeObject, Resource } from './object.ts';
 
 /** Collections by kind, for objects that are written and so carry a kind instead of a plural. */
 const plurals: Record<string, string> = {

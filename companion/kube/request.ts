@@ -10,7 +10,7 @@ import type { Socket } from 'node:net';
 import { addAbortSignal } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { ApiServer } from './credentials.ts';
-import { KubeError } from './kube.ts';
+import { KubeError } from './object.ts';
 
 /** A request that is not a watch and takes longer than this will not succeed in time to matter. */
 const defaultTimeoutMs = 10_000;

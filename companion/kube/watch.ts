@@ -3,8 +3,8 @@ import { json } from 'node:stream/consumers';
 import type { Logger } from 'pino';
 import { createBackoff } from '../bounds/backoff.ts';
 import { pause } from '../bounds/pause.ts';
-import type { KubeObject, Resource, Watch, WatchHandler } from './kube.ts';
-import { isKubeError } from './kube.ts';
+import type { KubeObject, Resource, Watch, WatchHandler } from './object.ts';
+import { isKubeError } from './object.ts';
 import type { Send } from './request.ts';
 
 /**

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Kube, Watch } from '../kube/kube.ts';
+import type { Kube, Watch } from '../kube/object.ts';
 
 /** Name and key of the ConfigMap in which the controllers publish their CA. */
 export const caConfigMap = { name: 'lazyscope-ca', key: 'ca.crt' };

@@ -5,7 +5,7 @@ import { bypassSettings } from '../../companion/frame/config.ts';
 import { createLifecycle } from '../../companion/frame/lifecycle.ts';
 import { createRegistry } from '../../companion/frame/metrics.ts';
 import { readSettings } from '../../companion/frame/settings.ts';
-import type { KubeObject, WatchHandler } from '../../companion/kube/kube.ts';
+import type { KubeObject, WatchHandler } from '../../companion/kube/object.ts';
 
 // The role bypass with an API server that is a pipe: objects come in a line each, what is
 // written goes out. A process of its own, because the self-test is about the cgroup that it is in.

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
 import { LoaderRefusal, readAnswer } from '../../companion/bypass/loader.ts';
 import { readCandidate } from '../../companion/bypass/policy.ts';
-import type { KubeObject } from '../../companion/kube/kube.ts';
+import type { KubeObject } from '../../companion/kube/object.ts';
 import { anything, fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 
 vi.setConfig({ testTimeout: fuzzTimeoutMs });

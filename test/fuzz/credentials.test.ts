@@ -6,7 +6,7 @@ import { controllerServerName } from '../../companion/contract/rpc.ts';
 import { identify, Refusal } from '../../companion/controller/nodes/identity.ts';
 import { servingCertificate } from '../../companion/controller/nodes/serving-certificate.ts';
 import { selfSigned } from '../../companion/controller/nodes/x509.ts';
-import type { KubeObject, TokenReview } from '../../companion/kube/kube.ts';
+import type { KubeObject, TokenReview } from '../../companion/kube/object.ts';
 import { createFakeKube } from '../unit/companion/controller/fake-kube.ts';
 import { fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 

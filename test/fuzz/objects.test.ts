@@ -6,7 +6,7 @@ import { readNamespace } from '../../companion/controller/state/state.ts';
 import { createCatalog } from '../../companion/core/mesh/catalog.ts';
 import { readSidecar } from '../../companion/core/scope/sidecar.ts';
 import { readWorkloadScope } from '../../companion/core/scope/workload-scope.ts';
-import type { KubeObject } from '../../companion/kube/kube.ts';
+import type { KubeObject } from '../../companion/kube/object.ts';
 import { startWatch } from '../../companion/kube/watch.ts';
 import { service } from '../unit/companion/core/objects.ts';
 import { anything, fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';

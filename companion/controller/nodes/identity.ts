@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import type { Kube } from '../../kube/kube.ts';
+import type { Kube } from '../../kube/object.ts';
 
 /** Why a stream is not served, or not any more. */
 export class Refusal extends Error {

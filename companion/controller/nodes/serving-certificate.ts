@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { controllerServerName } from '../../contract/rpc.ts';
-import { isKubeError, type Kube, type KubeObject } from '../../kube/kube.ts';
+import { isKubeError, type Kube, type KubeObject } from '../../kube/object.ts';
 import type { ServingKeys } from './server.ts';
 import { selfSigned } from './x509.ts';
 

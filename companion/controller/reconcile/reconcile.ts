@@ -12,7 +12,7 @@ import {
   type ScopeRecord,
   workloadScopeOf,
 } from '../../core/scope/workload-scope.ts';
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { State } from '../state/state.ts';
 import { isLeft, modeOf } from '../state/workload-mode.ts';

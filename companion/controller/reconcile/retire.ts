@@ -9,7 +9,7 @@ import {
   timeIn,
   workloadScopeOf,
 } from '../../core/scope/workload-scope.ts';
-import type { Resource } from '../../kube/kube.ts';
+import type { Resource } from '../../kube/object.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { LookOptions } from './inputs.ts';
 import type { Sink } from './sink.ts';

@@ -1,4 +1,4 @@
-import type { KubeObject, Resource } from '../../kube/kube.ts';
+import type { KubeObject, Resource } from '../../kube/object.ts';
 
 /** Something that people should hear of; `isWarning`: and look into. */
 export type News = { reason: string; message: string; isWarning?: boolean };

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Kube, KubeObject } from '../../kube/kube.ts';
+import type { Kube, KubeObject } from '../../kube/object.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { News, Sink } from './sink.ts';
 

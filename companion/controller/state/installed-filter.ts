@@ -1,7 +1,7 @@
 import { selects } from '../../core/first-call/mtls.ts';
 import type { PodRecord } from '../../core/mesh/records.ts';
 import { isTakenIn, revisionLabelOf } from '../../core/mesh/revision.ts';
-import type { KubeObject, Resource } from '../../kube/kube.ts';
+import type { KubeObject, Resource } from '../../kube/object.ts';
 
 /**
  * Where the filter is installed: without one of these objects the proxies of a namespace see no first

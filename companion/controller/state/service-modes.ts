@@ -2,7 +2,7 @@ import { selects } from '../../core/first-call/mtls.ts';
 import type { Mode } from '../../core/scope/plan.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import { modeOf } from '../../core/scope/workload-scope.ts';
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 
 /** Modes that annotations of Services ask for, for the workloads that they select. */
 export type Overrides = {

@@ -10,7 +10,7 @@ import { createProxyTable, type ProxyTable } from '../../core/scope/proxies.ts';
 import { importedHosts, type SidecarRecord } from '../../core/scope/sidecar.ts';
 import { groupWorkloads, type Workload } from '../../core/scope/workload.ts';
 import { modeOf, type ScopeRecord, settingOf } from '../../core/scope/workload-scope.ts';
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { createFilters, type Filters } from './installed-filter.ts';
 import { createOverrides, type Overrides } from './service-modes.ts';
 

@@ -1,6 +1,6 @@
 import { type PodRecord, readService } from '../../core/mesh/records.ts';
 import { readSidecar } from '../../core/scope/sidecar.ts';
-import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../../kube/kube.ts';
+import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../../kube/object.ts';
 import { filterResources } from '../state/installed-filter.ts';
 import { readNamespace, type State } from '../state/state.ts';
 import { meshHandler, meshResource } from './mesh.ts';

@@ -1,6 +1,6 @@
 import { readDiscoverySelectors } from '../../core/mesh/discovery.ts';
 import { meshConfigMapOf, revisionOfConfigMap } from '../../core/mesh/revision.ts';
-import type { KubeObject, Resource, WatchHandler } from '../../kube/kube.ts';
+import type { KubeObject, Resource, WatchHandler } from '../../kube/object.ts';
 import type { State } from '../state/state.ts';
 import type { Changed } from './informers.ts';
 

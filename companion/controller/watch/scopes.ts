@@ -4,7 +4,7 @@ import {
   readWorkloadScope,
   type ScopeRecord,
 } from '../../core/scope/workload-scope.ts';
-import type { WatchHandler } from '../../kube/kube.ts';
+import type { WatchHandler } from '../../kube/object.ts';
 import type { State } from '../state/state.ts';
 import type { Changed } from './informers.ts';
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { createHostIndex, type HostIndex } from './host-pattern.ts';
 import { createHostTable } from './host-table.ts';
 import { type MeshConfig, readMeshConfig } from './mesh-config.ts';

@@ -1,5 +1,5 @@
 import { parse } from 'yaml';
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import type { ExportTo } from './records.ts';
 
 /** What is read of the mesh configuration: who sees objects that do not say so themselves. */

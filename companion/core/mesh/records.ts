@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type Protocol, protocolOf } from './protocol.ts';
 import { revisionLabelOf, revisionOfPod } from './revision.ts';
 

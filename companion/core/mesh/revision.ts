@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 
 /**
  * Several istiods may serve one cluster, each under the name of its revision. Each has a configuration of

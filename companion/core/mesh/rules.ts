@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { exportToOf, namespaceOf, qualifyHost, type Visible } from './records.ts';
 import { revisionLabelOf } from './revision.ts';
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type BarrierInput, barrierOf, modeReason, readyOf } from './barrier.ts';
 import { importedHosts, type SidecarInput, type SidecarRecord, sidecarOf } from './sidecar.ts';
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import { managedBy } from './sidecar.ts';
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { selects } from '../first-call/mtls.ts';
 import { matchesHost } from '../mesh/host-pattern.ts';
 import { isTakenIn, revisionLabelOf } from '../mesh/revision.ts';

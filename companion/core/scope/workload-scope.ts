@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../kube/kube.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type Setting, settings } from '../first-call/strategy.ts';
 import type { Edge, Source } from './edges.ts';
 import { durationMs } from './expiry.ts';

@@ -4,7 +4,7 @@ import {
   type KubeObject,
   type Resource,
   type WatchHandler,
-} from '../../../companion/kube/kube.ts';
+} from '../../../companion/kube/object.ts';
 import type { FakeKube } from '../companion/controller/fake-kube.ts';
 import type { Random } from './random.ts';
 

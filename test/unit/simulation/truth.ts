@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import type { State } from '../../../companion/controller/state/state.ts';
 import { destinationsMax } from '../../../companion/core/scope/edges.ts';
-import type { KubeObject } from '../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../companion/kube/object.ts';
 import type { FakeKube } from '../companion/controller/fake-kube.ts';
 import { ttlMs } from './replica.ts';
 import { hostsIn } from './world.ts';

@@ -1,6 +1,6 @@
 import { expect, vi } from 'vitest';
 import { podOf } from '../../../box/played/fixtures.ts';
-import type { KubeObject } from '../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../companion/kube/object.ts';
 import { createFakeKube } from '../companion/controller/fake-kube.ts';
 import { filterObjects } from '../companion/controller/shop.ts';
 import { app, istio, pod as podObject, service } from '../companion/core/objects.ts';

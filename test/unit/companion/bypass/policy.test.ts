@@ -6,7 +6,7 @@ import {
   readCandidate,
   readPorts,
 } from '../../../../companion/bypass/policy.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 
 function pod(annotations: Record<string, string>, more: Partial<KubeObject> = {}): KubeObject {
   return {

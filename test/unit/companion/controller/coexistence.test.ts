@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { createNotices } from '../../../../companion/controller/reconcile/notices.ts';
 import type { News, Sink } from '../../../../companion/controller/reconcile/sink.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { app, istio, type PodOptions, pod, service } from '../core/objects.ts';
 import { always, cart, enable, hosts, kube, reason, scope, start } from './shop.ts';
 

@@ -4,7 +4,7 @@ import {
   type KubeObject,
   type Resource,
   type WatchHandler,
-} from '../../../../companion/kube/kube.ts';
+} from '../../../../companion/kube/object.ts';
 
 /**
  * An API server in memory, with what the controller relies on: watches that see every write, uids,

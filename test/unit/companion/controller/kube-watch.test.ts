@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { KubeObject, Watch } from '../../../../companion/kube/kube.ts';
+import type { KubeObject, Watch } from '../../../../companion/kube/object.ts';
 import {
   type Answer,
   type Request,

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { connectKube, isKubeError, type KubeObject } from '../../../../companion/kube/kube.ts';
+import { connectKube } from '../../../../companion/kube/kube.ts';
+import { isKubeError, type KubeObject } from '../../../../companion/kube/object.ts';
 import { reply, type ScriptedApi, startScriptedApi } from './scripted-api.ts';
 
 let api: ScriptedApi;

@@ -21,7 +21,7 @@ import {
   nodeBounds,
 } from '../../../../companion/controller/nodes/streams.ts';
 import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
-import type { TokenReview } from '../../../../companion/kube/kube.ts';
+import type { TokenReview } from '../../../../companion/kube/object.ts';
 
 // Real sockets, on machines that may be busy.
 vi.setConfig({ testTimeout: 30_000 });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createNotices } from '../../../../companion/controller/reconcile/notices.ts';
 import type { News, Sink } from '../../../../companion/controller/reconcile/sink.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { filterObjects, kube, start } from './shop.ts';
 
 const served = ['a'.repeat(64), 'b'.repeat(64)];

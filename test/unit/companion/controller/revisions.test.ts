@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { createNotices } from '../../../../companion/controller/reconcile/notices.ts';
 import type { News, Sink } from '../../../../companion/controller/reconcile/sink.ts';
 import type { State } from '../../../../companion/controller/state/state.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { istio, pod } from '../core/objects.ts';
 import { always, cart, enable, filterObjects, hosts, kube, reason, scope, start } from './shop.ts';
 

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { connectKube, type Kube } from '../../../../companion/kube/kube.ts';
+import { connectKube } from '../../../../companion/kube/kube.ts';
+import type { Kube } from '../../../../companion/kube/object.ts';
 
 export type Request = {
   method: string;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach } from 'vitest';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { app } from '../core/objects.ts';
 import { createFakeKube, type FakeKube } from './fake-kube.ts';
 import { startController } from './harness.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { istio, pod, service } from '../core/objects.ts';
 import {
   always,

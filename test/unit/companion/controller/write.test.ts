@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
 import { createWriter } from '../../../../companion/controller/reconcile/write.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { createFakeKube } from './fake-kube.ts';
 
 const sidecar: KubeObject = {

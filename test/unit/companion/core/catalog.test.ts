@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type Catalog, createCatalog } from '../../../../companion/core/mesh/catalog.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { app, istio, pod, service, slice } from './objects.ts';
 
 const clusterDomain = 'cluster.local';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
 import { noMeshConfig, readMeshConfig } from '../../../../companion/core/mesh/mesh-config.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { istio, pod, service } from './objects.ts';
 
 const configMap = (mesh: string, name = 'istio'): KubeObject => ({

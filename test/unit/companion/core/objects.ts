@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 
 /** Makers of the Kubernetes objects that the tests of the core speak of, with the least there is. */
 

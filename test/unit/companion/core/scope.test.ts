@@ -15,7 +15,7 @@ import {
   sidecarOf,
 } from '../../../../companion/core/scope/sidecar.ts';
 import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 
 /**
  * Each file of scope/ says in its description what it shows: what a workload in namespace `shop` was

@@ -7,7 +7,7 @@ import {
   settings,
 } from '../../../../companion/core/first-call/strategy.ts';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
-import type { KubeObject } from '../../../../companion/kube/kube.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { app, istio, pod, service, slice } from './objects.ts';
 
 const names = { trustDomain: 'cluster.local', rootNamespace: 'istio-system' };

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { namespaceObject, podObject, testMetrics } from '../../../../box/played/fixtures.ts';
-import type { Kube, WatchHandler } from '../../../../companion/kube/kube.ts';
+import type { Kube, WatchHandler } from '../../../../companion/kube/object.ts';
 import { createPods, watchPods } from '../../../../companion/node/pods.ts';
 
 function setUp() {

@@ -5,7 +5,7 @@ import { log, namespaceObject, podObject } from '../../../../box/played/fixtures
 import { nodeSettings } from '../../../../companion/frame/config.ts';
 import { createLifecycle } from '../../../../companion/frame/lifecycle.ts';
 import { readSettings } from '../../../../companion/frame/settings.ts';
-import type { Kube, Resource, WatchHandler } from '../../../../companion/kube/kube.ts';
+import type { Kube, Resource, WatchHandler } from '../../../../companion/kube/object.ts';
 import { startNode } from '../../../../companion/node/node.ts';
 
 /** Source addresses of this machine that stand for pods. */
