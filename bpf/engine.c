@@ -159,10 +159,7 @@ bool engine_on(void)
 
 void engine_unload(void)
 {
-	static const struct request nothing;
-
 	engine_off();
-	cgroup_keep(&nothing);
 	bypass__destroy(programs);
 	programs = NULL;
 }

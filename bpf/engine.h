@@ -17,7 +17,8 @@ bool engine_probe(unsigned int log_level, struct failure *failure);
 /* Loads and attaches to the table of sockets and to the tracepoint; new connections are not yet taken in. */
 bool engine_load(const struct request *request, struct failure *failure);
 bool engine_loaded(void);
-/* Switches off, detaches and lets go; the kernel keeps what open connections need. */
+/* Switches off and unloads the programs; the kernel keeps what open connections need. Call it after
+ * cgroup_keep has detached every cgroup. */
 void engine_unload(void);
 
 /* Sets limits, ports and the switches. */

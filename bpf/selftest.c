@@ -28,8 +28,13 @@ void trial_redirect(bool on)
 
 void trial_detach(void)
 {
-	if (engine_loaded())
-		engine_unload();
+	static const struct request nothing;
+
+	if (!engine_loaded())
+		return;
+	engine_off();
+	cgroup_keep(&nothing);
+	engine_unload();
 }
 
 static int listener(void)
@@ -107,7 +112,7 @@ bool answer_selftest(const char *command, const char *cgroup)
 	if (!engine_load(&trial, &failure))
 		return refuse(command, failure.reason, failure.error);
 	if (!cgroup_attach(cgroup, &failure)) {
-		engine_unload();
+		trial_detach();
 		return refuse(command, failure.reason, failure.error);
 	}
 	trial_redirect(true);
