@@ -1,6 +1,8 @@
-import type { Sample } from './bypass.ts';
 import { type Aim, type Row, row } from './result.ts';
 import { median } from './statistics.ts';
+
+/** What one run was measured at; `units` below says in what. */
+export type Sample = Partial<Record<'p50' | 'p99' | 'rate' | 'cpu', number>>;
 
 export type Measured = {
   name: string;

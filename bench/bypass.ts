@@ -11,13 +11,12 @@ import { run } from '../box/run.ts';
 import { type Loader, startLoader } from '../companion/bypass/loader.ts';
 import type { BenchOptions } from './bench.ts';
 import { bypassMemory } from './bypass-memory.ts';
-import { bypassRows, type Measured } from './bypass-rows.ts';
+import { bypassRows, type Measured, type Sample } from './bypass-rows.ts';
 import type { Row } from './result.ts';
 
 /** Two of everything, in two cgroups: one is accelerated, the other not; they are measured in turn. */
 type Side = { cgroup: Cgroup; sidecars: Sidecars };
 type Sides = { off: Side; on: Side };
-export type Sample = Partial<Record<'p50' | 'p99' | 'rate' | 'cpu', number>>;
 type Case = { name: string; run(side: Side): Promise<Sample> };
 
 /** What applications gain or lose by the bypass: on bare sockets, and through two sidecars with mTLS. */
