@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import type { Answer, Question } from '../companion/contract/rpc.ts';
 import { issue, type KeyPair, makeCa } from '../companion/controller/nodes/x509.ts';
 import { modeLabel } from '../companion/controller/state/state.ts';
-import type { Setting } from '../companion/core/first-call/strategy.ts';
-import type { Mode } from '../companion/core/scope/plan.ts';
+import type { FirstCall } from '../companion/core/first-call/strategy.ts';
+import type { Mode } from '../companion/core/scope/condition.ts';
 import type { ControllerConfig } from '../companion/frame/config.ts';
 import { createLifecycle, type Lifecycle } from '../companion/frame/lifecycle.ts';
 import type { KubeObject } from '../companion/kube/object.ts';
@@ -44,7 +44,7 @@ export type Mesh = {
   /** What the API server of a cluster would hold: scopes, Sidecars, namespaces. */
   registry: Registry;
   /** How first calls of a workload are made from now on. */
-  setFirstCall(workload: string, strategy: Setting): void;
+  setFirstCall(workload: string, strategy: FirstCall): void;
   /** Ends the Envoy of a workload and starts another with the same configuration, as a new pod has. */
   restart(workload: string): Promise<void>;
   /** Rejects when a process of the mesh ends by itself; never resolves. */

@@ -1,8 +1,8 @@
 import { Registry } from 'prom-client';
 import type { Answer, UnknownCall } from '../../companion/contract/rpc.ts';
 import { createLog } from '../../companion/frame/log.ts';
-import { createNodeMetrics } from '../../companion/frame/metrics.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
+import { createNodeMetrics } from '../../companion/node/metrics.ts';
 import type { Pod } from '../../companion/node/pods.ts';
 
 export const log = createLog('test', 'silent');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { createRateLimit } from '../bounds/rate.ts';
-import { anyAddress } from '../frame/admin.ts';
+import { anyAddress } from '../frame/any-address.ts';
 import type { ControllerConfig } from '../frame/config.ts';
 import type { ControllerMetrics } from './metrics.ts';
 
@@ -53,7 +53,7 @@ export async function startFilterServer(
   return { server, digests };
 }
 
-const settings = {
+const remedies = {
   this: {
     name: 'LAZYSCOPE_WASM_PATH',
     remedy: 'build the filter, or set it to where the filter is',
@@ -84,6 +84,6 @@ async function readFilter(path: string, release: Filter['release']): Promise<Fil
 }
 
 function unusable(release: Filter['release'], problem: string): Error {
-  const { name, remedy } = settings[release];
+  const { name, remedy } = remedies[release];
   return new Error(`${name}: ${problem}; ${remedy}`);
 }

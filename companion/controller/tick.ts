@@ -1,11 +1,11 @@
-import { modes } from '../core/scope/workload-scope.ts';
+import { modes } from '../core/scope/condition.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { Answering } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Pace } from './reconcile/pace.ts';
 import type { Reconciler } from './reconcile/reconcile.ts';
 import type { State } from './state/state.ts';
-import type { Changed } from './watch/informers.ts';
+import type { Changed } from './watch/changes.ts';
 
 export type TickOptions = {
   state: State;

@@ -1,5 +1,5 @@
-import { networkInterfaces } from 'node:os';
 import fastify, { type FastifyInstance } from 'fastify';
+import { anyAddress } from './any-address.ts';
 import type { RoleDeps } from './role.ts';
 
 /**
@@ -33,10 +33,4 @@ export async function startAdmin(
   await server.listen({ port, host: anyAddress() });
   log.info({ address: server.server.address() }, 'admin port open');
   return server;
-}
-
-/** All addresses, also where the kernel has no IPv6, which `::` would not survive. */
-export function anyAddress(): '::' | '0.0.0.0' {
-  const addresses = Object.values(networkInterfaces()).flat();
-  return addresses.some((address) => address?.family === 'IPv6') ? '::' : '0.0.0.0';
 }

@@ -1,8 +1,8 @@
 import { json } from 'node:stream/consumers';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import { createKubeMetrics } from '../frame/metrics.ts';
 import { readKubeconfig, serviceAccount } from './credentials.ts';
+import { createKubeMetrics } from './metrics.ts';
 import { isKubeError, type Kube, KubeError, type KubeObject } from './object.ts';
 import { collectionPath, objectPath } from './path.ts';
 import { createSend, type Send } from './request.ts';

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { createRateLimit, type Rate } from '../bounds/rate.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod, Pods } from './pods.ts';
 
 export type Path = 'report' | 'resolve' | 'hold';

@@ -1,7 +1,7 @@
 import { keyOf } from '../contract/edge-key.ts';
 import type { Edge, ProxyStats } from '../contract/rpc.ts';
 import type { Observation, VmReport } from '../contract/vm-report.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 type Destination = { edge: Pick<Edge, 'cluster' | 'unknown'>; count: number } & {

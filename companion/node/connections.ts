@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import type { NodeMetrics } from '../frame/metrics.ts';
+import type { NodeMetrics } from './metrics.ts';
 import { plainAddress } from './pods.ts';
 
 export const connectionBounds = {

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import type { Logger } from 'pino';
 import { pause } from '../bounds/pause.ts';
 import { messageOf } from '../frame/errors.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
+import type { NodeMetrics } from './metrics.ts';
 
 /** Replicas of a Deployment; more addresses than this are not a controller's Service. */
 export const controllersMax = 16;

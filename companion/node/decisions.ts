@@ -1,6 +1,6 @@
 import { keyOf } from '../contract/edge-key.ts';
 import type { Answer, UnknownCall } from '../contract/rpc.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 /** Asks the controllers; undefined when none answered in time. */

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Admit } from './admit.ts';
 import { readHeldCall } from './call-headers.ts';
 import type { Hold } from './hold.ts';
+import type { NodeMetrics } from './metrics.ts';
 
 /** The filter holds bodies up to 64 KiB; the body is read away and never looked at. */
 const bodyBytesMax = 64 * 1024;

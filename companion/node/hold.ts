@@ -1,7 +1,7 @@
 import { keyOf } from '../contract/edge-key.ts';
 import type { Answer, UnknownCall } from '../contract/rpc.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Ask } from './decisions.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 /** Why a held request was let go; in every case its proxy decides anew. */

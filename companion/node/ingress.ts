@@ -6,7 +6,6 @@ import { createQuota } from '../bounds/quota.ts';
 import { createRateLimit } from '../bounds/rate.ts';
 import type { Answer } from '../contract/rpc.ts';
 import type { VmReport } from '../contract/vm-report.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Admit, Path } from './admit.ts';
 import type { Aggregate } from './aggregate.ts';
 import { readCall } from './call-headers.ts';
@@ -14,6 +13,7 @@ import { shareConnections } from './connections.ts';
 import type { Decisions } from './decisions.ts';
 import { answerHeld } from './held-request.ts';
 import type { Hold } from './hold.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 export type IngressOptions = {

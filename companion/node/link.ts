@@ -10,8 +10,8 @@ import {
   type ProxyReport,
   type Question,
 } from '../contract/rpc.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Aggregate, ProxyState } from './aggregate.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 /** One open stream to one controller: sends each proxy whole, then what changes of it. */

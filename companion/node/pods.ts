@@ -1,5 +1,5 @@
-import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Kube, KubeObject, Watch, WatchHandler } from '../kube/object.ts';
+import type { NodeMetrics } from './metrics.ts';
 
 /** A pod of this node; the address that a request comes from names it, never its payload. */
 export type Pod = {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Answer, Question } from '../contract/rpc.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Ask } from './decisions.ts';
+import type { NodeMetrics } from './metrics.ts';
 
 export type Questions = {
   ask: Ask;

@@ -3,7 +3,7 @@ import { type IncomingMessage, request } from 'node:http';
 import type { Logger } from 'pino';
 import type { ProxyStats } from '../contract/rpc.ts';
 import { messageOf } from '../frame/errors.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 export type Scrape = {

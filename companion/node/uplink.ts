@@ -14,10 +14,10 @@ import {
   type Question,
 } from '../contract/rpc.ts';
 import { messageOf } from '../frame/errors.ts';
-import type { NodeMetrics } from '../frame/metrics.ts';
 import type { Aggregate } from './aggregate.ts';
 import { type AddressesOptions, controllersMax, followAddresses } from './controller-addresses.ts';
 import { type Link, startLink } from './link.ts';
+import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 /** The streams to all controller replicas. */

@@ -12,11 +12,11 @@ import { createScoping } from '../../companion/controller/scoping.ts';
 import { createState } from '../../companion/controller/state/state.ts';
 import { startInformers } from '../../companion/controller/watch/informers.ts';
 import { controllerSettings } from '../../companion/frame/config.ts';
-import { createNodeMetrics } from '../../companion/frame/metrics.ts';
 import { readSettings } from '../../companion/frame/settings.ts';
 import { connectKube } from '../../companion/kube/kube.ts';
 import { startLeader } from '../../companion/kube/leader.ts';
 import { caFromKube } from '../../companion/node/ca.ts';
+import { createNodeMetrics } from '../../companion/node/metrics.ts';
 import { createPods, watchPods } from '../../companion/node/pods.ts';
 
 /** What a role does with the API server in its life, all of it once; ends at the first refusal. */

@@ -4,10 +4,10 @@ import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
-import { settings as strategies } from '../../companion/core/first-call/strategy.ts';
+import { firstCalls } from '../../companion/core/first-call/strategy.ts';
 import { controllerSettings, nodeSettings } from '../../companion/frame/config.ts';
-import { createNodeMetrics } from '../../companion/frame/metrics.ts';
 import { variableOf } from '../../companion/frame/settings.ts';
+import { createNodeMetrics } from '../../companion/node/metrics.ts';
 import { readmeCommands, runnersOf } from '../readme-commands.ts';
 
 // What the README says is so.
@@ -53,7 +53,7 @@ test('every metric exists', async () => {
 test('every strategy is explained', () => {
   const section = readme.slice(readme.indexOf('## The first call'), readme.indexOf('## Settings'));
   const rows = [...section.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
-  expect(rows.sort()).toEqual([...strategies].sort());
+  expect(rows.sort()).toEqual([...firstCalls].sort());
 });
 
 test('a list of scopes looks as kubectl prints it', () => {

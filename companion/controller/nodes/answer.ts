@@ -4,7 +4,7 @@ import {
   answerTtlSeconds,
   chooseStrategy,
   type Decision,
-  type Setting,
+  type FirstCall,
 } from '../../core/first-call/strategy.ts';
 import type { HostRecord, PodRecord } from '../../core/mesh/records.ts';
 import type { HostRef } from '../../core/scope/edges.ts';
@@ -17,7 +17,7 @@ import { modeOf } from '../state/workload-mode.ts';
 
 export type AnswerConfig = MeshNames & {
   clusterDomain: string;
-  firstCall: Setting;
+  firstCall: FirstCall;
   gatewayHost: string;
 };
 
@@ -56,7 +56,7 @@ export function answer(
   const decision = chooseStrategy(
     {
       tcp: call.tcp,
-      setting: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
+      firstCall: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
       callerNetwork: pod?.network ?? '',
       gatewayReady: isReady(state, config.gatewayHost),
       destinationAgeMs: ageOf(state, resolution, now),

@@ -1,6 +1,7 @@
 import type { Edge, ProxyReport } from '../../contract/rpc.ts';
-import { pick, resolve } from '../../core/first-call/resolve.ts';
+import { resolve } from '../../core/first-call/resolve.ts';
 import { parseClusterName } from '../../core/mesh/authority.ts';
+import { pick } from '../../core/mesh/host-lookup.ts';
 import type { PodRecord } from '../../core/mesh/records.ts';
 import type { HostRef } from '../../core/scope/edges.ts';
 import { sentinelHost } from '../../core/scope/sentinel.ts';

@@ -1,6 +1,6 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { controllerServerOptions, controllerService } from '../../contract/rpc.ts';
-import { anyAddress } from '../../frame/admin.ts';
+import { anyAddress } from '../../frame/any-address.ts';
 import type { Nodes } from './streams.ts';
 
 export type ServingKeys = { certificate: string; key: string };

@@ -1,8 +1,9 @@
 import type { Refusal } from '../../core/scope/barrier.ts';
+import type { Mode } from '../../core/scope/condition.ts';
 import { type Edge, type HostRef, mergeEdges } from '../../core/scope/edges.ts';
 import { entryOf, type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
 import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
-import { type Mode, type Plan, planScope } from '../../core/scope/plan.ts';
+import { type Plan, planScope } from '../../core/scope/plan.ts';
 import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../../core/scope/sidecar.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import { type ScopeRecord, watchedBefore } from '../../core/scope/workload-scope.ts';

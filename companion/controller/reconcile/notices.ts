@@ -1,6 +1,6 @@
 import { defaultRevision, meshConfigMapOf } from '../../core/mesh/revision.ts';
 import type { Refusal } from '../../core/scope/barrier.ts';
-import { modes } from '../../core/scope/workload-scope.ts';
+import { modes } from '../../core/scope/condition.ts';
 import { looksAt, modeLabel, type State } from '../state/state.ts';
 import type { News, Sink } from './sink.ts';
 

@@ -1,10 +1,12 @@
 import { isWorrying } from '../../core/scope/barrier.ts';
+import { canonical } from '../../core/scope/canonical.ts';
+import { conditionIn, type Mode } from '../../core/scope/condition.ts';
 import type { Verdict } from '../../core/scope/expiry.ts';
 import type { ScopeHost } from '../../core/scope/hosts.ts';
 import type { Watched } from '../../core/scope/learning.ts';
-import { canonical, type Mode, type Plan } from '../../core/scope/plan.ts';
+import type { Plan } from '../../core/scope/plan.ts';
 import { readSidecar } from '../../core/scope/sidecar.ts';
-import { conditionIn, statusChange, statusOf } from '../../core/scope/status.ts';
+import { statusChange, statusOf } from '../../core/scope/status.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import {
   learnedEdges,

@@ -1,12 +1,12 @@
-import { selects } from '../../core/first-call/mtls.ts';
-import type { Scoped } from '../../core/scope/plan.ts';
+import { selects } from '../../core/mesh/label-selector.ts';
+import type { Scoped } from '../../core/scope/condition.ts';
+import { timeIn } from '../../core/scope/condition.ts';
 import { type SidecarRecord, sidecarName } from '../../core/scope/sidecar.ts';
 import { goneStatus, statusChange } from '../../core/scope/status.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import {
   readWorkloadScope,
   type ScopeRecord,
-  timeIn,
   workloadScopeOf,
 } from '../../core/scope/workload-scope.ts';
 import type { Resource } from '../../kube/object.ts';

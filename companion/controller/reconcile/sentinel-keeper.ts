@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { HostRecord } from '../../core/mesh/records.ts';
-import { canonical } from '../../core/scope/plan.ts';
+import { canonical } from '../../core/scope/canonical.ts';
 import {
   type SystemNamespaces,
   sentinelHost,

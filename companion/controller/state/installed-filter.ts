@@ -1,4 +1,4 @@
-import { selects } from '../../core/first-call/mtls.ts';
+import { selects } from '../../core/mesh/label-selector.ts';
 import type { PodRecord } from '../../core/mesh/records.ts';
 import { isTakenIn, revisionLabelOf } from '../../core/mesh/revision.ts';
 import type { KubeObject, Resource } from '../../kube/object.ts';

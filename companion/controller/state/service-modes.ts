@@ -1,7 +1,7 @@
-import { selects } from '../../core/first-call/mtls.ts';
-import type { Mode } from '../../core/scope/plan.ts';
+import { selects } from '../../core/mesh/label-selector.ts';
+import type { Mode } from '../../core/scope/condition.ts';
+import { parseMode } from '../../core/scope/condition.ts';
 import type { Workload } from '../../core/scope/workload.ts';
-import { modeOf } from '../../core/scope/workload-scope.ts';
 import type { KubeObject } from '../../kube/object.ts';
 
 /** Modes that annotations of Services ask for, for the workloads that they select. */
@@ -33,7 +33,7 @@ export function createOverrides(): Overrides {
     remove,
     upsert(service) {
       const { namespace = '', name, annotations } = service.metadata;
-      const mode = modeOf(annotations?.[modeAnnotation]);
+      const mode = parseMode(annotations?.[modeAnnotation]);
       const selector = (service.spec?.selector ?? {}) as Record<string, string>;
       // Without a selector it is not said whose pods are meant.
       if (!mode || Object.keys(selector).length === 0) return remove(service);

@@ -1,15 +1,16 @@
 import { type Arrivals, createArrivals } from '../../core/first-call/arrivals.ts';
-import type { Setting } from '../../core/first-call/strategy.ts';
+import type { FirstCall } from '../../core/first-call/strategy.ts';
 import { type Catalog, createCatalog } from '../../core/mesh/catalog.ts';
 import { type DiscoverySelectors, isDiscovered } from '../../core/mesh/discovery.ts';
 import type { PodRecord } from '../../core/mesh/records.ts';
 import { defaultRevision, forRevision } from '../../core/mesh/revision.ts';
+import type { Mode } from '../../core/scope/condition.ts';
+import { parseMode } from '../../core/scope/condition.ts';
 import { createEdgeStore, type EdgeStore } from '../../core/scope/edges.ts';
-import type { Mode } from '../../core/scope/plan.ts';
 import { createProxyTable, type ProxyTable } from '../../core/scope/proxies.ts';
 import { importedHosts, type SidecarRecord } from '../../core/scope/sidecar.ts';
 import { groupWorkloads, type Workload } from '../../core/scope/workload.ts';
-import { modeOf, type ScopeRecord, settingOf } from '../../core/scope/workload-scope.ts';
+import { parseFirstCall, type ScopeRecord } from '../../core/scope/workload-scope.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { createFilters, type Filters } from './installed-filter.ts';
 import { createOverrides, type Overrides } from './service-modes.ts';
@@ -46,7 +47,7 @@ export type NamespaceRecord = {
   /** The label as it is written; undefined where there is none: not enabled. */
   label: string | undefined;
   mode: Mode | undefined;
-  firstCall: Setting | undefined;
+  firstCall: FirstCall | undefined;
   /** Its pods are in the ambient mesh, where sidecars have no say. */
   ambient: boolean;
   /** Being deleted: nothing can be made in it any more. */
@@ -61,10 +62,10 @@ export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
   return {
     labels: metadata.labels ?? {},
     label,
-    mode: modeOf(label),
+    mode: parseMode(label),
     ambient: metadata.labels?.['istio.io/dataplane-mode'] === 'ambient',
     terminating: metadata.deletionTimestamp !== undefined,
-    firstCall: settingOf(metadata.annotations?.[firstCallAnnotation]),
+    firstCall: parseFirstCall(metadata.annotations?.[firstCallAnnotation]),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Mode } from '../../core/scope/plan.ts';
+import type { Mode } from '../../core/scope/condition.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import type { State } from './state.ts';
 

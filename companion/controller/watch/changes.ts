@@ -1,5 +1,15 @@
 import type { State } from '../state/state.ts';
-import type { Changed } from './informers.ts';
+
+/** What has to be looked at again after a change. */
+export type Changed = {
+  workload(namespace: string, name: string): void;
+  namespace(name: string): void;
+  /** The same, at once: somebody waits, or proxies lose what their scope relies on. */
+  namespaceNow(name: string): void;
+  /** Every workload, soon but not at once. */
+  all(): void;
+  ports(): void;
+};
 
 /**
  * Gathers changes for a moment before they become work: a list of a thousand pods of one namespace

@@ -3,19 +3,9 @@ import { readSidecar } from '../../core/scope/sidecar.ts';
 import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../../kube/object.ts';
 import { filterResources } from '../state/installed-filter.ts';
 import { readNamespace, type State } from '../state/state.ts';
+import type { Changed } from './changes.ts';
 import { meshHandler, meshResource } from './mesh.ts';
 import { isStale, scopeHandler } from './scopes.ts';
-
-/** What has to be looked at again after a change. */
-export type Changed = {
-  workload(namespace: string, name: string): void;
-  namespace(name: string): void;
-  /** The same, at once: somebody waits, or proxies lose what their scope relies on. */
-  namespaceNow(name: string): void;
-  /** Every workload, soon but not at once. */
-  all(): void;
-  ports(): void;
-};
 
 const networking = { group: 'networking.istio.io', version: 'v1' };
 

@@ -2,7 +2,7 @@ import { readDiscoverySelectors } from '../../core/mesh/discovery.ts';
 import { meshConfigMapOf, revisionOfConfigMap } from '../../core/mesh/revision.ts';
 import type { KubeObject, Resource, WatchHandler } from '../../kube/object.ts';
 import type { State } from '../state/state.ts';
-import type { Changed } from './informers.ts';
+import type { Changed } from './changes.ts';
 
 /** Where istiod of a revision reads the configuration of the mesh. */
 export const meshResource = (namespace: string, revision: string): Resource => ({

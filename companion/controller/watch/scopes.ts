@@ -6,7 +6,7 @@ import {
 } from '../../core/scope/workload-scope.ts';
 import type { WatchHandler } from '../../kube/object.ts';
 import type { State } from '../state/state.ts';
-import type { Changed } from './informers.ts';
+import type { Changed } from './changes.ts';
 
 /** Takes in WorkloadScopes: the wishes of their users, and the memory of controllers. */
 export function scopeHandler(state: State, changed: Changed, leads: () => boolean): WatchHandler {

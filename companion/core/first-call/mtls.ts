@@ -1,4 +1,5 @@
 import type { Catalog } from '../mesh/catalog.ts';
+import { selects } from '../mesh/label-selector.ts';
 import type { HostRecord, PodRecord } from '../mesh/records.ts';
 import { isTakenIn } from '../mesh/revision.ts';
 import type { PeerAuthenticationRecord } from '../mesh/rules.ts';
@@ -148,12 +149,4 @@ function oldestFirst(records: Iterable<PeerAuthenticationRecord>): PeerAuthentic
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** Whether every label of the selector is on the labels. */
-export function selects(
-  selector: Readonly<Record<string, string>>,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }

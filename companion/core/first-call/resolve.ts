@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { holdsAddress } from '../mesh/address-index.ts';
 import { type Address, hostOfAuthority, parseAddress } from '../mesh/authority.ts';
 import type { Catalog } from '../mesh/catalog.ts';
+import { pick, virtualServicesOf } from '../mesh/host-lookup.ts';
 import { isWildcard } from '../mesh/host-pattern.ts';
 import type { HostRecord, PodRecord } from '../mesh/records.ts';
 import type { VirtualServiceRecord } from '../mesh/rules.ts';
@@ -127,13 +128,6 @@ function fullNames(name: string, { namespace, clusterDomain }: Caller): string[]
   return [name, name.endsWith('.svc') ? `${name}.${clusterDomain}` : `${name}${domain}`];
 }
 
-/** The caller's namespace first, then Kubernetes over ServiceEntry, then by name, as istiod picks. */
-export function pick(records: readonly HostRecord[], namespace: string): HostRecord | undefined {
-  const rank = (record: HostRecord) =>
-    (record.namespace === namespace ? 0 : 2) + (record.kind === 'service' ? 0 : 1);
-  return [...records].sort((a, b) => rank(a) - rank(b) || (a.namespace < b.namespace ? -1 : 1))[0];
-}
-
 function byAddress(
   catalog: Catalog,
   call: UnknownCall,
@@ -179,13 +173,4 @@ function ofAddress(record: HostRecord, call: UnknownCall, { port }: Address): Re
 
 function hasPort(record: HostRecord, port: number): boolean {
   return record.ports.some((each) => each.port === port && each.protocol !== 'udp');
-}
-
-/** Mesh VirtualServices that rule over a host, as seen from a namespace. */
-export function virtualServicesOf(
-  catalog: Catalog,
-  host: string,
-  namespace: string,
-): readonly VirtualServiceRecord[] {
-  return catalog.virtualServices.mostSpecific(host, (each) => catalog.isVisible(each, namespace));
 }

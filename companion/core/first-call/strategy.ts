@@ -3,8 +3,8 @@ import type { Mtls } from './mtls.ts';
 import type { Resolution } from './resolve.ts';
 
 /** What a namespace or scope may ask for. */
-export const settings = ['gateway', 'direct', 'hold', 'passthrough', 'auto'] as const;
-export type Setting = (typeof settings)[number];
+export const firstCalls = ['gateway', 'direct', 'hold', 'passthrough', 'auto'] as const;
+export type FirstCall = (typeof firstCalls)[number];
 
 /**
  * `plain`: to the address that the app called, in plain text, also where the outbound policy refuses
@@ -35,7 +35,7 @@ export const answerTtlSeconds = { resolved: 60, unresolved: 5, empty: 5 } as con
 
 export type Call = {
   tcp: boolean;
-  setting: Setting;
+  firstCall: FirstCall;
   callerNetwork: string;
   /** Whether the lazy egress gateway has an endpoint that takes connections. */
   gatewayReady: boolean;
@@ -61,7 +61,7 @@ export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): 
 
 /** Why only the real route will do for this host, or undefined when another way keeps it whole. */
 function holdReason(
-  { setting }: Call,
+  { firstCall }: Call,
   { kind, virtualServices, learnable, record, port }: Resolution,
   { ownTls }: Mtls,
 ): string | undefined {
@@ -71,10 +71,10 @@ function holdReason(
   if (!learnable || isTcp) return undefined;
   const [rule] = virtualServices;
   if (rule) return `VirtualService ${rule.namespace}/${rule.name} has rules for the host`;
-  if (setting === 'passthrough') return undefined;
+  if (firstCall === 'passthrough') return undefined;
   if (kind === 'entry') return 'a ServiceEntry says how the host is reached';
   if (ownTls) return 'a DestinationRule sets TLS of its own';
-  return setting === 'hold' ? 'hold is asked for' : undefined;
+  return firstCall === 'hold' ? 'hold is asked for' : undefined;
 }
 
 function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
@@ -83,14 +83,14 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   const ttl = isSettled ? answerTtlSeconds.resolved : answerTtlSeconds.empty;
   // Full configuration would let these through; an address that is not the host's it would not.
   const open = resolution.addressed ? 'plain' : 'passthrough';
-  if (call.setting === 'passthrough') return plain(open, 'passthrough is asked for', ttl);
+  if (call.firstCall === 'passthrough') return plain(open, 'passthrough is asked for', ttl);
   if (!mtls.capable) return plain(open, mtls.reason, ttl);
   const { host, port, pod, record } = resolution;
   const here = [...mtls.networks].every((network) => network === call.callerNetwork);
   // A gateway would pick another pod than the one that was called by its address.
   const bound = pod !== undefined || record?.headless === true;
   // Only the gateway leads to another network; on this one, mTLS straight there does as well.
-  const byGateway = !here || (call.setting === 'gateway' && call.gatewayReady && !isNew);
+  const byGateway = !here || (call.firstCall === 'gateway' && call.gatewayReady && !isNew);
   const wanted = byGateway ? 'gateway' : 'direct';
   return {
     strategy: bound ? 'direct' : wanted,
@@ -105,11 +105,11 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
 function whyOf(call: Call, bound: boolean, here: boolean): string {
   if (bound) return 'one pod is meant';
   if (!here) return 'endpoints are on another network';
-  if (call.setting === 'gateway') {
+  if (call.firstCall === 'gateway') {
     if (!call.gatewayReady) return 'the gateway has no ready endpoint';
     if (call.destinationAgeMs < gatewayLagMs) return 'the gateway may not know it yet';
   }
-  return `setting ${call.setting}`;
+  return `setting ${call.firstCall}`;
 }
 
 function plain(strategy: 'plain' | 'passthrough', reason: string, ttlSeconds: number): Decision {

@@ -1,4 +1,5 @@
-import type { Mode, ProxyCount, Scoped } from './plan.ts';
+import type { Mode, Scoped } from './condition.ts';
+import type { ProxyCount } from './proxies.ts';
 import type { SidecarRecord } from './sidecar.ts';
 
 /** Why a workload can have no scope of ours at all, whatever its proxies do. */

@@ -1,6 +1,14 @@
+import type { Condition } from './condition.ts';
 import type { ProxyState } from './proxies.ts';
-import type { StatusInput } from './status.ts';
-import type { Condition } from './workload-scope.ts';
+import type { ScopeStatus } from './workload-scope.ts';
+
+export type FiguresInput = {
+  states: readonly ProxyState[];
+  /** The Sidecar was created in this very turn, so these figures still describe full configuration. */
+  justScoped: boolean;
+  /** What was recorded last. */
+  before: ScopeStatus | undefined;
+};
 
 /** Means over the proxies of a workload, in whole clusters and bytes. */
 type Figures = { clusters: number | undefined; bytes: number | undefined };
@@ -17,7 +25,7 @@ const settleMs = 2_000;
  * `previous` and `condition`: whether the scope was in force at the last record, and is now.
  */
 export function figuresOf(
-  { states, justScoped, before }: Pick<StatusInput, 'states' | 'justScoped' | 'before'>,
+  { states, justScoped, before }: FiguresInput,
   previous: Condition | undefined,
   condition: Condition,
 ): { full: Figures | undefined; narrow: Figures | undefined } {

@@ -1,5 +1,5 @@
-import { virtualServicesOf } from '../first-call/resolve.ts';
 import type { Catalog } from '../mesh/catalog.ts';
+import { virtualServicesOf } from '../mesh/host-lookup.ts';
 import { isWildcard } from '../mesh/host-pattern.ts';
 import { besideHttp, eagerHosts } from './eager.ts';
 import type { Edge, HostRef } from './edges.ts';

@@ -1,4 +1,4 @@
-import type { ProxyCount } from './plan.ts';
+import type { ProxyCount } from './proxies.ts';
 
 /** How long a workload has been watched; milliseconds since the epoch. */
 export type Watched = {

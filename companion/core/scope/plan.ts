@@ -1,21 +1,9 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { type BarrierInput, barrierOf, modeReason, readyOf } from './barrier.ts';
+import { canonical } from './canonical.ts';
+import type { Mode, Scoped } from './condition.ts';
+import type { ProxyCount } from './proxies.ts';
 import { importedHosts, type SidecarInput, type SidecarRecord, sidecarOf } from './sidecar.ts';
-
-export type Mode = 'observe' | 'enforce' | 'off';
-
-/** Counts of a workload's proxies. */
-export type ProxyCount = {
-  total: number;
-  /** With a filter that was heard of recently. */
-  live: number;
-  /** Milliseconds for which the most silent one was not heard, as far as this replica knows. */
-  silentMs: number;
-  /** Live ones whose memory was never read. */
-  unmeasured: number;
-  /** Milliseconds until nobody waits for their figures any more. */
-  measuringMs: number;
-};
 
 export type PlanInput = SidecarInput &
   BarrierInput & {
@@ -27,9 +15,6 @@ export type Change =
   | { verb: 'none' }
   | { verb: 'create' | 'update'; sidecar: KubeObject }
   | { verb: 'delete'; current: SidecarRecord };
-
-/** A condition of the WorkloadScope, without its type and time. */
-export type Scoped = { status: 'True' | 'False'; reason: string; message: string };
 
 export type Plan = {
   change: Change;
@@ -100,14 +85,5 @@ function same(desired: KubeObject, current: SidecarRecord): boolean {
   return (
     canonical(desired.spec) === canonical(current.spec) &&
     desired.metadata.ownerReferences?.[0]?.uid === current.ownerUid
-  );
-}
-
-/** JSON with sorted keys: the API server gives fields back in an order of its own. */
-export function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) =>
-    part && typeof part === 'object' && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part,
   );
 }

@@ -1,5 +1,4 @@
 import type { PodRecord } from '../mesh/records.ts';
-import type { ProxyCount } from './plan.ts';
 
 /** How the proxies are doing, as their nodes tell. */
 
@@ -20,6 +19,19 @@ export type ProxyState = {
   measuredAt: number;
   /** Milliseconds since the epoch: when a live filter of the proxy was first told of; 0: never. */
   firstLiveAt: number;
+};
+
+/** Counts of a workload's proxies. */
+export type ProxyCount = {
+  total: number;
+  /** With a filter that was heard of recently. */
+  live: number;
+  /** Milliseconds for which the most silent one was not heard, as far as this replica knows. */
+  silentMs: number;
+  /** Live ones whose memory was never read. */
+  unmeasured: number;
+  /** Milliseconds until nobody waits for their figures any more. */
+  measuringMs: number;
 };
 
 /** What one report says; the rest is remembered from those before. */

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../../kube/object.ts';
-import { selects } from '../first-call/mtls.ts';
 import { matchesHost } from '../mesh/host-pattern.ts';
+import { selects } from '../mesh/label-selector.ts';
 import { isTakenIn, revisionLabelOf } from '../mesh/revision.ts';
 import type { Workload } from './workload.ts';
 

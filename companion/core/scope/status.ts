@@ -1,31 +1,22 @@
+import { conditionIn, conditionOf, type Mode, type Scoped, timeOf } from './condition.ts';
 import type { Verdict } from './expiry.ts';
-import { figuresOf } from './figures.ts';
+import { type FiguresInput, figuresOf } from './figures.ts';
 import type { ScopeHost } from './hosts.ts';
 import type { Watched } from './learning.ts';
-import type { Mode, ProxyCount, Scoped } from './plan.ts';
-import type { ProxyState } from './proxies.ts';
+import type { ProxyCount } from './proxies.ts';
 import type { Workload } from './workload.ts';
-import {
-  type Condition,
-  lastSeenGrainMs,
-  type ScopeRecord,
-  type ScopeStatus,
-} from './workload-scope.ts';
+import { lastSeenGrainMs, type ScopeRecord, type ScopeStatus } from './workload-scope.ts';
 
-export type StatusInput = {
+export type StatusInput = FiguresInput & {
   mode: Mode;
   workload: Pick<Workload, 'owners'>;
   hosts: readonly ScopeHost[];
   proxies: ProxyCount;
-  states: readonly ProxyState[];
   scoped: Scoped;
   ready: Scoped;
   watched: Watched;
   ttlMs: number;
   verdict: Verdict;
-  /** The Sidecar was made in this very turn: what was measured so far is full configuration. */
-  justScoped: boolean;
-  before: ScopeStatus | undefined;
   now: number;
 };
 
@@ -83,21 +74,6 @@ function durationOf(ms: number): string {
   return seconds % 3600 === 0 ? `${seconds / 3600}h` : `${seconds}s`;
 }
 
-function conditionOf(
-  type: string,
-  told: Scoped,
-  before: ScopeStatus | undefined,
-  now: number,
-): Condition {
-  const known = conditionIn(before, type);
-  const since = known?.status === told.status ? known.lastTransitionTime : timeOf(now);
-  return { type, ...told, lastTransitionTime: since };
-}
-
-export function conditionIn(status: ScopeStatus | undefined, wanted: string) {
-  return status?.conditions?.find(({ type }) => type === wanted);
-}
-
 function times(values: Record<string, number | undefined>): Record<string, string> {
   return Object.fromEntries(
     Object.entries(values).flatMap(([name, ms]) => (ms === undefined ? [] : [[name, timeOf(ms)]])),
@@ -115,10 +91,6 @@ function section(name: string, fields: Record<string, unknown>): Record<string, 
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)}MB`;
-}
-
-export function timeOf(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
 }
 
 /** Usage that moved by less than this share is not worth a write. */

@@ -1,10 +1,10 @@
 import type { KubeObject } from '../../kube/object.ts';
-import { type Setting, settings } from '../first-call/strategy.ts';
+import { type FirstCall, firstCalls } from '../first-call/strategy.ts';
+import { type Condition, type Mode, parseMode, timeIn } from './condition.ts';
 import type { Edge, Source } from './edges.ts';
 import { durationMs } from './expiry.ts';
 import { entryOf } from './hosts.ts';
 import type { Watched } from './learning.ts';
-import type { Mode, Scoped } from './plan.ts';
 import { managedBy, scopeApiVersion } from './sidecar.ts';
 import type { Workload } from './workload.ts';
 
@@ -17,7 +17,7 @@ export type ScopeRecord = {
   created: number;
   selector: Record<string, string>;
   mode: Mode | undefined;
-  firstCall: Setting | undefined;
+  firstCall: FirstCall | undefined;
   pins: string[];
   excludes: string[];
   /** How long an unused destination stays; undefined: as the controller is set. */
@@ -27,8 +27,6 @@ export type ScopeRecord = {
   owners: string[];
   status: ScopeStatus | undefined;
 };
-
-export type Condition = Scoped & { type: string; lastTransitionTime: string };
 
 export type ScopeStatus = {
   mode: Mode;
@@ -54,14 +52,8 @@ export type ScopeStatus = {
   conditions: Condition[];
 };
 
-export const modes: readonly Mode[] = ['observe', 'enforce', 'off'];
-
-export function modeOf(text: unknown): Mode | undefined {
-  return modes.find((mode) => mode === text);
-}
-
-export function settingOf(text: unknown): Setting | undefined {
-  return settings.find((setting) => setting === text);
+export function parseFirstCall(text: unknown): FirstCall | undefined {
+  return firstCalls.find((known) => known === text);
 }
 
 export function readWorkloadScope({ metadata, spec = {}, status }: KubeObject): ScopeRecord {
@@ -72,8 +64,8 @@ export function readWorkloadScope({ metadata, spec = {}, status }: KubeObject): 
     version: Number(metadata.resourceVersion ?? 0),
     created: Date.parse(metadata.creationTimestamp ?? '') || 0,
     selector: spec.selector?.matchLabels ?? {},
-    mode: modeOf(spec.mode),
-    firstCall: settingOf(spec.firstCall),
+    mode: parseMode(spec.mode),
+    firstCall: parseFirstCall(spec.firstCall),
     pins: spec.pins ?? [],
     excludes: spec.excludes ?? [],
     ttlMs: durationMs(spec.ttl),
@@ -100,11 +92,6 @@ export const lastSeenGrainMs = 3_600_000;
 export function watchedBefore(status: ScopeStatus | undefined): Watched {
   const { learningSince, silentSince } = status ?? {};
   return { learningSince: timeIn(learningSince), silentSince: timeIn(silentSince) };
-}
-
-export function timeIn(text: string | undefined): number | undefined {
-  const time = Date.parse(text ?? '');
-  return Number.isNaN(time) ? undefined : time;
 }
 
 /** What an earlier controller had learned, for every owner that the scope was for. */

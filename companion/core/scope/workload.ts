@@ -1,4 +1,4 @@
-import { selects } from '../first-call/mtls.ts';
+import { selects } from '../mesh/label-selector.ts';
 import type { PodRecord } from '../mesh/records.ts';
 
 /** Pods that share one scope. */

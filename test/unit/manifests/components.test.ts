@@ -40,7 +40,8 @@ spec:
 
 test('alerts and monitors name metrics and ports that exist', () => {
   const rendered = render(join(manifests, 'components/monitoring'));
-  const sources = ['frame/metrics.ts', 'controller/metrics.ts']
+  const sources = ['frame', 'kube', 'node', 'controller', 'bypass']
+    .map((room) => `${room}/metrics.ts`)
     .map((file) => readFileSync(join(repository, 'companion', file), 'utf8'))
     .join('\n');
   const used = valuesOf(find(rendered, 'PrometheusRule', 'lazyscope'), 'expr').flatMap((expr) => [

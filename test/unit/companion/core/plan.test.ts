@@ -1,11 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { barrierOf } from '../../../../companion/core/scope/barrier.ts';
-import {
-  type PlanInput,
-  type ProxyCount,
-  planScope,
-} from '../../../../companion/core/scope/plan.ts';
+import { type PlanInput, planScope } from '../../../../companion/core/scope/plan.ts';
+import type { ProxyCount } from '../../../../companion/core/scope/proxies.ts';
 import {
   foreignSidecar,
   importedHosts,

@@ -3,8 +3,8 @@ import { mtlsOf } from '../../../../companion/core/first-call/mtls.ts';
 import { resolve } from '../../../../companion/core/first-call/resolve.ts';
 import {
   chooseStrategy,
-  type Setting,
-  settings,
+  type FirstCall,
+  firstCalls,
 } from '../../../../companion/core/first-call/strategy.ts';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
@@ -13,7 +13,7 @@ import { app, istio, pod, service, slice } from './objects.ts';
 const names = { trustDomain: 'cluster.local', rootNamespace: 'istio-system' };
 
 type Case = {
-  setting?: Setting;
+  firstCall?: FirstCall;
   authority?: string;
   destination?: string;
   tcp?: boolean;
@@ -23,7 +23,7 @@ type Case = {
 };
 
 function choose(objects: KubeObject[], options: Case = {}) {
-  const { setting = 'gateway', authority = 'cart', destination = '10.96.0.1:80' } = options;
+  const { firstCall = 'gateway', authority = 'cart', destination = '10.96.0.1:80' } = options;
   const catalog = createCatalog({ clusterDomain: 'cluster.local' });
   for (const object of objects) catalog.upsert(object);
   const tcp = options.tcp ?? false;
@@ -37,7 +37,7 @@ function choose(objects: KubeObject[], options: Case = {}) {
     : { capable: false, ownTls: false, reason: '', identities: [], networks: new Set<string>() };
   const { network: callerNetwork = '', gatewayReady = true } = options;
   const { destinationAgeMs = Number.POSITIVE_INFINITY } = options;
-  const call = { tcp, setting, callerNetwork, gatewayReady, destinationAgeMs };
+  const call = { tcp, firstCall, callerNetwork, gatewayReady, destinationAgeMs };
   return chooseStrategy(call, found, mtls);
 }
 
@@ -113,8 +113,8 @@ describe('a destination in the mesh', () => {
     ['auto', { strategy: 'direct' }],
     ['hold', { strategy: 'hold', otherwise: 'direct' }],
     ['passthrough', { strategy: 'plain' }],
-  ] as const)('is called as setting %s says', (setting, expected) => {
-    expect(choose(cart, { setting })).toMatchObject(expected);
+  ] as const)('is called as setting %s says', (firstCall, expected) => {
+    expect(choose(cart, { firstCall })).toMatchObject(expected);
   });
 
   test('comes with the name that the gateway routes by and the identity it answers as', () => {
@@ -124,18 +124,18 @@ describe('a destination in the mesh', () => {
     });
   });
 
-  test.each(settings)('is held under a VirtualService, also with setting %s', (setting) => {
-    expect(choose([...cart, rules], { setting })).toMatchObject({ strategy: 'hold' });
+  test.each(firstCalls)('is held under a VirtualService, also with setting %s', (firstCall) => {
+    expect(choose([...cart, rules], { firstCall })).toMatchObject({ strategy: 'hold' });
   });
 
   test('is never held for TCP', () => {
     const tcp = [service('shop/db', { ip: '10.96.0.1', ports: [{ name: 'tcp', port: 80 }] })];
-    const found = choose([...tcp, rules], { setting: 'hold', tcp: true });
+    const found = choose([...tcp, rules], { firstCall: 'hold', tcp: true });
     expect(found.strategy).toBe('plain');
   });
 
   test('on another network is called through the gateway, whatever is wanted', () => {
-    expect(choose(cart, { setting: 'auto', network: 'east' })).toMatchObject({
+    expect(choose(cart, { firstCall: 'auto', network: 'east' })).toMatchObject({
       strategy: 'gateway',
     });
   });
@@ -235,7 +235,7 @@ describe('a destination that only its real route reaches', () => {
   });
 
   test('is passed through where that is the setting', () => {
-    expect(choose([entry], { ...call, setting: 'passthrough' })).toMatchObject({
+    expect(choose([entry], { ...call, firstCall: 'passthrough' })).toMatchObject({
       strategy: 'plain',
     });
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readPod } from '../../../../companion/core/mesh/records.ts';
 import type { ScopeHost } from '../../../../companion/core/scope/hosts.ts';
-import type { ProxyCount } from '../../../../companion/core/scope/plan.ts';
+import type { ProxyCount } from '../../../../companion/core/scope/proxies.ts';
 import {
   createProxyTable,
   liveMs,

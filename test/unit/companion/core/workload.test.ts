@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { selects } from '../../../../companion/core/first-call/mtls.ts';
+import { selects } from '../../../../companion/core/mesh/label-selector.ts';
 import { type PodRecord, readPod } from '../../../../companion/core/mesh/records.ts';
 import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
 import { type PodOptions, pod } from './objects.ts';

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { startAdmin } from '../../../../companion/frame/admin.ts';
 import { createLifecycle } from '../../../../companion/frame/lifecycle.ts';
 import { createLog } from '../../../../companion/frame/log.ts';
-import { createNodeMetrics, createRegistry } from '../../../../companion/frame/metrics.ts';
+import { createRegistry } from '../../../../companion/frame/metrics.ts';
+import { createNodeMetrics } from '../../../../companion/node/metrics.ts';
 
 const log = createLog('test', 'silent');
 const closers: (() => Promise<void>)[] = [];

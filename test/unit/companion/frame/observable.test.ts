@@ -3,12 +3,9 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createBypassMetrics } from '../../../../companion/bypass/metrics.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import {
-  createKubeMetrics,
-  createLogMetrics,
-  createNodeMetrics,
-  createRegistry,
-} from '../../../../companion/frame/metrics.ts';
+import { createLogMetrics, createRegistry } from '../../../../companion/frame/metrics.ts';
+import { createKubeMetrics } from '../../../../companion/kube/metrics.ts';
+import { createNodeMetrics } from '../../../../companion/node/metrics.ts';
 import {
   filesBelow,
   find,
@@ -91,6 +88,8 @@ test('every place that makes a metric is looked at here', () => {
     'bypass/metrics.ts',
     'controller/metrics.ts',
     'frame/metrics.ts',
+    'kube/metrics.ts',
+    'node/metrics.ts',
   ]);
 });
 

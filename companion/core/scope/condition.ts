@@ -1,0 +1,39 @@
+export type Mode = 'observe' | 'enforce' | 'off';
+
+export const modes: readonly Mode[] = ['observe', 'enforce', 'off'];
+
+export function parseMode(text: unknown): Mode | undefined {
+  return modes.find((mode) => mode === text);
+}
+
+/** A condition of the WorkloadScope, without its type and time. */
+export type Scoped = { status: 'True' | 'False'; reason: string; message: string };
+
+export type Condition = Scoped & { type: string; lastTransitionTime: string };
+
+/** Anything with conditions, as the status of a WorkloadScope is. */
+type Conditioned = { conditions?: readonly Condition[] };
+
+export function conditionOf(
+  type: string,
+  told: Scoped,
+  before: Conditioned | undefined,
+  now: number,
+): Condition {
+  const known = conditionIn(before, type);
+  const since = known?.status === told.status ? known.lastTransitionTime : timeOf(now);
+  return { type, ...told, lastTransitionTime: since };
+}
+
+export function conditionIn(status: Conditioned | undefined, wanted: string) {
+  return status?.conditions?.find(({ type }) => type === wanted);
+}
+
+export function timeOf(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, 'Z');
+}
+
+export function timeIn(text: string | undefined): number | undefined {
+  const time = Date.parse(text ?? '');
+  return Number.isNaN(time) ? undefined : time;
+}

@@ -1,0 +1,23 @@
+import type { Registry } from 'prom-client';
+import { describeMetrics } from '../frame/metrics.ts';
+
+/** What every role counts of their connection to the API server. */
+export function createKubeMetrics(registry: Registry) {
+  const { counter, gauge } = describeMetrics(registry);
+  return {
+    watchesBroken: counter(
+      'watches_broken_total',
+      'Watches of the API server that failed and were begun again, by resource.',
+      ['resource'],
+    ),
+    requestsFailed: counter(
+      'kube_requests_failed_total',
+      'Requests to the API server without success, by method and status (0: no answer).',
+      ['method', 'status'],
+    ),
+    lastSuccess: gauge(
+      'kube_last_success_timestamp_seconds',
+      'When the API server last answered a request with success.',
+    ),
+  };
+}

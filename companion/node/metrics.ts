@@ -1,0 +1,78 @@
+import type { Registry } from 'prom-client';
+import { describeMetrics } from '../frame/metrics.ts';
+
+export type NodeMetrics = ReturnType<typeof createNodeMetrics>;
+
+/** Every metric of the node role. */
+export function createNodeMetrics(registry: Registry) {
+  const { counter, gauge, seconds } = describeMetrics(registry);
+  return {
+    refused: counter(
+      'node_refused_total',
+      'Requests from sources or of shapes that are not served, by path and reason.',
+      ['path', 'reason'],
+    ),
+    limited: counter('node_limited_total', 'Requests of a pod over its rate, by path.', ['path']),
+    connectionsDropped: counter(
+      'node_connections_dropped_total',
+      'Connections closed because of a bound, by bound.',
+      ['bound'],
+    ),
+    pods: gauge('node_pods', 'Pods of this node whose requests are served.'),
+    podsOverflow: counter('node_pods_overflow_total', 'Pods over the bound, not served.'),
+
+    reports: counter('node_reports_total', 'Reports of filters that were accepted.'),
+    lastReport: gauge(
+      'node_last_report_timestamp_seconds',
+      'When a report of a filter was last accepted.',
+    ),
+    observations: counter('node_observations_total', 'Entries of accepted reports.'),
+    proxies: gauge('node_proxies', 'Proxies of this node that have reported.'),
+    counters: gauge('node_counters', 'Counters kept: one for each destination and filter VM.'),
+    evicted: counter(
+      'node_evicted_total',
+      'What was dropped or not taken because a table is full, by table.',
+      ['table'],
+    ),
+
+    questions: counter(
+      'node_questions_total',
+      'Questions of filters by where the answer came from.',
+      ['source'],
+    ),
+    answerSeconds: seconds(
+      'node_answer_seconds',
+      'Time that a question waited for a controller.',
+      [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2],
+    ),
+    lastAnswer: gauge(
+      'node_last_answer_timestamp_seconds',
+      'When a controller last answered a question.',
+    ),
+    decisions: gauge('node_decisions', 'Answers in the cache.'),
+
+    held: gauge('node_held', 'Requests held now.'),
+    holds: counter('node_holds_total', 'Held requests by how they ended.', ['outcome']),
+    holdSeconds: seconds(
+      'node_hold_seconds',
+      'Time that requests were held.',
+      [0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 1, 2],
+    ),
+
+    streams: gauge('node_controller_streams', 'Open streams to controllers.'),
+    streamFailures: counter(
+      'node_controller_stream_failures_total',
+      'Streams to controllers that ended or did not open, by reason.',
+      ['reason'],
+    ),
+    sent: counter('node_sent_total', 'Messages sent to controllers, by kind.', ['kind']),
+    congested: counter(
+      'node_congested_total',
+      'Times that a controller was slower than this node, so that reports were merged.',
+    ),
+
+    scrapes: counter('node_scrapes_total', 'Readings of the memory of proxies, by outcome.', [
+      'outcome',
+    ]),
+  };
+}

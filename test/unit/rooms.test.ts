@@ -1,0 +1,158 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { expect, test } from 'vitest';
+
+/** Which folder may use which: what ARCHITECTURE.md says about the parts, held to the imports. */
+
+const root = join(import.meta.dirname, '../..');
+const read = (file: string) => readFileSync(join(root, file), 'utf8');
+
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+})
+  .split('\n')
+  .filter((file) => existsSync(join(root, file)));
+
+type Import = { from: string; to: string; typesOnly: boolean };
+
+const imports: Import[] = files
+  .filter((file) => file.endsWith('.ts') && !file.startsWith('wasm-filter/'))
+  .flatMap((from) => {
+    const statements = read(from).matchAll(
+      /^(import type|export type|import|export)\b[^;']*from '(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm,
+    );
+    return [...statements].map(([, kind, path, loaded]) => ({
+      from,
+      to: normalize(join(dirname(from), path ?? loaded ?? '')),
+      typesOnly: kind?.endsWith(' type') ?? false,
+    }));
+  });
+
+/** One function of C that calls another file's, as an arrow between the files. */
+function callsBetweenCFiles(): Import[] {
+  const sources = files.filter((file) => /^bpf\/\w+\.c$/.test(file));
+  const definedIn = new Map<string, string>();
+  for (const file of sources)
+    for (const [, name = ''] of read(file).matchAll(/^(?!static)\w[\w *]*?\b(\w+)\([^;]*?\)\n\{/gm))
+      definedIn.set(name, file);
+  return sources.flatMap((from) => {
+    const called = [...read(from).matchAll(/\b(\w+)\(/g)].map(([, name = '']) => name);
+    return [...new Set(called.flatMap((name) => definedIn.get(name) ?? []))]
+      .filter((to) => to !== from)
+      .map((to) => ({ from, to, typesOnly: false }));
+  });
+}
+
+/** Files that can be reached from a file by following arrows. */
+function reach(arrows: Map<string, string[]>, from: string): Set<string> {
+  const found = new Set<string>();
+  const next = [...(arrows.get(from) ?? [])];
+  for (let file = next.pop(); file !== undefined; file = next.pop()) {
+    if (found.has(file)) continue;
+    found.add(file);
+    next.push(...(arrows.get(file) ?? []));
+  }
+  return found;
+}
+
+function circles(all: readonly Import[]): string[] {
+  const arrows = new Map<string, string[]>();
+  for (const { from, to } of all) arrows.set(from, [...(arrows.get(from) ?? []), to]);
+  return [...arrows.keys()].filter((file) => reach(arrows, file).has(file));
+}
+
+const inRoom = (file: string, room: string) => file.startsWith(`${room}/`);
+
+test('the imports are read at all', () => {
+  expect(imports.length).toBeGreaterThan(1_000);
+  expect(imports).toContainEqual({
+    from: 'companion/main.ts',
+    to: 'companion/node/node.ts',
+    typesOnly: false,
+  });
+  expect(callsBetweenCFiles()).toContainEqual({
+    from: 'bpf/loader.c',
+    to: 'bpf/engine.c',
+    typesOnly: false,
+  });
+});
+
+test.each([
+  ['one that goes round', ['a b', 'b c', 'c a', 'c d'], ['a', 'b', 'c']],
+  ['one that does not', ['a b', 'a c', 'b d', 'c d'], []],
+])('a circle is found: %s', (_, arrows, expected) => {
+  const all = arrows.map((arrow) => {
+    const [from = '', to = ''] = arrow.split(' ');
+    return { from, to, typesOnly: false };
+  });
+  expect(circles(all)).toEqual(expected);
+});
+
+test('no file outside test/ imports itself through others, not even for types', () => {
+  expect(circles(imports.filter(({ from }) => !inRoom(from, 'test')))).toEqual([]);
+});
+
+test('no C file calls itself by way of another', () => {
+  expect(circles(callsBetweenCFiles())).toEqual([]);
+});
+
+test('the core imports itself, parsers, and types of kube/object.ts, and nothing else', () => {
+  const allowed = 'companion/kube/object.ts';
+  const out = imports.filter(
+    ({ from, to, typesOnly }) =>
+      inRoom(from, 'companion/core') &&
+      !inRoom(to, 'companion/core') &&
+      !(to === allowed && typesOnly),
+  );
+  expect(out).toEqual([]);
+  const packages = files
+    .filter((file) => inRoom(file, 'companion/core') && file.endsWith('.ts'))
+    .flatMap((file) => [...read(file).matchAll(/from '([^.'][^']*)'/g)].map(([, name]) => name));
+  // All of them only parse: addresses, the text of a ConfigMap, and what that text holds.
+  expect([...new Set(packages)].sort()).toEqual(['node:net', 'yaml', 'zod']);
+});
+
+/** Each folder with those that it may import from, apart from itself. */
+const allowed: Record<string, string[]> = {
+  'companion/core/mesh': [],
+  'companion/core/first-call': ['companion/core/mesh'],
+  'companion/core/scope': ['companion/core/mesh', 'companion/core/first-call'],
+  'companion/bounds': [],
+  'companion/contract': [],
+  'companion/frame': ['companion/bounds'],
+  'companion/kube': ['companion/bounds', 'companion/frame'],
+};
+
+test.each(Object.entries(allowed))('%s imports only what lies below it', (room, below) => {
+  const found = imports.filter(
+    ({ from, to }) =>
+      inRoom(from, room) &&
+      ![room, ...below].some((other) => inRoom(to, other)) &&
+      to !== 'companion/kube/object.ts',
+  );
+  expect(found).toEqual([]);
+});
+
+test('no role imports another', () => {
+  const roles = ['companion/controller', 'companion/node', 'companion/bypass'];
+  const found = imports.filter(({ from, to }) =>
+    roles.some((role) => inRoom(from, role) && roles.some((o) => o !== role && inRoom(to, o))),
+  );
+  expect(found).toEqual([]);
+});
+
+test.each([
+  ['companion', ['embedded', 'demo', 'box', 'bench', 'test']],
+  ['embedded', ['demo', 'box', 'bench', 'test']],
+  ['demo', ['box', 'bench', 'test']],
+  ['box', ['bench', 'test']],
+  ['bench', ['test']],
+  ['test', ['bench']],
+])('%s does not know %s', (room, others) => {
+  const found = imports.filter(
+    ({ from, to }) => inRoom(from, room) && others.some((other) => inRoom(to, other)),
+  );
+  expect(found).toEqual([]);
+});
