@@ -36,7 +36,6 @@ export default defineConfig({
           include: ['test/envoy/**/*.test.ts'],
           testTimeout: 60 * seconds,
           hookTimeout: 120 * seconds,
-          fileParallelism: false,
         },
       },
       {

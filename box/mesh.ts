@@ -174,12 +174,14 @@ function meshHandle(state: State, boxPid: string) {
     loadImage: async (name: string, files: string[]) => {
       const image = await imageOfFiles(name.includes('/') ? name : imageName(name), files, say);
       const layout = await ociLayout([image], say);
-      for (const node of state.nodes) await importImage(boxPid, node.enter, tarOfLayout(layout));
+      const source = tarOfLayout(layout);
+      await Promise.all(state.nodes.map((node) => importImage(boxPid, node.enter, source)));
       return image.name;
     },
     /** Loads a docker or OCI archive into every node. */
     loadArchive: async (file: string) => {
-      for (const node of state.nodes) await importImage(boxPid, node.enter, `cat ${file}`);
+      const source = `cat ${file}`;
+      await Promise.all(state.nodes.map((node) => importImage(boxPid, node.enter, source)));
     },
     /** Runs a command in a node's namespaces, as on its console. */
     onNode: (name: string, command: string[]) => {

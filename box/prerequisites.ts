@@ -23,15 +23,15 @@ export function missingPrerequisites(forWhat: 'mesh' | 'product' = 'mesh'): stri
   const missing: string[] = [];
   if (process.platform !== 'linux') return ['the mesh needs Linux: it is made of namespaces'];
   if (process.getuid?.() !== 0) missing.push('root is needed for namespaces: run it with sudo');
-  if (!onPath('go'))
+  if (!isOnPath('go'))
     missing.push(
       'Go >= 1.26 is needed to build Kubernetes and Istio: see https://go.dev/doc/install',
     );
   const debian = Object.entries(packages)
-    .filter(([command]) => !onPath(command))
+    .filter(([command]) => !isOnPath(command))
     .map(([, name]) => name);
   // Builds the companion image.
-  if (forWhat === 'product' && !onPath('buildah')) debian.push('buildah');
+  if (forWhat === 'product' && !isOnPath('buildah')) debian.push('buildah');
   if (!exists('/usr/lib/cni/bridge') && !exists('/opt/cni/bin/bridge'))
     debian.push('containernetworking-plugins');
   if (debian.length > 0)
@@ -39,7 +39,8 @@ export function missingPrerequisites(forWhat: 'mesh' | 'product' = 'mesh'): stri
   return missing;
 }
 
-function onPath(command: string): boolean {
+/** Whether a program of this name can be run. */
+export function isOnPath(command: string): boolean {
   return (process.env.PATH ?? '').split(delimiter).some((dir) => exists(join(dir, command)));
 }
 

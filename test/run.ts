@@ -1,152 +1,213 @@
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
-import { missingPrerequisites } from '../box/prerequisites.ts';
-import { ensureEnvoy } from '../embedded/envoy-binary.ts';
-import { missingForBypass } from './bypass/prerequisites.ts';
+import { delimiter, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { cacheDir, stateDir } from '../box/paths.ts';
+import { isOnPath } from '../box/prerequisites.ts';
+import { type Group, groupsOf, recorded, recordPath } from './gate/groups.ts';
+import { estimate, runLanes } from './gate/lanes.ts';
+import { endTree, type Running, startCommand } from './gate/processes.ts';
+import { counts, type Outcome, timesOf } from './gate/reports.ts';
+import { announcement, clock, summaryOf } from './gate/summary.ts';
 
-/** `npm test`: every group in turn; what cannot run here is said at the end, and fails where CI=true. */
-type Group = { name: string; command: string[]; cwd?: string; needs?: () => Promise<string[]> };
+const help = `Usage: npm run test -- [--quick] [--all] [--record] [GROUP...]
 
+Runs every group of tests, or the named ones and what they need. What answers quickly comes first, and when
+that fails nothing else is run. What cannot run here is said at the end, and fails where CI=true.
+
+  --quick   types, units, the filter, and two files of real Envoy, and no more
+  --all     go on when the quick part fails, as with CI=true
+  --record  write the seconds of the groups that passed into test/groups.json
+
+`;
+
+/** One mesh each. */
+const lanes = 2;
+/** How often the gate says what it is at: nothing is silent for longer. */
+const progressMs = 30_000;
+/** Exit code for a wrong command line (EX_USAGE of sysexits.h). */
+const exitUsage = 64;
+
+const inCi = process.env.CI === 'true';
+const started = Date.now();
+const secondsSince = (time: number) => Math.round((Date.now() - time) / 1000);
 const reports = mkdtempSync(join(tmpdir(), 'lazyscope-test-'));
-const reportOf = (name: string) => join(reports, `${name}.json`);
-
-function vitest(name: string, needs?: Group['needs'], more: string[] = []): Group {
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile=${reportOf(name)}`];
-  const command = ['npx', 'vitest', 'run', '--project', name, ...more, ...reporters];
-  return { name, command, ...(needs ? { needs } : {}) };
-}
-
-const meshNeeds = async () => missingPrerequisites();
-const goNeeds = async () => missingPrerequisites().filter((line) => line.startsWith('Go '));
-const envoyNeeds = async () => {
-  try {
-    await ensureEnvoy();
-    return [];
-  } catch (error) {
-    return [(error as Error).message];
-  }
-};
-
-const bypassNeeds = async () => [
-  ...missingForBypass(),
-  ...(await goNeeds()),
-  ...(await envoyNeeds()),
-];
-
-const groups: Group[] = [
-  { name: 'check', command: ['npm', 'run', '-s', 'check'] },
-  { name: 'build', command: ['npm', 'run', '-s', 'build'] },
-  vitest('unit'),
-  // Its time is given, so that it passes for two targets at once; by default two cores have one worker.
-  vitest('fuzz', undefined, ['--maxWorkers=2']),
-  vitest('wasm'),
-  vitest('envoy', envoyNeeds),
-  { name: 'bpf', command: ['make', '-C', 'bpf'], needs: async () => missingForBypass() },
-  vitest('bypass', bypassNeeds),
-  { name: 'app', command: ['go', 'test', './...'], cwd: 'box/app', needs: goNeeds },
-  // Most of its time it waits for leases and time-outs.
-  vitest('api', goNeeds, ['--maxWorkers=2']),
-  vitest('mesh-lifecycle', meshNeeds),
-  vitest('mesh', meshNeeds),
-  vitest('product', async () => missingPrerequisites('product')),
-  vitest('safety', async () => missingPrerequisites('product')),
-  vitest('matrix', async () => missingPrerequisites('product')),
-  vitest('faults', async () => missingPrerequisites('product')),
-];
-
-type Outcome = {
-  name: string;
-  seconds: number;
-  passed: number;
-  failed: number;
-  missing: string[];
-  failures: string[];
-};
-
-async function runGroup(group: Group): Promise<Outcome> {
-  const started = Date.now();
-  const missing = (await group.needs?.()) ?? [];
-  const outcome = { name: group.name, passed: 0, failed: 0, missing, failures: [] };
-  if (missing.length === 0) {
-    console.log(`\n=== ${group.name}: ${group.command.slice(0, 5).join(' ')}`);
-    const [command = '', ...args] = group.command;
-    const code = await new Promise<number>((resolve) => {
-      const child = spawn(command, args, { stdio: 'inherit', cwd: group.cwd ?? '.' });
-      child.on('error', () => resolve(1));
-      child.on('exit', (status) => resolve(status ?? 1));
-    });
-    Object.assign(outcome, counts(group.name, code));
-  }
-  return { ...outcome, seconds: Math.round((Date.now() - started) / 1000) };
-}
-
-/** Tests of a vitest group; any other group counts as one. */
-function counts(name: string, code: number): Pick<Outcome, 'passed' | 'failed' | 'failures'> {
-  try {
-    const report: Report = JSON.parse(readFileSync(reportOf(name), 'utf8'));
-    const failed = report.numFailedTests + report.numPendingTests;
-    return {
-      passed: report.numPassedTests,
-      // A group can fail outside of a test: in its set-up, or because it found no test.
-      failed: code !== 0 && failed === 0 ? 1 : failed,
-      failures: report.testResults.flatMap(failuresOf),
-    };
-  } catch {
-    const passed = code === 0 ? 1 : 0;
-    return { passed, failed: 1 - passed, failures: [] };
-  }
-}
-
-/** The part of the JSON reports of vitest that is read here. */
-type Report = {
-  numPassedTests: number;
-  numFailedTests: number;
-  numPendingTests: number;
-  testResults: FileReport[];
-};
-
-type FileReport = {
-  name: string;
-  status: string;
-  /** Why the file failed outside of its tests: an import, or a hook. */
-  message?: string;
-  assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
-};
-
-function failuresOf({ name, status, message, assertionResults }: FileReport): string[] {
-  const tests = assertionResults
-    .filter((test) => test.status !== 'passed')
-    .map((test) => `${test.fullName} (${test.status})\n${excerpt(test.failureMessages)}`);
-  const outside =
-    status !== 'passed' && message ? [`${relative('.', name)}\n${excerpt([message])}`] : [];
-  return [...outside, ...tests];
-}
-
-/** The first lines of what a test failed with; the whole stands above, in the group's own output. */
-function excerpt(messages: readonly string[] = []): string {
-  return messages
-    .flatMap((message) => message.split('\n').slice(0, 12))
-    .map((line) => `    ${line.slice(0, 300)}`)
-    .join('\n');
-}
-
 const outcomes: Outcome[] = [];
-for (const group of groups) outcomes.push(await runGroup(group));
-rmSync(reports, { recursive: true });
+const running = new Map<Group, Running & { at: number }>();
 
-console.log('\n=== summary');
-for (const { name, seconds, passed, failed, missing } of outcomes) {
-  const result = missing.length > 0 ? 'DID NOT RUN' : `${passed} passed, ${failed} failed`;
-  console.log(`${name.padEnd(16)}${String(seconds).padStart(5)} s  ${result}`);
+/** The named groups and all that they come after; every group where none is named. */
+function selected(all: Group[], names: readonly string[]): Group[] {
+  const wanted = new Set<string>();
+  const want = (name: string) => {
+    if (wanted.has(name)) return;
+    wanted.add(name);
+    for (const before of all.find((group) => group.name === name)?.after ?? []) want(before);
+  };
+  for (const { name } of names.length === 0 ? all : []) want(name);
+  for (const name of names) {
+    if (!all.some((group) => group.name === name)) {
+      const known = all.map((group) => group.name).join(' ');
+      console.error(`no group '${name}'; there are: ${known}\n\n${help}`);
+      process.exit(exitUsage);
+    }
+    want(name);
+  }
+  return all.filter(({ name }) => wanted.has(name));
 }
-const notRun = outcomes.filter((outcome) => outcome.missing.length > 0);
-for (const { name, missing } of notRun)
-  console.log(`\nDID NOT RUN: ${name}, because\n- ${missing.join('\n- ')}`);
-for (const { name, failures } of outcomes)
-  for (const failure of failures) console.log(`\nFAILED: ${name}: ${failure}`);
-const sum = (key: 'passed' | 'failed') => outcomes.reduce((total, o) => total + o[key], 0);
-const skippedInCi = process.env.CI === 'true' ? notRun.length : 0;
-console.log(`\n${sum('passed')} passed, ${sum('failed') + skippedInCi} failed`);
-process.exit(sum('failed') + skippedInCi > 0 ? 1 : 0);
+
+/** Where a mesh of its own lives, and kubectl, if this machine has none, in that of the box. */
+function environment(lane: number): NodeJS.ProcessEnv {
+  const path = process.env.PATH ?? '';
+  const cache = existsSync(cacheDir) ? readdirSync(cacheDir) : [];
+  const compiled = cache
+    .filter((name) => name.startsWith('kubernetes-'))
+    .map((name) => join(cacheDir, name));
+  return {
+    ...process.env,
+    PATH: [path, ...compiled].join(delimiter),
+    LAZYSCOPE_MESH_DIR: lane <= 1 ? stateDir : `${stateDir}-${lane}`,
+  };
+}
+
+async function runGroup(group: Group, lane: number, live: boolean): Promise<void> {
+  const at = Date.now();
+  const { name, command, cwd = '.' } = group;
+  const missing = [...(group.needs?.() ?? []), ...((await group.fetch?.()) ?? [])];
+  const outcome: Outcome = {
+    name,
+    seconds: 0,
+    passed: 0,
+    failed: 0,
+    missing,
+    failures: [],
+    notes: [],
+  };
+  outcomes.push(outcome);
+  if (missing.length > 0) return;
+  const report = join(reports, `${name}.json`);
+  const times = join(reports, `${name}.times.json`);
+  const reporters = ['default', 'json', 'test/gate/file-times.ts'].map(
+    (each) => `--reporter=${each}`,
+  );
+  const isVitest = command.includes('vitest');
+  const words = isVitest ? [...command, ...reporters, `--outputFile=${report}`] : command;
+  console.log(`${clock(secondsSince(started))}  ${name} starts: ${command.slice(0, 6).join(' ')}`);
+  const process = startCommand(words, {
+    cwd,
+    env: { ...environment(lane), LAZYSCOPE_TEST_TIMES: times },
+    background: group.background === true,
+    onLine: live ? (line) => console.log(line) : undefined,
+  });
+  running.set(group, { ...process, at });
+  const { code, lines } = await process.ended;
+  running.delete(group);
+  const notes = lines.flatMap((line) => (line.startsWith('gate: ') ? [line.slice(6)] : []));
+  Object.assign(outcome, counts(report, code), { notes, times: timesOf(times) });
+  outcome.seconds = secondsSince(at);
+  if (!live) console.log(`\n=== ${name}\n${lines.join('\n')}`);
+  const result = `${outcome.passed} passed, ${outcome.failed} failed`;
+  console.log(`=== ${name} ended after ${outcome.seconds} s: ${result}\n`);
+}
+
+/** What answers first has failed, or cannot run. */
+const quickFailed = (groups: readonly Group[]) =>
+  outcomes.some(
+    ({ name, failed, missing }) =>
+      groups.find((group) => group.name === name)?.quick && failed + missing.length > 0,
+  );
+
+function sayProgress(): void {
+  const names = [...running].map(
+    ([{ name, seconds }, { at }]) => `${name} ${secondsSince(at)} of about ${seconds} s`,
+  );
+  if (names.length > 0) console.log(`${clock(secondsSince(started))}  at ${names.join(', ')}`);
+}
+
+/** After the last of them: whether the quick groups hold. Says whether the rest is to be run. */
+function verdict(groups: readonly Group[], goOn: boolean): boolean {
+  const failed = quickFailed(groups);
+  const how = failed ? 'FAILED' : 'holds';
+  const then = failed && !goOn ? '; the rest is not run (it is with --all)' : '';
+  console.log(`=== quick: ${how} after ${clock(secondsSince(started))} min${then}\n`);
+  return !failed || goOn;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean' },
+      all: { type: 'boolean' },
+      record: { type: 'boolean' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
+  const all = groupsOf(isOnPath('kubectl'));
+  if (values.help) {
+    console.log(`${help}Groups: ${all.map(({ name }) => name).join(' ')}`);
+    return 0;
+  }
+  const chosen = selected(all, positionals).filter(({ quick }) => quick || !values.quick);
+  const quick = chosen.filter((group) => group.quick).map(({ name }) => name);
+  // Whoever names groups wants to see these, whatever becomes of the others.
+  const goOn = inCi || values.all === true || positionals.length > 0;
+  const ordered = chosen.map((group) =>
+    group.quick || group.first ? group : { ...group, after: [...(group.after ?? []), ...quick] },
+  );
+  const lacking = ordered.flatMap((group) => {
+    const missing = group.needs?.() ?? [];
+    return missing.length > 0 ? [[group.name, missing] as const] : [];
+  });
+  const missing = new Map(lacking);
+  const able = ordered.filter(({ name }) => !missing.has(name));
+  const estimates = {
+    quick:
+      positionals.length > 0
+        ? 0
+        : estimate(
+            able.filter((group) => group.quick),
+            lanes,
+          ),
+    all: estimate(able, lanes),
+  };
+  for (const line of announcement(
+    ordered.map(({ name }) => name),
+    missing,
+    estimates,
+  ))
+    console.log(line);
+  const timer = setInterval(sayProgress, progressMs);
+  // Of named groups there is no first verdict.
+  const awaited = new Set(positionals.length === 0 ? quick : []);
+  let stopped = false;
+  await runLanes(ordered, lanes, async (group, lane) => {
+    if (stopped) return;
+    await runGroup(group, lane, ordered.length === 1);
+    if (!awaited.delete(group.name) || awaited.size > 0) return;
+    stopped = !verdict(ordered, goOn);
+    if (stopped) for (const process of running.values()) endTree(process);
+  });
+  clearInterval(timer);
+  return finish(values.record === true);
+}
+
+function finish(record: boolean): number {
+  rmSync(reports, { recursive: true });
+  const options = { seconds: secondsSince(started), missingFails: inCi };
+  console.log(summaryOf(outcomes, recorded, options).join('\n'));
+  if (record) {
+    const passed = outcomes.filter(({ failed, missing }) => failed + missing.length === 0);
+    const seconds = Object.fromEntries(passed.map((outcome) => [outcome.name, outcome.seconds]));
+    writeFileSync(recordPath, `${JSON.stringify({ ...recorded, ...seconds }, null, 2)}\n`);
+  }
+  const isFailure = ({ failed, missing }: Outcome) => failed > 0 || (inCi && missing.length > 0);
+  return outcomes.some(isFailure) ? 1 : 0;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: Error) => {
+    console.error(error.message);
+    process.exit(exitUsage);
+  },
+);

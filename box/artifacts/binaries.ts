@@ -1,4 +1,4 @@
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, rename } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { boxDir } from '../paths.ts';
 import { run } from '../run.ts';
@@ -110,18 +110,19 @@ async function buildModule(goModule: GoModule, goVersion: string, progress: Prog
   ];
   return cached(goModule.name, pins, progress, async (dir) => {
     const ldflags = ['-s', '-w', ...goModule.stamps.map((stamp) => `-X ${stamp}`)].join(' ');
-    for (const [name, pkg] of Object.entries(goModule.binaries)) {
-      progress(`compiling ${name}`);
-      const tags = goModule.tags ? ['-tags', goModule.tags] : [];
-      const args = ['build', '-trimpath', ...tags, '-ldflags', ldflags];
-      await run('go', [...args, '-o', join(dir, name), pkg], {
-        cwd,
-        env: { ...process.env, ...goEnvironment },
-      });
-    }
+    const tags = goModule.tags ? ['-tags', goModule.tags] : [];
+    const args = ['build', '-trimpath', ...tags, '-ldflags', ldflags];
+    const env = { ...process.env, ...goEnvironment };
+    // In one go, so that one is linked while the next is compiled.
+    await run('go', [...args, '-o', `${dir}/`, ...Object.values(goModule.binaries)], { cwd, env });
+    for (const [name, pkg] of Object.entries(goModule.binaries))
+      if (nameGivenTo(pkg) !== name) await rename(join(dir, nameGivenTo(pkg)), join(dir, name));
     if (goModule.file) await copySource(goModule.file, cwd, dir);
   });
 }
+
+/** What `go build` names the binary of a package: its last element that is no version. */
+const nameGivenTo = (pkg: string) => basename(pkg.replace(/\/v\d+$/, ''));
 
 async function copySource(file: { module: string; path: string }, cwd: string, dir: string) {
   const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd })).trim();

@@ -1,10 +1,11 @@
-import { copyFile, cp, mkdir, rm } from 'node:fs/promises';
+import { copyFile, cp, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { repoDir } from '../paths.ts';
 import { run } from '../run.ts';
 import { cached, hashOf, hashOfTree, type Progress } from './build-cache.ts';
 import { baseLayer, fileLayer } from './image-layers.ts';
 import { imageName, ociLayout } from './images.ts';
+import { ensureBuild } from './product-build.ts';
 
 /** Sources in a folder, and the version that they say they are. */
 export type Release = { dir: string; version: string };
@@ -12,6 +13,12 @@ export const thisRelease: Release = { dir: repoDir, version: '0.1.0' };
 
 /** The name in manifests/base/kustomization.yaml, where the version is this one. */
 export const companionImage = ({ version }: Release) => `lazyscope/companion:${version}`;
+
+/** What the Dockerfile copies from a build, and how; the modules of Node.js come beside these. */
+const contextFiles = [
+  ...['Dockerfile', '.dockerignore', 'package.json', 'LICENSE', 'build/companion'],
+  ...['companion/contract/companion.proto', 'build/filter.wasm', 'wasm-filter/previous'],
+];
 
 /**
  * The product's image as a docker archive, built by buildah from the Dockerfile that users get. The
@@ -23,23 +30,22 @@ export async function companionArchive(
   release: Release = thisRelease,
 ): Promise<string> {
   const { dir } = release;
-  await run('npm', ['run', '-s', 'build'], { cwd: dir });
-  await productionModules(progress, dir);
+  await ensureBuild(dir);
   const base = await nodeBase(progress);
-  const inputs = await Promise.all(
-    [
-      'build/companion',
-      'companion/contract/companion.proto',
-      'build/image/node_modules/.package-lock.json',
-    ].map((path) => hashOfTree(join(dir, path))),
-  );
-  const filters = ['build/filter.wasm', 'wasm-filter/previous'];
-  const files = ['Dockerfile', '.dockerignore', 'package.json', ...filters];
-  for (const file of files) inputs.push(await hashOfTree(join(dir, file)));
+  const modules = await productionModules(progress, dir);
   const image = companionImage(release);
-  const built = await cached('companion-image', [base, image, ...inputs], progress, async (out) => {
+  const inputs = await Promise.all(contextFiles.map((path) => hashOfTree(join(dir, path))));
+  const pins = [base, image, modules, ...inputs];
+  const built = await cached('companion-image', pins, progress, async (out) => {
+    // A context of its own: two that build at once must not change files under each other.
+    const context = join(out, 'context');
+    for (const path of contextFiles)
+      await cp(join(dir, path), join(context, path), { recursive: true });
+    await cp(join(modules, 'node_modules'), join(context, 'build', 'image', 'node_modules'), {
+      recursive: true,
+    });
     const store = join(out, 'store');
-    const buildah = (args: string[], cwd = dir) =>
+    const buildah = (args: string[], cwd = context) =>
       run('buildah', [...storage(store), ...args], { cwd });
     // A relative path, because buildah makes the image's name of it.
     await buildah(['pull', '--quiet', `oci:${basename(base)}`], dirname(base));
@@ -48,7 +54,7 @@ export async function companionArchive(
     const choice = ['--build-arg', 'ARTIFACTS=prebuilt', '--build-arg', `BASE_IMAGE=${localBase}`];
     await buildah([...build, ...choice, '.']);
     await buildah(['push', image, `docker-archive:${join(out, 'image.tar')}:${image}`]);
-    await rm(store, { recursive: true });
+    for (const path of [store, context]) await rm(path, { recursive: true });
   });
   return join(built, 'image.tar');
 }
@@ -70,18 +76,14 @@ async function nodeBase(progress: Progress): Promise<string> {
   return ociLayout([image], progress);
 }
 
-/** `npm ci --omit=dev --omit=optional`, once for each lockfile, put where the Dockerfile takes it from. */
-async function productionModules(progress: Progress, source: string): Promise<void> {
+/** The folder with the modules of `npm ci --omit=dev --omit=optional`, made once for each lockfile. */
+async function productionModules(progress: Progress, source: string): Promise<string> {
   const locks = ['package.json', 'package-lock.json', '.npmrc'];
   const pins = await Promise.all(locks.map((name) => hashOfTree(join(source, name))));
-  const dir = await cached('companion-modules', [hashOf(pins)], progress, async (out) => {
+  return cached('companion-modules', [hashOf(pins)], progress, async (out) => {
     for (const name of locks) await copyFile(join(source, name), join(out, name));
     await run('npm', ['ci', '--omit=dev', '--omit=optional', '--no-audit', '--no-fund'], {
       cwd: out,
     });
   });
-  const target = join(source, 'build', 'image');
-  await rm(target, { recursive: true, force: true });
-  await mkdir(target, { recursive: true });
-  await cp(join(dir, 'node_modules'), join(target, 'node_modules'), { recursive: true });
 }

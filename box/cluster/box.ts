@@ -12,6 +12,8 @@ import { createPki } from './pki.ts';
 
 /** What the box is told on its command line, as JSON. */
 export type BoxOptions = {
+  /** Its folder, so that the command line tells which mesh this is. */
+  state: string;
   nodes: number;
   binaries: Binaries;
   app: string;

@@ -17,7 +17,9 @@ export type UpOptions = { nodes: number; owned: boolean; progress: Progress };
 const exitLocked = 75;
 
 /** Everything that `up` needs, built or taken from the cache. */
-async function prepare(progress: Progress): Promise<Omit<BoxOptions, 'nodes' | 'owned'>> {
+async function prepare(
+  progress: Progress,
+): Promise<Pick<BoxOptions, 'binaries' | 'app' | 'layout'>> {
   const missing = missingPrerequisites();
   if (missing.length > 0) throw new Error(`the mesh cannot run here:\n- ${missing.join('\n- ')}`);
   const binaries = await ensureBinaries(progress);
@@ -34,7 +36,8 @@ export async function up(options: UpOptions): Promise<{ stop(): Promise<void> }>
   if (!Number.isInteger(options.nodes) || options.nodes < 1 || options.nodes > nodesMax)
     throw new Error(`--nodes ${options.nodes}: give a whole number from 1 to ${nodesMax}`);
   const prepared = await prepare(options.progress);
-  const box: BoxOptions = { ...prepared, nodes: options.nodes, owned: options.owned };
+  const { nodes, owned } = options;
+  const box: BoxOptions = { ...prepared, state: stateDir, nodes, owned };
   const keeper = spawn(
     join(boxDir, 'cluster', 'keeper.sh'),
     [

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { prefix, stateDir } from '../../box/paths.ts';
 import { runResult } from '../../box/run.ts';
 
@@ -27,20 +28,28 @@ function cgroups(): string[] {
   return parents.filter((path) => existsSync(path));
 }
 
-/** Processes of a mesh, by what only they name or where only they run. */
+/**
+ * Processes of the mesh of this folder, by what they are told or where they run; one beside it is none of
+ * ours. What names no folder, as a shim, runs in the box's PID namespace, and cannot outlive it.
+ */
 async function processes(): Promise<string[]> {
   const found: string[] = [];
-  const here = await readlink('/proc/self/ns/pid');
+  const box = await boxNamespace();
+  // The folder of a second mesh begins with the name of the first.
+  const ours = [`${stateDir}/`, `${stateDir} `, `${stateDir}"`];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
     const group = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
-    const namespace = await readlink(`/proc/${pid}/ns/pid`).catch(() => here);
+    const namespace = await readlink(`/proc/${pid}/ns/pid`).catch(() => '');
     const words = command.replaceAll('\0', ' ');
-    const named = [`${stateDir}/`, 'keeper.sh', 'serve --name outside'];
-    // A shim says nothing of its containerd; the machine's own run beside us.
-    const shim = namespace !== here && words.includes('containerd-shim');
-    if (shim || group.includes(`/${prefix}/`) || named.some((part) => words.includes(part)))
-      found.push(words.trim().slice(0, 120));
+    const isOurs = namespace === box || ours.some((part) => words.includes(part));
+    if (isOurs || group.includes(`/${prefix}/`)) found.push(words.trim().slice(0, 120));
   }
   return found;
+}
+
+/** The PID namespace of the box, while it is up. */
+async function boxNamespace(): Promise<string | undefined> {
+  const pid = await readFile(join(stateDir, 'box.pid'), 'utf8').catch(() => '');
+  return readlink(`/proc/${pid.trim()}/ns/pid_for_children`).catch(() => undefined);
 }

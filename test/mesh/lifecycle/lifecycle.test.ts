@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { beforeAll, expect, test } from 'vitest';
 import { isUp, openMesh, sweep, waitFor } from '../../../box/mesh.ts';
-import { boxDir, repoDir } from '../../../box/paths.ts';
+import { boxDir, repoDir, stateDir } from '../../../box/paths.ts';
 import { runResult } from '../../../box/run.ts';
 import { hostTraces } from '../host-traces.ts';
 
@@ -36,62 +36,51 @@ async function startUntil(args: string[], text: string) {
 const cli = `${boxDir}cli.ts`;
 const owner = join(import.meta.dirname, 'owner.ts');
 
-test('up, down, up, down: each works, and the machine is as before after each', async () => {
-  for (const round of [1, 2]) {
-    const up = await mesh('up');
-    expect({ round, code: up.code, said: up.stderr.includes('ready') }).toEqual({
-      round,
-      code: 0,
-      said: true,
-    });
-    expect((await mesh('kubectl', 'get', 'nodes', '-o', 'name')).stdout).toContain('node/node-2');
-    expect((await mesh('down')).stdout).toBe('the mesh is down\n');
+const untilNothingIsLeft = () =>
+  waitFor('the end of everything', async () => {
     expect(await hostTraces()).toEqual(untouched);
-  }
+    return true;
+  });
+
+test('up and down: the machine is as before, and there is nothing to end twice', async () => {
+  const up = await mesh('up');
+  expect({ code: up.code, said: up.stderr.includes('ready') }).toEqual({ code: 0, said: true });
+  expect((await mesh('kubectl', 'get', 'nodes', '-o', 'name')).stdout).toContain('node/node-2');
+  expect((await mesh('down')).stdout).toBe('the mesh is down\n');
+  expect(await hostTraces()).toEqual(untouched);
   expect((await mesh('down')).stdout).toBe('no mesh is up\n');
 });
 
-test('Ctrl-C while it comes up ends it, and nothing is left', async () => {
-  const child = await startUntil([cli, 'up'], 'waiting for istiod');
-  child.kill('SIGINT');
-  await waitFor('the end of everything', async () => {
-    expect(await hostTraces()).toEqual(untouched);
-    return true;
-  });
-});
-
-test('kill -9 of a test run that owns a mesh ends the mesh, and the next one starts', async () => {
-  const child = await startUntil([owner], 'mine');
-  expect(await isUp()).toBe(true);
+/** Of this very mesh: another one may be up beside it. */
+async function killEveryProcess(child: ChildProcess) {
   child.kill('SIGKILL');
-  await once(child, 'exit');
-  await waitFor('the end of everything', async () => {
-    expect(await hostTraces()).toEqual(untouched);
-    return true;
-  });
-  const next = await startUntil([owner], 'mine');
-  expect(await openMesh().kubectl(['get', 'nodes', '-o', 'name'])).toContain('node/node-1');
-  next.kill('SIGTERM');
-  await waitFor('the end of everything', async () => {
-    expect(await hostTraces()).toEqual(untouched);
-    return true;
-  });
-});
-
-async function killEveryProcess() {
-  const command = `pkill -KILL -f '(${boxDir}cluster/(keeper.sh|box.ts)|${owner})'`;
-  await runResult('bash', ['-c', command]);
+  const pattern = `${boxDir}cluster/(keeper.sh|box.ts) .*${stateDir}[" ]`;
+  await runResult('pkill', ['-KILL', '-f', '--', pattern]);
   await waitFor('the end of its processes', async () => {
     expect((await hostTraces()).processes).toEqual(untouched.processes);
     return true;
   });
 }
 
-test('kill -9 of every process of a mesh leaves at most what the next `up` or `down` removes', async () => {
-  await startUntil([owner], 'mine');
-  await killEveryProcess();
-  await startUntil([owner], 'mine');
-  await killEveryProcess();
+test('kill -9 of a test run that owns a mesh ends the mesh, and the next one starts', async () => {
+  const child = await startUntil([owner], 'mine');
+  expect(await isUp()).toBe(true);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await untilNothingIsLeft();
+  const next = await startUntil([owner], 'mine');
+  expect(await openMesh().kubectl(['get', 'nodes', '-o', 'name'])).toContain('node/node-1');
+  await killEveryProcess(next);
+});
+
+test('what kill -9 of every process left, the next `up` removes, and Ctrl-C ends that on its way', async () => {
+  const child = await startUntil([cli, 'up'], 'waiting for istiod');
+  child.kill('SIGINT');
+  await untilNothingIsLeft();
+});
+
+test('what kill -9 of every process left, `down` removes too', async () => {
+  await killEveryProcess(await startUntil([owner], 'mine'));
   expect((await mesh('down')).stdout).toContain('removed what one that was killed had left');
   expect(await hostTraces()).toEqual(untouched);
 });

@@ -1,0 +1,30 @@
+import { ensureEnvoy } from '../embedded/envoy-binary.ts';
+import { ensureApp, ensureBinaries, ensurePromtool } from './artifacts/binaries.ts';
+import { companionArchive } from './artifacts/companion-image.ts';
+import { meshImages, ociLayout } from './artifacts/images.ts';
+import { ensureBuild } from './artifacts/product-build.ts';
+import { repoDir } from './paths.ts';
+import { missingPrerequisites } from './prerequisites.ts';
+
+const say = (line: string) => console.error(line);
+
+/** All that is compiled for the cluster in a box, its images where they can be made, and promtool. */
+async function tools(): Promise<void> {
+  const binaries = await ensureBinaries(say);
+  const app = await ensureApp(say);
+  if (missingPrerequisites().length === 0)
+    await ociLayout(await meshImages(binaries, app, await ensureEnvoy(), say), say);
+  await ensurePromtool(say);
+}
+
+/** What is prepared once, before several that need it start at the same time. */
+const steps: Record<string, () => Promise<unknown>> = {
+  build: () => ensureBuild(repoDir),
+  image: () => companionArchive(say),
+  tools,
+};
+
+const [what = ''] = process.argv.slice(2);
+const step = steps[what];
+if (step === undefined) throw new Error(`'${what}': give one of ${Object.keys(steps).join(', ')}`);
+await step();

@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { missingPrerequisites } from '../../box/prerequisites.ts';
+import { ensureEnvoy } from '../../embedded/envoy-binary.ts';
+import { missingForBypass } from '../bypass/prerequisites.ts';
+import type { Planned } from './lanes.ts';
+
+/** A group of tests: a command, what it needs, and where it stands in the order. */
+export type Group = Planned & {
+  command: string[];
+  cwd?: string;
+  /** Belongs to what answers first. */
+  quick?: boolean;
+  /** Starts beside what answers first, because others wait for it. */
+  first?: boolean;
+  /** Sentences that say what is missing here, each with its remedy; takes no time. */
+  needs?: () => string[];
+  /** The same, of what has to be fetched first: asked when the group's turn has come. */
+  fetch?: () => Promise<string[]>;
+};
+
+const recordPath = join(import.meta.dirname, '..', 'groups.json');
+/** Seconds that each group took when the whole gate last ran for the record, on two cores. */
+export const recorded: Record<string, number> = JSON.parse(readFileSync(recordPath, 'utf8'));
+export { recordPath };
+
+/** A group that nobody has recorded yet. */
+const unrecordedSeconds = 60;
+
+type More = Partial<Omit<Group, 'name' | 'command' | 'seconds'>> & { args?: string[] };
+
+function group(name: string, command: string[], { args = [], ...more }: More = {}): Group {
+  const seconds = recorded[name] ?? unrecordedSeconds;
+  return { name, seconds, command: [...command, ...args], ...more };
+}
+
+/** What others would else do on their way, and two of them at once. */
+const prepare = (what: string) => ['node', '--import', 'tsx', 'box/prepare.ts', what];
+
+const vitest = (name: string, more: More = {}, project = name) =>
+  group(name, ['npx', 'vitest', 'run', '--project', project], more);
+
+/** Two of the files that run the filter and both roles of the companion with a real Envoy. */
+const firstOnEnvoy = ['test/envoy/embedded.test.ts', 'test/envoy/first-call.test.ts'];
+const simulation = 'test/unit/simulation';
+const manifests = 'test/unit/manifests';
+const without = (...globs: string[]) => globs.flatMap((glob) => ['--exclude', glob]);
+
+const goNeeds = () => missingPrerequisites().filter((line) => line.startsWith('Go '));
+const meshNeeds = () => missingPrerequisites();
+const productNeeds = () => missingPrerequisites('product');
+const envoyFetch = async () => {
+  try {
+    await ensureEnvoy();
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+};
+
+/** By default two cores have one worker; this many where most of the time is spent on waiting. */
+const workers = (count: number) => `--maxWorkers=${Math.max(count, availableParallelism() - 1)}`;
+
+const compiled = ['build', 'tools'];
+const onMesh = (name: string, needs = productNeeds) =>
+  vitest(name, { needs, after: [...compiled, 'image'] });
+
+/** Needs kubectl: this machine's, or the one that the box compiles. */
+function kubectlNeeds(hasKubectl: boolean): More {
+  const needs = () =>
+    goNeeds().map((line) => `kubectl is not in the PATH, and cannot be compiled: ${line}`);
+  return hasKubectl ? { quick: true } : { needs, after: ['tools'] };
+}
+
+/** Every group. What answers quickly comes first; of the others the lanes take the longest first. */
+export function groupsOf(hasKubectl: boolean): Group[] {
+  return [
+    group('check', ['npm', 'run', '-s', 'check'], { quick: true }),
+    group('build', prepare('build'), { quick: true }),
+    vitest('unit', {
+      quick: true,
+      args: [...without(`${simulation}/**`, `${manifests}/**`), workers(2)],
+    }),
+    vitest('manifests', { args: [manifests], ...kubectlNeeds(hasKubectl) }, 'unit'),
+    vitest('wasm', { quick: true, after: ['build'] }),
+    vitest(
+      'envoy-first',
+      { quick: true, after: ['build'], args: firstOnEnvoy, fetch: envoyFetch },
+      'envoy',
+    ),
+    group('tools', prepare('tools'), { first: true, background: true, needs: goNeeds }),
+    group('image', prepare('image'), {
+      ...{ first: true, background: true, needs: productNeeds, after: compiled },
+    }),
+    vitest('simulation', { args: [simulation, workers(2)], background: true }, 'unit'),
+    vitest('fuzz', { background: true }),
+    vitest('envoy', {
+      after: ['build'],
+      args: [...without(...firstOnEnvoy), workers(2)],
+      fetch: envoyFetch,
+    }),
+    group('bpf', ['make', '-C', 'bpf'], { first: true, background: true, needs: missingForBypass }),
+    vitest('bypass', {
+      needs: () => [...missingForBypass(), ...goNeeds()],
+      fetch: envoyFetch,
+      after: [...compiled, 'bpf'],
+    }),
+    group('app', ['go', 'test', '-trimpath', './...'], {
+      cwd: 'box/app',
+      needs: goNeeds,
+      after: ['tools'],
+      background: true,
+    }),
+    // Most of its time it waits for leases and time-outs.
+    vitest('api', { needs: goNeeds, after: compiled, args: [workers(3)] }),
+    onMesh('mesh-lifecycle', meshNeeds),
+    onMesh('mesh'),
+    onMesh('product'),
+    onMesh('safety'),
+    onMesh('matrix'),
+    onMesh('faults'),
+  ];
+}

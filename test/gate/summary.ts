@@ -1,0 +1,78 @@
+import type { Outcome } from './reports.ts';
+
+/** From here on a group took so much longer than it was recorded to take that it is said. */
+export const slowFactor = 1.5;
+/** Groups that end sooner than this are too short for the factor to mean anything. */
+const slowSecondsMin = 20;
+/** Files named of each group. */
+const filesShown = 3;
+/** Groups shorter than this have no file worth naming. */
+const detailSecondsMin = 30;
+
+export const clock = (seconds: number) =>
+  `${Math.floor(seconds / 60)}:${String(Math.round(seconds) % 60).padStart(2, '0')}`;
+
+/** One line a group; a group that took much longer than recorded says so. */
+function rowOf({ name, seconds, passed, failed, missing }: Outcome, recorded: number | undefined) {
+  const result = missing.length > 0 ? 'DID NOT RUN' : `${passed} passed, ${failed} failed`;
+  const slow =
+    recorded !== undefined && seconds > Math.max(slowSecondsMin, slowFactor * recorded)
+      ? `   SLOW: ${(seconds / recorded).toFixed(1)} times its recorded ${recorded} s`
+      : '';
+  return `${name.padEnd(16)}${String(seconds).padStart(5)} s  ${result}${slow}`;
+}
+
+/** Where the time of the longer groups went. */
+function detailOf({ name, seconds, times }: Outcome): string[] {
+  if (times === undefined || seconds < detailSecondsMin) return [];
+  const slowest = [...times.files].sort((a, b) => b.seconds - a.seconds).slice(0, filesShown);
+  const files = slowest.map(
+    (file) => `${file.name.replace(/^.*\//, '')} ${file.seconds.toFixed(0)} s`,
+  );
+  return [`${name.padEnd(16)}  set-up ${times.setUp.toFixed(0)} s; ${files.join(', ')}`];
+}
+
+/** What the gate ends with; the last line is the sum, for machines too. */
+export function summaryOf(
+  outcomes: readonly Outcome[],
+  recorded: Record<string, number>,
+  { seconds, missingFails }: { seconds: number; missingFails: boolean },
+): string[] {
+  const details = outcomes.flatMap(detailOf);
+  const notRun = outcomes.filter(({ missing }) => missing.length > 0);
+  const sum = (key: 'passed' | 'failed') => outcomes.reduce((total, one) => total + one[key], 0);
+  const failed = sum('failed') + (missingFails ? notRun.length : 0);
+  return [
+    '=== summary',
+    ...outcomes.map((outcome) => rowOf(outcome, recorded[outcome.name])),
+    ...(details.length > 0 ? ['', 'where the time went:', ...details] : []),
+    ...notRun.map(
+      ({ name, missing }) => `\nDID NOT RUN: ${name}, because\n- ${missing.join('\n- ')}`,
+    ),
+    ...outcomes.flatMap(({ name, failures }) =>
+      failures.map((failure) => `\nFAILED: ${name}: ${failure}`),
+    ),
+    ...outcomes.flatMap(({ name, notes }) => notes.map((note) => `${name}: ${note}`)),
+    '',
+    `all in ${clock(seconds)}`,
+    `${sum('passed')} passed, ${failed} failed`,
+  ];
+}
+
+/** The first words of the gate: what will run, what cannot and why, and about how long it takes. */
+export function announcement(
+  names: readonly string[],
+  missing: ReadonlyMap<string, readonly string[]>,
+  estimates: { quick: number; all: number },
+): string[] {
+  const running = names.filter((name) => !missing.has(name));
+  const reasons = new Map<string, string[]>();
+  for (const [name, lines] of missing)
+    for (const line of lines) reasons.set(line, [...(reasons.get(line) ?? []), name]);
+  return [
+    `will run: ${running.join(', ')}`,
+    ...[...reasons].map(([line, groups]) => `CANNOT RUN: ${groups.join(', ')}: ${line}`),
+    ...(estimates.quick > 0 ? [`a first verdict in about ${clock(estimates.quick)} min`] : []),
+    `about ${clock(estimates.all)} min in all on two cores; the first time, what is missing is compiled too`,
+  ];
+}

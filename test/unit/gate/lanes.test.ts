@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import { estimate, nextFor, type Planned, runLanes } from '../../gate/lanes.ts';
+
+const group = (name: string, seconds: number, more: Partial<Planned> = {}): Planned => ({
+  name,
+  seconds,
+  ...more,
+});
+
+/** Runs the groups in no time, and tells which ran beside which. */
+async function record(groups: Planned[], lanes = 2) {
+  const log: string[] = [];
+  await runLanes(groups, lanes, async ({ name }, lane) => {
+    log.push(`+${name}@${lane}`);
+    await new Promise((resolve) => setImmediate(resolve));
+    log.push(`-${name}`);
+  });
+  return log;
+}
+
+test('a free lane takes what others wait for, then the longest', async () => {
+  const groups = [group('a', 1), group('b', 9, { after: ['a'] }), group('c', 5), group('d', 7)];
+  expect(await record(groups)).toEqual([
+    ...['+a@1', '+d@2', '-a', '+b@1'],
+    ...['-d', '+c@2', '-b', '-c'],
+  ]);
+});
+
+test('groups that are kept apart never run beside each other, and a lane looks past them', async () => {
+  const groups = [group('a', 3, { apart: 'x' }), group('b', 2, { apart: 'x' }), group('c', 1)];
+  const log = await record(groups);
+  expect(log.slice(0, 2)).toEqual(['+a@1', '+c@2']);
+  expect(log.indexOf('+b@1')).toBeGreaterThan(log.indexOf('-a'));
+});
+
+test('the background has a lane of its own, and a lane without work helps it', async () => {
+  const slow = [group('slow', 9, { background: true }), group('slower', 99, { background: true })];
+  const groups = [...slow, group('a', 1), group('b', 1)];
+  expect((await record(groups)).slice(0, 3)).toEqual(['+slower@0', '+a@1', '+b@2']);
+  expect(nextFor(1, slow, [])?.name).toBe('slower');
+  expect(nextFor(1, [...slow, group('a', 1)], [])?.name).toBe('a');
+});
+
+test('a group after one that is not among them waits for nobody', async () => {
+  expect(await record([group('a', 1, { after: ['gone'] })])).toEqual(['+a@1', '-a']);
+});
+
+test('a circle is named', async () => {
+  const groups = [group('a', 1, { after: ['b'] }), group('b', 1, { after: ['a'] })];
+  await expect(record(groups)).rejects.toThrow('a, b: each waits for another one');
+});
+
+test('the estimate is the time of the longest lane', () => {
+  const groups = [group('a', 10), group('b', 7), group('c', 5), group('d', 2, { after: ['a'] })];
+  expect(estimate(groups, 2)).toBe(12);
+  expect(estimate(groups, 1)).toBe(24);
+  expect(estimate([], 2)).toBe(0);
+});
