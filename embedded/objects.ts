@@ -81,7 +81,7 @@ function reachable(
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
       metadata: { namespace, name, labels: { 'kubernetes.io/service-name': name } },
-      ports: ports.map((port) => ({ port })),
+      ports: ports.map((port) => ({ name: `http-${port}`, port })),
       endpoints: [
         {
           addresses: [ip],

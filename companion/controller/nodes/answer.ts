@@ -1,3 +1,5 @@
+import type { Client } from '../../core/first-call/destination-rule.ts';
+import { isCarried } from '../../core/first-call/gateway.ts';
 import { type MeshNames, type Mtls, mtlsOf } from '../../core/first-call/mtls.ts';
 import { type Resolution, resolve, type UnknownCall } from '../../core/first-call/resolve.ts';
 import {
@@ -6,7 +8,8 @@ import {
   type Decision,
   type FirstCall,
 } from '../../core/first-call/strategy.ts';
-import type { HostRecord, PodRecord } from '../../core/mesh/records.ts';
+import type { PodRecord } from '../../core/mesh/pod-record.ts';
+import type { HostRecord } from '../../core/mesh/records.ts';
 import type { HostRef } from '../../core/scope/edges.ts';
 import { entryOf } from '../../core/scope/hosts.ts';
 import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../../core/scope/sidecar.ts';
@@ -59,11 +62,12 @@ export function answer(
       firstCall: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
       callerNetwork: pod?.network ?? '',
       gatewayReady: isReady(state, config.gatewayHost),
+      gatewayCarries: isCarriedByGateway(state, config, resolution),
       destinationAgeMs: ageOf(state, resolution, now),
     },
     // A request is held only for a scope that will come.
     { ...resolution, learnable: learn !== undefined && mode === 'enforce' },
-    mtlsOfResolution(state, config, namespace, resolution),
+    mtlsOfResolution(state, config, { namespace, labels: pod?.labels ?? {} }, resolution),
   );
   const since =
     workload && host && state.imports.since(namespace, sidecarName(workload), entryOf(host));
@@ -98,12 +102,20 @@ function hostRefOf({ host, record, virtualServices }: Resolution): HostRef | und
 function mtlsOfResolution(
   { catalog }: State,
   config: AnswerConfig,
-  namespace: string,
+  client: Client,
   { record, port, pod }: Resolution,
 ): Mtls {
-  if (record) return mtlsOf(catalog, { record, port, pod }, namespace, config);
+  if (record) return mtlsOf(catalog, { record, port, pod }, client, config);
   const reason = 'no service behind the host';
-  return { capable: false, ownTls: false, reason, identities: [], networks: new Set() };
+  return { speech: 'plain', reason, identities: [], networks: new Set() };
+}
+
+function isCarriedByGateway(
+  { catalog }: State,
+  config: AnswerConfig,
+  { record, port }: Resolution,
+): boolean {
+  return record !== undefined && isCarried(catalog, { record, port }, config.gatewayHost, config);
 }
 
 /** Somebody restricted this workload on purpose: his word stands, first call or not. */

@@ -1,8 +1,8 @@
 import type { Edge, ProxyReport } from '../../contract/rpc.ts';
 import { resolve } from '../../core/first-call/resolve.ts';
 import { parseClusterName } from '../../core/mesh/authority.ts';
-import { pick } from '../../core/mesh/host-lookup.ts';
-import type { PodRecord } from '../../core/mesh/records.ts';
+import { shownTo } from '../../core/mesh/host-lookup.ts';
+import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import type { HostRef } from '../../core/scope/edges.ts';
 import { sentinelHost } from '../../core/scope/sentinel.ts';
 import type { ControllerMetrics } from '../metrics.ts';
@@ -85,9 +85,6 @@ function destinationOf(learning: Learning, namespace: string, edge: Edge): HostR
   const host = parseClusterName(edge.cluster ?? '')?.host;
   // What every scope has anyway is not worth remembering.
   if (!host || host === sentinelHost || host === gatewayHost) return undefined;
-  const record = pick(
-    state.catalog.hosts.exact(host).filter((each) => state.catalog.isVisible(each, namespace)),
-    namespace,
-  );
+  const [record] = shownTo(state.catalog, state.catalog.hosts.exact(host), namespace);
   return record && { namespace: record.namespace, host };
 }

@@ -1,6 +1,6 @@
 import { createQuota } from '../../bounds/quota.ts';
 import type { Answer, ProxyGone, ProxyReport, Question } from '../../contract/rpc.ts';
-import type { PodRecord } from '../../core/mesh/records.ts';
+import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { liveMs } from '../../core/scope/proxies.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { Life } from '../reconcile/life.ts';

@@ -1,6 +1,5 @@
 import { selects } from '../../core/mesh/label-selector.ts';
-import type { Scoped } from '../../core/scope/condition.ts';
-import { timeIn } from '../../core/scope/condition.ts';
+import { type Scoped, timeIn } from '../../core/scope/condition.ts';
 import { type SidecarRecord, sidecarName } from '../../core/scope/sidecar.ts';
 import { goneStatus, statusChange } from '../../core/scope/status.ts';
 import type { Workload } from '../../core/scope/workload.ts';

@@ -1,5 +1,5 @@
 import { selects } from '../../core/mesh/label-selector.ts';
-import type { PodRecord } from '../../core/mesh/records.ts';
+import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { isTakenIn, revisionLabelOf } from '../../core/mesh/revision.ts';
 import type { KubeObject, Resource } from '../../kube/object.ts';
 

@@ -1,6 +1,5 @@
 import { selects } from '../../core/mesh/label-selector.ts';
-import type { Mode } from '../../core/scope/condition.ts';
-import { parseMode } from '../../core/scope/condition.ts';
+import { type Mode, parseMode } from '../../core/scope/condition.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import type { KubeObject } from '../../kube/object.ts';
 

@@ -2,7 +2,7 @@ import { type Arrivals, createArrivals } from '../../core/first-call/arrivals.ts
 import type { FirstCall } from '../../core/first-call/strategy.ts';
 import { type Catalog, createCatalog } from '../../core/mesh/catalog.ts';
 import { type DiscoverySelectors, isDiscovered } from '../../core/mesh/discovery.ts';
-import type { PodRecord } from '../../core/mesh/records.ts';
+import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { defaultRevision, forRevision } from '../../core/mesh/revision.ts';
 import type { Mode } from '../../core/scope/condition.ts';
 import { parseMode } from '../../core/scope/condition.ts';

@@ -1,4 +1,5 @@
-import { type PodRecord, readService } from '../../core/mesh/records.ts';
+import type { PodRecord } from '../../core/mesh/pod-record.ts';
+import { readService } from '../../core/mesh/records.ts';
 import { readSidecar } from '../../core/scope/sidecar.ts';
 import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../../kube/object.ts';
 import { filterResources } from '../state/installed-filter.ts';

@@ -2,9 +2,10 @@ import { isIP } from 'node:net';
 import { holdsAddress } from '../mesh/address-index.ts';
 import { type Address, hostOfAuthority, parseAddress } from '../mesh/authority.ts';
 import type { Catalog } from '../mesh/catalog.ts';
-import { pick, virtualServicesOf } from '../mesh/host-lookup.ts';
+import { hasPort, inOrder, shownTo, virtualServicesOf } from '../mesh/host-lookup.ts';
 import { isWildcard } from '../mesh/host-pattern.ts';
-import type { HostRecord, PodRecord } from '../mesh/records.ts';
+import type { PodRecord } from '../mesh/pod-record.ts';
+import type { HostRecord } from '../mesh/records.ts';
 import type { VirtualServiceRecord } from '../mesh/rules.ts';
 
 /** A call that met no route, as the filter saw it. */
@@ -51,7 +52,7 @@ function byName(
   { ip, port }: Address,
   caller: Caller,
 ): Resolution | undefined {
-  const record = recordByName(catalog, name, caller);
+  const record = recordByName(catalog, name, port, caller);
   const host = record?.host ?? name;
   const called = isWildcard(host) ? name : host;
   const virtualServices = virtualServicesOf(catalog, called, caller.namespace);
@@ -61,8 +62,6 @@ function byName(
     if (virtualServices.length === 0 || port !== 80) return undefined;
     return { kind: 'virtual', host, port, virtualServices, addressed: false, learnable: true };
   }
-  // Istio routes a name only on the ports that its Service declares.
-  if (!hasPort(record, port)) return undefined;
   const pod = record.headless ? catalog.podAt(ip) : undefined;
   return {
     kind: record.kind,
@@ -89,36 +88,61 @@ function isAddressOf(catalog: Catalog, record: HostRecord, ip: string): boolean 
  * generateVirtualHostDomains): in full, `name.ns.svc`, `name.ns`, `name` in its own namespace, and
  * pods of headless services by `pod.name...`.
  */
-function recordByName(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
-  let record = recordNamed(catalog, name, caller);
-  // An ExternalName is to istiod another name of a Service of the mesh, where it names one
+function recordByName(
+  catalog: Catalog,
+  name: string,
+  port: number,
+  caller: Caller,
+): HostRecord | undefined {
+  let alias = aliasNamed(catalog, name, caller);
+  // An ExternalName is to istiod another name of a host of the mesh, where it names one
   // (pilot/pkg/model/push_context.go, resolveServiceAliases). One that leads in a circle leads nowhere.
-  for (let steps = 0; record?.aliasOf && steps < aliasStepsMax; steps++) {
-    const target = recordNamed(catalog, record.aliasOf, caller);
-    if (target?.kind !== 'service') break;
-    record = target;
+  for (let steps = 0; alias && steps < aliasStepsMax; steps++) {
+    const record = recordNamed(catalog, alias, port, caller);
+    if (record && !record.aliasOf) return record;
+    alias = aliasNamed(catalog, alias, caller);
   }
-  return record;
+  return recordNamed(catalog, name, port, caller);
 }
 
 /** An alias of an alias of an alias: beyond what people write. */
 const aliasStepsMax = 8;
 
-function recordNamed(catalog: Catalog, name: string, caller: Caller): HostRecord | undefined {
+/** What a name stands for that is an ExternalName; such a Service has the ports of the other one. */
+function aliasNamed(catalog: Catalog, name: string, caller: Caller): string | undefined {
+  for (const full of fullNames(name, caller)) {
+    const [record] = shownTo(catalog, catalog.hosts.exact(full), caller.namespace);
+    if (record) return record.aliasOf;
+  }
+  return undefined;
+}
+
+/**
+ * The record that a name means on a port. Istio routes a name only on the ports that it declares, each by
+ * itself: a wildcard with the port counts where an exact host has others.
+ */
+function recordNamed(
+  catalog: Catalog,
+  name: string,
+  port: number,
+  caller: Caller,
+): HostRecord | undefined {
   const { namespace, clusterDomain } = caller;
-  const visible = (record: HostRecord) => catalog.isVisible(record, namespace);
+  const named = (host: string) =>
+    shownTo(catalog, catalog.hosts.exact(host), namespace).find((each) => hasPort(each, port));
   const inFull = fullNames(name, caller);
   for (const full of inFull) {
-    const record = pick(catalog.hosts.exact(full).filter(visible), namespace);
+    const record = named(full);
     if (record) return record;
   }
   for (const full of inFull) {
     const parent = full.slice(full.indexOf('.') + 1);
     if (!parent.endsWith(`.svc.${clusterDomain}`)) continue;
-    const record = catalog.hosts.exact(parent).find((each) => each.headless && visible(each));
-    if (record) return record;
+    const record = named(parent);
+    if (record?.headless) return record;
   }
-  return pick(catalog.hosts.mostSpecific(name, visible), namespace);
+  const [found] = catalog.hosts.mostSpecific(name, ({ host }) => named(host) !== undefined);
+  return found && named(found.host);
 }
 
 function fullNames(name: string, { namespace, clusterDomain }: Caller): string[] {
@@ -134,23 +158,20 @@ function byAddress(
   address: Address,
   caller: Caller,
 ): Resolution | undefined {
-  const visible = (record: HostRecord) => catalog.isVisible(record, caller.namespace);
-  const found = pick(
-    catalog.hostsAt(address.ip).filter((each) => visible(each) && hasPort(each, address.port)),
-    caller.namespace,
-  );
+  const first = (records: readonly HostRecord[]) =>
+    inOrder(catalog, records, caller.namespace).find(
+      (each) =>
+        hasPort(each, address.port) &&
+        shownTo(catalog, catalog.hosts.exact(each.host), caller.namespace).includes(each),
+    );
+  const found = first(catalog.hostsAt(address.ip));
   if (found) return ofAddress(found, call, address);
 
   // Requests are routed by name alone: the address of a pod is none, not even of a headless Service.
   const pod = call.tcp ? catalog.podAt(address.ip) : undefined;
   if (!pod) return undefined;
   // To istiod the address of a pod means something only where a headless Service has it.
-  const owner = pick(
-    catalog
-      .servicesOfEndpoint(address.ip)
-      .filter((each) => visible(each) && each.headless && hasPort(each, address.port)),
-    caller.namespace,
-  );
+  const owner = first(catalog.servicesOfEndpoint(address.ip).filter(({ headless }) => headless));
   return owner && { ...ofAddress(owner, call, address), pod };
 }
 
@@ -169,8 +190,4 @@ function ofAddress(record: HostRecord, call: UnknownCall, { port }: Address): Re
       !isWildcard(record.host) &&
       (call.tcp || protocol !== 'http' || isIP(hostOfAuthority(call.authority) ?? '') !== 0),
   };
-}
-
-function hasPort(record: HostRecord, port: number): boolean {
-  return record.ports.some((each) => each.port === port && each.protocol !== 'udp');
 }

@@ -39,6 +39,8 @@ export type Call = {
   callerNetwork: string;
   /** Whether the lazy egress gateway has an endpoint that takes connections. */
   gatewayReady: boolean;
+  /** Whether the gateway has a way to the destination (core/first-call/gateway.ts). */
+  gatewayCarries: boolean;
   /** Milliseconds since the destination became reachable; infinite when that was long ago. */
   destinationAgeMs: number;
 };
@@ -61,9 +63,9 @@ export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): 
 
 /** Why only the real route will do for this host, or undefined when another way keeps it whole. */
 function holdReason(
-  { firstCall }: Call,
+  call: Call,
   { kind, virtualServices, learnable, record, port }: Resolution,
-  { ownTls }: Mtls,
+  { speech, reason }: Mtls,
 ): string | undefined {
   // The redirect leads to the real route only where a scope can bring it, and a request on a port
   // declared TCP has none: its connection would have to be opened anew.
@@ -71,45 +73,71 @@ function holdReason(
   if (!learnable || isTcp) return undefined;
   const [rule] = virtualServices;
   if (rule) return `VirtualService ${rule.namespace}/${rule.name} has rules for the host`;
-  if (firstCall === 'passthrough') return undefined;
+  if (call.firstCall === 'passthrough') return undefined;
   if (kind === 'entry') return 'a ServiceEntry says how the host is reached';
-  if (ownTls) return 'a DestinationRule sets TLS of its own';
-  return firstCall === 'hold' ? 'hold is asked for' : undefined;
+  if (speech === 'own' || speech === 'tunnel') return reason;
+  // The gateway leaves out those that take no mutual TLS; without it any endpoint may be met.
+  if (speech === 'mixed' && !leadsByGateway(call)) return reason;
+  return call.firstCall === 'hold' ? 'hold is asked for' : undefined;
 }
 
 function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   const isNew = call.destinationAgeMs < gatewayLagMs;
-  const isSettled = !isNew && mtls.reason !== 'no endpoints';
+  const isSettled = !isNew && mtls.speech !== 'nobody';
   const ttl = isSettled ? answerTtlSeconds.resolved : answerTtlSeconds.empty;
   // Full configuration would let these through; an address that is not the host's it would not.
   const open = resolution.addressed ? 'plain' : 'passthrough';
   if (call.firstCall === 'passthrough') return plain(open, 'passthrough is asked for', ttl);
-  if (!mtls.capable) return plain(open, mtls.reason, ttl);
-  const { host, port, pod, record } = resolution;
-  const here = [...mtls.networks].every((network) => network === call.callerNetwork);
-  // A gateway would pick another pod than the one that was called by its address.
-  const bound = pod !== undefined || record?.headless === true;
-  // Only the gateway leads to another network; on this one, mTLS straight there does as well.
-  const byGateway = !here || (call.firstCall === 'gateway' && call.gatewayReady && !isNew);
-  const wanted = byGateway ? 'gateway' : 'direct';
+  const way = wayOf(call, resolution, mtls);
+  if (!way) return plain(open, mtls.reason, ttl);
+  const { host, port } = resolution;
   return {
-    strategy: bound ? 'direct' : wanted,
+    strategy: way.strategy,
     otherwise: '',
     sni: `outbound_.${port}_._.${host}`,
     identities: mtls.identities,
     ttlSeconds: ttl,
-    reason: whyOf(call, bound, here),
+    reason: way.reason,
   };
 }
 
-function whyOf(call: Call, bound: boolean, here: boolean): string {
-  if (bound) return 'one pod is meant';
-  if (!here) return 'endpoints are on another network';
-  if (call.firstCall === 'gateway') {
-    if (!call.gatewayReady) return 'the gateway has no ready endpoint';
-    if (call.destinationAgeMs < gatewayLagMs) return 'the gateway may not know it yet';
+type Way = { strategy: 'gateway' | 'direct'; reason: string };
+
+/** How mutual TLS reaches the destination; undefined where it speaks none. */
+function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined {
+  const { speech, networks } = mtls;
+  const { pod, record } = resolution;
+  // A gateway would pick another pod than the one that was called by its address, and another node's.
+  const bound = pod !== undefined || record?.headless === true;
+  if (speech === 'nobody') {
+    // Nobody here: in another cluster there may be somebody, of whom the gateway knows.
+    if (bound || record?.kind !== 'service' || !leadsByGateway(call)) return undefined;
+    return { strategy: 'gateway', reason: 'endpoints are elsewhere, if anywhere' };
   }
-  return `setting ${call.firstCall}`;
+  if (speech === 'plain') return undefined;
+  const direct = (reason: string): Way => ({ strategy: 'direct', reason });
+  // Such a server refuses this mutual TLS, which is better than to tell everybody in plain text.
+  if (speech === 'own' || speech === 'tunnel') return direct(`${mtls.reason}; never in plain text`);
+  if (bound) return direct('one pod is meant');
+  if (record?.nodeLocal)
+    return direct('internalTrafficPolicy Local: the node of the caller is meant');
+  // Only the gateway leads to another network; on this one, mTLS straight there does as well.
+  const here = [...networks].every((network) => network === call.callerNetwork);
+  if (!here && call.gatewayCarries) {
+    return { strategy: 'gateway', reason: 'endpoints are on another network' };
+  }
+  if (speech === 'mixed' && leadsByGateway(call)) {
+    return { strategy: 'gateway', reason: `${mtls.reason}; the gateway leaves it out` };
+  }
+  if (call.firstCall !== 'gateway') return direct(`setting ${call.firstCall}`);
+  if (!call.gatewayReady) return direct('the gateway has no ready endpoint');
+  if (!call.gatewayCarries) return direct('the gateway does not see the host');
+  if (call.destinationAgeMs < gatewayLagMs) return direct('the gateway may not know it yet');
+  return { strategy: 'gateway', reason: `setting ${call.firstCall}` };
+}
+
+function leadsByGateway({ gatewayReady, gatewayCarries, destinationAgeMs }: Call): boolean {
+  return gatewayReady && gatewayCarries && destinationAgeMs >= gatewayLagMs;
 }
 
 function plain(strategy: 'plain' | 'passthrough', reason: string, ttlSeconds: number): Decision {

@@ -3,11 +3,10 @@ import { createHostIndex, type HostIndex } from './host-pattern.ts';
 import { createHostTable } from './host-table.ts';
 import { type MeshConfig, readMeshConfig } from './mesh-config.ts';
 import { createMultimap } from './multimap.ts';
+import { type PodRecord, readPod } from './pod-record.ts';
 import {
   type Endpoint,
   type HostRecord,
-  type PodRecord,
-  readPod,
   readService,
   readServiceEntry,
   readSlice,
@@ -28,7 +27,7 @@ import { createVisibility, type LooksAt, type Visibility } from './visibility.ts
  * What the mesh is: kept up to date object by object, every question answered by lookup. Removing
  * what was added leaves nothing behind.
  */
-export type Catalog = Pick<Visibility, 'isVisible' | 'revisionsIn'> & {
+export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> & {
   readonly hosts: HostIndex<HostRecord>;
   readonly virtualServices: HostIndex<VirtualServiceRecord>;
   /** VirtualServices that route to a host, by themselves or by a delegate. */
@@ -77,10 +76,7 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
   const podsByNamespace = createMultimap<PodRecord>();
   const podsByName = new Map<string, PodRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
-  const { configs, isVisible, podsChanged, revisionsIn } = createVisibility(
-    podsByNamespace.get,
-    looksAt,
-  );
+  const { configs, podsChanged, ...visibility } = createVisibility(podsByNamespace.get, looksAt);
 
   const kinds: Record<string, Kind> = {
     Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },
@@ -152,7 +148,7 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
       virtualServicesTo.get(host).flatMap((rule) => {
         if (rule.hosts.length > 0) return rule;
         const roots = byDelegate.get(keyOf(rule));
-        return roots.filter((root) => isVisible(rule, root.namespace));
+        return roots.filter((root) => visibility.isVisible(rule, root.namespace));
       }),
     destinationRules,
     entries: () => hosts.entries,
@@ -169,9 +165,8 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
     podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
     pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
     podsIn: podsByNamespace.get,
-    revisionsIn,
     peerAuthenticationsIn: peerAuthentications.get,
-    isVisible,
+    ...visibility,
     upsert(object) {
       const kind = kinds[object.kind];
       if (!kind) throw new Error(`kind ${object.kind}: the catalog does not index it`);

@@ -2,11 +2,74 @@ import type { Catalog } from './catalog.ts';
 import type { HostRecord } from './records.ts';
 import type { VirtualServiceRecord } from './rules.ts';
 
-/** The caller's namespace first, then Kubernetes over ServiceEntry, then by name, as istiod picks. */
-export function pick(records: readonly HostRecord[], namespace: string): HostRecord | undefined {
-  const rank = (record: HostRecord) =>
-    (record.namespace === namespace ? 0 : 2) + (record.kind === 'service' ? 0 : 1);
-  return [...records].sort((a, b) => rank(a) - rank(b) || (a.namespace < b.namespace ? -1 : 1))[0];
+type Exports = Pick<Catalog, 'exportsOf' | 'isVisible'>;
+
+/**
+ * Records in the order in which istiod shows them to the sidecars of a namespace: what is exported to some
+ * namespaces before what all see, and the older first (pilot/pkg/model/push_context.go,
+ * servicesExportedToNamespace, SortServicesByCreationTime). What the namespace does not see is left out.
+ */
+export function inOrder(
+  catalog: Exports,
+  records: readonly HostRecord[],
+  from: string,
+): HostRecord[] {
+  if (records.length === 0) return [];
+  const isForAll = (record: HostRecord) => catalog.exportsOf(record, from)?.length === 0;
+  const visible = records.filter((record) => catalog.isVisible(record, from));
+  return visible.length < 2
+    ? visible
+    : visible
+        .map((record) => ({ record, key: [isForAll(record) ? '1' : '0', ...ageOf(record)] }))
+        .sort((a, b) => compare(a.key, b.key))
+        .map(({ record }) => record);
+}
+
+function ageOf({ created, name, namespace }: HostRecord): string[] {
+  return [created, name, namespace];
+}
+
+function compare(a: readonly string[], b: readonly string[]): number {
+  const at = a.findIndex((each, index) => each !== b[index]);
+  return at < 0 ? 0 : (a[at] ?? '') < (b[at] ?? '') ? -1 : 1;
+}
+
+/**
+ * What stands for a host where sidecars of a namespace call it, one record for each object that it is made
+ * of: the first is the one that gave it its namespace. `records` are all of that very host. The caller's own
+ * namespace wins, then a Service over a ServiceEntry, then the first in order (pilot/pkg/model/sidecar.go,
+ * selectServices); ServiceEntries of one namespace that agree become one (appendSidecarServices).
+ */
+export function shownTo(
+  catalog: Exports,
+  records: readonly HostRecord[],
+  from: string,
+): HostRecord[] {
+  const ordered = inOrder(catalog, records, from);
+  let winner = ordered[0];
+  for (const record of ordered) {
+    if (winner && wins(record, winner, from)) winner = record;
+  }
+  return partsOf(ordered.filter(({ namespace }) => namespace === winner?.namespace));
+}
+
+function wins(record: HostRecord, over: HostRecord, from: string): boolean {
+  if (record.namespace === from) return true;
+  return over.namespace !== from && over.kind === 'entry' && record.kind === 'service';
+}
+
+/** Of records in order, what one host is made of: a Service alone, or ServiceEntries that agree with the first. */
+export function partsOf(ordered: readonly HostRecord[]): HostRecord[] {
+  const service = ordered.find(({ kind }) => kind === 'service');
+  if (service) return [service];
+  const [first] = ordered;
+  return ordered.filter(
+    ({ namespace, mergeKey }) => namespace === first?.namespace && mergeKey === first.mergeKey,
+  );
+}
+
+export function hasPort(record: HostRecord, port: number): boolean {
+  return record.ports.some((each) => each.port === port && each.protocol !== 'udp');
 }
 
 /** Mesh VirtualServices that rule over a host, as seen from a namespace. */

@@ -12,7 +12,7 @@ export function matchesHost(pattern: string, host: string): boolean {
   return isWildcard(pattern) ? host.endsWith(pattern.slice(1)) : pattern === host;
 }
 
-/** Values by host pattern. Lookup costs one step for each label of the host, however many there are. */
+/** Values by host pattern. Lookup costs one step for each length of wildcard in use, however many there are. */
 export type HostIndex<Value> = {
   add(pattern: string, value: Value): void;
   remove(pattern: string, value: Value): void;
@@ -26,27 +26,41 @@ export type HostIndex<Value> = {
 
 export function createHostIndex<Value>(): HostIndex<Value> {
   const byPattern = new Map<string, Value[]>();
+  /** How many patterns have so many characters after the `*`. */
+  const lengths = new Map<number, number>();
   const none: readonly Value[] = [];
 
+  // A wildcard of Istio may begin inside a label: `*-internal.example.com`.
   function* matching(host: string): Generator<readonly Value[]> {
     yield byPattern.get(host) ?? none;
-    // Wildcards of Istio start at a label: `*.example.com`, or are a lone `*`.
-    for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
-      yield byPattern.get(`*${host.slice(dot)}`) ?? none;
+    for (const length of [...lengths.keys()].sort((a, b) => b - a)) {
+      if (length > host.length) continue;
+      const pattern = `*${host.slice(host.length - length)}`;
+      if (pattern !== host) yield byPattern.get(pattern) ?? none;
     }
-    yield byPattern.get('*') ?? none;
+  }
+
+  function countLength(pattern: string, by: 1 | -1): void {
+    if (!isWildcard(pattern)) return;
+    const length = pattern.length - 1;
+    const count = (lengths.get(length) ?? 0) + by;
+    if (count > 0) lengths.set(length, count);
+    else lengths.delete(length);
   }
 
   return {
     add(pattern, value) {
       const values = byPattern.get(pattern);
       if (values) values.push(value);
-      else byPattern.set(pattern, [value]);
+      else {
+        byPattern.set(pattern, [value]);
+        countLength(pattern, 1);
+      }
     },
     remove(pattern, value) {
       const values = (byPattern.get(pattern) ?? none).filter((other) => other !== value);
       if (values.length > 0) byPattern.set(pattern, values);
-      else byPattern.delete(pattern);
+      else if (byPattern.delete(pattern)) countLength(pattern, -1);
     },
     exact: (pattern) => byPattern.get(pattern) ?? none,
     mostSpecific(host, accept) {

@@ -2,14 +2,20 @@ import { parse } from 'yaml';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ExportTo } from './records.ts';
 
-/** What is read of the mesh configuration: who sees objects that do not say so themselves. */
-export type MeshConfig = { exportTo: Record<ExportedKind, ExportTo> };
+/** What is read of the mesh configuration. */
+export type MeshConfig = {
+  /** Who sees objects that do not say so themselves. */
+  exportTo: Record<ExportedKind, ExportTo>;
+  /** Trust domains that identities of the mesh may have besides its own. */
+  trustDomainAliases: readonly string[];
+};
 
 /** Kinds of object with a default `exportTo` of their own. */
 export type ExportedKind = 'service' | 'virtualService' | 'destinationRule';
 
 export const noMeshConfig: MeshConfig = {
   exportTo: { service: [], virtualService: [], destinationRule: [] },
+  trustDomainAliases: [],
 };
 
 /**
@@ -26,13 +32,18 @@ export function readMeshConfig(object: KubeObject): MeshConfig {
       // Of rules istiod honours `.` and `*` only.
       destinationRule: rule.includes('.') ? ['.'] : [],
     },
+    trustDomainAliases: textsOf(mesh.trustDomainAliases),
   };
 }
 
 /** Empty: everybody. */
 function listOf(value: unknown): ExportTo {
-  const list = Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
+  const list = textsOf(value);
   return list.includes('*') ? [] : list;
+}
+
+function textsOf(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((each) => typeof each === 'string') : [];
 }
 
 function parsed(text: unknown): Record<string, unknown> {

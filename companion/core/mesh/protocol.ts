@@ -46,6 +46,15 @@ export function protocolOf({ port, name = '', appProtocol, transport }: Declared
   return declared[word] ?? undeclared(port);
 }
 
+/**
+ * The protocol of a ServiceEntry port, which istiod takes from its `protocol` alone, whatever the name and
+ * number of the port (pilot/pkg/serviceregistry/serviceentry/conversion.go, convertPort).
+ */
+export function entryProtocolOf(protocol = ''): Protocol {
+  const text = protocol.toLowerCase();
+  return (text.includes('/') ? undefined : declared[text]) ?? 'sniffed';
+}
+
 function undeclared(port: number): Protocol {
   return serverFirstPorts.has(port) ? 'tcp' : 'sniffed';
 }

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../../kube/object.ts';
-import { type Protocol, protocolOf } from './protocol.ts';
-import { revisionLabelOf, revisionOfPod } from './revision.ts';
+import { entryProtocolOf, type Protocol, protocolOf } from './protocol.ts';
+import { revisionLabelOf } from './revision.ts';
 
 /**
  * What is kept of each watched object: the fields that a decision reads and nothing else, because
@@ -19,12 +19,19 @@ export type Visible = {
   revision?: string | undefined;
 };
 
+export type HostPort = {
+  port: number;
+  protocol: Protocol;
+  /** By which endpoints say on which port of theirs they serve it. */
+  name: string;
+};
+
 /** One host of the mesh's registry: a Kubernetes Service, or one host of a ServiceEntry. */
 export type HostRecord = Visible & {
   kind: 'service' | 'entry';
   name: string;
   host: string;
-  ports: readonly { port: number; protocol: Protocol }[];
+  ports: readonly HostPort[];
   /** Of a ServiceEntry also ranges, `240.1.0.0/16`. */
   addresses: readonly string[];
   headless: boolean;
@@ -34,6 +41,17 @@ export type HostRecord = Visible & {
   aliasOf: string;
   /** Istio sends where the app connected, whatever address that is: resolution NONE. */
   anyAddress: boolean;
+  /** Its endpoints are those on the node of who asks: internalTrafficPolicy Local. */
+  nodeLocal: boolean;
+  /**
+   * Identities of its servers beyond those of its endpoints: a URI or DNS name as it is, or
+   * `ns/NAMESPACE/sa/NAME` of any trust domain of the mesh.
+   */
+  identities: readonly string[];
+  /** Of a ServiceEntry, what two of one host and namespace must agree in to be one to istiod. */
+  mergeKey: string;
+  /** When it was made, in the form of Kubernetes; older ones win. */
+  created: string;
 };
 
 export type Endpoint = { ip: string; ready: boolean; pod?: string };
@@ -42,32 +60,8 @@ export type SliceRecord = {
   /** `namespace/name` of the Service. */
   service: string;
   endpoints: readonly Endpoint[];
-  /** Ports that the pods listen on. */
-  ports: readonly number[];
-};
-
-export type PodRecord = {
-  namespace: string;
-  name: string;
-  uid: string;
-  ips: readonly string[];
-  labels: Readonly<Record<string, string>>;
-  serviceAccount: string;
-  /** The sidecar terminates mutual TLS: label `security.istio.io/tlsMode: istio`. */
-  acceptsMtls: boolean;
-  /** Has a sidecar, and not one that acts as a gateway: `Sidecar` objects do not apply to those. */
-  hasSidecar: boolean;
-  network: string;
-  /** Name of what made it: the Deployment, StatefulSet, DaemonSet or CronJob. */
-  owner: string;
-  running: boolean;
-  /** Its proxy answers the DNS queries of the app (ISTIO_META_DNS_CAPTURE). */
-  dnsProxy: boolean;
-  /** Its proxy runs, or nobody says that it does not. */
-  proxyRunning: boolean;
-  node: string;
-  /** Of the istiod that injected the proxy, and configures it. */
-  revision: string;
+  /** Ports that the endpoints listen on, by the name of the Service's port; a lone one may have none. */
+  ports: readonly { name: string; port: number }[];
 };
 
 export function exportToOf(value: string[] | undefined): ExportTo | undefined {
@@ -106,8 +100,9 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
     name: object.metadata.name,
     host: `${object.metadata.name}.${namespace}.svc.${clusterDomain}`,
     exportTo: exportToOf(annotation?.split(',').map((to) => to.trim())),
-    ports: ((spec.ports ?? []) as KubePort[]).map(({ port, name, appProtocol, protocol }) => ({
+    ports: ((spec.ports ?? []) as KubePort[]).map(({ port, name = '', appProtocol, protocol }) => ({
       port,
+      name,
       protocol: protocolOf({ port, name, appProtocol, transport: protocol }),
     })),
     addresses,
@@ -119,7 +114,22 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
           .replace(/\.$/, '')
       : '',
     anyAddress: false,
+    nodeLocal: spec.internalTrafficPolicy === 'Local',
+    identities: annotatedIdentities(object),
+    mergeKey: '',
+    created: object.metadata.creationTimestamp ?? '',
   };
+}
+
+/** As istiod reads them (pilot/pkg/serviceregistry/kube/conversion.go, ConvertService). */
+function annotatedIdentities({ metadata }: KubeObject): string[] {
+  const listed = (name: string) =>
+    textsIn((metadata.annotations?.[`alpha.istio.io/${name}`] ?? '').split(','));
+  const accounts = listed('kubernetes-serviceaccounts');
+  return [
+    ...listed('canonical-serviceaccounts'),
+    ...accounts.map((account) => `ns/${metadata.namespace ?? ''}/sa/${account}`),
+  ];
 }
 
 /** A record for each host of the ServiceEntry. */
@@ -133,9 +143,10 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
     exportTo: exportToOf(spec.exportTo),
     revision: revisionLabelOf(object),
     ports: ((spec.ports ?? []) as { number: number; name?: string; protocol?: string }[]).map(
-      ({ number: port, name, protocol }) => ({
+      ({ number: port, name = '', protocol }) => ({
         port,
-        protocol: protocolOf({ port, name, appProtocol: protocol }),
+        name,
+        protocol: entryProtocolOf(protocol),
       }),
     ),
     addresses: textsIn(spec.addresses ?? []),
@@ -143,6 +154,17 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
     external: spec.location !== 'MESH_INTERNAL',
     aliasOf: '',
     anyAddress: (spec.resolution ?? 'NONE') === 'NONE',
+    nodeLocal: false,
+    identities: textsIn(spec.subjectAltNames ?? []),
+    // pilot/pkg/model/sidecar.go, canMergeServices.
+    mergeKey: JSON.stringify([
+      spec.resolution ?? 'NONE',
+      [...new Set<string>(spec.exportTo)].sort(),
+      ...[object.metadata.labels, spec.workloadSelector?.labels].map((labels) =>
+        Object.entries(labels ?? {}).sort(),
+      ),
+    ]),
+    created: object.metadata.creationTimestamp ?? '',
   };
   return ((spec.hosts ?? []) as string[]).map((host) => ({ ...shared, host: host.toLowerCase() }));
 }
@@ -166,78 +188,8 @@ export function readSlice(object: KubeObject): SliceRecord {
         }),
       })),
     ),
-    ports: ((object.ports ?? []) as { port?: number }[]).flatMap(({ port }) => port ?? []),
+    ports: ((object.ports ?? []) as { name?: string; port?: number }[]).flatMap(
+      ({ name = '', port }) => (port === undefined ? [] : { name, port }),
+    ),
   };
-}
-
-/** The container that Istio injects. */
-const proxyName = 'istio-proxy';
-
-export function readPod(object: KubeObject): PodRecord {
-  const { spec = {}, status = {} } = object;
-  const labels = object.metadata.labels ?? {};
-  const annotations = object.metadata.annotations ?? {};
-  const acceptsMtls = labels['security.istio.io/tlsMode'] === 'istio';
-  const isGateway =
-    'gateway.networking.k8s.io/gateway-name' in labels ||
-    runsRouter(spec) ||
-    (annotations['inject.istio.io/templates'] ?? '').split(',').includes('gateway');
-  type Status = { name: string; state?: Record<string, unknown> };
-  // A native sidecar is an init container.
-  const statuses: Status[] = [
-    ...(status.containerStatuses ?? []),
-    ...(status.initContainerStatuses ?? []),
-  ];
-  const proxyStatus = statuses.find(({ name }) => name === proxyName);
-  const ips = ((status.podIPs ?? []) as { ip: string }[]).map(({ ip }) => ip);
-  return {
-    namespace: namespaceOf(object),
-    name: object.metadata.name,
-    uid: object.metadata.uid ?? '',
-    // Pods of the host's network share its address, so that it names no pod.
-    ips: spec.hostNetwork ? [] : ips,
-    labels,
-    serviceAccount: spec.serviceAccountName ?? 'default',
-    acceptsMtls,
-    // The injector leaves pods of the host's network alone: there is no traffic of theirs to redirect.
-    hasSidecar:
-      !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
-    dnsProxy: capturesDns(spec),
-    network: labels['topology.istio.io/network'] ?? '',
-    owner: ownerOf(object),
-    node: spec.nodeName ?? '',
-    revision: revisionOfPod(object),
-    running: !['Succeeded', 'Failed'].includes(status.phase) && !object.metadata.deletionTimestamp,
-    proxyRunning: proxyStatus?.state === undefined || proxyStatus.state.running !== undefined,
-  };
-}
-
-type Container = { name: string; args?: string[]; env?: { name: string; value?: string }[] };
-
-/** The injector writes the mesh's proxyMetadata and the pod's own into the proxy's environment. */
-function capturesDns(spec: Record<string, unknown>): boolean {
-  const all = [spec.containers ?? [], spec.initContainers ?? []] as Container[][];
-  const proxy = all.flat().find(({ name }) => name === proxyName);
-  return (proxy?.env ?? []).some(
-    ({ name, value }) => name === 'ISTIO_META_DNS_CAPTURE' && value === 'true',
-  );
-}
-
-/** A gateway that was not injected says by its arguments what it is: `proxy router`. */
-function runsRouter(spec: Record<string, unknown>): boolean {
-  const containers = (spec.containers ?? []) as Container[];
-  return containers.some(({ name, args = [] }) => name === proxyName && args.includes('router'));
-}
-
-/** The name of what the user wrote, past the generated ReplicaSet or Job in between. */
-function ownerOf({ metadata }: KubeObject): string {
-  const labels = metadata.labels ?? {};
-  const owner = metadata.ownerReferences?.find(({ controller }) => controller);
-  if (!owner) return labels['service.istio.io/canonical-name'] ?? labels.app ?? metadata.name;
-  const hash = labels['pod-template-hash'] ?? labels['rollouts-pod-template-hash'];
-  if (owner.kind === 'ReplicaSet' && hash && owner.name.endsWith(`-${hash}`)) {
-    return owner.name.slice(0, -hash.length - 1);
-  }
-  // A CronJob names its Jobs by the minute they are due.
-  return owner.kind === 'Job' ? owner.name.replace(/-\d{8,}$/, '') : owner.name;
 }

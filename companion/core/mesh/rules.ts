@@ -18,9 +18,17 @@ export type DestinationRuleRecord = Visible & {
   kind: 'destinationRule';
   name: string;
   host: string;
-  tlsMode: string;
-  portTlsModes: Readonly<Record<number, string>>;
+  /** The clients in its namespace that it is for; undefined: all. */
+  selector: Readonly<Record<string, string>> | undefined;
+  /** Its `exportTo` as it is written: istiod joins only rules of one host that agree in it. */
+  exportsWritten: string;
+  /** What it says of TLS; undefined: it has no traffic policy at all. */
+  tls: TlsPolicy | undefined;
+  created: string;
 };
+
+/** TLS modes of a traffic policy, '' where it says nothing of TLS. */
+export type TlsPolicy = { mode: string; portModes: Readonly<Record<number, string>> };
 
 export type PeerAuthenticationRecord = {
   namespace: string;
@@ -74,28 +82,57 @@ export function readDestinationRule(
   object: KubeObject,
   clusterDomain: string,
 ): DestinationRuleRecord {
-  const { host = '', trafficPolicy = {}, exportTo: exports } = object.spec ?? {};
+  const { host = '', trafficPolicy, workloadSelector, exportTo: exports } = object.spec ?? {};
   const namespace = namespaceOf(object);
-  type PortLevel = { port?: { number?: number }; tls?: { mode?: string } };
   return {
     kind: 'destinationRule',
     namespace,
     name: object.metadata.name,
-    exportTo: exportToOf(exports),
+    // istiod exports no rule that is for some clients of its namespace.
+    exportTo: workloadSelector ? ['.'] : exportToOf(exports),
+    exportsWritten: workloadSelector ? '.' : [...new Set<string>(exports)].sort().join(),
     revision: revisionLabelOf(object),
     host: qualifyHost(host, namespace, clusterDomain),
-    tlsMode: tlsModeOf(trafficPolicy.tls),
-    portTlsModes: Object.fromEntries(
-      ((trafficPolicy.portLevelSettings ?? []) as PortLevel[])
-        // A port without TLS settings of its own does not inherit those of the rule.
-        .map(({ port, tls }) => [port?.number ?? 0, tlsModeOf(tls)]),
+    selector: workloadSelector && (workloadSelector.matchLabels ?? {}),
+    tls: trafficPolicy && tlsPolicyOf(trafficPolicy),
+    created: object.metadata.creationTimestamp ?? '',
+  };
+}
+
+type Tls = { mode?: string; sni?: string; subjectAltNames?: string[] };
+type TrafficPolicy = {
+  tls?: Tls;
+  portLevelSettings?: { port?: { number?: number }; tls?: Tls }[];
+};
+
+function tlsPolicyOf({ tls, portLevelSettings = [] }: TrafficPolicy): TlsPolicy {
+  const mode = tlsModeOf(tls);
+  return {
+    mode,
+    portModes: Object.fromEntries(
+      portLevelSettings.map((each) => [each.port?.number ?? 0, portModeOf(each.tls, mode)]),
     ),
   };
 }
 
-/** Empty: no TLS settings, so istiod decides. DISABLE is the zero value that JSON leaves out. */
-function tlsModeOf(tls: { mode?: string } | undefined): string {
-  return tls ? (tls.mode ?? 'DISABLE') : '';
+/**
+ * The cluster of a port with settings of its own, but none of TLS, takes nothing from the rule, its endpoints
+ * do: istiod leaves out that they speak mutual TLS (cluster_builder.go, MergeTrafficPolicy;
+ * pilot/pkg/xds/endpoints/mtls_checker.go, trafficPolicyTLSModeForPort).
+ */
+function portModeOf(tls: Tls | undefined, ofRule: string): string {
+  if (tls) return tlsModeOf(tls);
+  return ofRule === '' || ofRule === 'ISTIO_MUTUAL' ? ofRule : 'DISABLE';
+}
+
+/**
+ * Empty: no TLS settings, so istiod decides. DISABLE is the zero value that JSON leaves out. ISTIO_MUTUAL
+ * under a server name or identities of the rule's own is as good as MUTUAL: only its cluster has them.
+ */
+function tlsModeOf(tls: Tls | undefined): string {
+  if (!tls) return '';
+  const { mode = 'DISABLE', sni, subjectAltNames = [] } = tls;
+  return mode === 'ISTIO_MUTUAL' && (sni || subjectAltNames.length > 0) ? 'MUTUAL' : mode;
 }
 
 export function readPeerAuthentication(object: KubeObject): PeerAuthenticationRecord {
@@ -103,7 +140,9 @@ export function readPeerAuthentication(object: KubeObject): PeerAuthenticationRe
   return {
     namespace: namespaceOf(object),
     name: object.metadata.name,
-    selector: selector?.matchLabels,
+    // One without labels is for all, as none is.
+    selector:
+      Object.keys(selector?.matchLabels ?? {}).length > 0 ? selector.matchLabels : undefined,
     mode: mtls?.mode ?? 'UNSET',
     portModes: Object.fromEntries(
       Object.entries(portLevelMtls as Record<string, { mode?: string }>).map(([port, { mode }]) => [

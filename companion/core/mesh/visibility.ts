@@ -1,5 +1,6 @@
 import { type MeshConfig, noMeshConfig } from './mesh-config.ts';
-import type { PodRecord, Visible } from './records.ts';
+import type { PodRecord } from './pod-record.ts';
+import type { ExportTo, Visible } from './records.ts';
 import { defaultRevision, forRevision, isTakenIn } from './revision.ts';
 
 /** Whether istiod of a revision looks at a namespace (core/discovery.ts); what is in others is nothing to it. */
@@ -15,6 +16,15 @@ export type Visibility = {
   podsChanged(namespace: string): void;
   /** Whether an object is seen from a namespace. */
   isVisible(object: Visible, from: string): boolean;
+  /** The same as one revision of istiod has it. */
+  isVisibleUnder(object: Visible, from: string, revision: string): boolean;
+  /**
+   * To whom an object is exported, by itself or by the mesh's default, as istiod of the namespace `from` has
+   * it; undefined where that takes the object for nothing.
+   */
+  exportsOf(object: Visible, from: string): ExportTo | undefined;
+  /** Other names that the trust domain has for the sidecars of a namespace. */
+  trustDomainAliasesIn(namespace: string): readonly string[];
 };
 
 export function createVisibility(
@@ -33,20 +43,47 @@ export function createVisibility(
     return found;
   }
 
+  const revisionsFor = (namespace: string): readonly string[] => {
+    const found = revisionsIn(namespace);
+    return found.length > 0 ? found : [defaultRevision];
+  };
+
+  const configOf = (revision: string) => forRevision(configs, revision) ?? noMeshConfig;
+
+  function exportsUnder(object: Visible, revision: string): ExportTo | undefined {
+    const { kind, namespace, exportTo } = object;
+    if (!isTakenIn(object.revision, revision) || !looksAt(revision, namespace)) return undefined;
+    return exportTo ?? configOf(revision).exportTo[kind === 'entry' ? 'service' : kind];
+  }
+
+  function isVisibleUnder(object: Visible, from: string, revision: string): boolean {
+    const to = exportsUnder(object, revision);
+    return to !== undefined && admits(to, object, from);
+  }
+
+  function exportsOf(object: Visible, from: string): ExportTo | undefined {
+    const lists = revisionsFor(from).flatMap((each) => {
+      const to = exportsUnder(object, each);
+      return to ? [to] : [];
+    });
+    return lists.find((to) => admits(to, object, from)) ?? lists[0];
+  }
+
   return {
     configs,
     revisionsIn,
     podsChanged: (namespace) => void revisions.delete(namespace),
+    exportsOf,
     // Under several revisions one is enough: to import what a proxy does not see costs nothing, to leave out
     // what it sees costs every call.
-    isVisible({ kind, namespace, exportTo, revision }, from) {
-      const found = revisionsIn(from);
-      return (found.length > 0 ? found : [defaultRevision]).some((each) => {
-        if (!isTakenIn(revision, each) || !looksAt(each, namespace)) return false;
-        const defaults = (forRevision(configs, each) ?? noMeshConfig).exportTo;
-        const to = exportTo ?? defaults[kind === 'entry' ? 'service' : kind];
-        return to.length === 0 || to.includes(from) || (to.includes('.') && namespace === from);
-      });
-    },
+    isVisible: (object, from) =>
+      revisionsFor(from).some((revision) => isVisibleUnder(object, from, revision)),
+    isVisibleUnder,
+    trustDomainAliasesIn: (namespace) =>
+      revisionsFor(namespace).flatMap((each) => configOf(each).trustDomainAliases),
   };
+}
+
+function admits(to: ExportTo, { namespace }: Visible, from: string): boolean {
+  return to.length === 0 || to.includes(from) || (to.includes('.') && namespace === from);
 }

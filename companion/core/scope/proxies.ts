@@ -1,4 +1,4 @@
-import type { PodRecord } from '../mesh/records.ts';
+import type { PodRecord } from '../mesh/pod-record.ts';
 
 /** How the proxies are doing, as their nodes tell. */
 

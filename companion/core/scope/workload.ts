@@ -1,5 +1,5 @@
 import { selects } from '../mesh/label-selector.ts';
-import type { PodRecord } from '../mesh/records.ts';
+import type { PodRecord } from '../mesh/pod-record.ts';
 
 /** Pods that share one scope. */
 export type Workload = {

@@ -64,7 +64,7 @@ export function pod(path: string, options: PodOptions = {}): KubeObject {
 export function slice(
   path: string,
   endpoints: { ip: string; pod?: string; ready?: boolean }[],
-  ports: number[] = [8080],
+  ports: (number | { name: string; port: number })[] = [8080],
 ): KubeObject {
   const { namespace, name } = nameOf(path);
   return {
@@ -75,7 +75,7 @@ export function slice(
       name: `${name}-slice`,
       labels: { 'kubernetes.io/service-name': name },
     },
-    ports: ports.map((port) => ({ port })),
+    ports: ports.map((port) => (typeof port === 'number' ? { port } : port)),
     endpoints: endpoints.map(({ ip, pod: target, ready = true }) => ({
       addresses: [ip],
       conditions: { ready },

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
-import { readPod } from '../../../../companion/core/mesh/records.ts';
+import { readPod } from '../../../../companion/core/mesh/pod-record.ts';
 import { createEdgeStore, type HostRef } from '../../../../companion/core/scope/edges.ts';
 import { entryOf, scopeOf } from '../../../../companion/core/scope/hosts.ts';
 import { planScope } from '../../../../companion/core/scope/plan.ts';

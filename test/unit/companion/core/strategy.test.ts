@@ -19,6 +19,8 @@ type Case = {
   tcp?: boolean;
   network?: string;
   gatewayReady?: boolean;
+  gatewayCarries?: boolean;
+  labels?: Record<string, string>;
   destinationAgeMs?: number;
 };
 
@@ -27,17 +29,18 @@ function choose(objects: KubeObject[], options: Case = {}) {
   const catalog = createCatalog({ clusterDomain: 'cluster.local' });
   for (const object of objects) catalog.upsert(object);
   const tcp = options.tcp ?? false;
+  const client = { namespace: 'shop', labels: options.labels ?? {} };
   const found = resolve(
     catalog,
     { tcp, authority, destination },
     { namespace: 'shop', clusterDomain: 'cluster.local' },
   );
   const mtls = found.record
-    ? mtlsOf(catalog, { record: found.record, port: found.port, pod: found.pod }, 'shop', names)
-    : { capable: false, ownTls: false, reason: '', identities: [], networks: new Set<string>() };
+    ? mtlsOf(catalog, { record: found.record, port: found.port, pod: found.pod }, client, names)
+    : { speech: 'plain' as const, reason: '', identities: [], networks: new Set<string>() };
   const { network: callerNetwork = '', gatewayReady = true } = options;
-  const { destinationAgeMs = Number.POSITIVE_INFINITY } = options;
-  const call = { tcp, firstCall, callerNetwork, gatewayReady, destinationAgeMs };
+  const { gatewayCarries = true, destinationAgeMs = Number.POSITIVE_INFINITY } = options;
+  const call = { tcp, firstCall, callerNetwork, gatewayReady, gatewayCarries, destinationAgeMs };
   return chooseStrategy(call, found, mtls);
 }
 
@@ -131,7 +134,7 @@ describe('a destination in the mesh', () => {
   test('is never held for TCP', () => {
     const tcp = [service('shop/db', { ip: '10.96.0.1', ports: [{ name: 'tcp', port: 80 }] })];
     const found = choose([...tcp, rules], { firstCall: 'hold', tcp: true });
-    expect(found.strategy).toBe('plain');
+    expect(found.strategy).toBe('gateway');
   });
 
   test('on another network is called through the gateway, whatever is wanted', () => {
@@ -140,9 +143,13 @@ describe('a destination in the mesh', () => {
     });
   });
 
-  test('without endpoints is passed through, and asked about again soon', () => {
+  test('without endpoints here is called through the gateway, which knows of those elsewhere', () => {
     const empty = [service('shop/cart', { ip: '10.96.0.1' })];
-    expect(choose(empty)).toMatchObject({ strategy: 'plain', ttlSeconds: 5 });
+    expect(choose(empty)).toMatchObject({ strategy: 'gateway', identities: [], ttlSeconds: 5 });
+    const unseen = [{ gatewayCarries: false }, { gatewayReady: false }];
+    for (const options of unseen) {
+      expect(choose(empty, options)).toMatchObject({ strategy: 'plain', ttlSeconds: 5 });
+    }
   });
 
   test('that is headless is called directly: only one pod is meant', () => {
@@ -155,34 +162,38 @@ describe('a destination in the mesh', () => {
   });
 });
 
+describe('a destination of which one pod has no sidecar', () => {
+  const mixed = (ready: boolean) => [
+    ...cart,
+    pod('shop/plain', { ip: '10.1.0.9', tlsMode: '' }),
+    slice('shop/cart', [
+      { ip: '10.1.0.1', pod: 'cart' },
+      { ip: '10.1.0.9', pod: 'plain', ready },
+    ]),
+  ];
+
+  test('is called through the gateway, which leaves that pod out, whatever is wanted', () => {
+    for (const firstCall of ['gateway', 'direct', 'auto'] as const) {
+      expect(choose(mixed(true), { firstCall })).toMatchObject({
+        strategy: 'gateway',
+        identities: ['spiffe://cluster.local/ns/shop/sa/cart'],
+      });
+    }
+  });
+
+  test('is held where no gateway leads to it, and never called in plain text', () => {
+    const held = { strategy: 'hold', otherwise: 'direct' };
+    expect(choose(mixed(true), { gatewayReady: false })).toMatchObject(held);
+    expect(choose(mixed(true), { gatewayCarries: false })).toMatchObject(held);
+    expect(choose(mixed(true), { gatewayReady: false, tcp: true }).strategy).toBe('direct');
+  });
+
+  test('is as any other while that pod is not ready', () => {
+    expect(choose(mixed(false), { firstCall: 'direct' })).toMatchObject({ strategy: 'direct' });
+  });
+});
+
 describe('a destination that takes no mutual TLS is passed through', () => {
-  test('when one of its pods has no sidecar', () => {
-    const mixed = [
-      ...cart,
-      pod('shop/plain', { ip: '10.1.0.9', tlsMode: '' }),
-      slice('shop/cart', [
-        { ip: '10.1.0.1', pod: 'cart' },
-        { ip: '10.1.0.9', pod: 'plain' },
-      ]),
-    ];
-    expect(choose(mixed)).toMatchObject({
-      strategy: 'plain',
-      reason: 'an endpoint has no sidecar',
-    });
-  });
-
-  test('unless that pod is not ready', () => {
-    const mixed = [
-      ...cart,
-      pod('shop/plain', { ip: '10.1.0.9', tlsMode: '' }),
-      slice('shop/cart', [
-        { ip: '10.1.0.1', pod: 'cart' },
-        { ip: '10.1.0.9', pod: 'plain', ready: false },
-      ]),
-    ];
-    expect(choose(mixed)).toMatchObject({ strategy: 'gateway' });
-  });
-
   test('when a DestinationRule switches it off', () => {
     const rule = istio('DestinationRule', 'shop/cart', {
       host: 'cart',
@@ -245,7 +256,23 @@ describe('a destination that only its real route reaches', () => {
       host: 'cart',
       trafficPolicy: { tls: { mode: 'SIMPLE' } },
     });
-    expect(choose([...cart, rule])).toMatchObject({ strategy: 'hold', otherwise: 'plain' });
+    expect(choose([...cart, rule])).toMatchObject({ strategy: 'hold', otherwise: 'direct' });
+  });
+
+  test('is refused rather than called in plain text where a DestinationRule originates TLS', () => {
+    const rule = istio('DestinationRule', 'shop/bank', {
+      host: 'bank.example',
+      trafficPolicy: { tls: { mode: 'SIMPLE' } },
+    });
+    const held = { strategy: 'hold', otherwise: 'direct' };
+    expect(choose([entry, rule], call)).toMatchObject(held);
+  });
+
+  test('is held where ztunnel takes its traffic, which only HBONE gets through', () => {
+    const annotations = { 'ambient.istio.io/redirection': 'enabled' };
+    const captured = app('shop/cart', '10.96.0.1', '10.1.0.1', { tlsMode: '', annotations });
+    const held = { strategy: 'hold', otherwise: 'direct' };
+    expect(choose(captured)).toMatchObject(held);
   });
 });
 

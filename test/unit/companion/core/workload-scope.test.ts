@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { readPod } from '../../../../companion/core/mesh/records.ts';
+import { readPod } from '../../../../companion/core/mesh/pod-record.ts';
 import type { ScopeHost } from '../../../../companion/core/scope/hosts.ts';
 import type { ProxyCount } from '../../../../companion/core/scope/proxies.ts';
 import {

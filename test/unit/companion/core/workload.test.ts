@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { selects } from '../../../../companion/core/mesh/label-selector.ts';
-import { type PodRecord, readPod } from '../../../../companion/core/mesh/records.ts';
+import { type PodRecord, readPod } from '../../../../companion/core/mesh/pod-record.ts';
 import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
 import { type PodOptions, pod } from './objects.ts';
 

@@ -1,0 +1,100 @@
+import type { Catalog } from '../mesh/catalog.ts';
+import { selects } from '../mesh/label-selector.ts';
+import type { ExportTo, HostRecord } from '../mesh/records.ts';
+import type { DestinationRuleRecord, TlsPolicy } from '../mesh/rules.ts';
+
+/** Who calls: rules may be for some clients only. */
+export type Client = { namespace: string; labels: Readonly<Record<string, string>> };
+
+/**
+ * TLS mode of the DestinationRule in force for a client, '' where none says anything, by the order of istiod
+ * (pilot/pkg/model/push_context.go, destinationRule): the client's namespace, the host's, the root namespace.
+ */
+export function ruleTlsMode(
+  catalog: Catalog,
+  { host, namespace }: Pick<HostRecord, 'host' | 'namespace'>,
+  port: number,
+  client: Client,
+  rootNamespace: string,
+): string {
+  const from = client.namespace;
+  const candidates = (owner: string, accept: (to: ExportTo) => boolean) =>
+    catalog.destinationRules.mostSpecific(host, (rule) => {
+      const to = rule.namespace === owner ? catalog.exportsOf(rule, from) : undefined;
+      return to !== undefined && accept(to);
+    });
+  const own = candidates(from, (to) =>
+    from === rootNamespace ? isPrivate(to, from) : isPublic(to) || isFor(to, from, '.'),
+  );
+  if (own.length > 0) return modeFor(consolidate(own), port, client);
+  for (const owner of [namespace, rootNamespace]) {
+    // The most specific rule hides the others, also from a client that it is not exported to.
+    const exported = candidates(owner, (to) => !isPrivate(to, owner)).filter((rule) => {
+      const to = catalog.exportsOf(rule, from) ?? [];
+      return isPublic(to) || isFor(to, from);
+    });
+    if (exported.length > 0) return modeFor(consolidate(exported), port, client);
+  }
+  return '';
+}
+
+function isPublic(to: ExportTo): boolean {
+  return to.length === 0;
+}
+
+function isFor(to: ExportTo, ...names: string[]): boolean {
+  return names.some((name) => to.includes(name));
+}
+
+function isPrivate(to: ExportTo, owner: string): boolean {
+  return to.length === 1 && isFor(to, owner, '.');
+}
+
+/** Rules of one host that istiod has made one. */
+type Consolidated = Pick<
+  DestinationRuleRecord,
+  'namespace' | 'selector' | 'tls' | 'exportsWritten'
+>;
+
+/** As istiod joins rules of one namespace and host (pilot/pkg/model/destination_rule.go, mergeDestinationRule). */
+function consolidate(rules: readonly DestinationRuleRecord[]): Consolidated[] {
+  const merged: Consolidated[] = [];
+  for (const rule of [...rules].sort(bySelectorAndAge)) {
+    let isApart = true;
+    for (const known of merged) {
+      const { selector, exportsWritten } = known;
+      const isOther = selector && rule.selector && !isSameSelector(selector, rule.selector);
+      isApart = exportsWritten !== rule.exportsWritten || Boolean(isOther);
+      if (!isApart) known.tls ??= rule.tls;
+    }
+    if (isApart) {
+      const { namespace, selector, tls, exportsWritten } = rule;
+      merged.push({ namespace, selector, tls, exportsWritten });
+    }
+  }
+  return merged;
+}
+
+function bySelectorAndAge(a: DestinationRuleRecord, b: DestinationRuleRecord): number {
+  if (!a.selector !== !b.selector) return a.selector ? -1 : 1;
+  if (a.created !== b.created) return a.created < b.created ? -1 : 1;
+  return a.name < b.name ? -1 : 1;
+}
+
+function isSameSelector(a: Client['labels'], b: Client['labels']): boolean {
+  return selects(a, b) && selects(b, a);
+}
+
+/** The rule for clients with these labels, else the last that is for all (pilot/pkg/model/sidecar.go, DestinationRule). */
+function modeFor(rules: readonly Consolidated[], port: number, client: Client): string {
+  const selected = rules.find(
+    ({ namespace, selector }) =>
+      selector && namespace === client.namespace && selects(selector, client.labels),
+  );
+  const rule = selected ?? rules.findLast(({ selector }) => !selector);
+  return modeOf(rule?.tls, port);
+}
+
+function modeOf(tls: TlsPolicy | undefined, port: number): string {
+  return tls?.portModes[port] ?? tls?.mode ?? '';
+}

@@ -1,0 +1,102 @@
+import type { KubeObject } from '../../kube/object.ts';
+import { namespaceOf } from './records.ts';
+import { revisionOfPod } from './revision.ts';
+
+export type PodRecord = {
+  namespace: string;
+  name: string;
+  uid: string;
+  ips: readonly string[];
+  labels: Readonly<Record<string, string>>;
+  serviceAccount: string;
+  /** The sidecar terminates mutual TLS: label `security.istio.io/tlsMode: istio`. */
+  acceptsMtls: boolean;
+  /** ztunnel of the ambient mesh takes its traffic: Istio's proxies reach it through HBONE. */
+  isCaptured: boolean;
+  /** Has a sidecar, and not one that acts as a gateway: `Sidecar` objects do not apply to those. */
+  hasSidecar: boolean;
+  network: string;
+  /** Name of what made it: the Deployment, StatefulSet, DaemonSet or CronJob. */
+  owner: string;
+  running: boolean;
+  /** Its proxy answers the DNS queries of the app (ISTIO_META_DNS_CAPTURE). */
+  dnsProxy: boolean;
+  /** Its proxy runs, or nobody says that it does not. */
+  proxyRunning: boolean;
+  node: string;
+  /** Of the istiod that injected the proxy, and configures it. */
+  revision: string;
+};
+
+/** The container that Istio injects. */
+const proxyName = 'istio-proxy';
+
+export function readPod(object: KubeObject): PodRecord {
+  const { spec = {}, status = {} } = object;
+  const labels = object.metadata.labels ?? {};
+  const annotations = object.metadata.annotations ?? {};
+  const acceptsMtls = labels['security.istio.io/tlsMode'] === 'istio';
+  const isGateway =
+    'gateway.networking.k8s.io/gateway-name' in labels ||
+    runsRouter(spec) ||
+    (annotations['inject.istio.io/templates'] ?? '').split(',').includes('gateway');
+  type Status = { name: string; state?: Record<string, unknown> };
+  // A native sidecar is an init container.
+  const statuses: Status[] = [
+    ...(status.containerStatuses ?? []),
+    ...(status.initContainerStatuses ?? []),
+  ];
+  const proxyStatus = statuses.find(({ name }) => name === proxyName);
+  const ips = ((status.podIPs ?? []) as { ip: string }[]).map(({ ip }) => ip);
+  return {
+    namespace: namespaceOf(object),
+    name: object.metadata.name,
+    uid: object.metadata.uid ?? '',
+    // Pods of the host's network share its address, so that it names no pod.
+    ips: spec.hostNetwork ? [] : ips,
+    labels,
+    serviceAccount: spec.serviceAccountName ?? 'default',
+    acceptsMtls,
+    isCaptured: annotations['ambient.istio.io/redirection'] === 'enabled',
+    // The injector leaves pods of the host's network alone: there is no traffic of theirs to redirect.
+    hasSidecar:
+      !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
+    dnsProxy: capturesDns(spec),
+    network: labels['topology.istio.io/network'] ?? '',
+    owner: ownerOf(object),
+    node: spec.nodeName ?? '',
+    revision: revisionOfPod(object),
+    running: !['Succeeded', 'Failed'].includes(status.phase) && !object.metadata.deletionTimestamp,
+    proxyRunning: proxyStatus?.state === undefined || proxyStatus.state.running !== undefined,
+  };
+}
+
+type Container = { name: string; args?: string[]; env?: { name: string; value?: string }[] };
+
+/** The injector writes the mesh's proxyMetadata and the pod's own into the proxy's environment. */
+function capturesDns(spec: Record<string, unknown>): boolean {
+  const all = [spec.containers ?? [], spec.initContainers ?? []] as Container[][];
+  const proxy = all.flat().find(({ name }) => name === proxyName);
+  return (proxy?.env ?? []).some(
+    ({ name, value }) => name === 'ISTIO_META_DNS_CAPTURE' && value === 'true',
+  );
+}
+
+/** A gateway that was not injected says by its arguments what it is: `proxy router`. */
+function runsRouter(spec: Record<string, unknown>): boolean {
+  const containers = (spec.containers ?? []) as Container[];
+  return containers.some(({ name, args = [] }) => name === proxyName && args.includes('router'));
+}
+
+/** The name of what the user wrote, past the generated ReplicaSet or Job in between. */
+function ownerOf({ metadata }: KubeObject): string {
+  const labels = metadata.labels ?? {};
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller);
+  if (!owner) return labels['service.istio.io/canonical-name'] ?? labels.app ?? metadata.name;
+  const hash = labels['pod-template-hash'] ?? labels['rollouts-pod-template-hash'];
+  if (owner.kind === 'ReplicaSet' && hash && owner.name.endsWith(`-${hash}`)) {
+    return owner.name.slice(0, -hash.length - 1);
+  }
+  // A CronJob names its Jobs by the minute they are due.
+  return owner.kind === 'Job' ? owner.name.replace(/-\d{8,}$/, '') : owner.name;
+}
