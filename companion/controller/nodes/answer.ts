@@ -48,7 +48,8 @@ export function answer(
   const workload = pod && state.workloadOf(pod);
   const scope = workload && state.scopes.get(namespace, workload.name);
   const host = hostRefOf(resolution);
-  const barred = host && barrier(state, config, { namespace, workload, now }, host);
+  const { port } = resolution;
+  const barred = host && barrier(state, config, { namespace, workload, now }, { ...host, port });
   if (barred) return { ...passthrough(barred), learn: undefined };
 
   const mode = workload ? modeOf(state, workload) : state.namespaces.get(namespace)?.mode;
@@ -123,7 +124,7 @@ function barrier(
   { sidecars, imports, catalog }: State,
   { rootNamespace }: AnswerConfig,
   { namespace, workload, now }: { namespace: string; workload: Workload | undefined; now: number },
-  host: HostRef,
+  host: HostRef & { port: number },
 ): string | undefined {
   const inNamespace = [...sidecars.in(namespace)];
   const foreign = workload && foreignSidecar(inNamespace, workload);
@@ -135,7 +136,7 @@ function barrier(
     workload ?? { namespace, pods: [...catalog.podsIn(namespace)] },
     rootNamespace,
   );
-  if (admits(shadowed, entryOf(host), namespace)) return undefined;
+  if (admits(shadowed, entryOf(host), namespace, host.port)) return undefined;
   return `default Sidecar ${shadowed?.namespace}/${shadowed?.name} does not import the host`;
 }
 

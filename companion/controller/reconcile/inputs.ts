@@ -4,7 +4,15 @@ import { type Edge, type HostRef, mergeEdges } from '../../core/scope/edges.ts';
 import { entryOf, type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
 import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
 import { type Plan, planScope } from '../../core/scope/plan.ts';
-import { admits, foreignSidecar, shadowedSidecar, sidecarName } from '../../core/scope/sidecar.ts';
+import {
+  admits,
+  egressProxyOf,
+  foreignSidecar,
+  type SidecarRecord,
+  shadowedSidecar,
+  sidecarName,
+  unnarrowable,
+} from '../../core/scope/sidecar.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import { type ScopeRecord, watchedBefore } from '../../core/scope/workload-scope.ts';
 import type { State } from '../state/state.ts';
@@ -41,6 +49,7 @@ export function hostsOf(
     sentinel,
     gateway,
     dnsProxy: workload.pods.some((pod) => pod.dnsProxy),
+    egressProxy: egressProxyOf(shadowed),
   });
   const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
   return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));
@@ -70,16 +79,17 @@ export function planOf(
   const { workload, scope, hosts, mode, watched } = found;
   const { namespace } = workload;
   const current = state.sidecars.get(namespace, sidecarName(workload));
+  const shadowed = shadowedOf(state, workload, rootNamespace);
   return planScope({
     workload,
     mode,
     owner: { name: scope.name, uid: scope.uid },
     hosts: hosts.map(({ entry }) => entry),
-    shadowed: shadowedOf(state, workload, rootNamespace),
+    shadowed,
     current: current?.ours ? current : undefined,
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
-    refusal: refusalOf(state, workload),
+    refusal: refusalOf(state, workload) ?? ofDefault(workload, shadowed),
     proxies: state.proxies.count(workload.pods, now()),
     learningMs: learningMsOf(watched, life.learningWindowMs, now()),
     silenceMs: life.silenceMs,
@@ -99,6 +109,17 @@ function refusalOf(state: State, { namespace, selector, pods }: Workload): Refus
   if (missing.length === 0) return undefined;
   const message = `Not for its pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
   return { reason: 'FilterMissing', message };
+}
+
+/** What keeps unknown calls from the filter, whatever its installation. */
+function ofDefault({ pods }: Workload, shadowed: SidecarRecord | undefined): Refusal | undefined {
+  const bare = pods.find(({ intercepted }) => !intercepted);
+  if (bare) {
+    const message = `Pod ${bare.name} has interception mode NONE: unknown calls do not reach its proxy.`;
+    return { reason: 'NotIntercepted', message };
+  }
+  const message = shadowed && unnarrowable(shadowed);
+  return message ? { reason: 'BoundListeners', message } : undefined;
 }
 
 function shadowedOf({ sidecars: table }: State, workload: Workload, rootNamespace: string) {

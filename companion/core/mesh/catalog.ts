@@ -32,7 +32,11 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> & {
   readonly virtualServices: HostIndex<VirtualServiceRecord>;
   /** VirtualServices that route to a host, by themselves or by a delegate. */
   virtualServicesTo(host: string): VirtualServiceRecord[];
+  /** VirtualServices with rules for connections, in no order. */
+  connectionRules(): Iterable<VirtualServiceRecord>;
   readonly destinationRules: HostIndex<DestinationRuleRecord>;
+  /** Services of type ExternalName that stand for the host, by themselves or by another of them. */
+  aliasesOf(host: string): HostRecord[];
   /** Every host of a ServiceEntry, in no order. */
   entries(): Iterable<HostRecord>;
   /** Services that declare the port as TCP, in no order. */
@@ -68,6 +72,7 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
   const virtualServices = createHostIndex<VirtualServiceRecord>();
   const virtualServicesTo = createMultimap<VirtualServiceRecord>();
   const byDelegate = createMultimap<VirtualServiceRecord>();
+  const connectionRules = new Set<VirtualServiceRecord>();
   const destinationRules = createHostIndex<DestinationRuleRecord>();
   const { services } = hosts;
   const slices = createMultimap<SliceRecord>();
@@ -109,6 +114,7 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
         for (const host of record.hosts) virtualServices[verb](host, record);
         for (const host of record.destinations) virtualServicesTo[verb](host, record);
         for (const delegate of record.delegates) byDelegate[verb](delegate, record);
+        if (record.rulesConnections) connectionRules[verb === 'add' ? 'add' : 'delete'](record);
       },
     ),
     DestinationRule: bothWays(
@@ -150,7 +156,9 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
         const roots = byDelegate.get(keyOf(rule));
         return roots.filter((root) => visibility.isVisible(rule, root.namespace));
       }),
+    connectionRules: () => connectionRules,
     destinationRules,
+    aliasesOf: hosts.aliasesOf,
     entries: () => hosts.entries,
     tcpServicesOn: (port) => hosts.byTcpPort.get(String(port)),
     hostsAt: hosts.byAddress.get,
@@ -193,6 +201,8 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
       virtualServices: count(virtualServices),
       virtualServicesTo: virtualServicesTo.size(),
       delegates: byDelegate.size(),
+      connectionRules: connectionRules.size,
+      aliases: hosts.aliases.size(),
       destinationRules: count(destinationRules),
     }),
   };

@@ -21,6 +21,8 @@ export type HostIndex<Value> = {
   mostSpecific(host: string, accept: (value: Value) => boolean): readonly Value[];
   /** Those of every pattern that matches. */
   all(host: string): Value[];
+  /** Every pattern that falls under a wildcard, with its values. One step for each pattern there is. */
+  under(wildcard: string): Iterable<readonly [string, readonly Value[]]>;
   patterns(): Iterable<string>;
 };
 
@@ -71,6 +73,11 @@ export function createHostIndex<Value>(): HostIndex<Value> {
       return none;
     },
     all: (host) => [...matching(host)].flat(),
+    *under(wildcard) {
+      for (const entry of byPattern) {
+        if (entry[0] !== wildcard && matchesHost(wildcard, entry[0])) yield entry;
+      }
+    },
     patterns: () => byPattern.keys(),
   };
 }

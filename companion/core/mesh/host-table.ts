@@ -9,6 +9,10 @@ export type HostTable = {
   readonly byAddress: AddressIndex<HostRecord>;
   /** Services by the ports that they declare as TCP. */
   readonly byTcpPort: Multimap<HostRecord>;
+  /** Services of type ExternalName by the host that they stand for. */
+  readonly aliases: Multimap<HostRecord>;
+  /** Services of type ExternalName that stand for the host, by themselves or by another of them. */
+  aliasesOf(host: string): HostRecord[];
   /** Services by `namespace/name`. */
   readonly services: ReadonlyMap<string, HostRecord>;
   /** Every host of a ServiceEntry. */
@@ -21,6 +25,7 @@ export function createHostTable(): HostTable {
   const byName = createHostIndex<HostRecord>();
   const byAddress = createAddressIndex<HostRecord>();
   const byTcpPort = createMultimap<HostRecord>();
+  const aliases = createMultimap<HostRecord>();
   const services = new Map<string, HostRecord>();
   const entries = new Set<HostRecord>();
 
@@ -28,6 +33,7 @@ export function createHostTable(): HostTable {
     byName[verb](record.host, record);
     for (const address of record.addresses) byAddress[verb](address, record);
     if (record.kind === 'entry') return;
+    if (record.aliasOf) aliases[verb](record.aliasOf, record);
     for (const { port, protocol } of record.ports) {
       if (protocol === 'tcp') byTcpPort[verb](String(port), record);
     }
@@ -37,6 +43,17 @@ export function createHostTable(): HostTable {
     byName,
     byAddress,
     byTcpPort,
+    aliases,
+    aliasesOf(host) {
+      // Each name once: aliases may lead in a circle.
+      const found = new Map<string, HostRecord | undefined>([[host, undefined]]);
+      for (const name of found.keys()) {
+        for (const alias of aliases.get(name)) {
+          if (!found.has(alias.host)) found.set(alias.host, alias);
+        }
+      }
+      return [...found.values()].flatMap((alias) => alias ?? []);
+    },
     services,
     entries,
     add(record) {

@@ -21,6 +21,8 @@ export type PodRecord = {
   running: boolean;
   /** Its proxy answers the DNS queries of the app (ISTIO_META_DNS_CAPTURE). */
   dnsProxy: boolean;
+  /** Connections of its app reach the proxy by themselves: interception mode REDIRECT or TPROXY. */
+  intercepted: boolean;
   /** Its proxy runs, or nobody says that it does not. */
   proxyRunning: boolean;
   node: string;
@@ -61,7 +63,8 @@ export function readPod(object: KubeObject): PodRecord {
     // The injector leaves pods of the host's network alone: there is no traffic of theirs to redirect.
     hasSidecar:
       !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
-    dnsProxy: capturesDns(spec),
+    dnsProxy: proxyEnv(spec, 'ISTIO_META_DNS_CAPTURE') === 'true',
+    intercepted: proxyEnv(spec, 'ISTIO_META_INTERCEPTION_MODE') !== 'NONE',
     network: labels['topology.istio.io/network'] ?? '',
     owner: ownerOf(object),
     node: spec.nodeName ?? '',
@@ -74,12 +77,10 @@ export function readPod(object: KubeObject): PodRecord {
 type Container = { name: string; args?: string[]; env?: { name: string; value?: string }[] };
 
 /** The injector writes the mesh's proxyMetadata and the pod's own into the proxy's environment. */
-function capturesDns(spec: Record<string, unknown>): boolean {
+function proxyEnv(spec: Record<string, unknown>, wanted: string): string | undefined {
   const all = [spec.containers ?? [], spec.initContainers ?? []] as Container[][];
   const proxy = all.flat().find(({ name }) => name === proxyName);
-  return (proxy?.env ?? []).some(
-    ({ name, value }) => name === 'ISTIO_META_DNS_CAPTURE' && value === 'true',
-  );
+  return proxy?.env?.find(({ name }) => name === wanted)?.value;
 }
 
 /** A gateway that was not injected says by its arguments what it is: `proxy router`. */

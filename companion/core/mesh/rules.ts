@@ -12,6 +12,8 @@ export type VirtualServiceRecord = Visible & {
   destinations: readonly string[];
   /** `namespace/name` of VirtualServices that hold some of its routes. */
   delegates: readonly string[];
+  /** Has rules for connections (`tcp`, `tls`), which are looked at once, when one is made. */
+  rulesConnections: boolean;
 };
 
 export type DestinationRuleRecord = Visible & {
@@ -75,6 +77,7 @@ export function readVirtualService(
     delegates: rules.flatMap(({ delegate }) =>
       delegate ? `${delegate.namespace ?? namespace}/${delegate.name}` : [],
     ),
+    rulesConnections: [spec.tcp, spec.tls].some((list) => ((list ?? []) as Rule[]).length > 0),
   };
 }
 

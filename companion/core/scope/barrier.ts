@@ -4,7 +4,13 @@ import type { SidecarRecord } from './sidecar.ts';
 
 /** Why a workload can have no scope of ours at all, whatever its proxies do. */
 export type Refusal = {
-  reason: 'Ambient' | 'NotDiscovered' | 'NoLabels' | 'FilterMissing';
+  reason:
+    | 'Ambient'
+    | 'NotDiscovered'
+    | 'NoLabels'
+    | 'FilterMissing'
+    | 'NotIntercepted'
+    | 'BoundListeners';
   message: string;
 };
 
@@ -58,10 +64,12 @@ function barrier(reason: string, message: string, withdraws: boolean): Barrier {
 /** Reasons that somebody should look into; the others pass by themselves or are as wanted. */
 const worrying = new Set([
   'Ambient',
+  'BoundListeners',
   'FilterMissing',
   'ForeignSidecar',
   'NoLabels',
   'NotDiscovered',
+  'NotIntercepted',
   'ProxiesSilent',
 ]);
 

@@ -1,5 +1,6 @@
 import type { Catalog } from '../mesh/catalog.ts';
 import type { HostRecord } from '../mesh/records.ts';
+import { recordsUnder } from './needed.ts';
 
 export type EagerHost = { entry: string; message: string };
 
@@ -46,6 +47,25 @@ function httpPortsOf({ host, ports }: HostRecord): { port: number; host: string 
   return ports
     .filter(({ protocol }) => protocol === 'http' || protocol === 'sniffed')
     .map(({ port }) => ({ port, host }));
+}
+
+/**
+ * Hosts whose connections a VirtualService rules over. The first connection would go past its rules, and a
+ * pool keeps it for days.
+ */
+export function* ruledConnections(catalog: Catalog, namespace: string): Generator<EagerHost> {
+  const seen = new Set<HostRecord>();
+  for (const rule of catalog.connectionRules()) {
+    if (!catalog.isVisible(rule, namespace)) continue;
+    const message = `VirtualService ${rule.namespace}/${rule.name} has rules for its connections, which the first would go past`;
+    for (const record of rule.hosts.flatMap((host) => [...recordsUnder(catalog, host)])) {
+      const isConcerned = record.ports.some(({ protocol }) => protocol !== 'http');
+      if (seen.has(record) || !isConcerned || !catalog.isVisible(record, namespace)) continue;
+      if (seen.size >= eagerMax) return;
+      seen.add(record);
+      yield { entry: `${record.namespace}/${record.host}`, message };
+    }
+  }
 }
 
 /**

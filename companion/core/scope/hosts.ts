@@ -1,11 +1,20 @@
 import type { Catalog } from '../mesh/catalog.ts';
-import { virtualServicesOf } from '../mesh/host-lookup.ts';
-import { isWildcard } from '../mesh/host-pattern.ts';
-import { besideHttp, eagerHosts } from './eager.ts';
+import { besideHttp, type EagerHost, eagerHosts, ruledConnections } from './eager.ts';
 import type { Edge, HostRef } from './edges.ts';
+import { aliasHosts, calledHosts, ruleHosts } from './needed.ts';
 
-/** Why a host is in a scope. `eager`: never called, because its first call could not be served. */
-export type Reason = 'sentinel' | 'gateway' | 'pinned' | 'learned' | 'virtualservice' | 'eager';
+/**
+ * Why a host is in a scope. `eager`: never called, because its first call could not be served; `alias`:
+ * another name of a host that is in the scope.
+ */
+export type Reason =
+  | 'sentinel'
+  | 'gateway'
+  | 'pinned'
+  | 'learned'
+  | 'virtualservice'
+  | 'eager'
+  | 'alias';
 
 export type ScopeHost = {
   /** `namespace/host`, an entry of `egress.hosts`. */
@@ -27,13 +36,14 @@ export type ScopeInput = {
   gateway: HostRef;
   /** A proxy of the workload answers DNS by itself. */
   dnsProxy: boolean;
+  /** Where the default Sidecar of the namespace sends what is unknown. */
+  egressProxy?: { host: string; message: string } | undefined;
 };
 
 /**
  * The hosts that a workload's sidecar carries, sorted and each once; of several reasons the
- * strongest is kept (the order of `Reason`). A VirtualService applies only where its own namespace
- * is imported with its host; what it routes to, istiod imports by itself (pilot/pkg/model/sidecar.go,
- * collectImportedServices).
+ * strongest is kept (the order of `Reason`). What a VirtualService routes to, istiod imports by itself
+ * (pilot/pkg/model/sidecar.go, collectImportedServices).
  */
 export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   const { namespace, edges, pins, sentinel, gateway } = input;
@@ -50,20 +60,26 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   add(entryOf(sentinel), 'sentinel');
   add(entryOf(gateway), 'gateway');
   for (const pin of pins) add(pin, 'pinned');
+  const addNeeded = (needed: Iterable<HostRef>, reason: Reason) => {
+    for (const host of needed) if (!excludes.has(entryOf(host))) add(entryOf(host), reason);
+  };
+  const addEager = (eager: Iterable<EagerHost>) => {
+    for (const { entry, message } of eager)
+      if (!excludes.has(entry)) add(entry, 'eager', { message });
+  };
   const learned = edges.filter((edge) => !excludes.has(entryOf(edge)));
   for (const edge of learned) add(entryOf(edge), 'learned', { edge });
-  for (const edge of learned) {
-    for (const needed of virtualServiceHosts(catalog, edge, namespace)) {
-      if (!excludes.has(entryOf(needed))) add(entryOf(needed), 'virtualservice');
-    }
-  }
-  for (const { entry, message } of eagerHosts(catalog, namespace, input.dnsProxy)) {
-    if (!excludes.has(entry)) add(entry, 'eager', { message });
-  }
+  for (const edge of learned) addNeeded(calledHosts(catalog, edge, namespace), 'virtualservice');
+  addEager(egressProxyHosts(catalog, input));
+  addEager(ruledConnections(catalog, namespace));
+  addEager(eagerHosts(catalog, namespace, input.dnsProxy));
   // The sentinel leaves such ports out by itself.
   const others = [...hosts.keys()].filter((entry) => entry !== entryOf(sentinel));
-  for (const { entry, message } of besideHttp(catalog, namespace, others)) {
-    if (!excludes.has(entry)) add(entry, 'eager', { message });
+  addEager(besideHttp(catalog, namespace, others));
+  // A Map goes on with what is added meanwhile: rules on an alias are rules, too.
+  for (const entry of hosts.keys()) {
+    addNeeded(ruleHosts(catalog, entry, namespace), 'virtualservice');
+    addNeeded(aliasHosts(catalog, entry), 'alias');
   }
   return [...hosts.values()].sort((a, b) => (a.entry < b.entry ? -1 : 1));
 }
@@ -72,28 +88,14 @@ export function entryOf({ namespace, host }: HostRef): string {
   return `${namespace}/${host}`;
 }
 
-/**
- * What has to be imported for the rules on a destination to hold: each VirtualService that rules
- * over it, in its own namespace; and for one that routes to it, also the hosts that it is called
- * by, because Envoy tells of the destination only.
- */
-function* virtualServiceHosts(
+/** Without its cluster every call to what is unknown would fail. */
+function* egressProxyHosts(
   catalog: Catalog,
-  { host }: HostRef,
-  namespace: string,
-): Generator<HostRef> {
-  for (const rule of virtualServicesOf(catalog, host, namespace)) {
-    yield { namespace: rule.namespace, host };
-  }
-  for (const rule of catalog.virtualServicesTo(host)) {
-    if (!catalog.isVisible(rule, namespace)) continue;
-    for (const called of rule.hosts) {
-      if (isWildcard(called)) continue;
-      yield { namespace: rule.namespace, host: called };
-      for (const record of catalog.hosts.exact(called)) {
-        if (catalog.isVisible(record, namespace))
-          yield { namespace: record.namespace, host: called };
-      }
-    }
+  { namespace, egressProxy }: ScopeInput,
+): Generator<EagerHost> {
+  if (!egressProxy) return;
+  for (const record of catalog.hosts.exact(egressProxy.host)) {
+    if (catalog.isVisible(record, namespace))
+      yield { entry: entryOf(record), message: egressProxy.message };
   }
 }

@@ -90,18 +90,63 @@ function oldest(records: SidecarRecord[]): SidecarRecord | undefined {
   return records.sort((a, b) => (`${a.created}/${a.name}` < `${b.created}/${b.name}` ? -1 : 1))[0];
 }
 
-/** Whether a default lets its namespace import the entry (`namespace/host`). */
+type Listener = {
+  port?: { number?: number };
+  bind?: string;
+  captureMode?: string;
+  hosts?: string[];
+};
+
+function egressOf({ spec }: Pick<SidecarRecord, 'spec'>): Listener[] {
+  return (spec.egress ?? []) as Listener[];
+}
+
+/**
+ * Whether a default lets its namespace import the entry (`namespace/host`): the listener of the port,
+ * else the one without a port (pilot/pkg/model/sidecar.go, GetEgressListenerForRDS).
+ */
 export function admits(
   shadowed: SidecarRecord | undefined,
   entry: string,
   namespace: string,
+  port = 0,
 ): boolean {
-  const egress = (shadowed?.spec.egress ?? []) as { hosts?: string[] }[];
+  const egress = shadowed ? egressOf(shadowed) : [];
   if (egress.length === 0) return true;
-  const rules = egress.flatMap(({ hosts = [] }) => hosts);
+  const ofPort = port > 0 && egress.find((listener) => listener.port?.number === port);
+  const rules = (ofPort || egress.find(isCatchAll))?.hosts ?? [];
   const covers = (rule: string) => coversEntry(rule, entry, namespace);
   const excluded = rules.some((rule) => /^~.*\/./.test(rule) && covers(rule.slice(1)));
   return !excluded && rules.some((rule) => !rule.startsWith('~') && covers(rule));
+}
+
+function isCatchAll({ port }: Listener): boolean {
+  return port === undefined;
+}
+
+/**
+ * Why a workload under this default cannot be narrowed; undefined when it can. Where a listener stands for
+ * each imported host, a host that is not imported has none that its first call could come to.
+ */
+export function unnarrowable(shadowed: SidecarRecord): string | undefined {
+  const egress = egressOf(shadowed);
+  const catchAll = egress.find(isCatchAll);
+  const what = `default Sidecar ${shadowed.namespace}/${shadowed.name}`;
+  if (egress.length > 0 && !catchAll) return `The ${what} has listeners for ports of its own only.`;
+  if (catchAll?.captureMode === 'NONE' || catchAll?.bind) {
+    return `The ${what} binds a listener for each host that is imported; others would have none.`;
+  }
+  return undefined;
+}
+
+/** Where a default sends what its proxies do not know, and in whose name. */
+export function egressProxyOf(
+  shadowed: SidecarRecord | undefined,
+): { host: string; message: string } | undefined {
+  const host: unknown = shadowed?.spec.outboundTrafficPolicy?.egressProxy?.host;
+  if (!shadowed || typeof host !== 'string') return undefined;
+  const message = `egressProxy of Sidecar ${shadowed.namespace}/${shadowed.name}: unknown calls go there`;
+  return { host: host.toLowerCase(), message };
 }
 
 function coversEntry(rule: string, entry: string, namespace: string): boolean {
@@ -126,6 +171,7 @@ const repeated = ['ingress', 'inboundConnectionPool', 'outboundTrafficPolicy'] a
 /** The Sidecar of a workload. The same input gives the same bytes. */
 export function sidecarOf({ workload, owner, hosts, shadowed }: SidecarInput): KubeObject {
   const copied = repeated.filter((field) => shadowed?.spec[field] !== undefined);
+  const ofPorts = shadowed ? egressOf(shadowed).filter((listener) => !isCatchAll(listener)) : [];
   return {
     apiVersion: 'networking.istio.io/v1',
     kind: 'Sidecar',
@@ -146,13 +192,14 @@ export function sidecarOf({ workload, owner, hosts, shadowed }: SidecarInput): K
     },
     spec: {
       workloadSelector: { labels: { ...workload.selector } },
-      egress: [{ hosts: [...hosts] }],
+      // Listeners of ports of their own stay as they are; the one without a port has to be the last.
+      egress: [...ofPorts, { hosts: [...hosts] }],
       ...Object.fromEntries(copied.map((field) => [field, shadowed?.spec[field]])),
     },
   };
 }
 
-/** The entries that a Sidecar of ours imports. */
-export function importedHosts({ spec }: Pick<SidecarRecord, 'spec'>): string[] {
-  return ((spec.egress ?? []) as { hosts?: string[] }[]).flatMap(({ hosts = [] }) => hosts);
+/** The entries that a Sidecar of ours imports, apart from listeners that it repeats from a default. */
+export function importedHosts(sidecar: Pick<SidecarRecord, 'spec'>): string[] {
+  return egressOf(sidecar).find(isCatchAll)?.hosts ?? [];
 }

@@ -19,6 +19,12 @@ const inRoot = istio('Sidecar', 'istio-system/some', {
   workloadSelector: { labels: { app: 'web' } },
   egress: [{ hosts: ['~/*'] }],
 });
+const bound = istio('Sidecar', 'shop/default', {
+  egress: [{ bind: '127.0.0.1', captureMode: 'NONE', hosts: ['*/*'] }],
+});
+const portsOnly = istio('Sidecar', 'shop/default', {
+  egress: [{ port: { number: 8080, protocol: 'HTTP', name: 'http' }, hosts: ['*/*'] }],
+});
 const mine = (exportTo: string) => service('shop/cart', { ip: '10.96.0.1', exportTo });
 
 const rows: Row[] = [
@@ -27,6 +33,8 @@ const rows: Row[] = [
   ['a default Sidecar of the namespace', [ofNamespace], 'Enforced', always],
   ['a default Sidecar of the mesh', [ofMesh], 'Enforced', [...always, cart]],
   ['a default of the mesh and one of the namespace', [ofMesh, ofNamespace], 'Enforced', always],
+  ['a default Sidecar that binds each host', [bound], 'BoundListeners', undefined],
+  ['a default Sidecar of ports of its own', [portsOnly], 'BoundListeners', undefined],
   ['a Sidecar with a selector in the root namespace', [inRoot], 'Enforced', [...always, cart]],
   ['a Service that is exported to its own namespace', [mine('.')], 'Enforced', [...always, cart]],
   ['a Service that is exported to nobody', [mine('~')], 'Enforced', always],
@@ -45,7 +53,7 @@ describe('beside what others made', () => {
     expect([reason(), hosts()]).toEqual([expected, imported]);
   });
 
-  test.each(rows.slice(0, 6))('%s, after, until it goes', async (_what, objects, why, imported) => {
+  test.each(rows.slice(0, 8))('%s, after, until it goes', async (_what, objects, why, imported) => {
     const controller = await start();
     controller.report('web', used);
     await controller.lookThrough();
@@ -93,6 +101,12 @@ const kinds: Kind[] = [
     { ...owned('Game', 'chess'), labels: { a: 'b' } },
     'chess',
     'Enforced',
+  ],
+  [
+    'without interception',
+    { interception: 'NONE', labels: { app: 'web' } },
+    'web',
+    'NotIntercepted',
   ],
   ['without labels', { labels: {} }, 'web', 'NoLabels'],
   ['of the network of its node', { spec: { hostNetwork: true } }, undefined, undefined],

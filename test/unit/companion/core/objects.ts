@@ -33,6 +33,8 @@ export type PodOptions = {
   /** Of the istiod that injected it. */
   revision?: string;
   phase?: string;
+  /** Mode that the injector writes into the proxy's environment. */
+  interception?: string;
 };
 
 export function pod(path: string, options: PodOptions = {}): KubeObject {
@@ -56,7 +58,18 @@ export function pod(path: string, options: PodOptions = {}): KubeObject {
         ownerReferences: [{ apiVersion: 'v1', uid: owner.name, controller: true, ...owner }],
       }),
     },
-    spec: { serviceAccountName: account, nodeName: 'node-1' },
+    spec: {
+      serviceAccountName: account,
+      nodeName: 'node-1',
+      ...(options.interception && {
+        containers: [
+          {
+            name: 'istio-proxy',
+            env: [{ name: 'ISTIO_META_INTERCEPTION_MODE', value: options.interception }],
+          },
+        ],
+      }),
+    },
     status: { phase: options.phase ?? 'Running', podIPs: ip ? [{ ip }] : [] },
   };
 }

@@ -10,6 +10,7 @@ import { planScope } from '../../../../companion/core/scope/plan.ts';
 import { sentinelHost } from '../../../../companion/core/scope/sentinel.ts';
 import {
   admits,
+  egressProxyOf,
   readSidecar,
   shadowedSidecar,
   sidecarOf,
@@ -81,6 +82,7 @@ function build({ input }: Golden, learned = input.learned) {
     sentinel,
     gateway,
     dnsProxy: input.dnsProxy ?? false,
+    egressProxy: egressProxyOf(shadowed),
   }).filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, 'shop'));
   const sidecarInput = {
     workload,
@@ -138,3 +140,17 @@ describe.each(goldens)('%s', (_name, golden) => {
 function reversed(spec: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(spec).reverse());
 }
+
+test.each([
+  ['a host on a port without a listener of its own', 'bank/ledger.bank', 80, true],
+  ['a host that the listener of its port imports', 'shop/cart.shop', 8080, true],
+  ['a host that the listener of its port leaves out', 'bank/ledger.bank', 8080, false],
+])('a default admits %s as Istio does', (_what, entry, port, expected) => {
+  const shadowed = readSidecar({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Sidecar',
+    metadata: { name: 'default', namespace: 'shop' },
+    spec: { egress: [{ port: { number: 8080 }, hosts: ['./*'] }, { hosts: ['*/*'] }] },
+  });
+  expect(admits(shadowed, entry, 'shop', port)).toBe(expected);
+});
