@@ -61,8 +61,8 @@ export async function playNodes(
   });
   function seeCluster(workload: number, cluster: string): void {
     const report = reportOf(workload, 0, population, uids);
-    const edges = [{ cluster, count: 1, secondsSinceSeen: 0 }];
-    streams[workload % nodes]?.stream.write({ report: { ...report, edges, complete: false } });
+    const edges = [{ cluster, secondsSinceSeen: 0 }];
+    streams[workload % nodes]?.stream.write({ report: { ...report, edges } });
   }
   return {
     see: (workload, service) => seeCluster(workload, clusterOf(service, population)),
@@ -72,7 +72,7 @@ export async function playNodes(
       const authority = hostOf(service, population);
       const call = { tcp: false, authority, destination: '10.0.0.1:8080' };
       const answer = new Promise<Answer>((resolve) => asked.set(id, resolve));
-      streams[workload % nodes]?.stream.write({ question: { id, ...pod, call, held: false } });
+      streams[workload % nodes]?.stream.write({ question: { id, ...pod, call } });
       return answer;
     },
     stop() {
@@ -96,10 +96,8 @@ function reportOf(
     // Spread over the whole mesh, so that scopes differ.
     edges: Array.from({ length: destinationsPerWorkload }, (_, i) => ({
       cluster: clusterOf((workload * 7 + i * 101) % population.services, population),
-      count: 1000 + i,
       secondsSinceSeen: i,
     })),
-    complete: true,
     stats: { allocatedBytes: 12e6, physicalBytes: 20e6, clusters: 25 },
     overflow: 0,
     secondsSinceHeartbeat: 1,

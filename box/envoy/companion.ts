@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { decodeReport, type Report } from '../../companion/contract/filter-report.ts';
+import { decodeReport, type FilterReport } from '../../companion/contract/filter-report.ts';
 import { listen } from '../../embedded/listen.ts';
 
 export type Answer = { [header: string]: string };
@@ -11,7 +11,7 @@ type Held = { method: string; url: string; headers: IncomingHttpHeaders; body: B
 export type Companion = {
   port: number;
   questions: Question[];
-  reports: Report[];
+  reports: FilterReport[];
   held: Held[];
   /** What to answer; undefined = 503. A promise makes the question wait. */
   answer: (question: Question) => Answer | undefined | Promise<Answer | undefined>;

@@ -1,5 +1,6 @@
 import { Registry } from 'prom-client';
-import type { Answer, UnknownCall } from '../../companion/contract/rpc.ts';
+import type { Answer } from '../../companion/contract/rpc.ts';
+import type { UnknownCall } from '../../companion/core/first-call/resolve.ts';
 import { createLog } from '../../companion/frame/log.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
 import { createNodeMetrics } from '../../companion/node/metrics.ts';

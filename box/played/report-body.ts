@@ -1,4 +1,8 @@
-import type { ReportEntry } from '../../companion/contract/filter-report.ts';
+import {
+  type FilterReport,
+  type ReportEntry,
+  totalNames,
+} from '../../companion/contract/filter-report.ts';
 
 const kinds = { cluster: 0, http: 1, tcp: 2 };
 
@@ -26,6 +30,25 @@ export function reportBody(epoch: bigint, sequence: number, entries: ReportEntry
     return Buffer.concat([entry, key]);
   });
   return Buffer.concat([head, ...parts]);
+}
+
+/** The report of the filter VM with this name as the companion decodes it: clusters with their counts. */
+export function filterReport(
+  vm: string,
+  sequence: number,
+  counts: Record<string, number>,
+): FilterReport {
+  return {
+    filterVersion: '0.1.0',
+    epoch: epochOf(vm),
+    sequence,
+    totals: Object.fromEntries(totalNames.map((name) => [name, 0n])) as FilterReport['totals'],
+    entries: Object.entries(counts).map(([name, count]) => clusterEntry(name, BigInt(count))),
+  };
+}
+
+export function epochOf(vm: string): bigint {
+  return BigInt(`0x${Buffer.from(vm).toString('hex')}`);
 }
 
 export function clusterEntry(cluster: string, count: bigint): ReportEntry {

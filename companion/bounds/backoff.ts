@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** Milliseconds: the longest first pause, and the longest of all. Each failure more doubles it. */
 export type PauseRange = { from: number; to: number };
 
@@ -34,4 +36,9 @@ export function createBackoff({ healthyMs, ...range }: BackoffBounds): Backoff {
       failures = 0;
     },
   };
+}
+
+/** Milliseconds of rest; over at once where the signal is or comes, which is no error. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

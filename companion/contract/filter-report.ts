@@ -1,3 +1,5 @@
+import type { ReportedEdge } from './rpc.ts';
+
 /** Largest report body in bytes, as the filter bounds it (wasm-filter/report.ts). */
 export const maxReportBytes = 65536;
 
@@ -46,7 +48,7 @@ export type ReportEntry = { destination: Destination; count: bigint };
  * What one filter VM has seen since it started. All numbers are cumulative: a report lost or seen twice does
  * no harm. `epoch` is the VM's random identity, `sequence` orders its reports.
  */
-export type Report = {
+export type FilterReport = {
   filterVersion: string;
   epoch: bigint;
   sequence: number;
@@ -64,7 +66,7 @@ export class ReportError extends Error {
  * beyond the end.
  * @throws {ReportError} naming what is wrong and at which byte.
  */
-export function decodeReport(body: Uint8Array): Report {
+export function decodeReport(body: Uint8Array): FilterReport {
   if (body.length > maxReportBytes) {
     throw new ReportError(`report of ${body.length} bytes, at most ${maxReportBytes} are allowed`);
   }
@@ -132,4 +134,11 @@ function decodeDestination(kind: number, key: Uint8Array, at: number): Destinati
     throw new ReportError(`key of the entry at ${at} is not authority, NUL, address`);
   }
   return { kind: 'http', authority: text.slice(0, end), address: text.slice(end + 1) };
+}
+
+/** The destination as controllers are told of it. */
+export function edgeOf(used: Destination): Pick<ReportedEdge, 'cluster' | 'unknown'> {
+  if (used.kind === 'cluster') return { cluster: used.cluster };
+  const authority = used.kind === 'http' ? used.authority : '';
+  return { unknown: { tcp: used.kind === 'tcp', authority, destination: used.address } };
 }

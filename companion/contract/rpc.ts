@@ -12,6 +12,8 @@ import {
   type ServiceDefinition,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
+import type { UnknownCall } from '../core/first-call/resolve.ts';
+import type { ProxyStats } from '../core/scope/proxies.ts';
 
 /**
  * The types of companion.proto and its loader. A received message has every scalar and list
@@ -24,17 +26,21 @@ export type Hello = { node: string; version: string };
 /** A newer token: the stream ends when the last one shown expires. */
 export type Renew = { token: string };
 
-export type UnknownCall = { tcp: boolean; authority: string; destination: string };
-
-export type Edge = {
-  /** Exactly one of `cluster` and `unknown` is set. */
+/** A destination that a proxy used: exactly one of `cluster` and `unknown` is set. */
+export type ReportedEdge = {
+  /** As Envoy names it: `outbound|9080||reviews.app.svc.cluster.local`. */
   cluster?: string;
+  /** A call that met no route. */
   unknown?: UnknownCall | null;
-  count: number;
   secondsSinceSeen: number;
 };
 
-export type ProxyStats = { allocatedBytes: number; physicalBytes: number; clusters: number };
+/** What makes two observations the same destination. */
+export function keyOf({ cluster, unknown }: Pick<ReportedEdge, 'cluster' | 'unknown'>): string {
+  if (!unknown) return cluster ?? '';
+  const { tcp, authority, destination } = unknown;
+  return `${tcp ? 'tcp' : 'http'} ${authority} ${destination}`;
+}
 
 /** With the age of the figures, relative so that clocks need not agree; absent means now. */
 export type AgedProxyStats = ProxyStats & { secondsSinceRead?: number };
@@ -45,8 +51,7 @@ export type ProxyReport = {
   podUid: string;
   /** Empty while no filter of this proxy has reported. */
   filterVersion: string;
-  edges: Edge[];
-  complete: boolean;
+  edges: ReportedEdge[];
   stats?: AgedProxyStats | null;
   overflow: number;
   /** `neverHeard` while no filter of this proxy has reported; the default of 0 would mean "now". */
@@ -64,7 +69,6 @@ export type Question = {
   pod: string;
   podUid: string;
   call?: UnknownCall | null;
-  held: boolean;
 };
 
 /** Exactly one of the fields is set. */

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { json } from 'node:stream/consumers';
 import type { Logger } from 'pino';
-import { createBackoff } from '../bounds/backoff.ts';
-import { pause } from '../bounds/pause.ts';
+import { createBackoff, pause } from '../bounds/backoff.ts';
 import type { KubeObject, Resource, Watch, WatchHandler } from './object.ts';
 import { isKubeError } from './object.ts';
 import type { Send } from './request.ts';

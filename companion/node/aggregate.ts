@@ -1,17 +1,19 @@
-import { keyOf } from '../contract/edge-key.ts';
-import type { Edge, ProxyStats } from '../contract/rpc.ts';
-import type { Observation, VmReport } from '../contract/vm-report.ts';
+import { edgeOf, type FilterReport, type ReportEntry } from '../contract/filter-report.ts';
+import { keyOf, type ReportedEdge } from '../contract/rpc.ts';
+import type { ProxyStats } from '../core/scope/proxies.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
-type Destination = { edge: Pick<Edge, 'cluster' | 'unknown'>; count: number } & {
+type UsedDestination = {
+  edge: Pick<ReportedEdge, 'cluster' | 'unknown'>;
+  count: number;
   seenAt: number;
   changedAt: number;
 };
 
 type Vm = { heardAt: number; sequence: number; overflow: number; counts: Map<string, number> };
 
-export type ProxyState = {
+export type ObservedProxy = {
   readonly pod: Pod;
   filterVersion: string;
   /** Undefined while no filter of this proxy has reported. */
@@ -22,9 +24,9 @@ export type ProxyState = {
   /** Grows with every change; a reader that remembers it can ask for what came later. */
   version: number;
   /** The least recently changed destination comes first. */
-  readonly destinations: Map<string, Destination>;
+  readonly destinations: Map<string, UsedDestination>;
   /** The VM that was silent longest comes first. */
-  readonly vms: Map<string, Vm>;
+  readonly vms: Map<bigint, Vm>;
 };
 
 export type Outcome = {
@@ -39,12 +41,12 @@ export type Aggregate = {
    * Counters are cumulative and a report repeats what was not acknowledged, so losing, repeating
    * or reordering reports changes no sum.
    */
-  record(pod: Pod, report: VmReport): Outcome;
+  record(pod: Pod, report: FilterReport): Outcome;
   setStats(pod: Pod, stats: ProxyStats): void;
-  get(uid: string): ProxyState | undefined;
-  proxies(): Iterable<ProxyState>;
+  get(uid: string): ObservedProxy | undefined;
+  proxies(): Iterable<ObservedProxy>;
   /** What changed after `version` of the proxy; 0 gives everything. */
-  changesSince(proxy: ProxyState, version: number): Edge[];
+  changesSince(proxy: ObservedProxy, version: number): ReportedEdge[];
   forget(uid: string): void;
 };
 
@@ -76,17 +78,17 @@ export type AggregateOptions = {
   bounds?: AggregateBounds;
 };
 
-type State = {
+type Records = {
   metrics: NodeMetrics;
   now: () => number;
   bounds: AggregateBounds;
-  proxies: Map<string, ProxyState>;
+  proxies: Map<string, ObservedProxy>;
   /** Counters in all VMs of all proxies. */
   counters: number;
 };
 
 export function createAggregate(options: AggregateOptions): Aggregate {
-  const state: State = { bounds: aggregateBounds, ...options, proxies: new Map(), counters: 0 };
+  const state: Records = { bounds: aggregateBounds, ...options, proxies: new Map(), counters: 0 };
   return {
     record: (pod, report) => record(state, pod, report),
     setStats(pod, stats) {
@@ -108,36 +110,37 @@ export function createAggregate(options: AggregateOptions): Aggregate {
   };
 }
 
-function record(state: State, pod: Pod, report: VmReport): Outcome {
+function record(state: Records, pod: Pod, report: FilterReport): Outcome {
   const { metrics } = state;
   const at = state.now();
   const proxy = proxyOf(state, pod);
   let firstSight = proxy.heardAt === undefined;
   const whole = report.sequence <= 1 || proxy.vms.has(report.epoch);
   const vm = heardVm(state, proxy, report.epoch, at);
+  const overflow = Number(report.totals.overflow + report.totals.lost);
   proxy.filterVersion = report.filterVersion;
   proxy.heardAt = at;
   proxy.version += 1;
   // One that comes late holds nothing that the newer one did not.
   if (report.sequence > vm.sequence) {
     vm.sequence = report.sequence;
-    proxy.overflow += Math.max(0, report.overflow - vm.overflow);
-    vm.overflow = Math.max(vm.overflow, report.overflow);
-    for (const observation of report.observations) {
-      if (observe(state, proxy, vm, observation, at)) firstSight = true;
+    proxy.overflow += Math.max(0, overflow - vm.overflow);
+    vm.overflow = Math.max(vm.overflow, overflow);
+    for (const entry of report.entries) {
+      if (observe(state, proxy, vm, entry, at)) firstSight = true;
     }
   }
   metrics.reports.inc();
   metrics.lastReport.setToCurrentTime();
-  metrics.observations.inc(report.observations.length);
+  metrics.observations.inc(report.entries.length);
   metrics.counters.set(state.counters);
   return { whole, firstSight };
 }
 
-function proxyOf({ proxies, metrics }: State, pod: Pod): ProxyState {
+function proxyOf({ proxies, metrics }: Records, pod: Pod): ObservedProxy {
   const known = proxies.get(pod.uid);
   if (known) return known;
-  const proxy: ProxyState = {
+  const proxy: ObservedProxy = {
     pod,
     filterVersion: '',
     heardAt: undefined,
@@ -152,7 +155,7 @@ function proxyOf({ proxies, metrics }: State, pod: Pod): ProxyState {
   return proxy;
 }
 
-function heardVm(state: State, proxy: ProxyState, epoch: string, at: number): Vm {
+function heardVm(state: Records, proxy: ObservedProxy, epoch: bigint, at: number): Vm {
   const vm = proxy.vms.get(epoch) ?? { heardAt: at, sequence: 0, overflow: 0, counts: new Map() };
   vm.heardAt = at;
   proxy.vms.delete(epoch);
@@ -162,7 +165,7 @@ function heardVm(state: State, proxy: ProxyState, epoch: string, at: number): Vm
 }
 
 /** The sums keep what a dropped VM has counted; should it speak again, that is added twice. */
-function dropSilentVms(state: State, proxy: ProxyState, at: number): void {
+function dropSilentVms(state: Records, proxy: ObservedProxy, at: number): void {
   const { bounds, metrics } = state;
   for (const [epoch, vm] of proxy.vms) {
     const tooMany = proxy.vms.size > bounds.vmsPerProxy;
@@ -172,26 +175,27 @@ function dropSilentVms(state: State, proxy: ProxyState, at: number): void {
   }
 }
 
-function dropVm(state: State, proxy: ProxyState, epoch: string): void {
+function dropVm(state: Records, proxy: ObservedProxy, epoch: bigint): void {
   state.counters -= proxy.vms.get(epoch)?.counts.size ?? 0;
   proxy.vms.delete(epoch);
 }
 
 /** True when the proxy had not used this destination before. */
 function observe(
-  state: State,
-  proxy: ProxyState,
+  state: Records,
+  proxy: ObservedProxy,
   vm: Vm,
-  observation: Observation,
+  entry: ReportEntry,
   at: number,
 ): boolean {
-  const key = keyOf(observation);
-  const count = Math.min(observation.count, Number.MAX_SAFE_INTEGER);
+  const edge = edgeOf(entry.destination);
+  const key = keyOf(edge);
+  const count = Math.min(Number(entry.count), Number.MAX_SAFE_INTEGER);
   const before = vm.counts.get(key);
   if (count <= 0 || count === before) return false;
   if (!fits(state, proxy, key, before === undefined)) return false;
   const known = proxy.destinations.get(key);
-  const destination = known ?? { edge: edgeOf(observation), count: 0, seenAt: at, changedAt: 0 };
+  const destination = known ?? { edge, count: 0, seenAt: at, changedAt: 0 };
   // Fewer than before: the filter had forgotten this destination and saw it anew.
   const more = before === undefined || count < before ? count : count - before;
   const sum = destination.count + more;
@@ -207,7 +211,7 @@ function observe(
 }
 
 /** Makes room for a new destination, or says that there is none. */
-function fits(state: State, proxy: ProxyState, key: string, isNew: boolean): boolean {
+function fits(state: Records, proxy: ObservedProxy, key: string, isNew: boolean): boolean {
   const { bounds, metrics } = state;
   if (isNew && (key.length > bounds.nameLength + addressLength || !printable.test(key))) {
     metrics.evicted.inc({ table: 'names' });
@@ -230,12 +234,12 @@ function fits(state: State, proxy: ProxyState, key: string, isNew: boolean): boo
   return true;
 }
 
-function changesSince(proxy: ProxyState, version: number, at: number): Edge[] {
-  const edges: Edge[] = [];
-  for (const { edge, count, seenAt, changedAt } of proxy.destinations.values()) {
+function changesSince(proxy: ObservedProxy, version: number, at: number): ReportedEdge[] {
+  const edges: ReportedEdge[] = [];
+  for (const { edge, seenAt, changedAt } of proxy.destinations.values()) {
     if (changedAt <= version) continue;
     const secondsSinceSeen = Math.max(0, Math.floor((at - seenAt) / 1000));
-    edges.push({ ...edge, count, secondsSinceSeen });
+    edges.push({ ...edge, secondsSinceSeen });
   }
   return edges;
 }
@@ -244,7 +248,3 @@ function changesSince(proxy: ProxyState, version: number, at: number): Edge[] {
 const addressLength = 64;
 /** No mesh name has anything else, and what reads logs and tables need not expect it. */
 const printable = /^[\x20-\x7e]+$/;
-
-function edgeOf({ cluster, unknown }: Observation): Pick<Edge, 'cluster' | 'unknown'> {
-  return unknown ? { unknown } : { cluster: cluster ?? '' };
-}

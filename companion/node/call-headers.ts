@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { UnknownCall } from '../contract/rpc.ts';
+import type { UnknownCall } from '../core/first-call/resolve.ts';
 
 const authorityLengthMax = 512;
 /** `ip:port` with an IPv6 address in brackets, as Envoy writes `destination.address`. */

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import type { Logger } from 'pino';
-import { pause } from '../bounds/pause.ts';
+import { pause } from '../bounds/backoff.ts';
 import { messageOf } from '../frame/errors.ts';
 import type { NodeMetrics } from './metrics.ts';
 

@@ -1,12 +1,13 @@
-import { keyOf } from '../contract/edge-key.ts';
-import type { Answer, UnknownCall } from '../contract/rpc.ts';
+import type { Answer } from '../contract/rpc.ts';
+import { keyOf } from '../contract/rpc.ts';
+import type { UnknownCall } from '../core/first-call/resolve.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 /** Asks the controllers; undefined when none answered in time. */
-export type Ask = (pod: Pod, call: UnknownCall, held: boolean) => Promise<Answer | undefined>;
+export type Ask = (pod: Pod, call: UnknownCall) => Promise<Answer | undefined>;
 
-export type Decision = {
+export type TimedAnswer = {
   answer: Answer;
   /** Whole seconds for which the caller may keep it: what is left of its time to live. */
   ttlSeconds: number;
@@ -17,7 +18,7 @@ export type Decisions = {
    * The answer for this caller: cached, or asked for, or, when no controller answers, the last
    * one known however old. Undefined when there is none; the filter then falls back.
    */
-  decide(pod: Pod, call: UnknownCall): Promise<Decision | undefined>;
+  decide(pod: Pod, call: UnknownCall): Promise<TimedAnswer | undefined>;
 };
 
 export type DecisionBounds = {
@@ -68,7 +69,7 @@ export function createDecisions(options: DecisionsOptions): Decisions {
       metrics.evicted.inc({ table: 'questions' });
       return Promise.resolve(undefined);
     }
-    const asking = ask(pod, call, false)
+    const asking = ask(pod, call)
       .then((answer) => {
         if (answer) keep(key, answer);
         return answer;

@@ -1,5 +1,6 @@
-import { keyOf } from '../contract/edge-key.ts';
-import type { Answer, UnknownCall } from '../contract/rpc.ts';
+import type { Answer } from '../contract/rpc.ts';
+import { keyOf } from '../contract/rpc.ts';
+import type { UnknownCall } from '../core/first-call/resolve.ts';
 import type { Ask } from './decisions.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
@@ -112,7 +113,7 @@ async function waitUntilLive(
 ): Promise<Release> {
   const end = now() + holdMs;
   while (now() < end) {
-    const answer = await ask(pod, call, true);
+    const answer = await ask(pod, call);
     signal.throwIfAborted();
     const written = answer?.millisecondsSinceScopeWritten ?? 0;
     // A request that finds the scope settled has come back too early, or came in between: it
@@ -130,11 +131,11 @@ async function waitUntilLive(
 function shareAnswers({ ask, now, sleep }: HoldOptions): Ask {
   type Shared = { askedAt: number; answer: Promise<Answer | undefined> };
   const shared = new Map<string, Shared>();
-  return (pod, call, held) => {
+  return (pod, call) => {
     const key = `${pod.callerKey}\n${keyOf({ unknown: call })}`;
     const recent = shared.get(key);
     if (recent && now() - recent.askedAt < roundMs / 2) return recent.answer;
-    const fresh = { askedAt: now(), answer: ask(pod, call, held) };
+    const fresh = { askedAt: now(), answer: ask(pod, call) };
     shared.set(key, fresh);
     // Entries live as long as a round, so there are no more of them than held requests.
     void sleep(roundMs).then(() => shared.get(key) === fresh && shared.delete(key));

@@ -4,8 +4,8 @@ import fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { createQuota } from '../bounds/quota.ts';
 import { createRateLimit } from '../bounds/rate.ts';
+import { decodeReport, type FilterReport, ReportError } from '../contract/filter-report.ts';
 import type { Answer } from '../contract/rpc.ts';
-import type { VmReport } from '../contract/vm-report.ts';
 import type { Admit, Path } from './admit.ts';
 import type { Aggregate } from './aggregate.ts';
 import { readCall } from './call-headers.ts';
@@ -22,8 +22,6 @@ export type IngressOptions = {
   admit: Admit;
   /** Whether the address is that of a pod which is served. */
   serves(address: string): boolean;
-  /** A report, or what is wrong with it. */
-  decode(body: Buffer): VmReport | string;
   aggregate: Aggregate;
   decisions: Decisions;
   hold: Hold;
@@ -87,8 +85,18 @@ export async function startIngress(options: IngressOptions): Promise<FastifyInst
   return server;
 }
 
+/** A report, or what is wrong with it. */
+function readReport(body: Buffer): FilterReport | string {
+  try {
+    return decodeReport(body);
+  } catch (error) {
+    if (error instanceof ReportError) return error.message;
+    throw error;
+  }
+}
+
 function routeReport(server: FastifyInstance, options: IngressOptions): void {
-  const { aggregate, decode, onReport, metrics, log } = options;
+  const { aggregate, onReport, metrics, log } = options;
   // The metric counts them all; a log that a pod can fill helps nobody.
   const warnings = createRateLimit({ perSecond: 0.1, burst: 5 }, () => performance.now());
   const receiving = createQuota(ingressBounds.reports);
@@ -113,7 +121,7 @@ function routeReport(server: FastifyInstance, options: IngressOptions): void {
     async (request, reply) => {
       const pod = admitted.get(request.raw);
       if (!pod) return reply.code(403).send();
-      const report = request.body ? decode(request.body) : 'no body';
+      const report = request.body ? readReport(request.body) : 'no body';
       if (typeof report === 'string') {
         metrics.refused.inc({ path: 'report', reason: 'malformed' });
         const { namespace, name } = pod;

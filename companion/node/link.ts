@@ -10,7 +10,7 @@ import {
   type ProxyReport,
   type Question,
 } from '../contract/rpc.ts';
-import type { Aggregate, ProxyState } from './aggregate.ts';
+import type { Aggregate, ObservedProxy } from './aggregate.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
@@ -48,7 +48,7 @@ export type LinkOptions = {
   onAnswer(answer: Answer): void;
 };
 
-type State = LinkOptions & {
+type Outbox = LinkOptions & {
   /** Version of each proxy that was sent on this stream. */
   sent: Map<string, number>;
   changed: Set<string>;
@@ -60,7 +60,7 @@ type State = LinkOptions & {
 
 export function startLink(options: LinkOptions): Link {
   const { stream, aggregate, hello } = options;
-  const state: State = {
+  const state: Outbox = {
     ...options,
     sent: new Map(),
     changed: new Set(),
@@ -100,13 +100,13 @@ export function startLink(options: LinkOptions): Link {
     },
   };
 
-  function repeat({ changed }: State): void {
+  function repeat({ changed }: Outbox): void {
     for (const proxy of aggregate.proxies()) changed.add(proxy.pod.uid);
     schedule(state, usualMs);
   }
 }
 
-function noteGone({ changed, sent, gone, metrics }: State, pod: Pod): void {
+function noteGone({ changed, sent, gone, metrics }: Outbox, pod: Pod): void {
   changed.delete(pod.uid);
   sent.delete(pod.uid);
   gone.set(pod.uid, pod);
@@ -116,7 +116,7 @@ function noteGone({ changed, sent, gone, metrics }: State, pod: Pod): void {
   metrics.evicted.inc({ table: 'gone' });
 }
 
-function receive(state: State, { answer, forget }: ControllerMessage): void {
+function receive(state: Outbox, { answer, forget }: ControllerMessage): void {
   if (answer) state.onAnswer(answer);
   if (!forget) return;
   for (const { pod } of state.aggregate.proxies()) {
@@ -127,7 +127,7 @@ function receive(state: State, { answer, forget }: ControllerMessage): void {
   }
 }
 
-function schedule(state: State, delayMs: number): void {
+function schedule(state: Outbox, delayMs: number): void {
   const dueAt = state.now() + delayMs;
   if (dueAt >= state.dueAt) return;
   clearTimeout(state.timer);
@@ -142,7 +142,7 @@ function schedule(state: State, delayMs: number): void {
  * Writes until the stream is congested; what is left stays in the sets, where later changes of
  * the same proxy merge with it, so that a slow controller never makes a queue grow.
  */
-function flush(state: State): void {
+function flush(state: Outbox): void {
   const { changed, gone, aggregate, sent, congestedSince, now } = state;
   if (congestedSince !== undefined) {
     if (now() - congestedSince > stuckMs) state.stream.cancel();
@@ -164,9 +164,9 @@ function flush(state: State): void {
 }
 
 function reportOf(
-  proxy: ProxyState,
+  proxy: ObservedProxy,
   sentVersion: number | undefined,
-  { aggregate, now }: State,
+  { aggregate, now }: Outbox,
 ): ProxyReport {
   const { pod, filterVersion, overflow, heardAt, stats } = proxy;
   return {
@@ -175,7 +175,6 @@ function reportOf(
     podUid: pod.uid,
     filterVersion,
     edges: aggregate.changesSince(proxy, sentVersion ?? 0),
-    complete: sentVersion === undefined,
     overflow,
     secondsSinceHeartbeat:
       heardAt === undefined ? neverHeard : Math.max(0, Math.floor((now() - heardAt) / 1000)),
@@ -184,14 +183,14 @@ function reportOf(
 }
 
 function agedStats(
-  { at, ...stats }: NonNullable<ProxyState['stats']>,
+  { at, ...stats }: NonNullable<ObservedProxy['stats']>,
   now: number,
 ): AgedProxyStats {
   return { ...stats, secondsSinceRead: Math.max(0, Math.floor((now - at) / 1000)) };
 }
 
 /** False when the stream takes no more for now. */
-function write(state: State, kind: string, message: NodeMessage): boolean {
+function write(state: Outbox, kind: string, message: NodeMessage): boolean {
   state.metrics.sent.inc({ kind });
   if (state.stream.write(message)) return true;
   if (state.congestedSince === undefined) {

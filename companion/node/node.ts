@@ -2,7 +2,6 @@ import type { AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { readVmReport } from '../contract/vm-report.ts';
 import { anyAddress } from '../frame/any-address.ts';
 import type { NodeConfig } from '../frame/config.ts';
 import type { Lifecycle } from '../frame/lifecycle.ts';
@@ -88,7 +87,6 @@ export async function startNode(
     host: surroundings.host,
     admit,
     serves: (address) => 'pod' in pods.find(address),
-    decode: readVmReport,
     aggregate,
     decisions: createDecisions({ ask, metrics, now }),
     hold,
@@ -142,7 +140,7 @@ function followPods({ kube, config, lifecycle }: Common, pods: Pods): void {
   lifecycle.onStop('watches', () => {
     for (const watch of watches) watch.stop();
   });
-  const watched = lifecycle.await('pods of this node');
+  const watched = lifecycle.registerTask('pods of this node');
   void Promise.all(watches.map((watch) => watch.synced)).then(watched);
 }
 

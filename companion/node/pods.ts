@@ -1,3 +1,4 @@
+import { modeLabel } from '../core/scope/condition.ts';
 import type { Kube, KubeObject, Watch, WatchHandler } from '../kube/object.ts';
 import type { NodeMetrics } from './metrics.ts';
 
@@ -31,8 +32,6 @@ export type Pods = {
 
 /** The kubelet's default is 110 pods a node and the largest supported setting about 500. */
 const podsMax = 1024;
-
-export const modeLabel = 'lazyscope.io/mode';
 
 export type PodsOptions = {
   metrics: NodeMetrics;

@@ -7,7 +7,11 @@ const destinationsShown = 50;
 export function proxiesView(aggregate: Aggregate, now: number): unknown[] {
   const ageOf = (at: number) => Math.floor((now - at) / 1000);
   return Array.from(aggregate.proxies(), (proxy) => {
-    const edges = aggregate.changesSince(proxy, 0);
+    const edges = Array.from(proxy.destinations.values(), ({ edge, count, seenAt }) => ({
+      ...edge,
+      count,
+      secondsSinceSeen: ageOf(seenAt),
+    }));
     const { pod, filterVersion, heardAt, overflow, stats, vms } = proxy;
     return {
       namespace: pod.namespace,

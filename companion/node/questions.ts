@@ -27,12 +27,12 @@ export function createQuestions(options: QuestionsOptions): Questions {
   let lastId = 0;
 
   return {
-    async ask(pod, call, held) {
+    async ask(pod, call) {
       lastId += 1;
       const id = lastId;
       const { namespace, name, uid } = pod;
       const asked = now();
-      if (send({ id, namespace, pod: name, podUid: uid, call, held }) === 0) return undefined;
+      if (send({ id, namespace, pod: name, podUid: uid, call }) === 0) return undefined;
       const answer = await new Promise<Answer | undefined>((resolve) => {
         const timer = setTimeout(resolve, answerMs, undefined);
         waiting.set(id, (first) => {

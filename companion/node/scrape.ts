@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
 import type { Logger } from 'pino';
-import type { ProxyStats } from '../contract/rpc.ts';
+import type { ProxyStats } from '../core/scope/proxies.ts';
 import { messageOf } from '../frame/errors.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
@@ -55,7 +55,7 @@ export type ScrapeOptions = {
   againMs?: readonly number[];
 };
 
-type State = ScrapeOptions & {
+type Scraper = ScrapeOptions & {
   stopped: boolean;
   /** Proxies whose turn has not come, by uid: each once, however often it was asked for. */
   queue: Map<string, Pod>;
@@ -67,7 +67,7 @@ type State = ScrapeOptions & {
 
 /** Reads the memory of every enabled proxy of this node: at its first report, then again and again. */
 export function startScrape(options: ScrapeOptions): Scrape {
-  const state: State = {
+  const state: Scraper = {
     ...options,
     stopped: false,
     queue: new Map(),
@@ -98,13 +98,13 @@ export function startScrape(options: ScrapeOptions): Scrape {
   };
 }
 
-function stopTimers({ timers }: State, uid: string): void {
+function stopTimers({ timers }: Scraper, uid: string): void {
   for (const timer of timers.get(uid) ?? []) clearTimeout(timer);
   timers.delete(uid);
 }
 
 /** Anew with each change, so that the last of a series is seen to its end. */
-function readAgain(state: State, pod: Pod): void {
+function readAgain(state: Scraper, pod: Pod): void {
   stopTimers(state, pod.uid);
   if (state.stopped || !pod.hasProxy) return;
   const delays = state.againMs ?? againMs;
@@ -114,14 +114,14 @@ function readAgain(state: State, pod: Pod): void {
   );
 }
 
-function enqueue(state: State, pod: Pod): void {
+function enqueue(state: Scraper, pod: Pod): void {
   if (!pod.hasProxy) return;
   if (!state.clusters.has(pod.uid)) state.clusters.set(pod.uid, undefined);
   state.queue.set(pod.uid, pod);
   pump(state);
 }
 
-function pump(state: State): void {
+function pump(state: Scraper): void {
   const { queue, running } = state;
   for (const [uid, pod] of queue) {
     if (state.stopped || running.size >= concurrency) return;
@@ -135,7 +135,7 @@ function pump(state: State): void {
   }
 }
 
-async function scrapePod(state: State, pod: Pod, abort: AbortController): Promise<void> {
+async function scrapePod(state: Scraper, pod: Pod, abort: AbortController): Promise<void> {
   const { metrics, log, clusters, onStats } = state;
   // For the whole of it: a pod that sends a byte now and then must not keep the others waiting.
   const deadline = setTimeout(() => abort.abort(new Error('no answer in time')), timeoutMs);
@@ -158,7 +158,7 @@ async function scrapePod(state: State, pod: Pod, abort: AbortController): Promis
 }
 
 async function readStats(
-  { port = () => proxyStatsPort }: State,
+  { port = () => proxyStatsPort }: Scraper,
   { addresses: [host = ''] }: Pod,
   signal: AbortSignal,
 ): Promise<ProxyStats> {

@@ -3,8 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { isIPv6 } from 'node:net';
 import { type ChannelInterface, connectivityState, credentials, Metadata } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
-import { createBackoff } from '../bounds/backoff.ts';
-import { pause } from '../bounds/pause.ts';
+import { createBackoff, pause } from '../bounds/backoff.ts';
 import {
   type Answer,
   authorizationKey,
@@ -50,7 +49,7 @@ export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
   renewEveryMs?: number;
 };
 
-type State = UplinkOptions & {
+type Connections = UplinkOptions & {
   stopped: AbortController;
   /** One loop for each address; it ends when the address leaves DNS and its stream has ended. */
   addresses: Map<string, { wanted: boolean }>;
@@ -58,7 +57,7 @@ type State = UplinkOptions & {
 };
 
 export function startUplink(options: UplinkOptions): Uplink {
-  const state: State = {
+  const state: Connections = {
     ...options,
     stopped: new AbortController(),
     addresses: new Map(),
@@ -88,7 +87,7 @@ export function startUplink(options: UplinkOptions): Uplink {
   };
 }
 
-function connectTo(state: State, found: Set<string>): void {
+function connectTo(state: Connections, found: Set<string>): void {
   const { addresses } = state;
   for (const [address, entry] of addresses) entry.wanted = found.has(address);
   for (const address of found) {
@@ -98,7 +97,7 @@ function connectTo(state: State, found: Set<string>): void {
   }
 }
 
-async function keepConnected(state: State, address: string): Promise<void> {
+async function keepConnected(state: Connections, address: string): Promise<void> {
   const { stopped, addresses, metrics, now } = state;
   const log = state.log.child({ controller: address });
   const { pauseAfter, reset } = createBackoff(backoff);
@@ -121,7 +120,7 @@ async function keepConnected(state: State, address: string): Promise<void> {
 type Ended = { kind: 'ca' | 'token' | 'connect' | 'stream'; detail: string };
 
 /** Connects, runs one stream until it ends, closes the connection. */
-async function runStream(state: State, address: string, log: Logger): Promise<Ended> {
+async function runStream(state: Connections, address: string, log: Logger): Promise<Ended> {
   const { stopped, port } = state;
   const ca = await state.ca().catch(() => undefined);
   if (!ca) return { kind: 'ca', detail: 'the CA of the controllers is not known yet' };
@@ -160,11 +159,11 @@ async function connect(channel: ChannelInterface): Promise<'ready' | 'failed' | 
   return 'late';
 }
 
-async function readToken({ tokenPath }: State): Promise<string> {
+async function readToken({ tokenPath }: Connections): Promise<string> {
   return (await readFile(tokenPath, 'utf8')).trim();
 }
 
-function renewToken(state: State, stream: NodeStream, first: string): NodeJS.Timeout {
+function renewToken(state: Connections, stream: NodeStream, first: string): NodeJS.Timeout {
   const { metrics, renewEveryMs = renewMs } = state;
   let shown = first;
   return setInterval(async () => {
@@ -193,7 +192,7 @@ function endOf(stream: NodeStream): Promise<string> {
 
 /** Uses the stream until it ends, for whatever reason. */
 async function follow(
-  state: State,
+  state: Connections,
   stream: NodeStream,
   log: Logger,
   token: string,

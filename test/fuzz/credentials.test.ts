@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
 import { controllerServerName } from '../../companion/contract/rpc.ts';
-import { identify, Refusal } from '../../companion/controller/nodes/identity.ts';
+import { identify, StreamRefusal } from '../../companion/controller/nodes/identity.ts';
 import { servingCertificate } from '../../companion/controller/nodes/serving-certificate.ts';
 import { selfSigned } from '../../companion/controller/nodes/x509.ts';
 import type { KubeObject, TokenReview } from '../../companion/kube/object.ts';
@@ -53,7 +53,7 @@ test('any token is that of a node for an hour at most, or refused with a code', 
         expect(identity.expiresAt).toBeLessThanOrEqual(now + 3_600_000);
         expect(told.authenticated).toBe(true);
       } catch (error) {
-        expect(error).toBeInstanceOf(Refusal);
+        expect(error).toBeInstanceOf(StreamRefusal);
       }
     }),
   );

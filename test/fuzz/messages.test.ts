@@ -23,7 +23,6 @@ const message: fc.Arbitrary<NodeMessage> = fc.record({
     pod: text,
     podUid: text,
     call: fc.record({ tcp: fc.boolean(), authority: text, destination: text }),
-    held: fc.boolean(),
   }),
 });
 const encoded = message.map((each) => new Uint8Array(method.requestSerialize(each)));
@@ -76,7 +75,7 @@ test('any bytes of a controller are headers that a filter can be sent, or no ans
         now: () => performance.now(),
       });
       const call = { tcp: true, authority: '', destination: '10.96.0.1:80' };
-      const asked = questions.ask(podOf('web'), call, false);
+      const asked = questions.ask(podOf('web'), call);
       if (read.answer) questions.answered({ ...read.answer, id: 1 });
       const given = await asked;
       for (const [name, value] of Object.entries(given ? answerHeaders(given, 30) : {})) {

@@ -120,7 +120,7 @@ const allowed: Record<string, string[]> = {
   'companion/core/first-call': ['companion/core/mesh'],
   'companion/core/scope': ['companion/core/mesh', 'companion/core/first-call'],
   'companion/bounds': [],
-  'companion/contract': [],
+  'companion/contract': ['companion/core'],
   'companion/frame': ['companion/bounds'],
   'companion/kube': ['companion/bounds', 'companion/frame'],
 };

@@ -1,4 +1,4 @@
-import type { Edge, ProxyReport } from '../../contract/rpc.ts';
+import type { ProxyReport, ReportedEdge } from '../../contract/rpc.ts';
 import { resolve } from '../../core/first-call/resolve.ts';
 import { parseClusterName } from '../../core/mesh/authority.ts';
 import { shownTo } from '../../core/mesh/host-lookup.ts';
@@ -72,7 +72,11 @@ export function learnHost(
   onSeen(pod, sighting);
 }
 
-function destinationOf(learning: Learning, namespace: string, edge: Edge): HostRef | undefined {
+function destinationOf(
+  learning: Learning,
+  namespace: string,
+  edge: ReportedEdge,
+): HostRef | undefined {
   const { state, clusterDomain, gatewayHost } = learning;
   if (edge.unknown) {
     const { host, record, virtualServices, learnable } = resolve(state.catalog, edge.unknown, {

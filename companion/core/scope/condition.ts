@@ -1,5 +1,8 @@
 export type Mode = 'observe' | 'enforce' | 'off';
 
+/** Label that enables a namespace; on a Service it is an annotation, for the workloads it selects. */
+export const modeLabel = 'lazyscope.io/mode';
+
 export const modes: readonly Mode[] = ['observe', 'enforce', 'off'];
 
 export function parseMode(text: unknown): Mode | undefined {

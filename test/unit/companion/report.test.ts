@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {
   decodeReport,
+  type FilterReport,
   maxReportBytes,
-  type Report,
   type ReportEntry,
   ReportError,
   totalNames,
@@ -12,7 +12,7 @@ import {
 const headBytes = 24 + totalNames.length * 8;
 
 /** The layout, written a second time, so that a slip on one side shows. */
-function encode(report: Report): Uint8Array {
+function encode(report: FilterReport): Uint8Array {
   const keys = report.entries.map(({ destination: d }) => {
     if (d.kind === 'cluster') return { kind: 0, key: Buffer.from(d.cluster) };
     if (d.kind === 'tcp') return { kind: 2, key: Buffer.from(d.address) };
@@ -51,23 +51,24 @@ const entry: fc.Arbitrary<ReportEntry> = fc.record({
   ),
 });
 const byte = fc.nat(255);
-const report: fc.Arbitrary<Report> = fc.record({
+const report: fc.Arbitrary<FilterReport> = fc.record({
   filterVersion: fc.tuple(byte, byte, byte).map((parts) => parts.join('.')),
   epoch: count,
   sequence: fc.nat(0xffffffff),
   totals: fc
     .tuple(...totalNames.map(() => count))
     .map(
-      (values) => Object.fromEntries(totalNames.map((n, i) => [n, values[i]])) as Report['totals'],
+      (values) =>
+        Object.fromEntries(totalNames.map((n, i) => [n, values[i]])) as FilterReport['totals'],
     ),
   entries: fc.array(entry, { maxLength: 40 }),
 });
 
-const example: Report = {
+const example: FilterReport = {
   filterVersion: '0.1.0',
   epoch: 7n,
   sequence: 3,
-  totals: Object.fromEntries(totalNames.map((n) => [n, 0n])) as Report['totals'],
+  totals: Object.fromEntries(totalNames.map((n) => [n, 0n])) as FilterReport['totals'],
   entries: [{ destination: { kind: 'tcp', address: '10.0.0.1:3306' }, count: 2n }],
 };
 
@@ -79,7 +80,7 @@ function spoiled(change: (body: Buffer) => void): Uint8Array {
 }
 
 test('a report is decoded as it was encoded', () => {
-  const isSame = (r: Report) => {
+  const isSame = (r: FilterReport) => {
     expect(decodeReport(encode(r))).toEqual(r);
   };
   fc.assert(fc.property(report, isSame));

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { log, testMetrics } from '../../../box/played/fixtures.ts';
+import { filterReport } from '../../../box/played/report-body.ts';
 import type { NodeMessage } from '../../../companion/contract/rpc.ts';
 import { type Aggregate, createAggregate } from '../../../companion/node/aggregate.ts';
 import { type Link, startLink } from '../../../companion/node/link.ts';
@@ -118,11 +119,8 @@ function createFilter(pod: Pod, random: Random) {
     },
     report() {
       sequence += 1;
-      const observations = [...unsaid].map((cluster) => ({
-        cluster,
-        count: counts.get(cluster) ?? 0,
-      }));
-      return { filterVersion: '1', epoch, sequence, overflow: 0, observations };
+      const news = [...unsaid].map((cluster) => [cluster, counts.get(cluster) ?? 0] as const);
+      return filterReport(epoch, sequence, Object.fromEntries(news));
     },
     acknowledged: () => unsaid.clear(),
     forgotten() {

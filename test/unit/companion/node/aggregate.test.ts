@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { podOf, testClock, testMetrics } from '../../../../box/played/fixtures.ts';
-import type { VmReport } from '../../../../companion/contract/vm-report.ts';
+import { epochOf, filterReport } from '../../../../box/played/report-body.ts';
+import type { FilterReport } from '../../../../companion/contract/filter-report.ts';
 import {
   type AggregateBounds,
   aggregateBounds,
@@ -20,28 +21,18 @@ function setUp(bounds: Partial<AggregateBounds> = {}) {
   });
   const counts = () => {
     const proxy = aggregate.get(pod.uid);
-    const edges = proxy ? aggregate.changesSince(proxy, 0) : [];
-    return Object.fromEntries(edges.map(({ cluster, count }) => [cluster ?? '', count]));
+    const used = [...(proxy?.destinations.values() ?? [])];
+    return Object.fromEntries(used.map(({ edge, count }) => [edge.cluster ?? '', count]));
   };
   return { aggregate, clock, value, counts };
 }
 
-function report(epoch: string, sequence: number, counts: Record<string, number>): VmReport {
-  return {
-    filterVersion: '0.1.0',
-    epoch,
-    sequence,
-    overflow: 0,
-    observations: Object.entries(counts).map(([cluster, count]) => ({ cluster, count })),
-  };
-}
-
 /** The reports of one VM that never got an acknowledgement: each holds all that it has counted. */
-function reportsOf(epoch: string, steps: { cluster: string; more: number }[]): VmReport[] {
+function reportsOf(epoch: string, steps: { cluster: string; more: number }[]): FilterReport[] {
   const counts: Record<string, number> = {};
   return steps.map(({ cluster, more }, index) => {
     counts[cluster] = (counts[cluster] ?? 0) + more;
-    return report(epoch, index + 1, counts);
+    return filterReport(epoch, index + 1, counts);
   });
 }
 
@@ -63,10 +54,10 @@ describe('the counts of a proxy', () => {
         const all = reports.flat();
         // As many deliveries as there are reports, drawn with repetition: some never arrive.
         for (let i = 0; i < all.length; i++) {
-          const drawn = all[(choices.next().value as number) % all.length] as VmReport;
+          const drawn = all[(choices.next().value as number) % all.length] as FilterReport;
           aggregate.record(pod, drawn);
         }
-        for (const last of reports.map((ofVm) => ofVm.at(-1) as VmReport)) {
+        for (const last of reports.map((ofVm) => ofVm.at(-1) as FilterReport)) {
           aggregate.record(pod, last);
         }
         const truth: Record<string, number> = {};
@@ -85,7 +76,7 @@ describe('the counts of a proxy', () => {
         for (const { cluster, more } of vms.flat()) truth[cluster] = (truth[cluster] ?? 0) + more;
         let before: Record<string, number> = {};
         for (let i = 0; i < all.length * 2; i++) {
-          aggregate.record(pod, all[(choices.next().value as number) % all.length] as VmReport);
+          aggregate.record(pod, all[(choices.next().value as number) % all.length] as FilterReport);
           const after = counts();
           for (const [cluster, count] of Object.entries(after)) {
             expect(count).toBeGreaterThanOrEqual(before[cluster] ?? 0);
@@ -99,26 +90,26 @@ describe('the counts of a proxy', () => {
 
   it('take a destination whole that the filter had forgotten and saw anew', () => {
     const { aggregate, counts } = setUp();
-    aggregate.record(pod, report('vm', 1, { a: 10 }));
-    aggregate.record(pod, report('vm', 2, { a: 3 }));
+    aggregate.record(pod, filterReport('vm', 1, { a: 10 }));
+    aggregate.record(pod, filterReport('vm', 2, { a: 3 }));
     expect(counts()).toEqual({ a: 13 });
-    aggregate.record(pod, report('vm', 1, { a: 10 }));
+    aggregate.record(pod, filterReport('vm', 1, { a: 10 }));
     expect(counts()).toEqual({ a: 13 });
   });
 
   it('survive the end of the VM that counted them', () => {
     const { aggregate, clock, counts } = setUp({ vmSilenceMs: 1000 });
-    aggregate.record(pod, report('old', 1, { a: 5 }));
+    aggregate.record(pod, filterReport('old', 1, { a: 5 }));
     clock.pass(1000);
-    aggregate.record(pod, report('new', 1, { a: 2 }));
+    aggregate.record(pod, filterReport('new', 1, { a: 2 }));
     expect(counts()).toEqual({ a: 7 });
     expect(aggregate.get(pod.uid)?.vms.size).toBe(1);
   });
 
   it('stay whole numbers when a filter sends the largest there is', () => {
     const { aggregate, counts } = setUp();
-    aggregate.record(pod, report('x', 1, { a: 2 ** 64 }));
-    aggregate.record(pod, report('y', 1, { a: 2 ** 64 }));
+    aggregate.record(pod, filterReport('x', 1, { a: 2 ** 64 }));
+    aggregate.record(pod, filterReport('y', 1, { a: 2 ** 64 }));
     expect(counts()).toEqual({ a: Number.MAX_SAFE_INTEGER });
   });
 });
@@ -126,37 +117,35 @@ describe('the counts of a proxy', () => {
 describe('the outcome of a report', () => {
   it('says when a proxy, or a destination of it, is seen for the first time', () => {
     const { aggregate } = setUp();
-    expect(aggregate.record(podOf('new'), report('z', 1, {})).firstSight).toBe(true);
-    expect(aggregate.record(podOf('new'), report('z', 2, {})).firstSight).toBe(false);
-    expect(aggregate.record(pod, report('x', 1, { a: 1 })).firstSight).toBe(true);
-    expect(aggregate.record(pod, report('x', 2, { a: 2 })).firstSight).toBe(false);
-    expect(aggregate.record(pod, report('y', 1, { a: 1 })).firstSight).toBe(false);
-    expect(aggregate.record(pod, report('y', 2, { b: 1 })).firstSight).toBe(true);
+    expect(aggregate.record(podOf('new'), filterReport('z', 1, {})).firstSight).toBe(true);
+    expect(aggregate.record(podOf('new'), filterReport('z', 2, {})).firstSight).toBe(false);
+    expect(aggregate.record(pod, filterReport('x', 1, { a: 1 })).firstSight).toBe(true);
+    expect(aggregate.record(pod, filterReport('x', 2, { a: 2 })).firstSight).toBe(false);
+    expect(aggregate.record(pod, filterReport('y', 1, { a: 1 })).firstSight).toBe(false);
+    expect(aggregate.record(pod, filterReport('y', 2, { b: 1 })).firstSight).toBe(true);
   });
 
   it('asks for everything when this process does not remember what was acknowledged', () => {
     const { aggregate } = setUp();
-    expect(aggregate.record(pod, report('x', 7, { a: 1 })).whole).toBe(false);
-    expect(aggregate.record(pod, report('x', 8, { a: 1, b: 4 })).whole).toBe(true);
-    expect(aggregate.record(pod, report('y', 1, {})).whole).toBe(true);
+    expect(aggregate.record(pod, filterReport('x', 7, { a: 1 })).whole).toBe(false);
+    expect(aggregate.record(pod, filterReport('x', 8, { a: 1, b: 4 })).whole).toBe(true);
+    expect(aggregate.record(pod, filterReport('y', 1, {})).whole).toBe(true);
   });
 });
 
 describe('changes', () => {
   it('are told once to each reader, with their age', () => {
     const { aggregate, clock } = setUp();
-    aggregate.record(pod, report('x', 1, { a: 1, b: 1 }));
+    aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1 }));
     const proxy = aggregate.get(pod.uid);
     if (!proxy) throw new Error('no proxy');
     const read = proxy.version;
     clock.pass(61_500);
-    aggregate.record(pod, report('x', 2, { a: 1, b: 9 }));
-    expect(aggregate.changesSince(proxy, read)).toEqual([
-      { cluster: 'b', count: 9, secondsSinceSeen: 0 },
-    ]);
+    aggregate.record(pod, filterReport('x', 2, { a: 1, b: 9 }));
+    expect(aggregate.changesSince(proxy, read)).toEqual([{ cluster: 'b', secondsSinceSeen: 0 }]);
     expect(aggregate.changesSince(proxy, 0)).toEqual([
-      { cluster: 'a', count: 1, secondsSinceSeen: 61 },
-      { cluster: 'b', count: 9, secondsSinceSeen: 0 },
+      { cluster: 'a', secondsSinceSeen: 61 },
+      { cluster: 'b', secondsSinceSeen: 0 },
     ]);
     expect(aggregate.changesSince(proxy, proxy.version)).toEqual([]);
   });
@@ -165,8 +154,8 @@ describe('changes', () => {
 describe('bounds', () => {
   it('drop the destination that changed longest ago, count it, and tell it as overflow', async () => {
     const { aggregate, value, counts } = setUp({ destinationsPerProxy: 2 });
-    aggregate.record(pod, report('x', 1, { a: 1, b: 1 }));
-    aggregate.record(pod, report('x', 2, { a: 2, c: 1 }));
+    aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1 }));
+    aggregate.record(pod, filterReport('x', 2, { a: 2, c: 1 }));
     expect(counts()).toEqual({ a: 2, c: 1 });
     expect(aggregate.get(pod.uid)?.overflow).toBe(1);
     expect(await value('node_evicted_total', { table: 'destinations' })).toBe(1);
@@ -175,25 +164,26 @@ describe('bounds', () => {
   it('keep no more counters on the node than allowed, and free those of a pod that went', async () => {
     const { aggregate, value } = setUp({ counters: 3 });
     const other = podOf('other');
-    aggregate.record(pod, report('x', 1, { a: 1, b: 1 }));
-    aggregate.record(other, report('y', 1, { a: 1, b: 1 }));
+    aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1 }));
+    aggregate.record(other, filterReport('y', 1, { a: 1, b: 1 }));
     expect(await value('node_counters')).toBe(3);
     aggregate.forget(pod.uid);
     expect(await value('node_counters')).toBe(1);
-    aggregate.record(other, report('y', 2, { a: 1, b: 1 }));
+    aggregate.record(other, filterReport('y', 2, { a: 1, b: 1 }));
     expect(await value('node_counters')).toBe(2);
   });
 
   it('keep no more VMs of a proxy than allowed, dropping the one silent longest', () => {
     const { aggregate } = setUp({ vmsPerProxy: 2 });
-    for (const epoch of ['x', 'y', 'x', 'z']) aggregate.record(pod, report(epoch, 1, { a: 1 }));
-    expect([...(aggregate.get(pod.uid)?.vms.keys() ?? [])]).toEqual(['x', 'z']);
+    for (const epoch of ['x', 'y', 'x', 'z'])
+      aggregate.record(pod, filterReport(epoch, 1, { a: 1 }));
+    expect([...(aggregate.get(pod.uid)?.vms.keys() ?? [])]).toEqual(['x', 'z'].map(epochOf));
   });
 
   it('hold against ten thousand invented names', async () => {
     const { aggregate, value } = setUp();
     for (let i = 0; i < 10_000; i++) {
-      aggregate.record(pod, report('x', i + 1, { [`name-${i}`]: 1 }));
+      aggregate.record(pod, filterReport('x', i + 1, { [`name-${i}`]: 1 }));
     }
     expect(aggregate.get(pod.uid)?.destinations.size).toBe(aggregateBounds.destinationsPerProxy);
     expect(await value('node_counters')).toBe(aggregateBounds.destinationsPerProxy);
@@ -201,7 +191,7 @@ describe('bounds', () => {
 
   it('refuse names that are too long or not printable', async () => {
     const { aggregate, value, counts } = setUp();
-    aggregate.record(pod, report('x', 1, { ['a'.repeat(600)]: 1, 'b\u0007': 1, c: 1 }));
+    aggregate.record(pod, filterReport('x', 1, { ['a'.repeat(600)]: 1, 'b\u0007': 1, c: 1 }));
     expect(counts()).toEqual({ c: 1 });
     expect(await value('node_evicted_total', { table: 'names' })).toBe(2);
   });

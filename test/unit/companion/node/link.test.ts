@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { httpCall, log, podOf, testMetrics } from '../../../../box/played/fixtures.ts';
+import { filterReport } from '../../../../box/played/report-body.ts';
 import type { NodeMessage } from '../../../../companion/contract/rpc.ts';
 import { createAggregate } from '../../../../companion/node/aggregate.ts';
 import { startLink } from '../../../../companion/node/link.ts';
@@ -42,14 +43,7 @@ function setUp() {
   let sequence = 0;
   function use(name: string, count: number): void {
     sequence += 1;
-    const observations = [{ cluster: 'a', count }];
-    aggregate.record(podOf(name), {
-      filterVersion: '1',
-      epoch: name,
-      sequence,
-      overflow: 0,
-      observations,
-    });
+    aggregate.record(podOf(name), filterReport(name, sequence, { a: count }));
     link.changed(podOf(name).uid, false);
   }
   const reports = () => written.flatMap(({ report }) => (report ? [report] : []));
@@ -97,8 +91,8 @@ describe('a stream that is slower than the node', () => {
     expect(reports()).toHaveLength(1);
     take(true);
     expect(reports().slice(1)).toMatchObject([
-      { pod: 'x', complete: false, edges: [{ count: 100 }] },
-      { pod: 'y', complete: true, edges: [{ count: 100 }] },
+      { pod: 'x', edges: [{ secondsSinceSeen: 0 }] },
+      { pod: 'y', edges: [{ secondsSinceSeen: 0 }] },
     ]);
     expect(await value('node_congested_total')).toBe(1);
   });
@@ -115,7 +109,7 @@ describe('a stream that is slower than the node', () => {
 
   it('gets no more questions when it is too far behind', () => {
     const { link, stream } = setUp();
-    const question = { id: 1, namespace: 'n', pod: 'p', podUid: 'u', call: httpCall, held: false };
+    const question = { id: 1, namespace: 'n', pod: 'p', podUid: 'u', call: httpCall };
     expect(link.ask(question)).toBe(true);
     stream.writableLength = 1024;
     expect(link.ask(question)).toBe(false);
@@ -129,7 +123,7 @@ describe('a proxy that falls silent', () => {
     vi.advanceTimersByTime(65_000);
     const ages = reports().map(({ secondsSinceHeartbeat }) => secondsSinceHeartbeat);
     expect(ages).toEqual([2, 32, 62]);
-    expect(reports().at(-1)).toMatchObject({ edges: [], complete: false });
+    expect(reports().at(-1)).toMatchObject({ edges: [] });
   });
 });
 

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { log, podOf, testMetrics } from '../../../../box/played/fixtures.ts';
-import type { ProxyStats } from '../../../../companion/contract/rpc.ts';
+import type { ProxyStats } from '../../../../companion/core/scope/proxies.ts';
 import { parseStats, startScrape } from '../../../../companion/node/scrape.ts';
 import { eventually } from './running-node.ts';
 
