@@ -88,7 +88,7 @@ async function start<Table extends Settings>(
   stopOnSignals(lifecycle, log);
   const deps = { log, lifecycle, registry, debug: new Map() };
 
-  const started = lifecycle.await('start');
+  const started = lifecycle.registerTask('start');
   const admin = await startAdmin(deps, adminPort);
   lifecycle.onStop('admin', () => admin.close());
   await run(config, deps);

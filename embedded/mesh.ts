@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import type { Answer, Question } from '../companion/contract/rpc.ts';
 import { issue, type KeyPair, makeCa } from '../companion/controller/nodes/x509.ts';
-import { modeLabel } from '../companion/controller/state/state.ts';
 import type { FirstCall } from '../companion/core/first-call/strategy.ts';
 import type { Mode } from '../companion/core/scope/condition.ts';
+import { modeLabel } from '../companion/core/scope/condition.ts';
 import type { ControllerConfig } from '../companion/frame/config.ts';
 import { createLifecycle, type Lifecycle } from '../companion/frame/lifecycle.ts';
 import type { KubeObject } from '../companion/kube/object.ts';

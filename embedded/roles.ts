@@ -64,9 +64,9 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
   await informers.synced;
   const joints = new Set<Joint>();
   const controller: NodeHandlers = {
-    ...scoping.answering,
+    ...scoping.messages,
     onQuestion(node, question) {
-      const answer = scoping.answering.onQuestion(node, question);
+      const answer = scoping.messages.onQuestion(node, question);
       onAnswer(question, answer);
       return answer;
     },
@@ -113,7 +113,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
 
 /** Several nodes share one lifecycle, and what readiness waits for has unique names. */
 function named(lifecycle: Lifecycle, name: string): Lifecycle {
-  return { ...lifecycle, await: (what) => lifecycle.await(`${what} of ${name}`) };
+  return { ...lifecycle, registerTask: (what) => lifecycle.registerTask(`${what} of ${name}`) };
 }
 
 /** The controller's end of a stream that never leaves the process. */

@@ -1,9 +1,9 @@
 import type { Registry } from 'prom-client';
 import { describeMetrics } from '../frame/metrics.ts';
 import type { Stats } from './loader.ts';
-import type { State } from './state.ts';
+import type { BypassState } from './state.ts';
 
-const states: State['name'][] = ['off', 'probing', 'refused', 'ready', 'active', 'draining'];
+const states: BypassState['name'][] = ['off', 'probing', 'refused', 'ready', 'active', 'draining'];
 
 export type BypassMetrics = ReturnType<typeof createBypassMetrics>;
 
@@ -30,7 +30,7 @@ export function createBypassMetrics(registry: Registry) {
 
   return {
     restarts,
-    setState(name: State['name']) {
+    setState(name: BypassState['name']) {
       for (const each of states) state.set({ state: each }, each === name ? 1 : 0);
     },
     setPods(served: number, refused: number) {

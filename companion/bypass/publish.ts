@@ -1,14 +1,14 @@
 import { rename, writeFile } from 'node:fs/promises';
 import type { Kube } from '../kube/object.ts';
 import { featureFile } from './features.ts';
-import { fieldManager, isCapable, nodeOf, type Report } from './report.ts';
+import { type BypassReport, fieldManager, isCapable, nodeOf } from './report.ts';
 
 type Options = { kube: Pick<Kube, 'apply'>; nodeName: string; featurePath: string };
 
 /** Writes the report to the Node and for Node Feature Discovery, when it says something new. */
 export function createPublish({ kube, nodeName, featurePath }: Options) {
   let last = '';
-  return async (report: Report): Promise<void> => {
+  return async (report: BypassReport): Promise<void> => {
     const text = JSON.stringify(report);
     if (text === last) return;
     if (featurePath) {

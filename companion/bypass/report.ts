@@ -2,7 +2,7 @@ import type { KubeObject } from '../kube/object.ts';
 import type { Features } from './features.ts';
 import type { SelfTest } from './loader.ts';
 import type { Candidate } from './policy.ts';
-import { describe, type State } from './state.ts';
+import { type BypassState, describe } from './state.ts';
 
 /** Owns the fields below on the Node, and nothing else of it. */
 export const fieldManager = 'lazyscope-bypass';
@@ -14,18 +14,18 @@ const reportAnnotation = 'lazyscope.io/bypass-report';
 /** All annotations of an object have 256 KiB together; the reasons of this many pods fit in 8. */
 const podsMax = 32;
 
-export type Report = {
-  state: State;
+export type BypassReport = {
+  state: BypassState;
   features: Features;
   selftest: SelfTest['checks'] | undefined;
   refused: { pod: string; reason: string }[];
 };
 
 export function createReport(
-  state: State,
+  state: BypassState,
   { features, selftest }: { features: Features; selftest?: SelfTest },
   candidates: Candidate[],
-): Report {
+): BypassReport {
   const refused = candidates
     .flatMap(({ namespace, name, refused: reason }) =>
       reason === undefined ? [] : [{ pod: `${namespace}/${name}`, reason }],
@@ -35,7 +35,7 @@ export function createReport(
 }
 
 /** What the Node says of it, for server-side apply. */
-export function nodeOf(name: string, report: Report): KubeObject {
+export function nodeOf(name: string, report: BypassReport): KubeObject {
   return {
     apiVersion: 'v1',
     kind: 'Node',
@@ -51,7 +51,7 @@ export function nodeOf(name: string, report: Report): KubeObject {
 }
 
 /** Has been tried and not failed; a node that was never asked is not known to be. */
-export function isCapable({ state, selftest }: Pick<Report, 'state' | 'selftest'>): boolean {
+export function isCapable({ state, selftest }: Pick<BypassReport, 'state' | 'selftest'>): boolean {
   return state.name !== 'refused' && selftest !== undefined;
 }
 
@@ -66,7 +66,7 @@ export function eventOf(node: string, reason: string, message: string, at: Date)
     type: 'Warning',
     reason,
     message: message.slice(0, 1000),
-    source: { component: 'lazyscope-node', host: node },
+    source: { component: 'lazyscope-bypass', host: node },
     firstTimestamp: time,
     lastTimestamp: time,
     count: 1,

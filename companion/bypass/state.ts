@@ -6,7 +6,7 @@
  *            v  |       v         v
  *         refused   (loader ended: probing again after a pause)      draining -> off
  */
-export type State =
+export type BypassState =
   | { name: 'off'; reason: string }
   | { name: 'probing'; attempt: number }
   /** The kernel does not allow it, or did not pass; tried again much later. */
@@ -26,7 +26,7 @@ export type StateEvent =
   | { type: 'loader ended'; reason: string };
 
 export type Machine = {
-  state: State;
+  state: BypassState;
   /** When the loader ended, of late; in milliseconds of a clock that does not jump. */
   ends: readonly number[];
   /** Not before then may the loader be started. */
@@ -53,7 +53,7 @@ export const begin: Machine = {
 /** The machine after an event. An event that means nothing in a state changes nothing. */
 export function next(machine: Machine, event: StateEvent, now: number): Machine {
   const { state } = machine;
-  const to = (changed: State): Machine => ({ ...machine, state: changed });
+  const to = (changed: BypassState): Machine => ({ ...machine, state: changed });
   switch (event.type) {
     case 'wanted':
       return mayTry(machine, now) ? to({ name: 'probing', attempt: 1 }) : machine;
@@ -106,12 +106,12 @@ function afterEnd(machine: Machine, reason: string, now: number): Machine {
   return { ...machine, state: { name: 'probing', attempt }, ends, notBefore: now + pause };
 }
 
-export function isLoaded({ name }: State): boolean {
+export function isLoaded({ name }: BypassState): boolean {
   return name === 'ready' || name === 'active';
 }
 
 /** One line for people: the state and what it stands for. */
-export function describe(state: State): string {
+export function describe(state: BypassState): string {
   switch (state.name) {
     case 'active':
       return `active (${state.pods} pods)`;

@@ -8,7 +8,7 @@ import { createControllerMetrics } from './metrics.ts';
 import { startNodeServer } from './nodes/server.ts';
 import { servingCertificate } from './nodes/serving-certificate.ts';
 import { createNodes } from './nodes/streams.ts';
-import { createWriter } from './reconcile/write.ts';
+import { createKubeSink } from './reconcile/kube-sink.ts';
 import { createScoping } from './scoping.ts';
 import { createState } from './state/state.ts';
 import { startTick } from './tick.ts';
@@ -32,12 +32,12 @@ export async function runController(
 
   const state = createState({ ...config, served: filters.digests });
   let leaseMs = () => 0;
-  const sink = createWriter({ kube, log, metrics, leaseMs: () => leaseMs(), now });
+  const sink = createKubeSink({ kube, log, metrics, leaseMs: () => leaseMs(), now });
   const scoping = createScoping({ config, state, sink, metrics, log, now });
-  const { changed, answering, sentinel, pace } = scoping;
+  const { changed, messages, sentinel, pace } = scoping;
   lifecycle.onStop('changes', () => changed.stop());
 
-  const informed = lifecycle.await('informers');
+  const informed = lifecycle.registerTask('informers');
   const informers = startInformers(kube, state, changed, {
     ...config,
     now,
@@ -49,7 +49,7 @@ export async function runController(
   informed();
 
   const nodes = createNodes({
-    ...answering,
+    ...messages,
     ...{ kube, log, metrics, now },
     namespace: config.namespace,
     nodeOfPod: (name) => state.catalog.pod(config.namespace, name)?.node,

@@ -3,7 +3,7 @@ import { entryOf } from '../core/scope/hosts.ts';
 import { sentinelHost } from '../core/scope/sentinel.ts';
 import type { ControllerConfig } from '../frame/config.ts';
 import type { ControllerMetrics } from './metrics.ts';
-import { type Answering, createAnswering } from './nodes/messages.ts';
+import { createNodeMessages, type NodeMessages } from './nodes/messages.ts';
 import { type LifeConfig, lifeOf } from './reconcile/life.ts';
 import { createNotices } from './reconcile/notices.ts';
 import { createPace, type Pace } from './reconcile/pace.ts';
@@ -17,7 +17,7 @@ import { createChanges } from './watch/changes.ts';
 /** From what is known to what is written, wherever that goes. */
 export type Scoping = {
   changed: ReturnType<typeof createChanges>;
-  answering: Answering;
+  messages: NodeMessages;
   reconciler: Reconciler;
   pace: Pace;
   sentinel: SentinelKeeper;
@@ -53,10 +53,10 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
   const sentinelRef = { namespace, host: sentinelHost };
   const gatewayRef = { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost };
   const life = lifeOf(config);
-  const sentinel = createSentinelKeeper({ state, writer: sink, log, namespaces: config });
+  const sentinel = createSentinelKeeper({ state, sink, log, namespaces: config });
   const reconciler = createReconciler({
     state,
-    writer: sink,
+    sink,
     rootNamespace: config.rootNamespace,
     sentinel: sentinelRef,
     gateway: gatewayRef,
@@ -80,14 +80,14 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
     markPorts: sentinel.mark,
     isLeader: sink.mayWrite,
   });
-  const answering = createAnswering({ state, metrics, config, life, now, mark: pace.mark });
+  const messages = createNodeMessages({ state, metrics, config, life, now, mark: pace.mark });
   return {
     changed,
-    answering,
+    messages,
     reconciler,
     pace,
     sentinel,
-    notices: createNotices({ state, writer: sink }),
+    notices: createNotices({ state, sink }),
     lead() {
       recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());
       changed.all();

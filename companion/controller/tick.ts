@@ -1,6 +1,6 @@
 import { modes } from '../core/scope/condition.ts';
 import type { ControllerMetrics } from './metrics.ts';
-import type { Answering } from './nodes/messages.ts';
+import type { NodeMessages } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Pace } from './reconcile/pace.ts';
 import type { Reconciler } from './reconcile/reconcile.ts';
@@ -14,7 +14,7 @@ export type TickOptions = {
   pace: Pace;
   reconciler: Pick<Reconciler, 'takeDue'>;
   nodes: Pick<Nodes, 'forget' | 'expire'>;
-  answering: Pick<Answering, 'takeArrived'>;
+  messages: Pick<NodeMessages, 'takeArrived'>;
   notices: { look(): Promise<void> };
   now: () => number;
   remainingMs(): number;
@@ -26,13 +26,13 @@ const ticksPerPass = 10;
 
 /** The one clock of the controller: expiry, repair, figures. */
 export function startTick(options: TickOptions): { stop(): void } {
-  const { state, metrics, changed, pace, reconciler, nodes, answering, now, remainingMs } = options;
+  const { state, metrics, changed, pace, reconciler, nodes, messages, now, remainingMs } = options;
   let ticks = 0;
 
   function tick(): void {
     ticks += 1;
     nodes.expire();
-    for (const pod of answering.takeArrived()) nodes.forget(pod);
+    for (const pod of messages.takeArrived()) nodes.forget(pod);
     for (const key of reconciler.takeDue()) pace.mark(key, false);
     metrics.pending.set(pace.pending());
     if (ticks % ticksPerPass !== 0) return;

@@ -4,8 +4,8 @@ type Hook = { name: string; run: () => Promise<void> | void };
 
 /** How a process starts and ends: what readiness still waits for, and what to close in order. */
 export type Lifecycle = {
-  /** Readiness waits for `name` until the returned function is called; a name is unique. */
-  await(name: string): () => void;
+  /** Readiness waits for the task `name` until the returned function is called; a name is unique. */
+  registerTask(name: string): () => void;
   /** A line that `/readyz` adds for people; it does not change readiness. */
   detail(read: () => string): void;
   details(): string[];
@@ -30,8 +30,8 @@ export function createLifecycle({ log, deadlineMs }: LifecycleOptions): Lifecycl
   let stopping: Promise<boolean> | undefined;
 
   return {
-    await(name) {
-      if (awaited.has(name)) throw new Error(`readiness "${name}" is awaited already`);
+    registerTask(name) {
+      if (awaited.has(name)) throw new Error(`task "${name}" is registered already`);
       awaited.add(name);
       return () => {
         if (!awaited.delete(name)) return;

@@ -7,7 +7,7 @@ import { createPublish } from '../../companion/bypass/publish.ts';
 import { createReport, eventOf } from '../../companion/bypass/report.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
 import { servingCertificate } from '../../companion/controller/nodes/serving-certificate.ts';
-import { createWriter } from '../../companion/controller/reconcile/write.ts';
+import { createKubeSink } from '../../companion/controller/reconcile/kube-sink.ts';
 import { createScoping } from '../../companion/controller/scoping.ts';
 import { createState } from '../../companion/controller/state/state.ts';
 import { startInformers } from '../../companion/controller/watch/informers.ts';
@@ -71,7 +71,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
   const now = () => Date.now();
   const metrics = createControllerMetrics(registry);
   const state = createState(config);
-  const sink = createWriter({ kube, log, metrics, leaseMs: () => leader.remainingMs(), now });
+  const sink = createKubeSink({ kube, log, metrics, leaseMs: () => leader.remainingMs(), now });
   const scoping = createScoping({ config, state, sink, metrics, log, now });
   const quiet = {
     workload: () => undefined,
@@ -123,8 +123,8 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
     while (state.catalog.hosts.exact(`odd.${app}.svc.cluster.local`).length === 0) await sleep(20);
     scoping.sentinel.mark();
     const uid = state.catalog.pod(app, 'web')?.uid ?? '';
-    scoping.answering.onReport('node-1', {
-      ...{ namespace: app, pod: 'web', podUid: uid, filterVersion: '1', complete: true },
+    scoping.messages.onReport('node-1', {
+      ...{ namespace: app, pod: 'web', podUid: uid, filterVersion: '1' },
       ...{ overflow: 0, secondsSinceHeartbeat: 0, edges: [] },
       stats: { allocatedBytes: 1, physicalBytes: 1, clusters: 1 },
     });

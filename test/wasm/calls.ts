@@ -1,4 +1,4 @@
-import { decodeReport, type Report } from '../../companion/contract/filter-report.ts';
+import { decodeReport, type FilterReport } from '../../companion/contract/filter-report.ts';
 import type { Headers, Host, Stream } from './host.ts';
 
 /** Shorthands of the tests: requests to known and unknown destinations, answers, reports. */
@@ -59,7 +59,11 @@ export function tick(host: Host, root: number, seconds = 1n): void {
 }
 
 /** Lets time pass until a report is sent, and settles it with this status, or by a broken connection. */
-export function nextReport(host: Host, root: number, status: number | 'broken' = 204): Report {
+export function nextReport(
+  host: Host,
+  root: number,
+  status: number | 'broken' = 204,
+): FilterReport {
   for (let i = 0; i < 60; i++) {
     tick(host, root);
     const call = host.calls.find((c) => c.headers[':path'] === '/v1/report');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decodeReport, type Report } from '../../companion/contract/filter-report.ts';
+import { decodeReport, type FilterReport } from '../../companion/contract/filter-report.ts';
 import {
   address,
   answer,
@@ -17,7 +17,7 @@ import { Host } from './host.ts';
 const name = (i: number) => `outbound|80||service-${i}.app.svc.cluster.local`;
 
 /** What a report says of each destination, by a readable key. */
-function countsOf(report: Report): Map<string, bigint> {
+function countsOf(report: FilterReport): Map<string, bigint> {
   return new Map(
     report.entries.map(({ destination, count }) => [Object.values(destination).join(' '), count]),
   );

@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import type { Kube } from '../../kube/object.ts';
 
 /** Why a stream is not served, or not any more. */
-export class Refusal extends Error {
+export class StreamRefusal extends Error {
   readonly code: status;
   readonly reason: string;
   constructor(code: status, reason: string, detail: string) {
@@ -34,24 +34,28 @@ const trustedMsMax = 3_600_000;
 /** The API server has just accepted it: a clock of ours that is ahead must not cut every stream at once. */
 const trustedMsMin = 60_000;
 
-/** Asks the API server whose token it is. Throws a Refusal unless it is that of a node companion. */
+/** Asks the API server whose token it is. Throws a StreamRefusal unless it is that of a node companion. */
 export async function identify(options: IdentifyOptions, token: string): Promise<NodeIdentity> {
   const { kube, namespace, nodeOfPod, now } = options;
   const review = await kube.tokenReview(token, [audience]);
   if (!review.authenticated) {
-    throw new Refusal(status.UNAUTHENTICATED, 'bad token', review.error ?? 'not authenticated');
+    throw new StreamRefusal(
+      status.UNAUTHENTICATED,
+      'bad token',
+      review.error ?? 'not authenticated',
+    );
   }
   const wanted = `system:serviceaccount:${namespace}:lazyscope-node`;
   if (review.username !== wanted) {
     const detail = `${review.username}: only ${wanted} may connect`;
-    throw new Refusal(status.PERMISSION_DENIED, 'wrong account', detail);
+    throw new StreamRefusal(status.PERMISSION_DENIED, 'wrong account', detail);
   }
   const pod = review.extra?.[podNameKey]?.[0];
   const node = review.extra?.[nodeNameKey]?.[0] ?? (pod && nodeOfPod(pod));
   if (!node) {
     // Whoever may ask the API server for tokens of the account could speak for every node.
     const detail = `pod ${pod ?? 'none'}: the token is not bound to a node; use a projected one`;
-    throw new Refusal(status.PERMISSION_DENIED, 'unbound token', detail);
+    throw new StreamRefusal(status.PERMISSION_DENIED, 'unbound token', detail);
   }
   return { node, expiresAt: expiryOf(token, now()) };
 }

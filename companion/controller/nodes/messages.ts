@@ -10,12 +10,12 @@ import { type AnswerConfig, answer } from './answer.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
 import type { NodeHandlers } from './streams.ts';
 
-export type Answering = NodeHandlers & {
+export type NodeMessages = NodeHandlers & {
   /** Pods that were unknown when their node spoke of them and are known now; each once. */
   takeArrived(): { namespace: string; pod: string }[];
 };
 
-export type AnsweringOptions = {
+export type NodeMessagesOptions = {
   state: State;
   metrics: ControllerMetrics;
   config: AnswerConfig;
@@ -33,7 +33,7 @@ const awaitedMax = { all: 10_000, node: 256 };
 const awaitedMs = 60_000;
 
 /** Turns the words of nodes into knowledge, and questions into answers. */
-export function createAnswering(options: AnsweringOptions): Answering {
+export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   const { state, metrics, config, life, now, mark } = options;
   const awaited = new Map<string, Awaited>();
   const quota = createQuota({ all: awaitedMax.all, perKey: awaitedMax.node });

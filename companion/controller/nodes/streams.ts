@@ -13,7 +13,7 @@ import {
 } from '../../contract/rpc.ts';
 import { messageOf } from '../../frame/errors.ts';
 import type { ControllerMetrics } from '../metrics.ts';
-import { type IdentifyOptions, identify, type NodeIdentity, Refusal } from './identity.ts';
+import { type IdentifyOptions, identify, type NodeIdentity, StreamRefusal } from './identity.ts';
 
 /** What the controller does with the words of a node companion. */
 export type NodeHandlers = {
@@ -54,7 +54,7 @@ export const nodeBounds = {
 /** A refused stream counts until it is closed: its peer may be in no hurry to read why. */
 type Speaker = { identity: NodeIdentity | undefined; refused: boolean };
 
-type State = NodesOptions & {
+type StreamTable = NodesOptions & {
   bounds: typeof nodeBounds;
   streams: Map<ControllerStream, Speaker>;
   reviews: number;
@@ -66,7 +66,7 @@ type State = NodesOptions & {
 export function createNodes(options: NodesOptions): Nodes {
   const { bounds = nodeBounds, now, metrics } = options;
   const steady = () => performance.now();
-  const state: State = {
+  const state: StreamTable = {
     ...options,
     bounds,
     streams: new Map(),
@@ -106,19 +106,23 @@ export function createNodes(options: NodesOptions): Nodes {
       for (const [stream, { identity, refused }] of streams) {
         if (!identity || refused || identity.expiresAt > now()) continue;
         const detail = `node ${identity.node} did not renew it`;
-        refuse(state, stream, new Refusal(status.UNAUTHENTICATED, 'expired token', detail));
+        refuse(state, stream, new StreamRefusal(status.UNAUTHENTICATED, 'expired token', detail));
       }
     },
   };
 }
 
-function tooMany(reason: string, detail: string): Refusal {
-  return new Refusal(status.RESOURCE_EXHAUSTED, reason, detail);
+function tooMany(reason: string, detail: string): StreamRefusal {
+  return new StreamRefusal(status.RESOURCE_EXHAUSTED, reason, detail);
 }
 
-function refuse({ metrics, log, streams }: State, stream: ControllerStream, error: unknown): void {
+function refuse(
+  { metrics, log, streams }: StreamTable,
+  stream: ControllerStream,
+  error: unknown,
+): void {
   const { code, reason } =
-    error instanceof Refusal ? error : { code: status.INTERNAL, reason: 'failed' };
+    error instanceof StreamRefusal ? error : { code: status.INTERNAL, reason: 'failed' };
   const detail = messageOf(error);
   const speaker = streams.get(stream);
   if (speaker?.refused) return;
@@ -129,19 +133,23 @@ function refuse({ metrics, log, streams }: State, stream: ControllerStream, erro
 }
 
 /** One stream from its token to its end. */
-async function serve(state: State, stream: ControllerStream): Promise<void> {
+async function serve(state: StreamTable, stream: ControllerStream): Promise<void> {
   const { streams, log, bounds } = state;
   // Messages wait in the stream while the token is reviewed.
   const [header] = stream.metadata.get(authorizationKey);
   const token = /^Bearer (\S+)$/.exec(String(header ?? ''))?.[1];
   if (!token) {
     const detail = `metadata ${authorizationKey} is missing`;
-    throw new Refusal(status.UNAUTHENTICATED, 'no token', detail);
+    throw new StreamRefusal(status.UNAUTHENTICATED, 'no token', detail);
   }
   const identity = await review(state, stream, token);
   const hello = await firstMessage(stream, bounds.helloMs);
   if (!hello.hello) {
-    throw new Refusal(status.FAILED_PRECONDITION, 'no hello', 'the first message must be Hello');
+    throw new StreamRefusal(
+      status.FAILED_PRECONDITION,
+      'no hello',
+      'the first message must be Hello',
+    );
   }
   const { node, version } = hello.hello;
   requireNode(identity, node);
@@ -165,7 +173,7 @@ async function serve(state: State, stream: ControllerStream): Promise<void> {
   });
 }
 
-async function review(state: State, stream: ControllerStream, token: string) {
+async function review(state: StreamTable, stream: ControllerStream, token: string) {
   const peer = stream.getPeer().replace(/:\d+$/, '');
   if (state.reviews >= state.bounds.reviews || !state.reviewRate.take(peer)) {
     throw tooMany('too many tokens', 'reviews of tokens are limited, try again later');
@@ -181,11 +189,11 @@ async function review(state: State, stream: ControllerStream, token: string) {
 function requireNode(identity: NodeIdentity, node: string): void {
   if (identity.node === node) return;
   const detail = `node ${node}: the token was issued to a pod of ${identity.node}`;
-  throw new Refusal(status.PERMISSION_DENIED, 'wrong node', detail);
+  throw new StreamRefusal(status.PERMISSION_DENIED, 'wrong node', detail);
 }
 
 function handle(
-  state: State,
+  state: StreamTable,
   node: string,
   { report, question, gone, renew }: NodeMessage,
   stream: ControllerStream,
@@ -209,13 +217,13 @@ function handle(
   }
 }
 
-function hasRoom({ bounds }: State, stream: ControllerStream): boolean {
+function hasRoom({ bounds }: StreamTable, stream: ControllerStream): boolean {
   return stream.writableLength < bounds.answersWaiting;
 }
 
 function firstMessage(stream: ControllerStream, waitMs: number): Promise<NodeMessage> {
   return new Promise((resolve, reject) => {
-    const refusal = new Refusal(status.DEADLINE_EXCEEDED, 'no hello', `none in ${waitMs} ms`);
+    const refusal = new StreamRefusal(status.DEADLINE_EXCEEDED, 'no hello', `none in ${waitMs} ms`);
     const timer = setTimeout(() => reject(refusal), waitMs);
     stream.once('data', (message: NodeMessage) => {
       clearTimeout(timer);

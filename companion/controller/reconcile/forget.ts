@@ -16,7 +16,7 @@ export type Forgetting = {
 };
 
 /** What this replica saw of a workload's reports while it led. */
-type Watch = {
+type Hearing = {
   heardSince: number | undefined;
   lookedAt: number;
   overflow: number;
@@ -31,7 +31,7 @@ const batchShareOfTtl = 0.1;
 /** The leader looks at everything every ten seconds: a longer pause means that it did not lead. */
 const pauseMsMax = 60_000;
 
-const unheard: Omit<Watch, 'lookedAt'> = {
+const unheard: Omit<Hearing, 'lookedAt'> = {
   heardSince: undefined,
   overflow: 0,
   expiredAt: [],
@@ -45,14 +45,14 @@ export function createForgetting(options: {
   now: () => number;
 }): Forgetting {
   const { state, metrics, life, now } = options;
-  const watches = new Map<string, Watch>();
+  const hearings = new Map<string, Hearing>();
 
-  function watchOf(workload: Workload): Watch {
+  function hearingOf(workload: Workload): Hearing {
     const key = `${workload.namespace}/${workload.name}`;
     const at = now();
-    const known = watches.get(key);
+    const known = hearings.get(key);
     const isFresh = known !== undefined && at - known.lookedAt <= pauseMsMax;
-    const watch = isFresh ? known : unheard;
+    const hearing = isFresh ? known : unheard;
     const { total, silentMs } = state.proxies.count(workload.pods, at);
     // Above this a filter drops destinations, and what it dropped may be in use.
     const overflow = workload.pods.reduce(
@@ -60,44 +60,44 @@ export function createForgetting(options: {
       0,
     );
     const isHeard = total > 0 && silentMs <= liveMs;
-    const since = overflow > watch.overflow ? at : (watch.heardSince ?? at);
+    const since = overflow > hearing.overflow ? at : (hearing.heardSince ?? at);
     const fresh = {
       heardSince: isHeard ? since : undefined,
       lookedAt: at,
       overflow,
-      expiredAt: watch.expiredAt.filter((time) => at - time < guardWindowMs),
-      verdict: watch.verdict,
+      expiredAt: hearing.expiredAt.filter((time) => at - time < guardWindowMs),
+      verdict: hearing.verdict,
     };
-    watches.set(key, fresh);
+    hearings.set(key, fresh);
     return fresh;
   }
 
   return {
-    drop: (key) => void watches.delete(key),
+    drop: (key) => void hearings.delete(key),
     expire(workload, scope, edges) {
-      const watch = watchOf(workload);
+      const hearing = hearingOf(workload);
       const pins = new Set(scope.pins);
       const ttlMs = scope.ttlMs ?? life.ttlMs;
       const pauseMs = Math.min(batchMsMax, ttlMs * batchShareOfTtl);
-      const [last] = watch.expiredAt.slice(-1);
-      if (last !== undefined && now() - last < pauseMs) return watch.verdict;
+      const [last] = hearing.expiredAt.slice(-1);
+      if (last !== undefined && now() - last < pauseMs) return hearing.verdict;
       const verdict = expire({
         edges,
         isExempt: (edge) => pins.has(entryOf(edge)),
         now: now(),
         ttlMs,
-        heardSince: watch.heardSince,
-        expiredLately: watch.expiredAt.length,
+        heardSince: hearing.heardSince,
+        expiredLately: hearing.expiredAt.length,
         guard: life.guard,
       });
       for (const edge of verdict.expired) {
-        watch.expiredAt.push(now());
+        hearing.expiredAt.push(now());
         for (const owner of workload.owners)
           state.edges.forget({ namespace: workload.namespace, owner }, edge);
       }
       metrics.expired.inc(verdict.expired.length);
       // What was expired is told once; what was kept, and why, stands until the next batch.
-      watch.verdict = { ...verdict, expired: [] };
+      hearing.verdict = { ...verdict, expired: [] };
       return verdict;
     },
   };

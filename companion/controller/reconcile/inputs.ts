@@ -105,7 +105,7 @@ function refusalOf(state: State, { namespace, selector, pods }: Workload): Refus
     const message = 'Its pods have no label in common to select them by; give them one.';
     return { reason: 'NoLabels', message };
   }
-  const missing = state.filters.missing(namespace, pods);
+  const missing = state.installedFilter.missing(namespace, pods);
   if (missing.length === 0) return undefined;
   const message = `Not for its pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
   return { reason: 'FilterMissing', message };

@@ -3,7 +3,7 @@ import type { Kube, KubeObject } from '../../kube/object.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { News, Sink } from './sink.ts';
 
-export type WriterOptions = {
+export type KubeSinkOptions = {
   kube: Kube;
   log: Logger;
   metrics: ControllerMetrics;
@@ -18,7 +18,7 @@ const fieldManager = 'lazyscope';
 const writeTimeoutMs = 10_000;
 
 /** The sink of a cluster: writes of the leader, measured, never begun or outlived without the lease. */
-export function createWriter({ kube, log, metrics, leaseMs, now }: WriterOptions): Sink {
+export function createKubeSink({ kube, log, metrics, leaseMs, now }: KubeSinkOptions): Sink {
   /** Each write has the time that is left of the lease, and none is begun without. */
   async function measured<Result>(
     kind: string,

@@ -1,7 +1,7 @@
 import { defaultRevision, meshConfigMapOf } from '../../core/mesh/revision.ts';
 import type { Refusal } from '../../core/scope/barrier.ts';
-import { modes } from '../../core/scope/condition.ts';
-import { looksAt, modeLabel, type State } from '../state/state.ts';
+import { modeLabel, modes } from '../../core/scope/condition.ts';
+import { looksAt, type State } from '../state/state.ts';
 import type { News, Sink } from './sink.ts';
 
 /** Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads are. */
@@ -41,7 +41,9 @@ function noticeOf(state: State, name: string): News | undefined {
   const revisions = found.length > 0 ? found : [labels?.['istio.io/rev'] ?? defaultRevision];
   const obstacle = obstacleOf(state, name, revisions);
   if (obstacle) return { ...obstacle, isWarning: true };
-  const unknown = state.filters.pinned(name).find((digest) => !state.served.includes(digest));
+  const unknown = state.installedFilter
+    .pinned(name)
+    .find((digest) => !state.served.includes(digest));
   const [own] = state.served;
   if (own && unknown) {
     const message =
@@ -58,11 +60,11 @@ function noticeOf(state: State, name: string): News | undefined {
 }
 
 /** Tells of each namespace once, and again when there is something else to say. */
-export function createNotices({ state, writer }: { state: State; writer: Sink }) {
+export function createNotices({ state, sink }: { state: State; sink: Sink }) {
   const told = new Map<string, string>();
   return {
     async look(): Promise<void> {
-      if (!writer.mayWrite()) return;
+      if (!sink.mayWrite()) return;
       for (const name of told.keys()) if (!state.namespaces.has(name)) told.delete(name);
       for (const name of state.namespaces.keys()) {
         const notice = noticeOf(state, name);
@@ -71,7 +73,7 @@ export function createNotices({ state, writer }: { state: State; writer: Sink })
         told.set(name, reason);
         // An Event has to be in the namespace of what it is about.
         const metadata = { name, namespace: name };
-        if (notice) await writer.tell({ apiVersion: 'v1', kind: 'Namespace', metadata }, notice);
+        if (notice) await sink.tell({ apiVersion: 'v1', kind: 'Namespace', metadata }, notice);
       }
     },
   };

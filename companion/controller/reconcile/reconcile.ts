@@ -23,7 +23,7 @@ import { edgesOf, hostsOf, type LookOptions, planOf, watchedNow } from './inputs
 import { createRetirement, takeBack } from './retire.ts';
 import type { News, Sink } from './sink.ts';
 
-export type ReconcileOptions = LookOptions & { writer: Sink; metrics: ControllerMetrics };
+export type ReconcileOptions = LookOptions & { sink: Sink; metrics: ControllerMetrics };
 
 /** Counts and usage are written at most this often for a workload, so that etcd stays calm. */
 const calmMs = 30_000;
@@ -38,7 +38,7 @@ export type Reconciler = {
 };
 
 export function createReconciler(options: ReconcileOptions): Reconciler {
-  const { state, writer, now } = options;
+  const { state, sink, now } = options;
   const forgetting = createForgetting(options);
   const retirement = createRetirement(options);
   const statusWrittenAt = new Map<string, number>();
@@ -47,7 +47,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
   const startedAt = now();
 
   async function runOnce(key: string): Promise<'wrote' | 'nothing'> {
-    if (!writer.mayWrite()) return 'nothing';
+    if (!sink.mayWrite()) return 'nothing';
     const [namespace = '', name = ''] = key.split('/');
     const workload = state.workloads(namespace).find((each) => each.name === name);
     const mode = workload && modeOf(state, workload);
@@ -101,9 +101,9 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     }
     const { spec: _, ...object } = workloadScopeOf(workload);
     statusWrittenAt.set(key, now());
-    const written = await writer.apply({ ...object, status }, 'status');
+    const written = await sink.apply({ ...object, status }, 'status');
     state.scopes.set(readWorkloadScope(written));
-    for (const event of news) await writer.tell(written, event);
+    for (const event of news) await sink.tell(written, event);
     return true;
   }
 
@@ -150,7 +150,7 @@ function newsOf({ status }: ScopeRecord, { plan, verdict }: Look & { plan: Plan 
 }
 
 async function ensureScope(
-  { state, writer }: ReconcileOptions,
+  { state, sink }: ReconcileOptions,
   workload: Workload,
 ): Promise<{ scope: ScopeRecord; wrote: boolean }> {
   const scope = state.scopes.get(workload.namespace, workload.name);
@@ -158,11 +158,11 @@ async function ensureScope(
     return { scope, wrote: false };
   }
   const before = scope ? undefined : predecessorOf(state, workload);
-  let written = await writer.apply(workloadScopeOf(workload));
+  let written = await sink.apply(workloadScopeOf(workload));
   if (before?.status) {
     const { kind, apiVersion, metadata } = workloadScopeOf(workload);
     const status = { ...before.status, owners: workload.owners };
-    written = await writer.apply({ kind, apiVersion, metadata, status }, 'status');
+    written = await sink.apply({ kind, apiVersion, metadata, status }, 'status');
   }
   const record = readWorkloadScope(written);
   state.scopes.set(record);
@@ -181,17 +181,17 @@ function predecessorOf({ scopes, workloads }: State, workload: Workload): ScopeR
 }
 
 async function apply(
-  { state, writer, metrics, now }: ReconcileOptions,
+  { state, sink, metrics, now }: ReconcileOptions,
   plan: Plan,
 ): Promise<boolean> {
   const { change } = plan;
   if (change.verb === 'none') return false;
   if (change.verb === 'delete') {
-    await takeBack({ state, writer, now }, change.current);
+    await takeBack({ state, sink, now }, change.current);
     metrics.withdrawn.inc({ reason: plan.scoped.reason });
     return true;
   }
-  const written: KubeObject = await writer.apply(change.sidecar);
+  const written: KubeObject = await sink.apply(change.sidecar);
   const record = readSidecar(written);
   // Not left to the watch: the next look must not write the same again.
   state.sidecars.set(record);

@@ -13,7 +13,7 @@ import type { ControllerMetrics } from '../metrics.ts';
 import type { LookOptions } from './inputs.ts';
 import type { Sink } from './sink.ts';
 
-type RetireOptions = LookOptions & { writer: Sink; metrics: ControllerMetrics };
+type RetireOptions = LookOptions & { sink: Sink; metrics: ControllerMetrics };
 
 const sidecars: Resource = { group: 'networking.istio.io', version: 'v1', plural: 'sidecars' };
 const scopes: Resource = { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' };
@@ -101,17 +101,17 @@ async function takeDown(
 }
 
 export async function takeBack(
-  { state, writer, now }: Pick<RetireOptions, 'state' | 'writer' | 'now'>,
+  { state, sink, now }: Pick<RetireOptions, 'state' | 'sink' | 'now'>,
   sidecar: SidecarRecord,
 ): Promise<void> {
-  await writer.delete(sidecars, sidecar);
+  await sink.delete(sidecars, sidecar);
   state.sidecars.delete(sidecar.namespace, sidecar.name);
   state.imports.forget(sidecar.namespace, sidecar.name, now());
 }
 
-async function remove({ state, writer }: RetireOptions, scope: ScopeRecord): Promise<'wrote'> {
+async function remove({ state, sink }: RetireOptions, scope: ScopeRecord): Promise<'wrote'> {
   const { namespace, name } = scope;
-  await writer.delete(scopes, scope);
+  await sink.delete(scopes, scope);
   state.scopes.delete(namespace, name);
   const taken = new Set(state.workloads(namespace).flatMap(({ owners }) => owners));
   const isLeft = state.namespaces.get(namespace)?.label === undefined;
@@ -121,7 +121,7 @@ async function remove({ state, writer }: RetireOptions, scope: ScopeRecord): Pro
 }
 
 async function tellGone(
-  { state, writer, now }: RetireOptions,
+  { state, sink, now }: RetireOptions,
   scope: ScopeRecord,
   isScoped: boolean,
   goneSince: number,
@@ -132,9 +132,9 @@ async function tellGone(
   if (statusChange(scope.status, status) !== 'now') return 'nothing';
   const workload = { namespace, name, selector, owners: scope.owners, pods: [] };
   const { spec: _, ...object } = workloadScopeOf(workload);
-  const written = await writer.apply({ ...object, status }, 'status');
+  const written = await sink.apply({ ...object, status }, 'status');
   state.scopes.set(readWorkloadScope(written));
   const told = status.conditions[0] as Scoped | undefined;
-  if (told && scope.status?.goneSince === undefined) await writer.tell(written, told);
+  if (told && scope.status?.goneSince === undefined) await sink.tell(written, told);
   return 'wrote';
 }

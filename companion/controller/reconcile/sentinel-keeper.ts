@@ -23,18 +23,18 @@ const retryMs = 5_000;
 
 export function createSentinelKeeper(options: {
   state: State;
-  writer: Sink;
+  sink: Sink;
   log: Logger;
   namespaces: SystemNamespaces;
 }): SentinelKeeper {
-  const { state, writer, log, namespaces } = options;
+  const { state, sink, log, namespaces } = options;
   const { namespace } = namespaces;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
 
   async function run(): Promise<void> {
     timer = undefined;
-    if (!writer.mayWrite()) return;
+    if (!sink.mayWrite()) return;
     const ports = sentinelPorts(recordsOf(state), namespaces);
     const current = state.catalog.hosts
       .exact(sentinelHost)
@@ -42,7 +42,7 @@ export function createSentinelKeeper(options: {
     const currentPorts = current?.ports.map(({ port }) => port).sort((a, b) => a - b);
     if (canonical(currentPorts) === canonical(ports)) return;
     try {
-      await writer.apply(sentinelOf(ports, namespace));
+      await sink.apply(sentinelOf(ports, namespace));
       log.info({ ports }, 'sentinel written');
     } catch (err) {
       log.error({ err }, 'writing the sentinel failed, will retry');

@@ -7,7 +7,7 @@ import type { KubeObject, Resource } from '../../kube/object.ts';
  * Where the filter is installed: without one of these objects the proxies of a namespace see no first
  * call, or cannot steer it, so nothing there may be narrowed.
  */
-export type Filters = {
+export type InstalledFilter = {
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
   /**
@@ -58,7 +58,7 @@ function isFor(pods: readonly PodRecord[], part: Part | undefined): boolean {
   );
 }
 
-export function createFilters(): Filters {
+export function createInstalledFilter(): InstalledFilter {
   const found = new Map<string, Map<string, Part>>();
   let isWatched = false;
   const partOf = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.name}`;

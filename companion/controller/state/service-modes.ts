@@ -1,25 +1,23 @@
 import { selects } from '../../core/mesh/label-selector.ts';
-import { type Mode, parseMode } from '../../core/scope/condition.ts';
+import { type Mode, modeLabel, parseMode } from '../../core/scope/condition.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import type { KubeObject } from '../../kube/object.ts';
 
 /** Modes that annotations of Services ask for, for the workloads that they select. */
-export type Overrides = {
+export type ServiceModes = {
   /** Says whether anything changed. */
   upsert(service: KubeObject): boolean;
   remove(service: KubeObject): boolean;
   of(workload: Workload): Mode | undefined;
 };
 
-export const modeAnnotation = 'lazyscope.io/mode';
-
-type Override = { mode: Mode; selector: Record<string, string> };
+type ServiceMode = { mode: Mode; selector: Record<string, string> };
 
 /** Of several Services the most careful word counts. */
 const careful: readonly Mode[] = ['off', 'observe', 'enforce'];
 
-export function createOverrides(): Overrides {
-  const byNamespace = new Map<string, Map<string, Override>>();
+export function createServiceModes(): ServiceModes {
+  const byNamespace = new Map<string, Map<string, ServiceMode>>();
 
   function remove({ metadata: { namespace = '', name } }: KubeObject): boolean {
     const here = byNamespace.get(namespace);
@@ -32,15 +30,15 @@ export function createOverrides(): Overrides {
     remove,
     upsert(service) {
       const { namespace = '', name, annotations } = service.metadata;
-      const mode = parseMode(annotations?.[modeAnnotation]);
+      const mode = parseMode(annotations?.[modeLabel]);
       const selector = (service.spec?.selector ?? {}) as Record<string, string>;
       // Without a selector it is not said whose pods are meant.
       if (!mode || Object.keys(selector).length === 0) return remove(service);
-      const here = byNamespace.get(namespace) ?? new Map<string, Override>();
+      const here = byNamespace.get(namespace) ?? new Map<string, ServiceMode>();
       byNamespace.set(namespace, here);
-      const override = { mode, selector };
-      const isSame = JSON.stringify(here.get(name)) === JSON.stringify(override);
-      here.set(name, override);
+      const asked = { mode, selector };
+      const isSame = JSON.stringify(here.get(name)) === JSON.stringify(asked);
+      here.set(name, asked);
       return !isSame;
     },
     of({ namespace, pods }) {

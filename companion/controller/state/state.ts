@@ -5,15 +5,15 @@ import { type DiscoverySelectors, isDiscovered } from '../../core/mesh/discovery
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { defaultRevision, forRevision } from '../../core/mesh/revision.ts';
 import type { Mode } from '../../core/scope/condition.ts';
-import { parseMode } from '../../core/scope/condition.ts';
+import { modeLabel, parseMode } from '../../core/scope/condition.ts';
 import { createEdgeStore, type EdgeStore } from '../../core/scope/edges.ts';
 import { createProxyTable, type ProxyTable } from '../../core/scope/proxies.ts';
 import { importedHosts, type SidecarRecord } from '../../core/scope/sidecar.ts';
 import { groupWorkloads, type Workload } from '../../core/scope/workload.ts';
 import { parseFirstCall, type ScopeRecord } from '../../core/scope/workload-scope.ts';
 import type { KubeObject } from '../../kube/object.ts';
-import { createFilters, type Filters } from './installed-filter.ts';
-import { createOverrides, type Overrides } from './service-modes.ts';
+import { createInstalledFilter, type InstalledFilter } from './installed-filter.ts';
+import { createServiceModes, type ServiceModes } from './service-modes.ts';
 
 /** All that a replica knows; leader or not, every replica keeps it up to date. */
 export type State = {
@@ -27,10 +27,10 @@ export type State = {
   scopes: NamespacedTable<ScopeRecord>;
   sidecars: NamespacedTable<SidecarRecord>;
   imports: Imports;
-  filters: Filters;
+  installedFilter: InstalledFilter;
   /** Digests of the filters that this replica serves, that of its own release first; none outside of a cluster. */
   served: readonly string[];
-  overrides: Overrides;
+  serviceModes: ServiceModes;
   /** Revisions of istiod whose configuration of the mesh is read, the default one among them. */
   revisions: readonly string[];
   /** Which namespaces istiod looks at, by its revision. */
@@ -54,7 +54,6 @@ export type NamespaceRecord = {
   terminating: boolean;
 };
 
-export const modeLabel = 'lazyscope.io/mode';
 export const firstCallAnnotation = 'lazyscope.io/first-call';
 
 export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
@@ -118,9 +117,9 @@ export function createState({
     scopes: createNamespacedTable(),
     sidecars: createNamespacedTable(),
     imports: createImports(),
-    filters: createFilters(),
+    installedFilter: createInstalledFilter(),
     served,
-    overrides: createOverrides(),
+    serviceModes: createServiceModes(),
     revisions: [...new Set([defaultRevision, ...revisions])],
     workloads: (namespace) => groups(namespace).workloads,
     workloadOf: (pod) => groups(pod.namespace).byPod.get(pod.name),

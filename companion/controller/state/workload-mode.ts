@@ -12,7 +12,7 @@ export function modeOf(state: State, workload: Workload): Mode | undefined {
   const { label, mode } = state.namespaces.get(namespace) ?? {};
   // Without the label the node companions of its pods serve nobody, whatever others ask for.
   if (label === undefined) return scope && 'off';
-  return scope?.mode ?? state.overrides.of(workload) ?? mode ?? 'off';
+  return scope?.mode ?? state.serviceModes.of(workload) ?? mode ?? 'off';
 }
 
 /** The label is gone, and nobody asked for anything else: what is ours goes too. */

@@ -43,7 +43,7 @@ export function startInformers(
   changed: Changed,
   options: InformerOptions,
 ): Watch {
-  if (options.filters) state.filters.watched();
+  if (options.filters) state.installedFilter.watched();
   const watches = [
     ...(options.filters ? filterResources : []).map((resource) =>
       kube.watch(resource, filterHandler(state, changed)),
@@ -73,22 +73,22 @@ export function startInformers(
   };
 }
 
-function filterHandler({ filters }: State, changed: Changed): WatchHandler {
+function filterHandler({ installedFilter }: State, changed: Changed): WatchHandler {
   const touch = ({ metadata: { namespace = '' } }: KubeObject) => changed.namespaceNow(namespace);
   return {
     upsert(object) {
-      filters.upsert(object);
+      installedFilter.upsert(object);
       touch(object);
     },
     remove(object) {
-      filters.remove(object);
+      installedFilter.remove(object);
       touch(object);
     },
   };
 }
 
 function catalogHandler(
-  { catalog, arrivals, overrides }: State,
+  { catalog, arrivals, serviceModes }: State,
   changed: Changed,
   touches: Touches,
   now: () => number,
@@ -108,14 +108,14 @@ function catalogHandler(
       if (isListed && service && !wasReachable && catalog.isReachable(service)) {
         arrivals.note(service, now());
       }
-      if (object.kind === 'Service' && overrides.upsert(object)) {
+      if (object.kind === 'Service' && serviceModes.upsert(object)) {
         changed.namespaceNow(object.metadata.namespace ?? '');
       }
       touch(object);
     },
     remove(object) {
       catalog.remove(object);
-      if (object.kind === 'Service' && overrides.remove(object)) {
+      if (object.kind === 'Service' && serviceModes.remove(object)) {
         changed.namespaceNow(object.metadata.namespace ?? '');
       }
       touch(object);

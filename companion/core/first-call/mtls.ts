@@ -26,12 +26,12 @@ export type Mtls = {
 
 export type MeshNames = { trustDomain: string; rootNamespace: string };
 
-type Destination = { record: HostRecord; port: number; pod?: PodRecord | undefined };
+type Target = { record: HostRecord; port: number; pod?: PodRecord | undefined };
 
 /** Mutual TLS of a host's port, or of one pod of it, as a client would speak it. */
 export function mtlsOf(
   catalog: Catalog,
-  { record, port, pod }: Destination,
+  { record, port, pod }: Target,
   client: Client,
   { trustDomain, rootNamespace }: MeshNames,
 ): Mtls {

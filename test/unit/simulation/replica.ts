@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import { steadyClock } from '../../../companion/bounds/clock.ts';
 import type { ControllerMessage, NodeMessage } from '../../../companion/contract/rpc.ts';
 import { createControllerMetrics } from '../../../companion/controller/metrics.ts';
-import { createWriter } from '../../../companion/controller/reconcile/write.ts';
+import { createKubeSink } from '../../../companion/controller/reconcile/kube-sink.ts';
 import { createScoping } from '../../../companion/controller/scoping.ts';
 import { createState } from '../../../companion/controller/state/state.ts';
 import { startTick } from '../../../companion/controller/tick.ts';
@@ -40,7 +40,7 @@ export async function startReplica(identity: string, options: DoorOptions) {
   const { kube } = door;
   const state = createState(config);
   let leaseMs = () => 0;
-  const sink = createWriter({ kube, log, metrics, leaseMs: () => leaseMs(), now });
+  const sink = createKubeSink({ kube, log, metrics, leaseMs: () => leaseMs(), now });
   const scoping = createScoping({ config, state, sink, metrics, log, now });
   const leads = () => leaseMs() > 0;
   const informers = startInformers(kube, state, scoping.changed, {
@@ -67,9 +67,9 @@ export async function startReplica(identity: string, options: DoorOptions) {
     isAlive: () => isAlive,
     listeners,
     hear(node, { report, gone, question }) {
-      if (report) scoping.answering.onReport(node, report);
-      else if (gone) scoping.answering.onGone(node, gone);
-      else if (question) return { answer: scoping.answering.onQuestion(node, question) };
+      if (report) scoping.messages.onReport(node, report);
+      else if (gone) scoping.messages.onGone(node, gone);
+      else if (question) return { answer: scoping.messages.onQuestion(node, question) };
       return undefined;
     },
   };

@@ -42,7 +42,7 @@ const rows: Row[] = [
 ];
 
 const cluster = 'outbound|80||cart.shop.svc.cluster.local';
-const used = [{ cluster, count: 1, secondsSinceSeen: 0 }];
+const used = [{ cluster, secondsSinceSeen: 0 }];
 
 describe('beside what others made', () => {
   test.each(rows)('%s, before', async (_what, objects, expected, imported) => {
@@ -178,7 +178,7 @@ describe('a namespace in the ambient mesh', () => {
     const tell = async (about: KubeObject, { reason: why }: News) => {
       told.push(`${about.metadata.name} ${why}`);
     };
-    const notices = createNotices({ state, writer: { mayWrite: () => true, tell } as Sink });
+    const notices = createNotices({ state, sink: { mayWrite: () => true, tell } as Sink });
     await notices.look();
     await notices.look();
     expect(told).toEqual(['shop Ambient']);
@@ -312,9 +312,7 @@ test('a Deployment that is renamed keeps what it has learned, under its new name
   const controller = await start(learning);
   const webHost = 'web.shop.svc.cluster.local';
   controller.report('web', used);
-  controller.report('cart', [
-    { cluster: `outbound|80||${webHost}`, count: 1, secondsSinceSeen: 0 },
-  ]);
+  controller.report('cart', [{ cluster: `outbound|80||${webHost}`, secondsSinceSeen: 0 }]);
   await controller.lookThrough();
   controller.pass(3_600_000);
   for (const name of ['web', 'cart']) controller.report(name);

@@ -1,14 +1,14 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import type { Edge } from '../../../../companion/contract/rpc.ts';
+import type { ReportedEdge } from '../../../../companion/contract/rpc.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import { createAnswering } from '../../../../companion/controller/nodes/messages.ts';
+import { createNodeMessages } from '../../../../companion/controller/nodes/messages.ts';
+import { createKubeSink } from '../../../../companion/controller/reconcile/kube-sink.ts';
 import type { Life } from '../../../../companion/controller/reconcile/life.ts';
 import { createPace } from '../../../../companion/controller/reconcile/pace.ts';
 import { createReconciler } from '../../../../companion/controller/reconcile/reconcile.ts';
 import { recoverUnrecorded } from '../../../../companion/controller/reconcile/recover.ts';
-import { createWriter } from '../../../../companion/controller/reconcile/write.ts';
 import { createState } from '../../../../companion/controller/state/state.ts';
 import { createChanges } from '../../../../companion/controller/watch/changes.ts';
 import { startInformers } from '../../../../companion/controller/watch/informers.ts';
@@ -43,7 +43,7 @@ export async function startController(
     revisions: options.revisions ?? [],
     served: options.served ?? [],
   });
-  const writer = createWriter({
+  const sink = createKubeSink({
     kube,
     log: silent,
     metrics,
@@ -55,7 +55,7 @@ export async function startController(
   const ownLife = { ...life, ...options.life };
   const reconciler = createReconciler({
     state,
-    writer,
+    sink,
     metrics,
     rootNamespace,
     sentinel,
@@ -81,12 +81,12 @@ export async function startController(
     state,
     mark: pace.mark,
     markPorts: () => undefined,
-    isLeader: writer.mayWrite,
+    isLeader: sink.mayWrite,
   });
   const informers = startInformers(kube, state, changes, {
     rootNamespace,
     now,
-    leads: writer.mayWrite,
+    leads: sink.mayWrite,
     filters: true,
   });
   await informers.synced;
@@ -97,7 +97,7 @@ export async function startController(
     trustDomain: 'cluster.local',
     firstCall: 'direct' as const,
   };
-  const answering = createAnswering({
+  const messages = createNodeMessages({
     state,
     metrics,
     config,
@@ -113,7 +113,7 @@ export async function startController(
   let questions = 0;
   return {
     state,
-    answering,
+    messages,
     failures,
     pass: (ms: number) => {
       clock += ms;
@@ -138,16 +138,15 @@ export async function startController(
     /** With 0 clusters the node has not read the proxy yet. */
     report(
       pod: string,
-      edges: Edge[] = [],
+      edges: ReportedEdge[] = [],
       { node = 'node-1', clusters = 2010 }: { node?: string; clusters?: number } = {},
     ) {
-      answering.onReport(node, {
+      messages.onReport(node, {
         namespace: 'shop',
         pod,
         podUid: uidOf(pod),
         filterVersion: '1',
         edges,
-        complete: true,
         overflow: 0,
         secondsSinceHeartbeat: 0,
         ...(clusters > 0 && {
@@ -157,15 +156,15 @@ export async function startController(
     },
     /** A report as a node may send it, true or not. */
     tell(node: string, { pod, podUid }: { pod: string; podUid: string }) {
-      const silent = { filterVersion: '1', edges: [], complete: true, overflow: 0 };
+      const silent = { filterVersion: '1', edges: [], overflow: 0 };
       const who = { namespace: 'shop', pod, podUid };
-      answering.onReport(node, { ...who, ...silent, secondsSinceHeartbeat: 0 });
+      messages.onReport(node, { ...who, ...silent, secondsSinceHeartbeat: 0 });
     },
     ask(pod: string, authority: string, destination = '10.96.0.1:80', node = 'node-1') {
       questions += 1;
       const call = { tcp: false, authority, destination };
       const asker = { id: questions, namespace: 'shop', pod, podUid: uidOf(pod) };
-      return answering.onQuestion(node, { ...asker, call, held: false });
+      return messages.onQuestion(node, { ...asker, call });
     },
     async stop() {
       informers.stop();

@@ -126,7 +126,7 @@ const hello = { hello: { node: 'node-1', version: 'test' } };
 const call = { tcp: false, authority: 'cart', destination: '10.96.0.1:80' };
 
 function question(id: number, pod = 'web'): NodeMessage {
-  return { question: { id, namespace: 'shop', pod, podUid: 'u', call, held: false } };
+  return { question: { id, namespace: 'shop', pod, podUid: 'u', call } };
 }
 
 test('a node that says who it is gets its questions answered', async () => {

@@ -38,7 +38,7 @@ describe('what belongs to others', () => {
     kube.put(istio('Sidecar', 'shop/default', { egress, outboundTrafficPolicy: { mode: 'X' } }));
     const controller = await start();
     controller.report('web', [
-      { cluster: 'outbound|80||cart.shop.svc.cluster.local', count: 1, secondsSinceSeen: 0 },
+      { cluster: 'outbound|80||cart.shop.svc.cluster.local', secondsSinceSeen: 0 },
     ]);
     await vi.waitFor(() => expect(hosts()).toEqual(always));
     expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
@@ -62,12 +62,12 @@ describe('what belongs to others', () => {
     await vi.waitFor(() => expect(reason()).toBe('Enforced'));
     const web = kube.all('Pod').find(({ metadata }) => metadata.name === 'web');
     const podUid = web?.metadata.uid ?? '';
-    controller.answering.onGone('node-2', { namespace: 'shop', pod: 'web', podUid });
+    controller.messages.onGone('node-2', { namespace: 'shop', pod: 'web', podUid });
     controller.tell('node-2', { pod: 'web', podUid: 'made-up' });
-    controller.answering.onGone('node-2', { namespace: 'shop', pod: 'web', podUid: 'made-up' });
+    controller.messages.onGone('node-2', { namespace: 'shop', pod: 'web', podUid: 'made-up' });
     const [proxy] = controller.state.proxies.values();
     expect(proxy).toMatchObject({ pod: 'web', uid: podUid });
-    controller.answering.onGone('node-1', { namespace: 'shop', pod: 'web', podUid });
+    controller.messages.onGone('node-1', { namespace: 'shop', pod: 'web', podUid });
     expect([...controller.state.proxies.values()]).toEqual([]);
   });
 
@@ -77,7 +77,7 @@ describe('what belongs to others', () => {
     expect([...controller.state.proxies.values()]).toEqual([]);
     controller.tell('node-1', { pod: 'new', podUid: 'uid-shop/new' });
     kube.put(pod('shop/new', { ip: '10.1.0.7' }));
-    expect(controller.answering.takeArrived()).toEqual([{ namespace: 'shop', pod: 'new' }]);
+    expect(controller.messages.takeArrived()).toEqual([{ namespace: 'shop', pod: 'new' }]);
   });
 
   test('a pod whose node the watch has not told yet is asked for again, not refused', async () => {
@@ -86,7 +86,7 @@ describe('what belongs to others', () => {
     kube.put({ ...late, spec: { ...late.spec, nodeName: undefined } });
     expect(controller.ask('late', 'cart').strategy).not.toBe('passthrough');
     kube.put(late);
-    expect(controller.answering.takeArrived()).toEqual([{ namespace: 'shop', pod: 'late' }]);
+    expect(controller.messages.takeArrived()).toEqual([{ namespace: 'shop', pod: 'late' }]);
   });
 
   test('names that do not exist are answered and never kept', async () => {
@@ -189,11 +189,11 @@ test('two workloads that come to share labels share a scope, and the other Sidec
 
 test('a pod that its node knows before the watch does is asked for again', async () => {
   const controller = await start();
-  const early = { namespace: 'shop', pod: 'new', podUid: 'uid-shop/new', id: 1, held: false };
+  const early = { namespace: 'shop', pod: 'new', podUid: 'uid-shop/new', id: 1 };
   const call = { tcp: false, authority: 'cart', destination: '10.96.0.1:80' };
-  expect(controller.answering.onQuestion('node-1', { ...early, call }).strategy).toBe('direct');
-  expect(controller.answering.takeArrived()).toEqual([]);
+  expect(controller.messages.onQuestion('node-1', { ...early, call }).strategy).toBe('direct');
+  expect(controller.messages.takeArrived()).toEqual([]);
   kube.put(pod('shop/new', { ip: '10.1.0.7' }));
-  expect(controller.answering.takeArrived()).toEqual([{ namespace: 'shop', pod: 'new' }]);
-  expect(controller.answering.takeArrived()).toEqual([]);
+  expect(controller.messages.takeArrived()).toEqual([{ namespace: 'shop', pod: 'new' }]);
+  expect(controller.messages.takeArrived()).toEqual([]);
 });

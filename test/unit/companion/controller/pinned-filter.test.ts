@@ -15,7 +15,7 @@ async function toldOf(sha256: string | undefined, has = served): Promise<string[
   const tell = async (about: KubeObject, { reason, message }: News) => {
     told.push(`${about.metadata.name} ${reason}: ${message}`);
   };
-  await createNotices({ state, writer: { mayWrite: () => true, tell } as Sink }).look();
+  await createNotices({ state, sink: { mayWrite: () => true, tell } as Sink }).look();
   return told;
 }
 

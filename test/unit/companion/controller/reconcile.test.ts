@@ -135,10 +135,10 @@ describe('a namespace in enforce', () => {
     const cluster = 'outbound|80||cart.shop.svc.cluster.local';
     const unknown = { tcp: true, authority: '', destination: '10.96.0.2:80' };
     controller.report('web', [
-      { cluster, count: 1, secondsSinceSeen: 0 },
-      { unknown, count: 1, secondsSinceSeen: 0 },
-      { cluster: 'PassthroughCluster', count: 1, secondsSinceSeen: 0 },
-      { cluster: 'outbound|80||http-ports.lazyscope.internal', count: 1, secondsSinceSeen: 0 },
+      { cluster, secondsSinceSeen: 0 },
+      { unknown, secondsSinceSeen: 0 },
+      { cluster: 'PassthroughCluster', secondsSinceSeen: 0 },
+      { cluster: 'outbound|80||http-ports.lazyscope.internal', secondsSinceSeen: 0 },
     ]);
     await vi.waitFor(() => {
       expect(hosts()).toEqual([...always, cart, 'shop/web.shop.svc.cluster.local']);

@@ -10,7 +10,7 @@ import { always, cart, enable, filterObjects, hosts, kube, reason, scope, start 
 
 const revisions = ['canary'];
 const cluster = 'outbound|80||cart.shop.svc.cluster.local';
-const used = [{ cluster, count: 1, secondsSinceSeen: 0 }];
+const used = [{ cluster, secondsSinceSeen: 0 }];
 
 beforeEach(() => {
   kube.put(pod('shop/web', { ip: '10.1.0.2', labels: { app: 'web' }, revision: 'canary' }));
@@ -74,7 +74,7 @@ describe('a namespace is told', () => {
     const tell = async (_about: KubeObject, { reason: why, message }: News) => {
       told.push(`${why}: ${message}`);
     };
-    await createNotices({ state, writer: { mayWrite: () => true, tell } as Sink }).look();
+    await createNotices({ state, sink: { mayWrite: () => true, tell } as Sink }).look();
     return told;
   }
 

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import { createWriter } from '../../../../companion/controller/reconcile/write.ts';
+import { createKubeSink } from '../../../../companion/controller/reconcile/kube-sink.ts';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { createFakeKube } from './fake-kube.ts';
 
@@ -18,7 +18,7 @@ function writer(leaseMs: () => number) {
   const kube = createFakeKube();
   const metrics = createControllerMetrics(new Registry());
   const log = pino({ level: 'silent' });
-  return { kube, sink: createWriter({ kube, log, metrics, leaseMs, now: () => 0 }) };
+  return { kube, sink: createKubeSink({ kube, log, metrics, leaseMs, now: () => 0 }) };
 }
 
 test('nothing is written once the lease is gone, not even the rest of a look', async () => {

@@ -30,7 +30,7 @@ async function start() {
 describe('the admin port', () => {
   it('is alive while it is not ready, and says what it waits for', async () => {
     const { lifecycle, get } = await start();
-    const done = lifecycle.await('pods of this node');
+    const done = lifecycle.registerTask('pods of this node');
     expect(await get('/livez')).toEqual({ status: 200, text: 'ok\n' });
     expect(await get('/readyz')).toEqual({ status: 503, text: 'waiting for: pods of this node\n' });
     done();

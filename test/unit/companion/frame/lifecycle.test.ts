@@ -8,8 +8,8 @@ const log = createLog('test', 'silent');
 describe('readiness', () => {
   it('names what it still waits for, and is ready when nothing is left', () => {
     const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
-    const pods = lifecycle.await('pods');
-    const port = lifecycle.await('port');
+    const pods = lifecycle.registerTask('pods');
+    const port = lifecycle.registerTask('port');
     expect(lifecycle.ready()).toEqual(['pods', 'port']);
     pods();
     pods();
@@ -18,10 +18,10 @@ describe('readiness', () => {
     expect(lifecycle.ready()).toEqual([]);
   });
 
-  it('refuses a name that is awaited already', () => {
+  it('refuses a name that is registered already', () => {
     const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
-    lifecycle.await('pods');
-    expect(() => lifecycle.await('pods')).toThrow('"pods" is awaited already');
+    lifecycle.registerTask('pods');
+    expect(() => lifecycle.registerTask('pods')).toThrow('"pods" is registered already');
   });
 
   it('ends when the process stops', async () => {
