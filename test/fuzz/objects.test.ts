@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
-import { readNamespace } from '../../companion/controller/state/state.ts';
+import { readNamespace } from '../../companion/controller/state/namespaces.ts';
 import { createCatalog } from '../../companion/core/mesh/catalog.ts';
 import { readSidecar } from '../../companion/core/scope/sidecar.ts';
 import { readWorkloadScope } from '../../companion/core/scope/workload-scope.ts';

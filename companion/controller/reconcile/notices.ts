@@ -1,7 +1,8 @@
 import { defaultRevision, meshConfigMapOf } from '../../core/mesh/revision.ts';
 import type { Refusal } from '../../core/scope/barrier.ts';
 import { modeLabel, modes } from '../../core/scope/condition.ts';
-import { looksAt, type State } from '../state/state.ts';
+import { looksAt } from '../state/namespaces.ts';
+import type { State } from '../state/state.ts';
 import type { News, Sink } from './sink.ts';
 
 /** Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads are. */
