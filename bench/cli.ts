@@ -36,6 +36,10 @@ const benches: Record<string, Entry> = {
     about: 'node: observations/s and RSS; controller with 1,000 workloads, 5,000 services',
     load: async () => (await import('./ingest.ts')).ingest,
   },
+  istiod: {
+    about: 'what istiod sends and spends for the same churn, 200 proxies full and scoped',
+    load: async () => (await import('./istiod.ts')).istiod,
+  },
   bypass: {
     about: 'the sockmap bypass on and off: bare sockets, and two sidecars with mTLS (needs wrk)',
     load: async () => (await import('./bypass.ts')).bypass,

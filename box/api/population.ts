@@ -21,6 +21,11 @@ const serviceName = (service: number, { workloads }: Population) =>
 export const clusterOf = (service: number, population: Population) =>
   `outbound|8080||${serviceName(service, population)}.${serviceNamespace(service, population)}.svc.cluster.local`;
 
+export const serviceRef = (service: number, population: Population) => ({
+  namespace: serviceNamespace(service, population),
+  name: serviceName(service, population),
+});
+
 export async function populate(api: ApiServer, population: Population): Promise<void> {
   const { workloads, services } = population;
   const indices = Array.from({ length: services }, (_, i) => i);

@@ -1,0 +1,57 @@
+// xds-clients plays sidecars to istiod: each holds one delta-xDS stream and asks for what Envoy would
+// ask for (clusters, endpoints, listeners, routes), but does nothing with the answers. It counts them.
+//
+// Usage: xds-clients -istiod HOST:PORT -count N
+//
+// The proxies are the pods of box/api/population.ts. Each line of standard input makes the program
+// print its counters since the start as one line of JSON. The end of standard input ends it.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"time"
+)
+
+// connectEvery spaces out the connections: istiod limits how many it takes a second, and a start of
+// all proxies at once is not what is measured.
+const connectEvery = 20 * time.Millisecond
+
+func main() {
+	address := flag.String("istiod", "", "address of istiod's plain-text xDS port")
+	count := flag.Int("count", 0, "number of proxies")
+	flag.Parse()
+	if *address == "" || *count < 1 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "xds-clients: -istiod HOST:PORT and -count N (at least 1) are required")
+		os.Exit(64)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	counters := &counters{}
+	go connectAll(ctx, *address, *count, counters)
+	out := json.NewEncoder(os.Stdout)
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		if err := out.Encode(counters.read()); err != nil {
+			log.Fatalf("xds-clients: counters could not be written: %v", err)
+		}
+	}
+}
+
+func connectAll(ctx context.Context, address string, count int, counters *counters) {
+	for i := range count {
+		go func() {
+			// A stream that ends is not opened again: the benchmark sees it in `ended` and fails.
+			err := newProxy(i, counters).run(ctx, address)
+			if ctx.Err() == nil {
+				counters.ended.Add(1)
+				log.Printf("proxy %d: %v", i, err)
+			}
+		}()
+		time.Sleep(connectEvery)
+	}
+}
