@@ -38,7 +38,7 @@ function moveEndpoints(api: ApiServer, population: Population, turn: number): Pr
   const { namespace, name } = serviceRef(turn % services, population);
   const round = 1 + Math.floor(turn / services);
   const index = turn % services;
-  const endpoints = Array.from({ length: podsPerWorkload }, (_, i) => ({
+  const endpoints = Array.from({ length: podsPerWorkload(population) }, (_, i) => ({
     addresses: [`10.${150 + ((2 * round + i) % 100)}.${index >> 8}.${index & 255}`],
     conditions: { ready: true, serving: true, terminating: false },
   }));

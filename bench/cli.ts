@@ -36,6 +36,10 @@ const benches: Record<string, Entry> = {
     about: 'node: observations/s and RSS; controller with 1,000 workloads, 5,000 services',
     load: async () => (await import('./ingest.ts')).ingest,
   },
+  scale: {
+    about: 'controller with 1,000 nodes, 10,000 pods, 10,000 services under churn; restart',
+    load: async () => (await import('./scale.ts')).scale,
+  },
   istiod: {
     about: 'what istiod sends and spends for the same churn, 200 proxies full and scoped',
     load: async () => (await import('./istiod.ts')).istiod,

@@ -4,19 +4,18 @@ import { clusterOf, type Population } from '../box/api/population.ts';
 const exponent = 1;
 const destinations = { least: 5, most: 50 };
 
-/** The hosts that a workload calls, as entries of a Sidecar: 5 to 50, by Zipf's law, each once. */
-export function destinationsOf(workload: number, population: Population): string[] {
+/** Indices of the services that a workload calls: 5 to 50, by Zipf's law, each once. */
+export function destinationsOf(workload: number, services: number): number[] {
   const random = randomOf(workload + 1);
   const { least, most } = destinations;
   const count = least + Math.floor(random() * (most - least + 1));
   const chosen = new Set<number>();
-  while (chosen.size < Math.min(count, population.services))
-    chosen.add(zipf(random(), population.services));
-  return [...chosen].map((service) => entryOf(service, population));
+  while (chosen.size < Math.min(count, services)) chosen.add(zipf(random(), services));
+  return [...chosen];
 }
 
-/** `namespace/host` of a service. */
-function entryOf(service: number, population: Population): string {
+/** A service as an entry of a Sidecar, `namespace/host`. */
+export function entryOf(service: number, population: Population): string {
   const host = clusterOf(service, population).split('|').at(-1) ?? '';
   return `${host.split('.')[1]}/${host}`;
 }

@@ -1,12 +1,15 @@
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiServer, startApiServer } from '../box/api/api-server.ts';
-import { type CompanionProcess, startCompanionProcess } from '../box/api/companion-process.ts';
-import { freePort } from '../box/api/free-port.ts';
 import { type PlayedNodes, playNodes } from '../box/api/played-nodes.ts';
 import { type Population, populate } from '../box/api/population.ts';
-import { repoDir } from '../box/paths.ts';
 import type { BenchOptions } from './bench.ts';
+import {
+  type Controller,
+  sidecars,
+  startController,
+  untilReconciled,
+  writesOf,
+} from './controller-process.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 
@@ -15,8 +18,6 @@ const aimMegabytes = 300;
 const quietMs = 35_000;
 /** Long enough for two passes over all workloads (companion/controller/tick.ts). */
 const settledMs = 25_000;
-
-type Controller = CompanionProcess & { grpcPort: number };
 
 /** The controller against a real API server; pods and node companions are played. */
 export async function ingestController({ quick, say }: BenchOptions): Promise<Row[]> {
@@ -30,7 +31,7 @@ export async function ingestController({ quick, say }: BenchOptions): Promise<Ro
   try {
     await populate(api, population);
     say('populated');
-    controller = await start(api);
+    controller = await startController(api);
     nodes = await playNodes(api, controller.grpcPort, population);
     const rows = await firstScopes(api, controller, population);
     say('all workloads are scoped');
@@ -39,7 +40,7 @@ export async function ingestController({ quick, say }: BenchOptions): Promise<Ro
 
     const started = performance.now();
     const since = () => (performance.now() - started) / 1000;
-    controller = await start(api);
+    controller = await startController(api);
     const synced = since();
     nodes = await playNodes(api, controller.grpcPort, population);
     await untilReconciled(controller);
@@ -60,18 +61,6 @@ export async function ingestController({ quick, say }: BenchOptions): Promise<Ro
     await controller?.stop();
     await api.stop();
   }
-}
-
-async function start(api: ApiServer): Promise<Controller> {
-  const grpcPort = await freePort();
-  const started = await startCompanionProcess('controller', api, {
-    'pod-name': 'controller-0',
-    'grpc-port': String(grpcPort),
-    'filter-port': String(await freePort()),
-    'wasm-path': join(repoDir, 'build', 'filter.wasm'),
-    'learning-window-seconds': '0',
-  });
-  return { ...started, grpcPort };
 }
 
 /** From node companions that connect to a Sidecar for each workload, at the default rate of writes. */
@@ -95,22 +84,6 @@ async function untilQuiet(controller: Controller): Promise<void> {
     if (now !== writes) [writes, since] = [now, performance.now()];
     await sleep(500);
   }
-}
-
-const writesOf = (controller: Controller) => controller.metric('lazyscope_controller_writes_total');
-
-async function sidecars(api: ApiServer): Promise<number> {
-  type List = { items: object[]; metadata: { remainingItemCount?: number } };
-  const path = '/apis/networking.istio.io/v1/sidecars?limit=1';
-  const { items, metadata } = await api.call<List>('GET', path);
-  return items.length + (metadata.remainingItemCount ?? 0);
-}
-
-/** It leads and nothing waits any more; told once a second. */
-async function untilReconciled(controller: Controller): Promise<void> {
-  while ((await controller.metric('lazyscope_controller_leader')) < 1) await sleep(50);
-  await sleep(1000);
-  while ((await controller.metric('lazyscope_controller_workloads_pending')) > 0) await sleep(50);
 }
 
 async function steady(controller: Controller): Promise<Row[]> {

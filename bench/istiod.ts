@@ -4,7 +4,7 @@ import { sentinelOf } from '../companion/core/scope/sentinel.ts';
 import { sidecarOf } from '../companion/core/scope/sidecar.ts';
 import type { BenchOptions } from './bench.ts';
 import { createChurn } from './churn.ts';
-import { destinationsOf } from './edges.ts';
+import { destinationsOf, entryOf } from './edges.ts';
 import { type Istiod, startIstiod } from './istiod-process.ts';
 import { cpuSeconds, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
@@ -99,7 +99,7 @@ async function applyScopes(api: ApiServer, population: Population): Promise<void
     const owner = { name, uid: `played-${index}` };
     const hosts = [
       `${systemNamespace}/${sentinel.spec?.hosts[0]}`,
-      ...destinationsOf(index, population),
+      ...destinationsOf(index, population.services).map((service) => entryOf(service, population)),
     ].sort();
     const sidecar = sidecarOf({ workload, owner, hosts, shadowed: undefined });
     await api.call('POST', `${group}/${namespace}/sidecars`, sidecar);

@@ -16,6 +16,8 @@ export type CompanionProcess = {
   log(): string;
   /** Sum of the samples of a metric, by its whole name. */
   metric(name: string): Promise<number>;
+  /** Everything at /metrics, as Prometheus reads it. */
+  metrics(): Promise<string>;
   /** Ends it in order, as the kubelet does. */
   stop(): Promise<void>;
   signal(name: NodeJS.Signals): void;
@@ -72,11 +74,13 @@ export async function startCompanionProcess(
     }
     await sleep(20);
   }
+  const metrics = async () => (await fetch(url('/metrics'))).text();
   return {
     pid: child.pid ?? 0,
     log: () => log,
+    metrics,
     metric: async (name) => {
-      const text = await (await fetch(url('/metrics'))).text();
+      const text = await metrics();
       const samples = text.split('\n').filter((line) => new RegExp(`^${name}[{ ]`).test(line));
       return samples.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
     },

@@ -7,7 +7,16 @@ import {
 } from '../../companion/contract/rpc.ts';
 import { tokenOf } from './accounts.ts';
 import type { ApiServer } from './api-server.ts';
-import { clusterOf, namespaceOf, type Population, podName, podsPerWorkload } from './population.ts';
+import {
+  clusterOf,
+  namespaceOf,
+  nodeOf,
+  nodesOf,
+  type Population,
+  podName,
+  podsPerWorkload,
+} from './population.ts';
+import { startRelay } from './relay.ts';
 
 /** Node companions as a controller sees them: streams that tell of the pods of their nodes. */
 export type PlayedNodes = {
@@ -19,7 +28,6 @@ export type PlayedNodes = {
   stop(): void;
 };
 
-const nodes = 20;
 const destinationsPerWorkload = 10;
 /** As the node companion does, also when there is nothing new. */
 const repeatMs = 25_000;
@@ -34,6 +42,8 @@ export async function playNodes(
   population: Population,
 ): Promise<PlayedNodes> {
   const uids = await podUids(api);
+  const nodes = nodesOf(population);
+  const homes = podsByNode(population);
   const tokens = await Promise.all(
     Array.from({ length: nodes }, (_, node) => nodeToken(api, `node-${node}`)),
   );
@@ -41,8 +51,11 @@ export async function playNodes(
   const { data } = await api.call<{ data: { 'ca.crt': string } }>('GET', config);
   const ca = Buffer.from(data['ca.crt']);
   const asked = new Map<number, (answer: Answer) => void>();
-  const streams = Array.from({ length: nodes }, (_, node) => {
-    const client = connectController(`127.0.0.1:${port}`, credentials.createSsl(ca));
+  const relays = await Promise.all(
+    Array.from({ length: nodes }, (_, node) => startRelay(port, addressOf(node))),
+  );
+  const streams = relays.map((relay, node) => {
+    const client = connectController(relay.address, credentials.createSsl(ca));
     const metadata = new Metadata();
     metadata.set(authorizationKey, `Bearer ${tokens[node]}`);
     const stream = client.connect(metadata);
@@ -51,18 +64,25 @@ export async function playNodes(
     stream.on('data', ({ answer }) => answer && asked.get(answer.id)?.(answer));
     stream.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
     const tell = () => {
-      for (let workload = node; workload < population.workloads; workload += nodes)
-        for (let pod = 0; pod < podsPerWorkload; pod++)
-          stream.write({ report: reportOf(workload, pod, population, uids) });
+      for (const { workload, pod } of homes[node] ?? [])
+        stream.write({ report: reportOf(workload, pod, population, uids) });
     };
     tell();
-    const timer = setInterval(tell, repeatMs);
-    return { client, timer, stream };
+    // Nodes do not repeat themselves all at the same moment.
+    let timer = setTimeout(
+      () => {
+        tell();
+        timer = setInterval(tell, repeatMs);
+      },
+      repeatMs * (1 + node / nodes),
+    );
+    return { client, relay, stream, stop: () => clearTimeout(timer) };
   });
+  const streamOf = (workload: number) => streams[nodeOf(workload, 0, population)]?.stream;
   function seeCluster(workload: number, cluster: string): void {
     const report = reportOf(workload, 0, population, uids);
     const edges = [{ cluster, secondsSinceSeen: 0 }];
-    streams[workload % nodes]?.stream.write({ report: { ...report, edges } });
+    streamOf(workload)?.write({ report: { ...report, edges } });
   }
   return {
     see: (workload, service) => seeCluster(workload, clusterOf(service, population)),
@@ -72,13 +92,14 @@ export async function playNodes(
       const authority = hostOf(service, population);
       const call = { tcp: false, authority, destination: '10.0.0.1:8080' };
       const answer = new Promise<Answer>((resolve) => asked.set(id, resolve));
-      streams[workload % nodes]?.stream.write({ question: { id, ...pod, call } });
+      streamOf(workload)?.write({ question: { id, ...pod, call } });
       return answer;
     },
     stop() {
-      for (const { client, timer } of streams) {
-        clearInterval(timer);
+      for (const { client, relay, stop } of streams) {
+        stop();
         client.close();
+        relay.stop();
       }
     },
   };
@@ -93,9 +114,8 @@ function reportOf(
   return {
     ...podRef(workload, pod, uids),
     filterVersion: '0.1.0',
-    // Spread over the whole mesh, so that scopes differ.
-    edges: Array.from({ length: destinationsPerWorkload }, (_, i) => ({
-      cluster: clusterOf((workload * 7 + i * 101) % population.services, population),
+    edges: destinationsOf(workload, population).map((service, i) => ({
+      cluster: clusterOf(service, population),
       secondsSinceSeen: i,
     })),
     stats: { allocatedBytes: 12e6, physicalBytes: 20e6, clusters: 25 },
@@ -103,6 +123,27 @@ function reportOf(
     secondsSinceHeartbeat: 1,
   };
 }
+
+/** A loopback address for each node, since the controller limits how fast one address connects. */
+const addressOf = (node: number) => `127.1.${node >> 8}.${(node & 255) + 1}`;
+
+/** Spread over the whole mesh, so that scopes differ. */
+function destinationsOf(workload: number, { services, destinations }: Population) {
+  return (
+    destinations?.(workload) ??
+    Array.from({ length: destinationsPerWorkload }, (_, i) => (workload * 7 + i * 101) % services)
+  );
+}
+
+function podsByNode(population: Population): { workload: number; pod: number }[][] {
+  const homes = Array.from({ length: nodesOf(population) }, () => [] as ReturnType<typeof podAt>[]);
+  for (let workload = 0; workload < population.workloads; workload++)
+    for (let pod = 0; pod < podsPerWorkload(population); pod++)
+      homes[nodeOf(workload, pod, population)]?.push(podAt(workload, pod));
+  return homes;
+}
+
+const podAt = (workload: number, pod: number) => ({ workload, pod });
 
 function podRef(workload: number, pod: number, uids: Map<string, string>) {
   const [name, namespace] = [podName(workload, pod), namespaceOf(workload)];

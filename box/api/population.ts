@@ -1,9 +1,23 @@
 import type { ApiServer } from './api-server.ts';
 
 /** A cluster of objects only: workloads with sidecars, their Services, and Services beside them. */
-export type Population = { workloads: number; services: number };
+export type Population = {
+  workloads: number;
+  services: number;
+  /** 2 when it is not given. */
+  podsPerWorkload?: number;
+  /** 20 when it is not given. */
+  nodes?: number;
+  /** Indices of the Services that a workload calls; ten, spread over the mesh, when not given. */
+  destinations?: (workload: number) => readonly number[];
+};
 
-export const podsPerWorkload = 2;
+export const podsPerWorkload = ({ podsPerWorkload: count = 2 }: Population) => count;
+export const nodesOf = ({ nodes = 20 }: Population) => nodes;
+/** Index of the node that a pod is on. */
+export const nodeOf = (workload: number, pod: number, population: Population) =>
+  (workload + pod * Math.floor(nodesOf(population) / podsPerWorkload(population))) %
+  nodesOf(population);
 const perNamespace = 50;
 /** Requests in flight: more only queue in an API server on two cores. */
 const concurrency = 24;
@@ -43,9 +57,9 @@ export async function populate(api: ApiServer, population: Population): Promise<
     await api.call('POST', slices, slice(i, population));
   });
   await inParallel(indices.slice(0, workloads), async (i) => {
-    for (let pod = 0; pod < podsPerWorkload; pod++) {
+    for (let pod = 0; pod < podsPerWorkload(population); pod++) {
       const path = `/api/v1/namespaces/${namespaceOf(i)}/pods`;
-      await api.call('POST', path, injectedPod(i, pod));
+      await api.call('POST', path, injectedPod(i, pod, nodeOf(i, pod, population)));
       const status = { status: podStatus(addressOf(i, pod)) };
       await api.call('PATCH', `${path}/${podName(i, pod)}/status`, status);
     }
@@ -105,7 +119,7 @@ function slice(index: number, population: Population): object {
     metadata: { name: `${name}-x7k2p`, labels: { 'kubernetes.io/service-name': name } },
     addressType: 'IPv4',
     ports,
-    endpoints: Array.from({ length: podsPerWorkload }, (_, i) => ({
+    endpoints: Array.from({ length: podsPerWorkload(population) }, (_, i) => ({
       addresses: [addressOf(index, i)],
       conditions: { ready: true, serving: true, terminating: false },
       ...(index < population.workloads && { targetRef: pod(i) }),
@@ -114,7 +128,7 @@ function slice(index: number, population: Population): object {
 }
 
 /** About as large as what Istio's injector and the kubelet make of a small Deployment: 10 KB. */
-function injectedPod(workload: number, index: number): object {
+function injectedPod(workload: number, index: number, node: number): object {
   const app = workloadName(workload);
   const settings = (count: number) =>
     Array.from({ length: count }, (_, i) => ({
@@ -153,7 +167,7 @@ function injectedPod(workload: number, index: number): object {
     },
     spec: {
       serviceAccountName: app,
-      nodeName: `node-${workload % 20}`,
+      nodeName: `node-${node}`,
       containers: [container('app', 15), container('istio-proxy', 30)],
       initContainers: [{ name: 'istio-init', image: 'registry.example.com/proxyv2:1.32.0' }],
     },

@@ -53,7 +53,7 @@ export function createControllerMetrics(registry: Registry) {
     answerSeconds: seconds(
       'controller_answer_seconds',
       'Time to decide about a question.',
-      [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03],
+      [0.0001, 0.0003, 0.001, 0.003, 0.005, 0.01, 0.03],
     ),
     filterRequests: counter(
       'controller_filter_requests_total',
