@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { load, serviceObject, target, untilImported, urlOf } from '../box/fleet.ts';
+import { serviceObject, target, untilImported, urlOf } from '../box/fleet.ts';
+import { load } from '../box/load.ts';
 import type { Mesh, PodRef } from '../box/mesh.ts';
 import { enableNamespace } from '../box/product.ts';
 import { namespaceObject, shopWorkloads, workload } from '../box/shop.ts';
@@ -146,7 +147,7 @@ async function learn(
     const { failed } = await load(mesh, caller, targets.map(urlOf), {
       rps,
       seconds,
-      more: ['--connections', '1', '--ok-status', '200'],
+      more: ['--connections', '1'],
     });
     if (failed > 0) throw new Error(`${failed} of ${destinations} first calls failed`);
     await untilImported(mesh, namespace, callerName, targets);

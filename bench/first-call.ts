@@ -1,13 +1,5 @@
-import {
-  createFleet,
-  entryOf,
-  type LoadResult,
-  load,
-  sentTo,
-  target,
-  untilImported,
-  urlOf,
-} from '../box/fleet.ts';
+import { createFleet, entryOf, sentTo, target, untilImported, urlOf } from '../box/fleet.ts';
+import { type LoadResult, load } from '../box/load.ts';
 import type { Mesh, PodRef } from '../box/mesh.ts';
 import { setFirstCall } from '../box/product.ts';
 import type { BenchOptions } from './bench.ts';
@@ -142,7 +134,7 @@ function rowsOf(strategy: Strategy, first: Times, second: Times, warm: Times): R
 
 /** One call to each of the URLs, one at a time, each on a connection of its own. */
 async function each(mesh: Mesh, from: PodRef, urls: string[]): Promise<Timed> {
-  const more = ['--connections', '1', '--new-connections-per-request', '--ok-status', '200'];
+  const more = ['--connections', '1', '--new-connections-per-request'];
   // The last is due half a turn before the end, and no other after it.
   const flags = { rps, seconds: (urls.length - 0.5) / rps, more };
   const result = (await load(mesh, from, urls, flags)) as Timed;

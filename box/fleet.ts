@@ -14,6 +14,8 @@ export type FleetOptions = {
   mode?: Mode;
   firstCall?: FirstCall;
   strict?: boolean;
+  /** Targets have their HTTP port alone, where there are many of them. */
+  onlyHttp?: boolean;
   /** The node that a workload runs on, by its name; any node where it is not said. */
   nodes?: Record<string, string>;
 };
@@ -58,10 +60,11 @@ export const onlyClient = (namespace: string): object => ({
 /** Creates the namespace, enables it and, in `enforce`, returns when every workload is narrowed. */
 export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<void> {
   const { namespace, clients, targets, mode = 'enforce', nodes = {} } = options;
+  const ports = options.onlyHttp ? { ports: targetPorts.slice(0, 1) } : {};
   await mesh.apply([
     namespaceObject(namespace),
     ...['server', ...clients].flatMap((name) => workload(namespace, name, { node: nodes[name] })),
-    ...Array.from({ length: targets }, (_, i) => serviceObject(namespace, target(i))),
+    ...Array.from({ length: targets }, (_, i) => serviceObject(namespace, target(i), ports)),
     ...(options.strict ? [strictMtls(namespace)] : []),
   ]);
   await mesh.rollout(namespace);
@@ -138,25 +141,18 @@ export async function untilImported(
   );
 }
 
-/**
- * Calls targets that were not called before, until they answer and the scope has them. A call that comes
- * before the watches are back after a fault is refused, or answered by a controller that does not write.
- */
+/** Calls targets that were never called, each once and with success, and waits until the scope has them. */
 export async function learnTargets(
   mesh: Mesh,
   { namespace, name }: PodRef,
   workload: string,
   indices: number[],
 ): Promise<void> {
-  const learn = async () => {
-    const missing = await missingTargets(mesh, namespace, workload, indices);
-    for (const url of missing.map(urlOf)) {
-      const { status, error = '' } = await call(mesh, { namespace, name }, url);
-      if (status !== 200) throw new Error(`${url} is answered ${status} ${error}`);
-    }
-    return requireNone(missing);
-  };
-  await mesh.waitFor(`the scope of ${namespace}/${workload}`, learn, 120);
+  for (const url of indices.map(urlOf)) {
+    const { status, error = '' } = await call(mesh, { namespace, name }, url);
+    if (status !== 200) throw new Error(`${url} is answered ${status} ${error}`);
+  }
+  await untilImported(mesh, namespace, workload, indices);
 }
 
 /** Names of the clusters that a sidecar has. */
@@ -165,7 +161,7 @@ export async function clusterNames(mesh: Mesh, pod: PodRef): Promise<string[]> {
   return [...new Set(text.split('\n').map((line) => line.split('::')[0] ?? ''))].filter(Boolean);
 }
 
-/** Requests (HTTP) and connections that a sidecar has sent to a cluster, by cluster name. */
+/** What a sidecar has sent to a cluster: requests and connections, and requests whose answer it gave up. */
 export async function sentTo(mesh: Mesh, pod: PodRef, cluster: string) {
   const text = await mesh.admin(pod, '/clusters');
   const sum = (key: string) =>
@@ -173,43 +169,12 @@ export async function sentTo(mesh: Mesh, pod: PodRef, cluster: string) {
       .split('\n')
       .filter((line) => line.startsWith(`${cluster}::`) && line.includes(`::${key}::`))
       .reduce((total, line) => total + Number(line.split('::').at(-1)), 0);
-  return { requests: sum('rq_total'), connections: sum('cx_total') };
+  return {
+    requests: sum('rq_total'),
+    connections: sum('cx_total'),
+    timeouts: sum('rq_timeout'),
+  };
 }
-
-/** Result of `meshapp load`. */
-export type LoadResult = {
-  sent: number;
-  ok: number;
-  failed: number;
-  rps: number;
-  /** Connections that the peer had closed before a request was written. */
-  reconnected: number;
-  outcomes: { key: string; count: number; firstMs: number; lastMs: number }[];
-  failures: { atMs: number; url: string; key: string; error?: string }[];
-};
-
-/** Sends at a fixed rate from inside a pod; resolves when the duration is over. */
-export async function load(
-  mesh: Mesh,
-  from: PodRef,
-  urls: string[],
-  flags: { rps: number; seconds: number; more?: string[] },
-): Promise<LoadResult> {
-  const rate = ['--rps', String(flags.rps), '--duration', `${flags.seconds}s`];
-  const command = ['meshapp', 'load', ...rate, ...(flags.more ?? []), ...urls];
-  const { stdout, stderr } = await mesh.exec({ container: 'app', ...from }, command);
-  try {
-    return JSON.parse(stdout) as LoadResult;
-  } catch {
-    throw new Error(`meshapp load in ${from.name} printed no result: ${stdout}${stderr}`);
-  }
-}
-
-/** What an assertion shows of a load that had to be without failure. */
-export const failuresOf = ({ failed, failures }: LoadResult) => ({
-  failed,
-  failures: failures.slice(0, 5),
-});
 
 export const succeeded = (result: CallResult, identity: string) => ({
   status: result.status,

@@ -5,7 +5,7 @@ import { proxyFigures, proxySummary } from '../embedded/proxy-figures.ts';
 import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './artifacts/images.ts';
 import { up } from './cluster/up.ts';
 import { boxDir, kubeconfigPath, lockPath, prefix, repoDir, stateDir } from './paths.ts';
-import { type RunResult, run, runResult } from './run.ts';
+import { type RunOptions, type RunResult, run, runResult } from './run.ts';
 
 /** A pod, and one of its containers where it matters. */
 export type PodRef = { namespace: string; name: string; container?: string };
@@ -184,10 +184,11 @@ function meshHandle(state: State, boxPid: string) {
       await Promise.all(state.nodes.map((node) => importImage(boxPid, node.enter, source)));
     },
     /** Runs a command in a node's namespaces, as on its console. */
-    onNode: (name: string, command: string[]) => {
+    onNode: (name: string, command: string[], options: RunOptions = {}) => {
       const node = state.nodes.find((candidate) => candidate.name === name);
       if (node === undefined) throw new Error(`no node ${name} in the mesh`);
-      return run('nsenter', [...inBox(boxPid).split(' '), 'nsenter', ...node.enter, ...command]);
+      const nested = [...inBox(boxPid).split(' '), 'nsenter', ...node.enter, ...command];
+      return run('nsenter', nested, options);
     },
     waitFor,
   };

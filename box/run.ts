@@ -1,6 +1,12 @@
 import { spawn } from 'node:child_process';
 
-export type RunOptions = { input?: string; env?: NodeJS.ProcessEnv; cwd?: string };
+export type RunOptions = {
+  input?: string;
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  /** Gets what the command prints to stderr while it runs. */
+  onStderr?: (text: string) => void;
+};
 
 /** What a finished command printed. */
 export type RunResult = { code: number; stdout: string; stderr: string };
@@ -28,7 +34,10 @@ export function runResult(
       if (bytes > outputBytesMax) child.kill('SIGKILL');
       else out.push(chunk);
     });
-    child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => {
+      err.push(chunk);
+      options.onStderr?.(chunk.toString());
+    });
     child.on('error', (error) => reject(new Error(`${command} did not start: ${error.message}`)));
     child.on('close', (code, signal) => {
       const stderr = Buffer.concat(err).toString();

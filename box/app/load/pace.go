@@ -20,6 +20,7 @@ type pacer struct {
 	interval float64 // nanoseconds between two requests
 	// grace bounds the catching up after the end of the run.
 	grace   time.Duration
+	limit   int64 // requests at most; 0 = no limit
 	tickets chan ticket
 }
 
@@ -32,7 +33,7 @@ func newPacer(start time.Time, rps float64, grace time.Duration) *pacer {
 	}
 }
 
-// run hands out tickets until the context ends, then those that were due by then, and closes the
+// run hands out tickets until the limit, or until the context ends; then those that were due by then, and closes the
 // channel. It returns how many of them found no worker within the grace.
 func (p *pacer) run(running context.Context) (unsent int64) {
 	defer close(p.tickets)
@@ -40,6 +41,9 @@ func (p *pacer) run(running context.Context) (unsent int64) {
 	var graceOver <-chan time.Time
 	over := running.Done() // nil once seen
 	for sequence := int64(0); ; sequence++ {
+		if p.limit > 0 && sequence == p.limit {
+			return 0
+		}
 		due := time.Duration(float64(sequence) * p.interval)
 		if over != nil {
 			p.sleepUntil(running, due)

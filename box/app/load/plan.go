@@ -31,6 +31,7 @@ type plan struct {
 	key         outcomeKey
 	okFrom      int
 	okTo        int
+	eachOnce    bool          // ends when each URL was called once
 	progress    time.Duration // 0 = none
 	control     string        // "" = none
 }
@@ -48,7 +49,8 @@ func parsePlan(arguments []string, stderr io.Writer) (plan, error) {
 		"open and close a connection for each request")
 	key := flags.String("key", "status", "what tells outcomes apart, comma-separated: status, "+
 		"proto, header:NAME, seen-header:NAME, name, pod, namespace, host, path, peerIdentity")
-	okStatus := flags.String("ok-status", "200-499", "HTTP statuses that count as ok")
+	okStatus := flags.String("ok-status", "200", "HTTP statuses that count as ok: one, or FROM-TO")
+	flags.BoolVar(&p.eachOnce, "each-once", false, "end when each URL has been called once")
 	flags.DurationVar(&p.progress, "progress", 0, "print a line of JSON to stderr at this interval")
 	flags.StringVar(&p.control, "control", "", "address for GET /result and POST /stop")
 	if err := flags.Parse(arguments); err != nil {
@@ -111,7 +113,7 @@ func parseRange(text string) (from, to int, err error) {
 	from, errFrom := strconv.Atoi(first)
 	to, errTo := strconv.Atoi(last)
 	if errFrom != nil || errTo != nil || from > to {
-		return 0, 0, fmt.Errorf("--ok-status %q: want FROM-TO, such as 200-499", text)
+		return 0, 0, fmt.Errorf("--ok-status %q: want a status or FROM-TO, such as 200 or 200-299", text)
 	}
 	return from, to, nil
 }

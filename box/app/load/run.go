@@ -39,6 +39,9 @@ func newRun(ctx context.Context, plan plan) (*run, error) {
 	start := time.Now()
 	r.recorder = newRecorder(start, plan.urls)
 	r.pacer = newPacer(start, plan.rps, plan.options.Timeout)
+	if plan.eachOnce {
+		r.pacer.limit = int64(len(plan.urls))
+	}
 	if plan.duration > 0 {
 		r.running, r.cancel = context.WithDeadline(ctx, start.Add(plan.duration))
 	} else {

@@ -64,10 +64,11 @@ func TestFailuresAndTheirTimesAreReported(t *testing.T) {
 	})
 	r := start(t, "--rps", "500", "--duration", "200ms", "--connections", "1", url)
 	result := r.wait()
-	if result.Failed != 2 || result.OK != result.Sent-2 {
+	if result.Failed != 3 || result.OK != result.Sent-3 {
 		t.Fatalf("%+v", result)
 	}
-	if result.Failures[0].Key != "503" || result.Failures[1].Key != "error:closed" {
+	if result.Failures[0].Key != "503" || result.Failures[1].Key != "error:closed" ||
+		result.Failures[2].Key != "404" {
 		t.Errorf("failures %+v", result.Failures)
 	}
 	keys := ""
@@ -79,11 +80,27 @@ func TestFailuresAndTheirTimesAreReported(t *testing.T) {
 	}
 }
 
-func TestOKStatusDecidesWhatFails(t *testing.T) {
-	url := serveTurn(t, func(_ int64, w http.ResponseWriter) { w.WriteHeader(404) })
-	arguments := []string{"--rps", "100", "--duration", "50ms", "--ok-status", "200-299", url}
-	if result := start(t, arguments...).wait(); result.OK != 0 || result.Failed != result.Sent {
-		t.Errorf("%+v", result)
+func TestOKStatusDecidesWhatFailsAndIs200(t *testing.T) {
+	for status, fails := range map[int]bool{200: false, 204: true, 403: true, 404: true, 429: true} {
+		url := serveTurn(t, func(_ int64, w http.ResponseWriter) { w.WriteHeader(status) })
+		arguments := []string{"--rps", "100", "--duration", "50ms", url}
+		result := start(t, arguments...).wait()
+		if result.Sent == 0 || (result.Failed == result.Sent) != fails || (result.OK == 0) != fails {
+			t.Errorf("%d: %+v", status, result)
+		}
+		result = start(t, append([]string{"--ok-status", "200-499"}, arguments...)...).wait()
+		if result.Sent == 0 || result.OK != result.Sent {
+			t.Errorf("%d of 200-499: %+v", status, result)
+		}
+	}
+}
+
+func TestEachURLIsCalledOnceAndTheRunEnds(t *testing.T) {
+	var served atomic.Int64
+	url := serveTurn(t, func(int64, http.ResponseWriter) { served.Add(1) })
+	result := start(t, "--rps", "500", "--each-once", url+"/a", url+"/b", url+"/c").wait()
+	if result.Sent != 3 || result.OK != 3 || served.Load() != 3 || result.Unsent != 0 {
+		t.Errorf("%d served, %+v", served.Load(), result)
 	}
 }
 

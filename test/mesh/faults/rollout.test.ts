@@ -1,59 +1,72 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { call } from '../../../box/app-call.ts';
 import { createFleet, deleteNamespaces, learnTargets, urlOf } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
-import { untilWell } from './victims.ts';
+import { countSecondTries, watchLateAnswers } from '../second-tries.ts';
+import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
+import { podsOf, untilWell } from './victims.ts';
 
 const mesh = openMesh();
 const namespace = 'rollout';
 const system = 'lazyscope-system';
-const targets = 300;
+const targets = 900;
+const firstMost = 290;
 let client: PodRef;
+let rps: number;
+let fresh = 1;
 
 beforeAll(async () => {
   await untilWell(mesh);
-  await createFleet(mesh, { namespace, clients: ['client'], targets, strict: true });
+  await createFleet(mesh, {
+    ...{ namespace, clients: ['client'], targets, strict: true, onlyHttp: true },
+  });
   client = await mesh.pod(namespace, 'app=client');
   await learnTargets(mesh, client, 'client', [0]);
+  rps = await rateHere(mesh, client, [urlOf(0)], { wanted: 100 });
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-let fresh = 0;
+const namesOf = async (app: string) =>
+  (await podsOf(mesh, system, `app.kubernetes.io/name=${app}`)).map(
+    ({ metadata }) => metadata.name,
+  );
 
-const isAnswered = async (url: string) => (await call(mesh, client, url)).status === 200;
-
-/**
- * Under STRICT mTLS nothing but an answer, and a way for the call, makes a first call succeed. Processes that
- * start on a small machine may cost one its 200 ms, but a gap between replicas is longer than this pause.
- */
-async function isAnsweredSoon(url: string): Promise<boolean> {
-  if (await isAnswered(url)) return true;
-  await sleep(1_200);
-  return isAnswered(url);
-}
-
+/** A first call has no fallback here: under STRICT mTLS nothing but an answer makes it succeed. */
 test.each([
-  ['both controllers', 'deployment/lazyscope-controller'],
-  ['all node companions', 'daemonset/lazyscope-node'],
-  ['both gateways', 'deployment/lazyscope-egress'],
-])('while %s are replaced, one after the other, first calls go on', async (_who, name) => {
-  await mesh.kubectl(['rollout', 'restart', name, '-n', system]);
-  const refused: string[] = [];
-  // Nodes and proxies may notice later than Kubernetes what has gone.
-  let endsAt = Number.POSITIVE_INFINITY;
-  const rolling = mesh.kubectl(['rollout', 'status', name, '-n', system]).finally(() => {
-    endsAt = Date.now() + 10_000;
+  ['both controllers', 'deployment', 'lazyscope-controller'],
+  ['all node companions', 'daemonset', 'lazyscope-node'],
+  ['both gateways', 'deployment', 'lazyscope-egress'],
+])('while %s are replaced, one after the other, first calls go on', async (_who, kind, app) => {
+  const before = await namesOf(app);
+  const lateAnswers = await watchLateAnswers(mesh, [client]);
+  const first = Array.from({ length: firstMost }, (_, i) => urlOf(fresh + i));
+  const traffic = await startTraffic(mesh, client, {
+    ...{ known: [urlOf(0)], rps, first, firstRps: 2 },
   });
-  while (Date.now() < endsAt && fresh < targets) {
-    fresh += 1;
-    const url = urlOf(fresh);
-    if (!(await isAnsweredSoon(url))) refused.push(url);
-    await sleep(300);
-  }
-  await rolling;
-  // Calls to the end, and not for want of targets.
-  expect(fresh).toBeLessThan(targets);
-  expect(refused).toEqual([]);
+  await mesh.kubectl(['rollout', 'restart', `${kind}/${app}`, '-n', system]);
+  await mesh.kubectl(['rollout', 'status', `${kind}/${app}`, '-n', system]);
+  // Nodes and proxies may notice later than Kubernetes what has gone.
+  await mesh.waitFor('the end of every pod of before', async () => {
+    const { items } = await mesh.get(['pods', '-n', system]);
+    const names = items.map((pod: { metadata: { name: string } }) => pod.metadata.name);
+    return before.every((name) => !names.includes(name));
+  });
+  await learnTargets(mesh, client, 'client', [fresh + firstMost]);
+  const { known, first: firstCalls, least } = await traffic.stop();
+  fresh += firstMost + 1;
+  expect(before.length).toBeGreaterThan(0);
+  expectAllAnswered(known, { least: least.known });
+  const { failed, failures } = firstCalls;
+  // The calls after such a one are its second tries, each at a destination of its own.
+  const late = await lateAnswers();
+  countSecondTries(
+    failures.map(({ url, key }) => `${url} (${key})`),
+    { late, most: Math.ceil(firstCalls.sent / 50) },
+  );
+  expectAllAnswered(
+    { ...firstCalls, failed: failed - failures.length, failures: [] },
+    {
+      least: least.first,
+    },
+  );
 });

@@ -1,5 +1,4 @@
-import type { LoadResult } from '../../../box/fleet.ts';
-import type { Mesh, PodRef } from '../../../box/mesh.ts';
+import type { Mesh } from '../../../box/mesh.ts';
 
 export type Signal = 'KILL' | 'TERM';
 
@@ -27,41 +26,59 @@ type Node = { status: { conditions: { type: string; status: string }[] } };
 const isReady = ({ status }: Node) =>
   status.conditions.some((each) => each.type === 'Ready' && each.status === 'True');
 
-/** Signals the first process of a container, past Kubernetes, as a crash or an OOM kill does. */
-export async function signalPod(
-  mesh: Mesh,
-  { spec, status }: Pod,
-  signal: Signal,
-  container = status.containerStatuses[0]?.name,
-): Promise<void> {
-  const found = status.containerStatuses.find(({ name }) => name === container);
-  const id = found?.containerID.replace('containerd://', '') ?? '';
-  const kill = ['ctr', '-n', 'k8s.io', 'task', 'kill', '-s', `SIG${signal}`, id];
-  await mesh.onNode(spec.nodeName, kill);
+/** What is ended, as one tells it from what comes in its place: a container or a process. */
+export type Victims = {
+  ids: string[];
+  signal(signal: Signal): Promise<void>;
+  /** What of its kind there is now, dead or alive. */
+  now(): Promise<string[]>;
+};
+
+const containerOf = ({ status }: Pod) =>
+  (status.containerStatuses?.[0]?.containerID ?? '').replace('containerd://', '');
+
+/** Some pods of a kind. They are signalled past Kubernetes, as a crash or an OOM kill does. */
+export function podVictims(mesh: Mesh, pods: Pod[], all: () => Promise<Pod[]>): Victims {
+  const kill = ({ spec }: Pod, id: string, signal: Signal) =>
+    mesh.onNode(spec.nodeName, ['ctr', '-n', 'k8s.io', 'task', 'kill', '-s', `SIG${signal}`, id]);
+  return {
+    ids: pods.map(containerOf),
+    signal: async (signal) => {
+      await Promise.all(pods.map((pod) => kill(pod, containerOf(pod), signal)));
+    },
+    now: async () => (await all()).map(containerOf),
+  };
 }
 
-let loads = 0;
-
-/** Like `load` of the fleet, past the API server, which `kubectl exec` would not outlive. */
-export async function loadOnNode(
-  mesh: Mesh,
-  from: PodRef,
-  urls: string[],
-  { rps, seconds }: { rps: number; seconds: number },
-): Promise<LoadResult> {
-  const { spec, status } = (await mesh.get(['pod', from.name, '-n', from.namespace])) as Pod;
-  const app = status.containerStatuses.find(({ name }) => name === 'app');
-  const id = app?.containerID.replace('containerd://', '') ?? '';
-  loads += 1;
-  const exec = ['ctr', '-n', 'k8s.io', 'task', 'exec', '--exec-id', `load-${process.pid}-${loads}`];
-  const rate = ['--rps', String(rps), '--duration', `${seconds}s`];
-  const printed = await mesh.onNode(spec.nodeName, [
-    ...exec,
-    id,
-    ...['/usr/local/bin/meshapp', 'load', ...rate, ...urls],
-  ]);
-  return JSON.parse(printed) as LoadResult;
+/** Every process of a program that runs beside the cluster; the box starts it again a second after its end. */
+export async function daemonVictims(mesh: Mesh, program: string): Promise<Victims> {
+  const ids = await pidsOf(mesh, program);
+  return {
+    ids,
+    signal: (signal) => signalProcesses(mesh, ids, signal),
+    now: () => pidsOf(mesh, program),
+  };
 }
+
+/** There was something to end; throws otherwise, as a test without a fault proves nothing. */
+export function requireVictims(what: string, { ids }: Victims): void {
+  if (ids.length === 0 || ids.includes('')) throw new Error(`${what}: nobody to end (${ids})`);
+}
+
+/** Each of the victims is gone, and there are as many of its kind as before: others. */
+export async function untilReplaced(mesh: Mesh, what: string, victims: Victims, count: number) {
+  await mesh.waitFor(
+    `others instead of ${what}`,
+    async () => {
+      const now = (await victims.now()).filter(Boolean);
+      return now.length >= count && victims.ids.every((id) => !now.includes(id));
+    },
+    recoverySeconds,
+  );
+}
+
+/** A bound for what hangs: the backoff of a container that ended often is the longest part. */
+const recoverySeconds = 300;
 
 /** Process ids of a program; the nodes of the box share one table of processes. */
 async function pidsOf(mesh: Mesh, program: string): Promise<string[]> {
@@ -70,10 +87,16 @@ async function pidsOf(mesh: Mesh, program: string): Promise<string[]> {
 }
 
 /**
- * Ends everything that runs on a node at one moment, as when its power goes: pods, runtime and kubelet.
+ * Everything that runs on a node, ended at one moment as when its power goes: pods, runtime and kubelet.
  * The box starts the last two again, which bring the pods back; disk and address stay.
  */
-export async function reboot(mesh: Mesh, node: string): Promise<void> {
+export async function nodeVictims(mesh: Mesh, node: string): Promise<Victims> {
+  const tasks = ['ctr', '-n', 'k8s.io', 'task', 'ls', '-q'];
+  const now = async () => (await mesh.onNode(node, tasks)).split('\n').filter(Boolean);
+  return { ids: await now(), signal: () => endAllOn(mesh, node), now };
+}
+
+async function endAllOn(mesh: Mesh, node: string): Promise<void> {
   const script = `
     here=$(readlink /proc/self/ns/net)
     for task in $(ctr -n k8s.io task ls -q); do ctr -n k8s.io task kill -s SIGKILL $task & done
@@ -84,16 +107,15 @@ export async function reboot(mesh: Mesh, node: string): Promise<void> {
   await mesh.onNode(node, ['bash', '-c', script]);
 }
 
-/** Tells a program that runs beside the cluster to end; the box starts it again a second after it has. */
-export async function signalDaemon(mesh: Mesh, program: string, signal: Signal): Promise<string[]> {
-  const pids = await pidsOf(mesh, program);
-  for (const pid of pids) await mesh.onNode('node-1', ['kill', `-${signal}`, pid]);
-  return pids;
+/** Signals those of these processes that are still there. */
+export async function signalProcesses(mesh: Mesh, pids: readonly string[], signal: Signal) {
+  const each = `for pid in ${pids.join(' ')}; do kill -${signal} $pid || true; done`;
+  await mesh.onNode('node-1', ['sh', '-c', each]);
 }
 
-/** Ends those of these processes that are still there. */
-export async function endDaemon(mesh: Mesh, pids: readonly string[]): Promise<void> {
-  for (const pid of pids) await mesh.onNode('node-1', ['sh', '-c', `kill -KILL ${pid} || true`]);
+/** Starts kube-proxy anew: after outages it looks again later each time, up to a minute. */
+export async function restartKubeProxy(mesh: Mesh): Promise<void> {
+  await signalProcesses(mesh, await pidsOf(mesh, 'kube-proxy'), 'KILL');
 }
 
 /**
@@ -119,7 +141,7 @@ export async function untilWell(mesh: Mesh): Promise<void> {
       }
       return isLed(mesh);
     },
-    150,
+    recoverySeconds,
   );
 }
 

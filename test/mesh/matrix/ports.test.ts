@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 import { call } from '../../../box/app-call.ts';
-import { createFleet, deleteNamespaces, failuresOf, load } from '../../../box/fleet.ts';
+import { createFleet, deleteNamespaces } from '../../../box/fleet.ts';
+import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts } from '../../../box/shop.ts';
+import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
 
 const mesh = openMesh();
 const namespace = 'matrix-ports';
@@ -41,10 +43,13 @@ test('a Service with a port that the mesh did not have is reached', async () => 
 test('a server that speaks first on a port that is HTTP elsewhere is heard, and HTTP goes on', async () => {
   await mesh.apply([oneport('web', 8192, 'http', http)]);
   await mesh.waitFor('the HTTP service', answers('http://web:8192/'), reachedSeconds);
-  const traffic = load(mesh, client, ['http://web:8192/'], { rps: 50, seconds: 15 });
+  const urls = ['http://web:8192/'];
+  const rps = await rateHere(mesh, client, urls, { wanted: 50 });
+  const traffic = await startLoad(mesh, client, urls, { rps });
   await mesh.apply([oneport('database', 8192, 'tcp-db', tcpServerFirst)]);
   await mesh.waitFor('the banner', answers('tcp://database:8192'), reachedSeconds);
-  expect(failuresOf(await traffic)).toEqual({ failed: 0, failures: [] });
+  const least = leastSince(traffic, rps);
+  expectAllAnswered(await traffic.stop(), { least });
 });
 
 test('a Service that changes its protocol is reached by the new one', async () => {

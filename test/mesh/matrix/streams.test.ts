@@ -4,14 +4,14 @@ import {
   createFleet,
   deleteNamespaces,
   entryOf,
-  failuresOf,
   hostOf,
   importedHosts,
-  load,
   target,
 } from '../../../box/fleet.ts';
+import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts } from '../../../box/shop.ts';
+import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
 import type { BatchResult } from './outcome.ts';
 
 // Requests that cannot be held meet every moment of a scope's change: before, between and after what
@@ -61,16 +61,15 @@ test(`${switches} narrowings and widenings fail no WebSocket, no gRPC call and n
   const enough = () => done >= switches;
   const websocket = ['--data', 'x', '--timeout', '8s', `ws://${host}:${appPorts.http}/ws`];
   const large = ['--data-bytes', '100000', '--timeout', '8s', `http://${host}:${appPorts.http}/`];
-  const seconds = 30;
-  const running = Promise.all([
-    load(mesh, client, [`grpc://${host}:${appPorts.grpc}`], { rps: 150, seconds }),
-    repeat(websocket, enough),
-    repeat(large, enough),
-  ]);
-  running.catch(() => (done = switches));
+  const urls = [`grpc://${host}:${appPorts.grpc}`];
+  const rps = await rateHere(mesh, client, urls, { wanted: 150 });
+  const grpc = await startLoad(mesh, client, urls, { rps });
+  const repeated = Promise.all([repeat(websocket, enough), repeat(large, enough)]);
+  repeated.catch(() => (done = switches));
   for (; done < switches; done++) await setExcluded(done % 2 === 0);
-  const [grpc, ...others] = await running;
-  expect(failuresOf(grpc)).toEqual({ failed: 0, failures: [] });
+  const least = leastSince(grpc, rps);
+  expectAllAnswered(await grpc.stop(), { least });
+  const others = await repeated;
   for (const [kind, status] of [
     [others[0], 101],
     [others[1], 200],

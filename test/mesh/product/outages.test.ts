@@ -4,14 +4,15 @@ import {
   createFleet,
   deleteNamespaces,
   entryOf,
-  failuresOf,
-  load,
   target,
   untilImported,
   urlOf,
 } from '../../../box/fleet.ts';
+import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setFirstCall } from '../../../box/product.ts';
+import { fallBackDirect } from '../fallback.ts';
+import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
 
 const mesh = openMesh();
 const namespace = 'outages';
@@ -24,10 +25,7 @@ const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
 beforeAll(async () => {
   await createFleet(mesh, { namespace, clients: ['client'], targets: 12, strict: true });
   client = await mesh.pod(namespace, 'app=client');
-  // In a mesh that is STRICT throughout, mTLS is the right thing to fall back to.
-  const config = { fallback: 'direct', directCidrs: ['10.96.0.0/16', '10.244.0.0/16'] };
-  for (const plugin of ['lazyscope', 'lazyscope-tcp'])
-    await patch('wasmplugin', plugin, { spec: { pluginConfig: config } });
+  await fallBackDirect(mesh, namespace);
   await patch('workloadscope', 'client', { spec: { excludes: [entryOf(namespace, target(2))] } });
   for (const index of [0, 1, 2]) await call(mesh, client, urlOf(index));
   await untilImported(mesh, namespace, 'client', [0, 1]);
@@ -82,9 +80,9 @@ test.each([
   'without %s known destinations do not notice, and unknown ones are still served',
   async (_what, name, fresh) => {
     await setFirstCall(mesh, namespace, 'gateway');
-    const seconds = 40;
-    const running = load(mesh, client, [0, 1].map(urlOf), { rps: 500, seconds });
-    running.catch(() => {});
+    const known = [0, 1].map(urlOf);
+    const rps = await rateHere(mesh, client, known, { wanted: 500 });
+    const running = await startLoad(mesh, client, known, { rps });
     if (name === 'lazyscope-node') await selectNodes({ 'lazyscope.test/none': 'true' });
     else await scale(name, 0);
     await untilGone(name);
@@ -93,9 +91,10 @@ test.each([
     if (name !== 'lazyscope-egress')
       expect(await call(mesh, client, urlOf(2))).toMatchObject({ status: 200 });
     await restore();
-    expect(failuresOf(await running)).toEqual({ failed: 0, failures: [] });
     const after = await call(mesh, client, urlOf(fresh + 1));
     expect(after).toMatchObject({ status: 200, body: { peerIdentity: identity } });
     await untilImported(mesh, namespace, 'client', [fresh + 1]);
+    const least = leastSince(running, rps);
+    expectAllAnswered(await running.stop(), { least });
   },
 );

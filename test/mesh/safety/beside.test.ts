@@ -5,20 +5,14 @@ import {
   clusterNames,
   deleteNamespaces,
   importedHosts,
-  load,
   untilNarrowed,
 } from '../../../box/fleet.ts';
+import { load } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appContainer, appPorts } from '../../../box/shop.ts';
+import { expectAllAnswered } from '../traffic.ts';
 import { enableClient } from './clients.ts';
-import {
-  knownTraffic,
-  nothingFailed,
-  outcomeOf,
-  untilFull,
-  untilNothingIs,
-  untilReason,
-} from './rig.ts';
+import { noKnownCallFails, untilFull, untilNothingIs, untilReason } from './rig.ts';
 
 const mesh = openMesh();
 const [namespace, hidden] = ['beside', 'beside-hidden'] as const;
@@ -98,13 +92,15 @@ test('what discoverySelectors hide from Istio is reached as without a scope, and
   const isListed = async () =>
     (await clusterNames(mesh, gateway)).some((name) => name.includes(`.${hidden}.`));
   await mesh.waitFor('its Service in full configuration', isListed);
-  const running = knownTraffic(mesh, client, 12);
-  await selectNamespaces([{ matchExpressions: [{ key: hiddenLabel, operator: 'DoesNotExist' }] }]);
-  await mesh.waitFor('Istio to leave it out', async () => !(await isListed()));
   const url = `http://server.${hidden}:${appPorts.http}/`;
-  const flags = ['--ok-status', '200', '--connections', '1'];
-  const calls = await load(mesh, client, [url], { rps: 20, seconds: 5, more: flags });
-  expect(outcomeOf([calls, await running])).toEqual(nothingFailed);
+  const notHidden = [{ matchExpressions: [{ key: hiddenLabel, operator: 'DoesNotExist' }] }];
+  await noKnownCallFails(mesh, client, async () => {
+    await selectNamespaces(notHidden);
+    await mesh.waitFor('Istio to leave it out', async () => !(await isListed()));
+    const flags = { rps: 20, seconds: 5, more: ['--connections', '1'] };
+    const calls = await load(mesh, client, [url], flags);
+    expectAllAnswered(calls, { least: (flags.rps * flags.seconds) / 2 });
+  });
   expect((await call(mesh, client, url)).body).toMatchObject({ name: 'server', peerIdentity: '' });
   const imported = await importedHosts(mesh, namespace, 'client');
   expect(imported.filter((entry) => entry.startsWith('servers/'))).toHaveLength(2);

@@ -38,7 +38,7 @@ type ClientOptions = {
 const namespaces = {
   beside: {},
   leaving: {},
-  'leaving-away': { lingerSeconds: 14 },
+  'leaving-away': { lingerSeconds: 120 },
   life: { drainSeconds, fallbackDirect: true },
   'life-open': { drainSeconds },
   removal: {},
@@ -106,7 +106,7 @@ export async function enableClient(
   return pod;
 }
 
-/** Narrowed, and with the destinations of `knownTraffic` in scope. */
+/** Narrowed, and with the destinations of `noKnownCallFails` in scope. */
 async function untilKnown(mesh: Mesh, pod: PodRef): Promise<void> {
   const { namespace } = pod;
   await untilNarrowed(mesh, namespace, [clientName]);

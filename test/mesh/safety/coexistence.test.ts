@@ -5,12 +5,13 @@ import {
   deleteNamespaces,
   entryOf,
   importedHosts,
-  load,
   scopeStatus,
 } from '../../../box/fleet.ts';
+import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { enableNamespace, setMode } from '../../../box/product.ts';
 import { workload } from '../../../box/shop.ts';
+import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
 import {
   admitting,
   ambient,
@@ -23,7 +24,7 @@ import {
   sidecarObject,
   together,
 } from './neighbours.ts';
-import { nothingFailed, ours, outcomeOf, secondRevision, targetEntry, targetUrl } from './rig.ts';
+import { ours, secondRevision, targetEntry, targetUrl } from './rig.ts';
 import { hiddenLabel, installSecondRevision } from './second-revision.ts';
 
 const mesh = openMesh();
@@ -230,11 +231,12 @@ const both = [targetUrl(2), servedUrl('own')];
 
 /** Every request of a load to both is answered, whatever is done meanwhile. */
 async function underLoad(client: PodRef, change: () => Promise<void>): Promise<void> {
-  const more = ['--ok-status', '200', '--connections', '4'];
-  const running = load(mesh, client, both, { rps: 200, seconds: 6, more });
-  running.catch(() => {});
+  const more = ['--connections', '4'];
+  const rps = await rateHere(mesh, client, both, { wanted: 200, more });
+  const running = await startLoad(mesh, client, both, { rps, more });
   await change();
-  expect(outcomeOf([await running])).toEqual(nothingFailed);
+  const least = leastSince(running, rps);
+  expectAllAnswered(await running.stop(), { least });
 }
 
 const remove = (namespace: string) =>

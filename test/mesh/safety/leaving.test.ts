@@ -1,21 +1,11 @@
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deleteNamespaces, untilNarrowed } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { repoDir } from '../../../box/paths.ts';
 import { setMode } from '../../../box/product.ts';
 import { enableClient } from './clients.ts';
-import {
-  nothingFailed,
-  ours,
-  outcomeOf,
-  sidecarName,
-  traffic,
-  untilFull,
-  untilNothingIs,
-  untilReason,
-} from './rig.ts';
+import { noCallFails, ours, sidecarName, untilFull, untilNothingIs, untilReason } from './rig.ts';
 
 const mesh = openMesh();
 const [namespace, away] = ['leaving', 'leaving-away'] as const;
@@ -42,16 +32,14 @@ const filterObjects = [
   'wasmplugin.extensions.istio.io/lazyscope',
   'wasmplugin.extensions.istio.io/lazyscope-tcp',
 ];
-const load = { seconds: 9, first: 18 };
+const firstMost = 45;
 let taken = 2;
 
 /** Under requests and first calls of which each is counted: what is done, and what is true then. */
 async function underLoad(change: () => Promise<unknown>): Promise<void> {
-  const running = traffic(mesh, client, load.seconds, taken);
-  taken += load.first;
-  await sleep(2_000);
-  await change();
-  expect(outcomeOf(await running)).toEqual(nothingFailed);
+  const first = { at: taken, most: firstMost };
+  taken += firstMost;
+  await noCallFails(mesh, client, first, change);
 }
 
 test('mode off gives full configuration back, and no call fails', async () => {
@@ -102,10 +90,12 @@ test('a namespace whose label goes has nothing of ours but what its user applied
 });
 
 test('a namespace is deleted while its pods still call: no call fails', async () => {
-  const running = traffic(mesh, caller, 12, 2);
-  await sleep(3_000);
-  await deleteNamespaces(mesh, away);
-  expect(outcomeOf(await running)).toEqual(nothingFailed);
+  await noCallFails(mesh, caller, { at: 2, most: 100 }, async () => {
+    await deleteNamespaces(mesh, away);
+    await untilFull(mesh, caller);
+  });
+  // It lingers no longer than it has to.
+  await mesh.kubectl(['delete', 'pod', caller.name, '-n', away, '--grace-period=1']);
   await mesh.waitFor('the end of the namespace', async () => {
     const names = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
     return !names.includes(`namespace/${away}`);

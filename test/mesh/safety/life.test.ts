@@ -1,27 +1,18 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import { call } from '../../../box/app-call.ts';
 import {
   deleteNamespaces,
   importedHosts,
-  load,
   scopeStatus,
   serviceObject,
   untilNarrowed,
 } from '../../../box/fleet.ts';
+import { load } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setMode } from '../../../box/product.ts';
 import { appPorts } from '../../../box/shop.ts';
 import { drainSeconds, enableClient } from './clients.ts';
-import {
-  conditionOf,
-  nothingFailed,
-  outcomeOf,
-  targetEntry,
-  targetUrl,
-  traffic,
-  untilReason,
-} from './rig.ts';
+import { conditionOf, noCallFails, targetEntry, targetUrl, untilReason } from './rig.ts';
 
 const mesh = openMesh();
 const [namespace, other] = ['life', 'life-open'] as const;
@@ -59,7 +50,7 @@ const idleUrls: Record<Idle, string> = {
 async function useAgain(name: Idle): Promise<[Idle, unknown]> {
   const flags = idle[name].split(' ').filter(Boolean);
   if (name === 'idle-http1' || name === 'idle-http2') {
-    const more = [...flags, '--connections', '1', '--ok-status', '200'];
+    const more = [...flags, '--connections', '1'];
     const rps = 1 / idleSeconds;
     const result = await load(mesh, client, [idleUrls[name]], {
       ...{ rps, seconds: idleSeconds + 5, more },
@@ -126,8 +117,10 @@ test('what is not used leaves the scope in time: no request fails, no idle conne
   await setTtl(namespace, ttlSeconds, [targetEntry(pinned)]);
   // Opened with full configuration.
   const again = Promise.all(names.map(useAgain));
-  const running = traffic(mesh, client, idleSeconds + 5, 20);
-  await sleep(1_000);
+  await noCallFails(mesh, client, { at: 20, most: 150 }, () => narrowAndWait(again));
+});
+
+async function narrowAndWait(again: Promise<[Idle, unknown][]>): Promise<void> {
   await setMode(mesh, namespace, 'enforce');
   await untilNarrowed(mesh, namespace, ['client']);
   const gone = [targetEntry(once), ...names.map(idleEntry)];
@@ -145,8 +138,7 @@ test('what is not used leaves the scope in time: no request fails, no idle conne
   await untilImported(targetEntry(once));
   expect(Object.fromEntries(await again)).toEqual(usedAgain);
   await untilImported(...['idle-http1', 'idle-http2'].map(idleEntry));
-  expect(outcomeOf(await running)).toEqual(nothingFailed);
-});
+}
 
 /** What was used again is back, and stays for its time. */
 async function untilImported(...entries: string[]): Promise<void> {

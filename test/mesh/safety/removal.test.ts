@@ -1,14 +1,13 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deleteNamespaces } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { repoDir } from '../../../box/paths.ts';
 import { run } from '../../../box/run.ts';
 import { enableClient } from './clients.ts';
-import { knownTraffic, nothingFailed, outcomeOf, traffic, untilFull } from './rig.ts';
+import { noCallFails, noKnownCallFails, untilFull } from './rig.ts';
 
 const mesh = openMesh();
 const namespace = 'removal';
@@ -44,23 +43,21 @@ async function leftovers(): Promise<string[]> {
 }
 
 test('the whole system is removed under load: no call fails, and nothing of it remains', async () => {
-  const running = traffic(mesh, client, 35, 2);
-  await sleep(3_000);
-  const env = { ...process.env, PATH: `${tools}${delimiter}${process.env.PATH}` };
-  await run(join(repoDir, 'manifests', 'remove.sh'), ['--all'], { env });
-  expect(await leftovers()).toEqual([]);
-  const { metadata } = await mesh.get(['namespace', namespace]);
-  expect(Object.keys(metadata.labels)).not.toContain('lazyscope.io/mode');
-  await untilFull(mesh, client);
-  expect(outcomeOf(await running)).toEqual(nothingFailed);
+  await noCallFails(mesh, client, { at: 2, most: 150 }, async () => {
+    const env = { ...process.env, PATH: `${tools}${delimiter}${process.env.PATH}` };
+    await run(join(repoDir, 'manifests', 'remove.sh'), ['--all'], { env });
+    expect(await leftovers()).toEqual([]);
+    const { metadata } = await mesh.get(['namespace', namespace]);
+    expect(Object.keys(metadata.labels)).not.toContain('lazyscope.io/mode');
+    await untilFull(mesh, client);
+  });
 });
 
 test('the base is deleted before the namespaces: known calls do not notice, nothing hangs', async () => {
   client = await enableClient(mesh, namespace, 'enforce');
-  const running = knownTraffic(mesh, client, 20);
-  await sleep(3_000);
-  await mesh.kubectl(['delete', '-k', join(repoDir, 'manifests', 'base'), '--timeout=120s']);
-  await untilFull(mesh, client);
-  expect(await mesh.kubectl(['get', 'sidecars', '-n', namespace, '-o', 'name'])).toBe('');
-  expect(outcomeOf([await running])).toEqual(nothingFailed);
+  await noKnownCallFails(mesh, client, async () => {
+    await mesh.kubectl(['delete', '-k', join(repoDir, 'manifests', 'base'), '--timeout=120s']);
+    await untilFull(mesh, client);
+    expect(await mesh.kubectl(['get', 'sidecars', '-n', namespace, '-o', 'name'])).toBe('');
+  });
 });

@@ -1,7 +1,9 @@
-import { clusterNames, failuresOf, type LoadResult, load, strictMtls } from '../../../box/fleet.ts';
+import { clusterNames, strictMtls } from '../../../box/fleet.ts';
+import { startLoad } from '../../../box/load.ts';
 import type { Mesh, PodRef } from '../../../box/mesh.ts';
 import { installProduct } from '../../../box/product.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
+import { expectAllAnswered, leastSince, rateHere, startTraffic } from '../traffic.ts';
 
 /** Times in seconds that are hours in real life; what they mean is in companion/frame/config.ts. */
 const learningSeconds = 4;
@@ -21,7 +23,7 @@ export const safetySettings = {
 
 /** Where all calls go: never enabled, and STRICT, so that a call in plain text fails. */
 const servers = 'servers';
-const targets = 120;
+const targets = 200;
 /** The name of the one workload in each namespace of these tests. */
 export const clientName = 'client';
 export const sidecarName = `lazyscope-${clientName}`;
@@ -54,46 +56,49 @@ export const installSystem = (mesh: Mesh) => installProduct(mesh, say, safetySet
 
 /** Destinations in scope. */
 export const known = [0, 1];
-/** Rates: most requests go to what is in scope, some are first calls. */
 const knownRps = 200;
 const firstRps = 2;
 
-/** Requests to destinations in scope. */
-export function knownTraffic(mesh: Mesh, from: PodRef, seconds: number): Promise<LoadResult> {
-  const flags = ['--ok-status', '200', '--connections', '4'];
-  const urls = known.map((index) => targetUrl(index));
-  const running = load(mesh, from, urls, { rps: knownRps, seconds, more: flags });
-  running.catch(() => {});
-  return running;
+const knownUrls = known.map((index) => targetUrl(index));
+const rates = new Map<string, number>();
+
+/** What this machine affords of the rate for known calls; measured once for each caller. */
+async function rateOf(mesh: Mesh, from: PodRef): Promise<number> {
+  const rate =
+    rates.get(from.name) ?? (await rateHere(mesh, from, knownUrls, { wanted: knownRps }));
+  rates.set(from.name, rate);
+  return rate;
 }
 
-/**
- * The same, and as many first calls as there is time for, from `firstAt` on; no destination is called
- * twice by these.
- */
-export function traffic(
+/** Requests to destinations in scope, from before `act` until after it: none may fail. */
+export async function noKnownCallFails(
   mesh: Mesh,
   from: PodRef,
-  seconds: number,
-  firstAt: number,
-): Promise<LoadResult[]> {
-  const count = Math.min(firstRps * seconds, targets - firstAt);
-  const urls = Array.from({ length: count }, (_, i) => targetUrl(firstAt + i));
-  const more = ['--ok-status', '200', '--connections', '1'];
-  const first = load(mesh, from, urls, { rps: firstRps, seconds: count / firstRps, more });
-  const running = Promise.all([knownTraffic(mesh, from, seconds), first]);
-  running.catch(() => {});
-  return running;
+  act: () => Promise<unknown>,
+): Promise<void> {
+  const rps = await rateOf(mesh, from);
+  const running = await startLoad(mesh, from, knownUrls, { rps, more: ['--connections', '4'] });
+  await act();
+  const least = leastSince(running, rps);
+  expectAllAnswered(await running.stop(), { least });
 }
 
-/** What an assertion shows of loads of which no request may fail. */
-export function outcomeOf(results: LoadResult[]) {
-  const sent = results.reduce((sum, result) => sum + result.sent, 0);
-  const ok = results.reduce((sum, result) => sum + result.ok, 0);
-  return { lost: sent - ok, failures: results.flatMap((result) => failuresOf(result).failures) };
+/** The same, and first calls beside them, to destinations from `at` on that nobody called yet. */
+export async function noCallFails(
+  mesh: Mesh,
+  from: PodRef,
+  { at, most }: { at: number; most: number },
+  act: () => Promise<unknown>,
+): Promise<void> {
+  if (at + most > targets) throw new Error(`there are ${targets} targets, not ${at + most}`);
+  const first = Array.from({ length: most }, (_, i) => targetUrl(at + i));
+  const rps = await rateOf(mesh, from);
+  const running = await startTraffic(mesh, from, { known: knownUrls, rps, first, firstRps });
+  await act();
+  const { known: knownResult, first: firstResult, least } = await running.stop();
+  expectAllAnswered(knownResult, { least: least.known });
+  expectAllAnswered(firstResult, { least: least.first });
 }
-
-export const nothingFailed = { lost: 0, failures: [] };
 
 type Condition = { type: string; status: string; reason: string; lastTransitionTime: string };
 

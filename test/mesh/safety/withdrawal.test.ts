@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deleteNamespaces, untilNarrowed } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
@@ -6,9 +5,7 @@ import { enableNamespace } from '../../../box/product.ts';
 import { enableClient } from './clients.ts';
 import {
   conditionOf,
-  knownTraffic,
-  nothingFailed,
-  outcomeOf,
+  noKnownCallFails,
   silenceSeconds,
   untilFull,
   untilNothingIs,
@@ -48,14 +45,13 @@ const selectNodes = (selector: Record<string, string> | null) =>
 
 /** What is not in scope in these moments is called as in any scoped mesh: by what Istio does. */
 test('the filter is deleted under load: full configuration is back, and no known call fails', async () => {
-  const running = knownTraffic(mesh, client(here), 10);
-  await sleep(3_000);
-  const parts = ['envoyfilter/lazyscope', 'wasmplugin/lazyscope', 'wasmplugin/lazyscope-tcp'];
-  await mesh.kubectl(['delete', '-n', here, ...parts]);
-  await untilNothingIs(mesh, here, 'sidecars');
-  await untilFull(mesh, client(here));
-  await untilReason(mesh, here, 'FilterMissing');
-  expect(outcomeOf([await running])).toEqual(nothingFailed);
+  await noKnownCallFails(mesh, client(here), async () => {
+    const parts = ['envoyfilter/lazyscope', 'wasmplugin/lazyscope', 'wasmplugin/lazyscope-tcp'];
+    await mesh.kubectl(['delete', '-n', here, ...parts]);
+    await untilNothingIs(mesh, here, 'sidecars');
+    await untilFull(mesh, client(here));
+    await untilReason(mesh, here, 'FilterMissing');
+  });
 });
 
 test('the filter is put back: the workload is narrowed again, with what it had learned', async () => {
@@ -64,28 +60,27 @@ test('the filter is put back: the workload is narrowed again, with what it had l
 });
 
 test('the filter is taken from a workload by selectors, under load: the same', async () => {
-  const running = knownTraffic(mesh, client(mute), 8);
-  await sleep(2_000);
-  const nobody = { spec: { selector: { matchLabels: { app: 'nobody' } } } };
-  await patch(['wasmplugin', 'lazyscope', '-n', mute], nobody);
-  await untilReason(mesh, mute, 'FilterMissing');
-  await untilFull(mesh, client(mute));
-  expect(outcomeOf([await running])).toEqual(nothingFailed);
+  await noKnownCallFails(mesh, client(mute), async () => {
+    const nobody = { spec: { selector: { matchLabels: { app: 'nobody' } } } };
+    await patch(['wasmplugin', 'lazyscope', '-n', mute], nobody);
+    await untilReason(mesh, mute, 'FilterMissing');
+    await untilFull(mesh, client(mute));
+  });
 });
 
 test('companions that are gone mean full configuration, and their return narrows again', async () => {
-  const startedAt = Date.now();
-  await selectNodes({ 'lazyscope.test/none': 'true' });
   // First calls have no answer now; what becomes of them is what the outage tests are about.
-  const running = knownTraffic(mesh, client(here), silenceSeconds + 12);
-  await untilReason(mesh, here, 'ProxiesSilent', { seconds: silenceSeconds + withinSeconds });
-  await untilFull(mesh, client(here));
-  const condition = await conditionOf(mesh, here);
-  const silentMs = Date.parse(condition?.lastTransitionTime ?? '') - startedAt;
-  // Not before it is certain, give or take the heartbeat before.
-  expect(silentMs).toBeGreaterThan((silenceSeconds - 31) * 1000);
-  await selectNodes(null);
-  await mesh.rollout(system);
-  await untilNarrowed(mesh, here, ['client']);
-  expect(outcomeOf([await running])).toEqual(nothingFailed);
+  await noKnownCallFails(mesh, client(here), async () => {
+    const startedAt = Date.now();
+    await selectNodes({ 'lazyscope.test/none': 'true' });
+    await untilReason(mesh, here, 'ProxiesSilent', { seconds: silenceSeconds + withinSeconds });
+    await untilFull(mesh, client(here));
+    const condition = await conditionOf(mesh, here);
+    const silentMs = Date.parse(condition?.lastTransitionTime ?? '') - startedAt;
+    // Not before it is certain, give or take the heartbeat before.
+    expect(silentMs).toBeGreaterThan((silenceSeconds - 31) * 1000);
+    await selectNodes(null);
+    await mesh.rollout(system);
+    await untilNarrowed(mesh, here, ['client']);
+  });
 });
