@@ -12,7 +12,7 @@ import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setMode } from '../../../box/product.ts';
 import { appPorts } from '../../../box/shop.ts';
 import { drainSeconds, enableClient } from './clients.ts';
-import { conditionOf, noCallFails, targetEntry, targetUrl, untilReason } from './rig.ts';
+import { conditionOf, noCallFails, rateOf, targetEntry, targetUrl, untilReason } from './rig.ts';
 
 const mesh = openMesh();
 const [namespace, other] = ['life', 'life-open'] as const;
@@ -23,7 +23,7 @@ afterAll(() => deleteNamespaces(mesh, namespace, other));
 /** How long an unused host stays here, by the word of the scope. */
 const ttlSeconds = 20;
 /** The controller looks at everything every ten seconds, and lets hosts go in batches. */
-const idleSeconds = 2 * ttlSeconds + drainSeconds + 15;
+const idleSeconds = 2 * ttlSeconds + drainSeconds + 30;
 /** Called at all times; called once; pinned. */
 const [used, once, pinned] = [0, 2, 3] as const;
 
@@ -115,6 +115,8 @@ test('in observe a workload learns, says what is missing, and then that it is re
 
 test('what is not used leaves the scope in time: no request fails, no idle connection is cut', async () => {
   await setTtl(namespace, ttlSeconds, [targetEntry(pinned)]);
+  // Before the idle time begins.
+  await rateOf(mesh, client);
   // Opened with full configuration.
   const again = Promise.all(names.map(useAgain));
   await noCallFails(mesh, client, { at: 20, most: 150 }, () => narrowAndWait(again));
@@ -130,7 +132,7 @@ async function narrowAndWait(again: Promise<[Idle, unknown][]>): Promise<void> {
       const hosts = await importedHosts(mesh, namespace, 'client');
       return gone.every((entry) => !hosts.includes(entry));
     },
-    2 * ttlSeconds,
+    3 * ttlSeconds,
   );
   const hosts = await importedHosts(mesh, namespace, 'client');
   for (const entry of [used, pinned].map(targetEntry)) expect(hosts).toContain(entry);

@@ -63,7 +63,7 @@ const knownUrls = known.map((index) => targetUrl(index));
 const rates = new Map<string, number>();
 
 /** What this machine affords of the rate for known calls; measured once for each caller. */
-async function rateOf(mesh: Mesh, from: PodRef): Promise<number> {
+export async function rateOf(mesh: Mesh, from: PodRef): Promise<number> {
   const rate =
     rates.get(from.name) ?? (await rateHere(mesh, from, knownUrls, { wanted: knownRps }));
   rates.set(from.name, rate);
