@@ -46,5 +46,5 @@ export type CallKind = keyof typeof calls;
 export function callArguments(kind: CallKind, host: string, port: number, more: string[]) {
   const { scheme, path = '', flags = [] }: Call = calls[kind];
   const authority = scheme === 'http' && port === 80 ? host : `${host}:${port}`;
-  return [...flags, ...more, '--timeout', '8s', `${scheme}://${authority}${path}`];
+  return [...flags, ...more, '--timeout', '30s', `${scheme}://${authority}${path}`];
 }

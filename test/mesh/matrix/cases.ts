@@ -12,15 +12,27 @@ type Row = {
   at?: ServerName[];
   port?: PortName;
   learns?: string;
+  full?: Answer | { any?: Answer; registry?: Answer };
   differs?: Difference;
   why: string;
 };
+
+/** What a call comes to: without error and with success, with this HTTP status, or without any. */
+export type Answer = 'answered' | 'failed' | number;
+
+/** What full configuration gives in a namespace of clients (`matrix-any`, `matrix-registry`). */
+export function fullAnswer({ full = 'answered' }: Pick<Row, 'full'>, namespace: string): Answer {
+  if (typeof full !== 'object') return full;
+  return (namespace.endsWith('-any') ? full.any : full.registry) ?? 'answered';
+}
 
 /** What is expected to differ from full configuration; one key left out means every value. */
 export type Difference = {
   issue: string;
   state?: 'unknown' | 'known';
   clients?: string[];
+  /** What the app sees of the call, or how it gets there: its time and the cluster. */
+  in?: 'outcome' | 'path';
 };
 
 /** A row with one of its servers. */
