@@ -18,7 +18,9 @@ export async function rateHere(
   const result = await load(mesh, from, urls, asked);
   // Behind its time on a slow machine, and still answered to the last.
   expectAllAnswered(result, { least: 1 });
-  const rate = Math.max(1, Math.min(wanted, Math.floor(result.rps / 2)));
+  const affords = result.rps / 2;
+  // The rate is never quite reached, as the last answer takes its time.
+  const rate = affords > 0.9 * wanted ? wanted : Math.max(1, Math.floor(affords));
   if (rate < wanted) console.log(`${from.namespace}: ${rate} requests a second, not ${wanted}`);
   return rate;
 }

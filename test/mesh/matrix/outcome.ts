@@ -1,5 +1,5 @@
 import type { CallResult, Seen } from '../../../box/app-call.ts';
-import { type Case, twin } from './cases.ts';
+import { type Answer, type Case, twin } from './cases.ts';
 import type { ServerName } from './servers.ts';
 
 /** What `meshapp batch` prints of one call. */
@@ -20,6 +20,12 @@ export type Outcome = Record<string, unknown>;
 function errorOf({ errorClass, status }: BatchResult): string {
   if (status !== 0 || errorClass === 'dns') return errorClass;
   return errorClass === '' ? '' : 'failed';
+}
+
+/** The outcome in a word, as the column `full` of the table has it. */
+export function answerOf({ status, error }: Outcome): Answer {
+  if (error === '' && [0, 101, 200].includes(Number(status))) return 'answered';
+  return status === 0 ? 'failed' : Number(status);
 }
 
 /**

@@ -114,15 +114,17 @@ async function readAddresses(mesh: Mesh, namespaces: string[]): Promise<Addresse
   };
 }
 
-/** Every case from one client; outcomes by the case's name. */
+export type Results = { outcomes: Map<string, Outcome>; milliseconds: Map<string, number> };
+
+/** Every case from one client; by the case's name what came of it, and after how long. */
 export async function runCases(
   mesh: Mesh,
   client: Client,
   cases: Case[],
   addresses: Addresses,
   atOnce = callsAtOnce,
-): Promise<Map<string, Outcome>> {
-  if (cases.length === 0) return new Map();
+): Promise<Results> {
+  if (cases.length === 0) return { outcomes: new Map(), milliseconds: new Map() };
   const { namespace, name } = client;
   const pod = await mesh.pod(namespace, `app=${name}`);
   const commands = cases.map((test) => {
@@ -138,5 +140,9 @@ export async function runCases(
   );
   if (stdout === '') throw new Error(`meshapp batch in ${pod.name}: ${stderr}`);
   const results = JSON.parse(stdout) as BatchResult[];
-  return new Map(cases.map((test, i) => [test.name, outcomeOf(results[i] as BatchResult, test)]));
+  const each = cases.map((test, i) => [test, results[i] as BatchResult] as const);
+  return {
+    outcomes: new Map(each.map(([test, result]) => [test.name, outcomeOf(result, test)])),
+    milliseconds: new Map(each.map(([{ name }, result]) => [name, result.milliseconds])),
+  };
 }

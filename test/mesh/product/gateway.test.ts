@@ -10,6 +10,8 @@ const bare = 'reach-bare';
 let client: PodRef;
 let other: PodRef;
 let gateway: string;
+/** The address of a server without a sidecar. */
+let plain: string;
 
 const sniOf = (host: string, port = appPorts.http) => `outbound_.${port}_._.${host}`;
 
@@ -26,6 +28,8 @@ beforeAll(async () => {
   await mesh.rollout(bare);
   client = await mesh.pod(namespace, 'app=client');
   other = await mesh.pod(namespace, 'app=other');
+  const { name } = await mesh.pod(bare, 'app=plain');
+  plain = (await mesh.get(['pod', name, '-n', bare])).status.podIP;
   const ready = await mesh.pod('lazyscope-system', 'app.kubernetes.io/name=lazyscope-egress');
   gateway = (await mesh.get(['pod', ready.name, '-n', 'lazyscope-system'])).status.podIP;
 });
@@ -44,24 +48,44 @@ test('the gateway lends nobody its identity: who may not call directly may not b
   });
 });
 
-/** What comes back from the gateway's port, from a node: policies of the network are not relied on. */
+const request = 'GET / HTTP/1.1\\r\\nhost: target-3\\r\\nconnection: close\\r\\n\\r\\n';
+
+/**
+ * What comes back to a request from a node: policies of the network are not relied on. The connection is made,
+ * or this throws, and its end is what is waited for: by the server, or because of an error.
+ */
 async function ask(command: string): Promise<string> {
-  const request = 'GET / HTTP/1.1\\r\\nhost: target-3\\r\\nconnection: close\\r\\n\\r\\n';
-  const script = `(printf '${request}'; sleep 1) | timeout 5 ${command} 2>&1 || true`;
-  return mesh.onNode('node-1', ['bash', '-c', script]);
+  const script = `timeout ${silentSeconds} bash -c "${command}" 2>&1; [ $? != 124 ]`;
+  const answer = await mesh.onNode('node-1', ['bash', '-c', script]);
+  expect(answer).toContain('CONNECTED');
+  return answer;
 }
 
-const tls = (sni: string, alpn = 'istio') =>
-  ask(`openssl s_client -connect ${gateway}:15443 -servername ${sni} -alpn ${alpn}`);
+/** A server that neither answers nor closes for so long hangs. */
+const silentSeconds = 60;
 
-test('it takes no plaintext', async () => {
-  expect(await ask(`bash -c 'exec 3<>/dev/tcp/${gateway}/15443; cat >&3 & cat <&3'`)).not.toContain(
-    'HTTP/1',
+const plainly = (address: string) =>
+  ask(`exec 3<>/dev/tcp/${address} && echo CONNECTED && printf '${request}' >&3 && cat <&3`);
+
+const tlsTo = (address: string, sni: string, alpn: string) =>
+  ask(
+    `printf '${request}' | openssl s_client -ign_eof -connect ${address} -servername ${sni} -alpn ${alpn}`,
   );
+
+const tls = (sni: string, alpn = 'istio') => tlsTo(`${gateway}:15443`, sni, alpn);
+
+const serverSni = sniOf(`target-3.${namespace}.svc.cluster.local`);
+
+test('asked in the same way, a server in plain text answers, and the gateway does not', async () => {
+  expect(await plainly(`${plain}:${appPorts.http}`)).toContain('HTTP/1.1 200');
+  expect(await plainly(`${gateway}:15443`)).not.toContain('HTTP/1');
 });
 
-test('it leads to nothing without a certificate of the mesh', async () => {
-  const answer = await tls(sniOf(`target-3.${namespace}.svc.cluster.local`));
+test('asked in the same way, a server that wants no certificate answers, and the gateway leads to nothing without one', async () => {
+  const control = await tlsTo(`${plain}:${appPorts.tls}`, 'plain', 'http/1.1');
+  expect(control).toContain('BEGIN CERTIFICATE');
+  expect(control).toContain('HTTP/1.1 200');
+  const answer = await tls(serverSni);
   // It does lead to the server, which wants to know who it is.
   expect(answer).toContain('BEGIN CERTIFICATE');
   expect(answer).toMatch(/certificate required|alert|errno/i);
@@ -72,13 +96,11 @@ test.each([
   ['outside of the mesh', () => tls('example.com')],
   ['outside, as if it were a service', () => tls(sniOf('example.com', 443))],
   ['to a workload without a sidecar', () => tls(sniOf(`plain.${bare}.svc.cluster.local`))],
-  [
-    'by TLS that is not of Istio',
-    () => tls(sniOf(`target-3.${namespace}.svc.cluster.local`), 'h2'),
-  ],
+  ['by TLS that is not of Istio', () => tls(serverSni, 'h2')],
   ['to the API server', () => tls(sniOf('kubernetes.default.svc.cluster.local', 443))],
-])('it does not lead %s', async (_where, attempt) => {
+])('it does not lead %s, and in the same moment it leads to a server', async (_where, attempt) => {
   const answer = await attempt();
   expect(answer).not.toContain('BEGIN CERTIFICATE');
   expect(answer).not.toContain('HTTP/1');
+  expect(await tls(serverSni)).toContain('BEGIN CERTIFICATE');
 });
