@@ -79,6 +79,10 @@ export function createControllerMetrics(registry: Registry) {
       'Scopes that were taken back, by the reason that their condition says.',
       ['reason'],
     ),
+    unknownModes: gauge(
+      'controller_modes_unknown',
+      'Namespaces and Services whose lazyscope.io/mode is no mode; modes in force stay meanwhile.',
+    ),
     ignored: counter(
       'controller_observations_ignored_total',
       'Observations that taught nothing, by reason.',

@@ -87,7 +87,7 @@ export function createScoping({ config, state, sink, metrics, log, now }: Scopin
     reconciler,
     pace,
     sentinel,
-    notices: createNotices({ state, sink }),
+    notices: createNotices({ state, sink, metrics }),
     lead() {
       recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());
       changed.all();

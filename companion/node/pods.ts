@@ -1,4 +1,4 @@
-import { modeLabel } from '../core/scope/condition.ts';
+import { type Mode, modeInForce, modeLabel } from '../core/scope/condition.ts';
 import type { Kube, KubeObject, Watch, WatchHandler } from '../kube/object.ts';
 import type { NodeMetrics } from './metrics.ts';
 
@@ -45,7 +45,7 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
   const byUid = new Map<string, Pod>();
   const byAddress = new Map<string, Pod>();
   /** Modes of the enabled ones. */
-  const enabledNamespaces = new Map<string, string>();
+  const enabledNamespaces = new Map<string, Mode>();
 
   function forget(uid: string | undefined): Pod | undefined {
     const pod = byUid.get(uid ?? '');
@@ -92,11 +92,12 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
       if (gone) onGone(gone);
     },
     upsertNamespace(object) {
-      const mode = object.metadata.labels?.[modeLabel];
-      const { name } = object.metadata;
+      const { name, labels = {} } = object.metadata;
+      const label = labels[modeLabel];
+      if (label === undefined) return namespaceOff(name);
       // In mode off too: a single workload of the namespace may be observed or scoped.
-      if (mode !== 'observe' && mode !== 'enforce' && mode !== 'off') return namespaceOff(name);
       const before = enabledNamespaces.get(name);
+      const mode = modeInForce(label, before);
       enabledNamespaces.set(name, mode);
       if (before === undefined || before === mode) return;
       for (const pod of byUid.values()) if (pod.namespace === name) onMode(pod);

@@ -1,6 +1,8 @@
 import { defaultRevision, meshConfigMapOf } from '../../core/mesh/revision.ts';
 import type { Refusal } from '../../core/scope/barrier.ts';
 import { modeLabel, modes } from '../../core/scope/condition.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import type { ControllerMetrics } from '../metrics.ts';
 import { looksAt } from '../state/namespaces.ts';
 import type { State } from '../state/state.ts';
 import type { News, Sink } from './sink.ts';
@@ -29,13 +31,19 @@ export function obstacleOf(
   return undefined;
 }
 
+function unknownMode(what: string): News {
+  const message =
+    `${what} is none of ${modes.join(', ')}: modes in force stay, and workloads without one are off. ` +
+    'Set one of these.';
+  return { reason: 'UnknownMode', message, isWarning: true };
+}
+
 /** What there is to say about a namespace as a whole, which may have no workload to say it of. */
 function noticeOf(state: State, name: string): News | undefined {
   const { label, mode, labels } = state.namespaces.get(name) ?? {};
   if (label === undefined || mode === 'off') return undefined;
   if (mode === undefined) {
-    const message = `Label ${modeLabel}: "${label}" is none of ${modes.join(', ')}; taken for off.`;
-    return { reason: 'UnknownMode', message, isWarning: true };
+    return unknownMode(`Label ${modeLabel}: "${label}"`);
   }
   const found = state.catalog.revisionsIn(name);
   // Without pods, the one that its next pods get, if the label names no tag.
@@ -60,21 +68,42 @@ function noticeOf(state: State, name: string): News | undefined {
   return { reason: 'UnreadRevision', message, isWarning: true };
 }
 
-/** Tells of each namespace once, and again when there is something else to say. */
-export function createNotices({ state, sink }: { state: State; sink: Sink }) {
+/** Everything that there is to say now, and the object that each notice is about. */
+function* noticesOf(state: State): Generator<{ about: KubeObject; notice: News }> {
+  for (const name of state.namespaces.keys()) {
+    const notice = noticeOf(state, name);
+    // An Event has to be in the namespace of what it is about.
+    if (notice) yield { about: objectOf('Namespace', name, name), notice };
+  }
+  for (const { namespace, name, text } of state.serviceModes.unknown()) {
+    const notice = unknownMode(`Annotation ${modeLabel}: "${text}"`);
+    yield { about: objectOf('Service', namespace, name), notice };
+  }
+}
+
+function objectOf(kind: string, namespace: string, name: string): KubeObject {
+  return { apiVersion: 'v1', kind, metadata: { name, namespace } };
+}
+
+/** Tells each notice once, and again when it says something else; a failure to tell is logged by the sink. */
+export function createNotices(options: { state: State; sink: Sink; metrics: ControllerMetrics }) {
+  const { state, sink, metrics } = options;
   const told = new Map<string, string>();
   return {
     async look(): Promise<void> {
       if (!sink.mayWrite()) return;
-      for (const name of told.keys()) if (!state.namespaces.has(name)) told.delete(name);
-      for (const name of state.namespaces.keys()) {
-        const notice = noticeOf(state, name);
-        const reason = notice?.reason ?? '';
-        if (reason === (told.get(name) ?? '')) continue;
-        told.set(name, reason);
-        // An Event has to be in the namespace of what it is about.
-        const metadata = { name, namespace: name };
-        if (notice) await sink.tell({ apiVersion: 'v1', kind: 'Namespace', metadata }, notice);
+      const now = [...noticesOf(state)].map(({ about, notice }) => {
+        const { kind, metadata } = about;
+        return { about, notice, key: `${kind} ${metadata.namespace}/${metadata.name}` };
+      });
+      metrics.unknownModes.set(now.filter(({ notice }) => notice.reason === 'UnknownMode').length);
+      const current = new Set(now.map(({ key }) => key));
+      for (const key of told.keys()) if (!current.has(key)) told.delete(key);
+      for (const { about, notice, key } of now) {
+        const text = `${notice.reason} ${notice.message}`;
+        if (told.get(key) === text) continue;
+        told.set(key, text);
+        await sink.tell(about, notice);
       }
     },
   };

@@ -8,13 +8,18 @@ export type ServiceModes = {
   /** Says whether anything changed. */
   upsert(service: KubeObject): boolean;
   remove(service: KubeObject): boolean;
-  of(workload: Workload): Mode | undefined;
+  of(workload: Workload): AskedMode | undefined;
+  /** Services whose annotation is no mode. */
+  unknown(): Iterable<{ namespace: string; name: string; text: string }>;
 };
 
-type ServiceMode = { mode: Mode; selector: Record<string, string> };
+/** `unknown`: the annotation is there, and is none of the modes. */
+export type AskedMode = Mode | 'unknown';
 
-/** Of several Services the most careful word counts. */
-const careful: readonly Mode[] = ['off', 'observe', 'enforce'];
+type ServiceMode = { mode: AskedMode; text: string; selector: Record<string, string> };
+
+/** Of several Services the most careful word counts; an unknown one may mean any but a plain `off`. */
+const careful: readonly AskedMode[] = ['off', 'unknown', 'observe', 'enforce'];
 
 export function createServiceModes(): ServiceModes {
   const byNamespace = new Map<string, Map<string, ServiceMode>>();
@@ -30,19 +35,25 @@ export function createServiceModes(): ServiceModes {
     remove,
     upsert(service) {
       const { namespace = '', name, annotations } = service.metadata;
-      const mode = parseMode(annotations?.[modeLabel]);
+      const text = annotations?.[modeLabel];
       const selector = (service.spec?.selector ?? {}) as Record<string, string>;
       // Without a selector it is not said whose pods are meant.
-      if (!mode || Object.keys(selector).length === 0) return remove(service);
+      if (text === undefined || Object.keys(selector).length === 0) return remove(service);
       const here = byNamespace.get(namespace) ?? new Map<string, ServiceMode>();
       byNamespace.set(namespace, here);
-      const asked = { mode, selector };
+      const asked: ServiceMode = { mode: parseMode(text) ?? 'unknown', text, selector };
       const isSame = JSON.stringify(here.get(name)) === JSON.stringify(asked);
       here.set(name, asked);
       return !isSame;
     },
+    *unknown() {
+      for (const [namespace, here] of byNamespace) {
+        for (const [name, { mode, text }] of here)
+          if (mode === 'unknown') yield { namespace, name, text };
+      }
+    },
     of({ namespace, pods }) {
-      const asked = new Set<Mode>();
+      const asked = new Set<AskedMode>();
       for (const { mode, selector } of byNamespace.get(namespace)?.values() ?? []) {
         if (pods.some(({ labels }) => selects(selector, labels))) asked.add(mode);
       }

@@ -9,6 +9,14 @@ export function parseMode(text: unknown): Mode | undefined {
   return modes.find((mode) => mode === text);
 }
 
+/**
+ * The mode that a label or annotation asks for. A word that is none of `modes` is a slip of the pen, so
+ * it takes nothing away: `last`, the mode in force before it, stays. Where there was none it is `off`.
+ */
+export function modeInForce(text: string, last: Mode | undefined): Mode {
+  return parseMode(text) ?? last ?? 'off';
+}
+
 /** A condition of the WorkloadScope, without its type and time. */
 export type Scoped = { status: 'True' | 'False'; reason: string; message: string };
 

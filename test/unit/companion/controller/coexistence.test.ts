@@ -173,12 +173,16 @@ describe('a namespace in the ambient mesh', () => {
   });
 
   test('is told so once, and a namespace of no known mode too', async () => {
-    const { state } = await start();
+    const { state, metrics } = await start();
     const told: string[] = [];
     const tell = async (about: KubeObject, { reason: why }: News) => {
       told.push(`${about.metadata.name} ${why}`);
     };
-    const notices = createNotices({ state, sink: { mayWrite: () => true, tell } as Sink });
+    const notices = createNotices({
+      state,
+      sink: { mayWrite: () => true, tell } as Sink,
+      metrics,
+    });
     await notices.look();
     await notices.look();
     expect(told).toEqual(['shop Ambient']);
@@ -186,8 +190,18 @@ describe('a namespace in the ambient mesh', () => {
     await vi.waitFor(() => expect(state.namespaces.get('shop')?.label).toBe('enforced'));
     await notices.look();
     enable('enforce');
+    await vi.waitFor(() => expect(state.namespaces.get('shop')?.label).toBe('enforce'));
     await notices.look();
     expect(told).toEqual(['shop Ambient', 'shop UnknownMode']);
+    enable('enforced');
+    await vi.waitFor(() => expect(state.namespaces.get('shop')?.label).toBe('enforced'));
+    await notices.look();
+    expect((await metrics.unknownModes.get()).values[0]?.value).toBe(1);
+    enable('observed');
+    await vi.waitFor(() => expect(state.namespaces.get('shop')?.label).toBe('observed'));
+    await notices.look();
+    // Another slip is told, too.
+    expect(told.slice(2)).toEqual(['shop UnknownMode', 'shop UnknownMode']);
   });
 });
 

@@ -113,6 +113,7 @@ export async function startController(
   let questions = 0;
   return {
     state,
+    metrics,
     messages,
     failures,
     pass: (ms: number) => {

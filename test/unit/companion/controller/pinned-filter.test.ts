@@ -10,12 +10,16 @@ const served = ['a'.repeat(64), 'b'.repeat(64)];
 async function toldOf(sha256: string | undefined, has = served): Promise<string[]> {
   for (const object of filterObjects('shop'))
     if (object.kind === 'WasmPlugin') kube.put({ ...object, spec: { sha256 } });
-  const { state } = await start({ served: has });
+  const { state, metrics } = await start({ served: has });
   const told: string[] = [];
   const tell = async (about: KubeObject, { reason, message }: News) => {
     told.push(`${about.metadata.name} ${reason}: ${message}`);
   };
-  await createNotices({ state, sink: { mayWrite: () => true, tell } as Sink }).look();
+  await createNotices({
+    state,
+    sink: { mayWrite: () => true, tell } as Sink,
+    metrics,
+  }).look();
   return told;
 }
 

@@ -1,10 +1,20 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createNotices } from '../../../../companion/controller/reconcile/notices.ts';
 import type { News, Sink } from '../../../../companion/controller/reconcile/sink.ts';
-import type { State } from '../../../../companion/controller/state/state.ts';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { istio, pod } from '../core/objects.ts';
-import { always, cart, enable, filterObjects, hosts, kube, reason, scope, start } from './shop.ts';
+import {
+  always,
+  type Controller,
+  cart,
+  enable,
+  filterObjects,
+  hosts,
+  kube,
+  reason,
+  scope,
+  start,
+} from './shop.ts';
 
 // The pod of `web` is under the revision `canary` of Istio, that of `cart` under the default one.
 
@@ -69,28 +79,35 @@ describe('the mesh configuration', () => {
 });
 
 describe('a namespace is told', () => {
-  async function toldOf(state: State): Promise<string[]> {
+  async function toldOf({
+    state,
+    metrics,
+  }: Pick<Controller, 'state' | 'metrics'>): Promise<string[]> {
     const told: string[] = [];
     const tell = async (_about: KubeObject, { reason: why, message }: News) => {
       told.push(`${why}: ${message}`);
     };
-    await createNotices({ state, sink: { mayWrite: () => true, tell } as Sink }).look();
+    await createNotices({
+      state,
+      sink: { mayWrite: () => true, tell } as Sink,
+      metrics,
+    }).look();
     return told;
   }
 
   test('that the mesh configuration of a revision of its pods is not read', async () => {
-    const told = await toldOf((await scopesOf([])).state);
+    const told = await toldOf(await scopesOf([]));
     expect(told).toEqual([
       expect.stringMatching(/^UnreadRevision: .* canary .*LAZYSCOPE_REVISIONS/),
     ]);
-    expect(await toldOf((await scopesOf()).state)).toEqual([]);
+    expect(await toldOf(await scopesOf())).toEqual([]);
   });
 
   test('nothing of the default revision while another one has its pods', async () => {
     kube.put(meshConfig(elsewhere, 'istio'));
     kube.put(meshConfig('', 'istio-canary'));
     kube.put(pod('shop/cart', { ip: '10.1.0.1', labels: { app: 'cart' }, revision: 'canary' }));
-    expect(await toldOf((await scopesOf()).state)).toEqual([]);
+    expect(await toldOf(await scopesOf())).toEqual([]);
   });
 
   test('without pods, by the revision that its label names', async () => {
@@ -98,12 +115,12 @@ describe('a namespace is told', () => {
     kube.put(meshConfig('', 'istio-canary'));
     const pods = { group: '', version: '', plural: 'pods' };
     for (const name of ['web', 'cart']) await kube.delete(pods, name, 'shop');
-    expect(await toldOf((await scopesOf()).state)).toEqual([
+    expect(await toldOf(await scopesOf())).toEqual([
       expect.stringMatching(/^NotDiscovered: .*ConfigMap istio\)/),
     ]);
     const labels = { 'lazyscope.io/mode': 'enforce', 'istio.io/rev': 'canary' };
     kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
-    expect(await toldOf((await scopesOf()).state)).toEqual([]);
+    expect(await toldOf(await scopesOf())).toEqual([]);
     enable('enforce');
   });
 });

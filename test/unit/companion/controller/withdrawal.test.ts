@@ -223,12 +223,62 @@ describe('one workload', () => {
   });
 });
 
-test('a mode that there is not is off, and no Sidecar is written', async () => {
-  enable('enforced');
-  const controller = await start();
-  controller.report('web');
-  await controller.lookThrough();
-  expect([reason(), hosts()]).toEqual(['Off', undefined]);
+describe('a misspelt mode', () => {
+  const slips = ['enforced', 'Enforce', ' enforce', 'of', ''];
+  const ofService = (mode: string) => {
+    const object = service('shop/web', { ip: '10.96.0.2' });
+    const annotations = { 'lazyscope.io/mode': mode };
+    const metadata = { ...object.metadata, annotations };
+    return { ...object, metadata, spec: { ...object.spec, selector: { app: 'web' } } };
+  };
+
+  test.each(slips)('%j of a namespace that never had another is off', async (slip) => {
+    const labels = { 'lazyscope.io/mode': slip };
+    kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
+    const controller = await start();
+    controller.report('web');
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['Off', undefined]);
+  });
+
+  test.each(slips)('%j of a Service that never had another is off', async (slip) => {
+    kube.put(ofService(slip));
+    const controller = await start();
+    controller.report('web');
+    controller.report('cart');
+    await controller.lookThrough();
+    expect([reason('web'), reason('cart')]).toEqual(['Off', 'Enforced']);
+  });
+
+  test.each(slips)(
+    '%j takes no scope away, by the label, by a Service or after a restart',
+    async (slip) => {
+      const controller = await scoped();
+      const labels = { 'lazyscope.io/mode': slip };
+      kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
+      await controller.lookThrough();
+      expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
+      await controller.stop();
+      const second = await start();
+      second.report('web');
+      kube.put(ofService(slip));
+      await second.lookThrough();
+      expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
+      enable('off');
+      kube.put(ofService('off'));
+      await vi.waitFor(() => expect([reason(), hosts()]).toEqual(['Off', undefined]));
+    },
+  );
+
+  test('of one Service does not overrule a plain off of another', async () => {
+    const other = ofService('off');
+    kube.put(ofService('enfroce'));
+    kube.put({ ...other, metadata: { ...other.metadata, name: 'web-too' } });
+    const controller = await start();
+    controller.report('web');
+    await controller.lookThrough();
+    expect([reason(), hosts()]).toEqual(['Off', undefined]);
+  });
 });
 
 test('a VirtualService that comes later widens a scope also while a pod is silent', async () => {

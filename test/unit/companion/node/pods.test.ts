@@ -24,12 +24,21 @@ describe('the source of a request', () => {
     expect(pods.find('10.1.0.6')).toEqual({ refused: 'unknown-source' });
   });
 
-  it('is refused while its namespace has no mode', () => {
-    const { pods, gone } = setUp();
+  it.each(['of', 'enforced', ''])('is served while its namespace has the mode %j', (slip) => {
+    const { pods, gone, switched } = setUp();
     pods.upsertPod(podObject('cart', '10.1.0.5'));
-    pods.upsertNamespace(namespaceObject('shop', 'of'));
-    expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
-    expect(gone).toEqual(['cart']);
+    pods.upsertNamespace(namespaceObject('shop', slip));
+    expect(pods.find('10.1.0.5')).toHaveProperty('pod');
+    // Also after a restart, which knows of no mode before.
+    pods.removeNamespace(namespaceObject('shop', slip));
+    pods.upsertNamespace(namespaceObject('shop', slip));
+    expect(pods.find('10.1.0.5')).toHaveProperty('pod');
+    expect({ gone, switched }).toEqual({ gone: ['cart'], switched: [] });
+  });
+
+  it('is refused while its namespace has no mode', () => {
+    const { pods } = setUp();
+    pods.upsertPod(podObject('cart', '10.1.0.5'));
     // One workload of it may be wanted all the same.
     pods.upsertNamespace(namespaceObject('shop', 'off'));
     expect(pods.find('10.1.0.5')).toHaveProperty('pod');
