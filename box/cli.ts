@@ -1,22 +1,34 @@
 import { spawnSync } from 'node:child_process';
-import { parseArgs } from 'node:util';
+import { companionArchive } from './artifacts/companion-image.ts';
+import { ensureBuild } from './artifacts/product-build.ts';
 import { up } from './cluster/up.ts';
 import { down, isUp, openMesh } from './mesh.ts';
+import { repoDir } from './paths.ts';
+import { missingPrerequisites } from './prerequisites.ts';
+import { enableNamespace, installProduct } from './product.ts';
 import { installShop, shopHints } from './shop.ts';
+import { readEnable, readUp } from './up-options.ts';
 
 const help = `Usage: npm run -s mesh -- COMMAND
 
-  up [--nodes N] [--services N] [--shop]  start a cluster with Istio; returns when it is ready
-  kubectl ARGS                            kubectl against it
-  istioctl ARGS                           istioctl against it
-  admin NAMESPACE/POD PATH                GET on the Envoy admin of a pod's sidecar
-  image NAME FILE...                      make an image of FILEs and load it into every node
-  status                                  what is up, and what each sidecar carries
-  down                                    end it; nothing of it is left
+  up [OPTIONS]            start a cluster with Istio; returns when it is ready
+  enable NAMESPACE MODE   the product in a namespace: observe, enforce or off; made if it is not there
+  kubectl ARGS            kubectl against it
+  istioctl ARGS           istioctl against it
+  admin NAMESPACE/POD PATH  GET on the Envoy admin of a pod's sidecar
+  image NAME FILE...      make an image of FILEs and load it into every node
+  status                  what is up, and what each sidecar carries
+  down                    end it; nothing of it is left
 
-  --nodes N     nodes of the cluster, 1 to 9 (default 2)
-  --services N  services that exist only as configuration (default 0)
-  --shop        a shop of eight workloads with sidecars
+  --nodes N               nodes of the cluster, 1 to 9 (default 2)
+  --services N            services that exist only as configuration (default 0)
+  --shop                  a shop of eight workloads with sidecars
+  --product               the product too, as its README installs it: the image and manifests/base
+  --enforce NAMESPACE     with --product: narrow the workloads of a namespace; may be given again
+  --learning-seconds N    with --product: watch each workload for so long before (default: a day)
+
+A shop that is narrowed while one looks on:
+  npm run -s mesh -- up --services 1000 --shop --product --enforce shop --learning-seconds 10
 `;
 
 /** Exit code for a wrong command line (EX_USAGE of sysexits.h). */
@@ -28,30 +40,56 @@ function progress(line: string): void {
 }
 
 async function upCommand(args: string[]): Promise<number> {
-  const { values } = parseArgs({
-    args,
-    options: {
-      nodes: { type: 'string', default: '2' },
-      services: { type: 'string', default: '0' },
-      shop: { type: 'boolean', default: false },
-    },
-  });
-  const services = Number(values.services);
-  // The bound is the number of addresses that the synthetic endpoints and ClusterIPs have.
-  if (!Number.isInteger(services) || services < 0 || services > 50_000)
-    throw new Error(`--services ${values.services}: give a whole number from 0 to 50000`);
-  await up({ nodes: Number(values.nodes), owned: false, progress });
+  const { nodes, services, shop, product, enforce, learningSeconds } = readUp(args);
+  const missing = product ? missingPrerequisites('product') : [];
+  if (missing.length > 0) throw new Error(`it cannot run here:\n- ${missing.join('\n- ')}`);
+  // Before the mesh, which would be up for nothing if the image cannot be built.
+  if (product) await companionArchive(progress);
+  await up({ nodes, owned: false, progress });
   const mesh = openMesh();
   if (services > 0) {
     progress(`creating ${services} services`);
     await mesh.createServices(services);
   }
-  if (values.shop) {
+  if (shop) {
     progress('installing the shop');
     await installShop(mesh);
   }
+  if (product) {
+    progress('installing the product');
+    const window = learningSeconds?.toString();
+    const settings = window === undefined ? {} : { LAZYSCOPE_LEARNING_WINDOW_SECONDS: window };
+    await installProduct(mesh, progress, settings);
+  }
+  for (const namespace of enforce) {
+    progress(`enabling ${namespace}`);
+    await enableNamespace(mesh, namespace, 'enforce');
+  }
   progress('ready');
-  if (values.shop) console.log(await shopHints(mesh));
+  if (shop) console.log(await shopHints(mesh));
+  if (product) console.log(productHints(enforce));
+  return 0;
+}
+
+function productHints(enforced: string[]): string {
+  const [namespace = 'shop'] = enforced;
+  return [
+    '',
+    'The product is installed:',
+    ...(enforced.length > 0 ? [] : [`  npm run -s mesh -- enable ${namespace} observe`]),
+    `  npm run -s mesh -- kubectl get workloadscopes -n ${namespace}`,
+  ].join('\n');
+}
+
+async function enableCommand(args: string[]): Promise<number> {
+  const { namespace, mode } = readEnable(args);
+  const mesh = openMesh();
+  const installed = ['get', 'deployment', 'lazyscope-controller', '-n', 'lazyscope-system'];
+  if ((await mesh.kubectl([...installed, '--ignore-not-found', '-o', 'name'])) === '')
+    throw new Error('the product is not in this mesh: start one with `up --product`');
+  await ensureBuild(repoDir);
+  await enableNamespace(mesh, namespace, mode);
+  console.log(`${namespace}: ${mode}`);
   return 0;
 }
 
@@ -106,9 +144,13 @@ async function downCommand(): Promise<number> {
 }
 
 async function main([command, ...args]: string[]): Promise<number> {
+  const isOurs = command === 'up' || command === 'enable';
+  if (isOurs && (args.includes('--help') || args.includes('-h'))) return main(['help']);
   switch (command) {
     case 'up':
       return upCommand(args);
+    case 'enable':
+      return enableCommand(args);
     case 'kubectl':
     case 'istioctl':
       return passThrough(command, args);
@@ -122,6 +164,7 @@ async function main([command, ...args]: string[]): Promise<number> {
       return downCommand();
     case 'help':
     case '--help':
+    case '-h':
       console.log(help);
       return 0;
     default:

@@ -4,7 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { proxyFigures, proxySummary } from '../embedded/proxy-figures.ts';
 import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './artifacts/images.ts';
 import { up } from './cluster/up.ts';
+import { pathOf, readObject } from './cluster-objects.ts';
 import { boxDir, kubeconfigPath, lockPath, prefix, repoDir, stateDir } from './paths.ts';
+import { hasSidecar, isReady, type PodObject, processOfPod } from './pods.ts';
+import { unfinished } from './rollout.ts';
 import { type RunOptions, type RunResult, run, runResult } from './run.ts';
 
 /** A pod, and one of its containers where it matters. */
@@ -95,22 +98,26 @@ function meshHandle(state: State, boxPid: string) {
     if (result.code === 0) return result.stdout;
     throw new Error(`${pod.namespace}/${pod.name}: ${command.join(' ')}: ${result.stderr}`);
   };
-  const admin = (pod: PodRef, path: string) =>
-    execOk({ ...pod, container: 'istio-proxy' }, [
-      'curl',
-      '-sS',
-      '--fail',
-      '--max-time',
-      '60',
-      `http://127.0.0.1:15000${path}`,
-    ]);
+  // Looked at many times a second: neither costs a kubectl.
+  const get = async (args: string[]) => {
+    const path = pathOf(args);
+    // biome-ignore lint/suspicious/noExplicitAny: whoever asks for a kind knows its shape.
+    if (path !== undefined) return (await readObject(path)) as any;
+    return JSON.parse(await kubectl(['get', ...args, '-o', 'json']));
+  };
+  const admin = async ({ namespace, name }: PodRef, path: string) => {
+    const pid = processOfPod(await get(['pod', name, '-n', namespace]));
+    const curl = ['curl', '-sS', '--fail', '--max-time', '60', `http://127.0.0.1:15000${path}`];
+    return run('nsenter', ['-t', pid, '--net', '--', ...curl]);
+  };
   return {
     state,
     /** A command line that runs kubectl or istioctl against this mesh. */
     argv: (name: keyof typeof tool, args: string[]) => ['nsenter', ...argv(name, args)],
     kubectl,
     istioctl: (args: string[], input = '') => run('nsenter', argv('istioctl', args), { input }),
-    get: async (args: string[]) => JSON.parse(await kubectl(['get', ...args, '-o', 'json'])),
+    /** `kubectl get ARGS -o json`, without a process for what is asked for often. */
+    get,
     /** Server-side apply of YAML or JSON text, or of objects. */
     apply: (objects: string | object[]) =>
       kubectl(
@@ -129,8 +136,8 @@ function meshHandle(state: State, boxPid: string) {
       waitFor(
         `a ready pod in ${namespace} with ${selector}`,
         async () => {
-          const args = ['get', 'pods', '-n', namespace, '-l', selector, '-o', 'json'];
-          const { items } = JSON.parse(await kubectl(args)) as { items: PodObject[] };
+          const args = ['pods', '-n', namespace, '-l', selector];
+          const { items } = (await get(args)) as { items: PodObject[] };
           const ready = items.find(isReady);
           return ready && { namespace, name: ready.metadata.name };
         },
@@ -138,9 +145,7 @@ function meshHandle(state: State, boxPid: string) {
       ),
     /** Every running sidecar and what it carries; undefined where its Envoy does not answer. */
     sidecars: async () => {
-      const { items } = JSON.parse(await kubectl(['get', 'pods', '-A', '-o', 'json'])) as {
-        items: PodObject[];
-      };
+      const { items } = (await get(['pods', '-A'])) as { items: PodObject[] };
       const refs = items.filter(hasSidecar).map(({ metadata }) => metadata);
       return Promise.all(
         refs.map(async ({ namespace, name }) => {
@@ -151,14 +156,16 @@ function meshHandle(state: State, boxPid: string) {
       );
     },
     /** Waits until every Deployment, StatefulSet and DaemonSet of a namespace is rolled out. */
-    rollout: async (namespace: string, timeoutSeconds = 180) => {
-      const kinds = 'deployment,statefulset,daemonset';
-      const names = await kubectl(['get', kinds, '-n', namespace, '-o', 'name']);
-      for (const name of names.trim().split('\n').filter(Boolean)) {
-        const wait = ['rollout', 'status', '-n', namespace, name];
-        await kubectl([...wait, `--timeout=${timeoutSeconds}s`]);
-      }
-    },
+    rollout: (namespace: string, timeoutSeconds = 180) =>
+      waitFor(
+        `the rollout of ${namespace}`,
+        async () => {
+          const lacks = await unfinished(namespace);
+          if (lacks.length > 0) throw new Error(lacks.join('; '));
+          return true;
+        },
+        timeoutSeconds,
+      ),
     /** Creates services that exist only as configuration: no pods, two HTTP ports each. */
     createServices: (count: number) =>
       run(
@@ -207,22 +214,6 @@ async function importImage(boxPid: string, enterNode: string[], source: string):
 function execArgs(pod: PodRef, command: string[]): string[] {
   const container = pod.container === undefined ? [] : ['-c', pod.container];
   return ['exec', '-i', '-n', pod.namespace, pod.name, ...container, '--', ...command];
-}
-
-type PodObject = {
-  metadata: { name: string; namespace: string; deletionTimestamp?: string };
-  spec: { containers: { name: string }[]; initContainers?: { name: string }[] };
-  status?: { conditions?: { type: string; status: string }[] };
-};
-
-function hasSidecar({ spec }: PodObject): boolean {
-  const all = [...spec.containers, ...(spec.initContainers ?? [])];
-  return all.some((container) => container.name === 'istio-proxy');
-}
-
-function isReady(pod: PodObject): boolean {
-  const ready = pod.status?.conditions?.find((condition) => condition.type === 'Ready');
-  return ready?.status === 'True' && pod.metadata.deletionTimestamp === undefined;
 }
 
 /** Polls until `check` returns something other than undefined or false; its last error is told. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Binaries, binary } from '../artifacts/binaries.ts';
 import { stateDir } from '../paths.ts';
 import { run } from '../run.ts';
+import { openApiSocket } from './api-socket.ts';
 import { startApiServer, startControllers } from './control-plane.ts';
 import { type Daemon, keepRunning, startDaemon } from './daemon.ts';
 import { installCoreDns, installIstio, waitForInstalls } from './installs.ts';
@@ -62,6 +63,7 @@ async function main(): Promise<void> {
   // Awaited below; a failure meanwhile must not end the process before it is told.
   for (const node of started) node.catch(() => {});
   const daemons = await startApiServer(options.binaries);
+  await openApiSocket();
   daemons.push(...startControllers(options.binaries));
   say({ step: 'installing CoreDNS and Istio' });
   const installs = Promise.all([installCoreDns(options.binaries), installIstio(options.binaries)]);

@@ -6,7 +6,7 @@ import { prefix } from '../paths.ts';
 const mountPoint = '/sys/fs/cgroup';
 
 /** The hierarchies to make our groups in: one on cgroup v2, one a controller on cgroup v1. */
-function hierarchies(): string[] {
+export function hierarchies(): string[] {
   if (existsSync(join(mountPoint, 'cgroup.controllers'))) return [mountPoint];
   return readdirSync(mountPoint, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())

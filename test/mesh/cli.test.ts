@@ -59,6 +59,9 @@ test.each([
   [['nonsense'], "no command 'nonsense'"],
   [['admin', 'no-slash', '/memory'], "'no-slash': name the pod as NAMESPACE/POD"],
   [['up', '--nodes', '77'], '--nodes 77: give a whole number from 1 to 9'],
+  [['up', '--enforce', 'shop'], '--enforce shop needs --product'],
+  [['enable', 'shop', 'on'], "'on': give one mode of observe, enforce, off"],
+  [['enable', 'shop', 'observe'], 'the product is not in this mesh: start one with `up --product`'],
   [['up', '--services', 'many'], '--services many: give a whole number'],
 ])('a wrong command line (%j) is answered with what is wrong', async (args, message) => {
   const { code, stderr } = await command(...args);

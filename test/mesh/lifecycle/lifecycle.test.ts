@@ -42,10 +42,22 @@ const untilNothingIsLeft = () =>
     return true;
   });
 
-test('up and down: the machine is as before, and there is nothing to end twice', async () => {
-  const up = await mesh('up');
-  expect({ code: up.code, said: up.stderr.includes('ready') }).toEqual({ code: 0, said: true });
+/** What anybody would try the product with. */
+const upWithProduct = ['up', '--shop', '--product', '--enforce', 'shop', '--learning-seconds', '0'];
+
+test('up with the product narrows a shop, down takes it all away, and there is nothing to end twice', async () => {
+  const { code, stdout, stderr } = await mesh(...upWithProduct);
+  expect({ code, said: stderr.includes('ready') }).toEqual({ code: 0, said: true });
+  expect(stdout).toContain('npm run -s mesh -- kubectl get workloadscopes -n shop');
   expect((await mesh('kubectl', 'get', 'nodes', '-o', 'name')).stdout).toContain('node/node-2');
+  const narrowed = async () => {
+    const { stdout: scopes } = await mesh('kubectl', 'get', 'workloadscopes', '-n', 'shop');
+    return scopes.match(/ enforce +Ready /g)?.length === 8;
+  };
+  await waitFor('the shop to be narrowed', narrowed, 120);
+  expect((await mesh('enable', 'other', 'observe')).stdout).toBe('other: observe\n');
+  const plugins = await mesh('kubectl', 'get', 'wasmplugin', '-n', 'other', '-o', 'name');
+  expect(plugins.stdout).toContain('wasmplugin.extensions.istio.io/lazyscope\n');
   expect((await mesh('down')).stdout).toBe('the mesh is down\n');
   expect(await hostTraces()).toEqual(untouched);
   expect((await mesh('down')).stdout).toBe('no mesh is up\n');

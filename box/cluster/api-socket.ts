@@ -1,0 +1,33 @@
+import { connect, createServer, type Socket } from 'node:net';
+import { apiSocketPath } from '../paths.ts';
+import { apiServer } from './network-plan.ts';
+
+/**
+ * The API server as a socket in the mesh's folder, for programs of this machine that look at the cluster often:
+ * its network is the box's own. Only bytes are passed on, so whoever comes needs the kubeconfig as well.
+ */
+export function openApiSocket(): Promise<void> {
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const upstream = connect({
+      host: apiServer.address,
+      port: apiServer.port,
+      allowHalfOpen: true,
+    });
+    joinSockets(client, upstream);
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(apiSocketPath, resolve);
+  });
+}
+
+/** What one end has to say goes to the other; when one is broken, so is the other. */
+function joinSockets(one: Socket, other: Socket): void {
+  one.pipe(other);
+  other.pipe(one);
+  for (const socket of [one, other])
+    socket.on('error', () => {
+      one.destroy();
+      other.destroy();
+    });
+}

@@ -1,0 +1,48 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { hierarchies, nodeCgroup } from './cluster/cgroups.ts';
+
+/** What is read here of a pod as the API server has it. */
+export type PodObject = {
+  metadata: { name: string; namespace: string; uid: string; deletionTimestamp?: string };
+  spec: {
+    nodeName?: string;
+    containers: { name: string }[];
+    initContainers?: { name: string }[];
+  };
+  status?: { conditions?: { type: string; status: string }[] };
+};
+
+/** Below a node's cgroup, by the class of service of its pods. */
+const classes = ['', 'burstable', 'besteffort'];
+
+/** The id, in this machine's table, of a process of a running pod: by it its network is entered. */
+export function processOfPod({ metadata, spec }: PodObject): string {
+  for (const hierarchy of hierarchies())
+    for (const each of classes) {
+      const pods = join(hierarchy, nodeCgroup(spec.nodeName ?? ''), 'kubepods', each);
+      const group = join(pods, `pod${metadata.uid}`);
+      const pid = existsSync(group) ? firstProcess(group) : undefined;
+      if (pid !== undefined) return pid;
+    }
+  throw new Error(`pod ${metadata.name} has no process: it is not running`);
+}
+
+function firstProcess(group: string): string | undefined {
+  for (const container of readdirSync(group, { withFileTypes: true })) {
+    if (!container.isDirectory()) continue;
+    const [pid] = readFileSync(join(group, container.name, 'cgroup.procs'), 'utf8').split('\n');
+    if (pid) return pid;
+  }
+  return undefined;
+}
+
+export function hasSidecar({ spec }: PodObject): boolean {
+  const all = [...spec.containers, ...(spec.initContainers ?? [])];
+  return all.some((container) => container.name === 'istio-proxy');
+}
+
+export function isReady(pod: PodObject): boolean {
+  const ready = pod.status?.conditions?.find((condition) => condition.type === 'Ready');
+  return ready?.status === 'True' && pod.metadata.deletionTimestamp === undefined;
+}

@@ -1,0 +1,38 @@
+import { readObject } from './cluster-objects.ts';
+
+type Workload = {
+  kind: string;
+  metadata: { name: string; generation: number };
+  spec: { replicas?: number };
+  status: Record<string, number | string | undefined>;
+};
+
+const kinds = ['deployments', 'statefulsets', 'daemonsets'];
+
+/**
+ * What is not rolled out yet, each with how far it is; empty when all is. Pods of the newest template are ready
+ * and no other is left: minReadySeconds, which paces a rollout, is not waited for after its last pod.
+ */
+export async function unfinished(namespace: string): Promise<string[]> {
+  const lists = await Promise.all(
+    kinds.map((kind) => readObject(`/apis/apps/v1/namespaces/${namespace}/${kind}`)),
+  );
+  return lists.flatMap((list) => (list as { items: Workload[] }).items).flatMap(lackOf);
+}
+
+/** Why one workload is not rolled out; see `kubectl rollout status` for the fields. */
+export function lackOf({ kind, metadata, spec, status }: Workload): string[] {
+  const number = (field: string) => Number(status[field] ?? 0);
+  const isDaemonSet = kind === 'DaemonSet';
+  const wanted = isDaemonSet ? number('desiredNumberScheduled') : (spec.replicas ?? 1);
+  const [fresh, ready, all] = isDaemonSet
+    ? [number('updatedNumberScheduled'), number('numberReady'), wanted]
+    : [number('updatedReplicas'), number('readyReplicas'), number('replicas')];
+  // A StatefulSet counts nothing as updated once all is.
+  const isSame = kind === 'StatefulSet' && status.currentRevision === status.updateRevision;
+  const updated = isSame ? all : fresh;
+  const seen = number('observedGeneration') >= metadata.generation;
+  if (seen && updated === wanted && ready === wanted && all === wanted) return [];
+  const state = `${updated} updated, ${ready} ready, ${all} in all`;
+  return [`${kind} ${metadata.name}: ${wanted} wanted, ${seen ? state : 'not looked at yet'}`];
+}

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { lackOf } from '../../../box/rollout.ts';
+
+const workload = (kind: string, status: Record<string, number | string>, replicas = 2) => ({
+  kind,
+  metadata: { name: 'web', generation: 3 },
+  spec: { replicas },
+  status: { observedGeneration: 3, ...status },
+});
+const whole = { replicas: 2, updatedReplicas: 2, readyReplicas: 2 };
+
+test('a Deployment is rolled out when all are new and ready, and none is old', () => {
+  expect(lackOf(workload('Deployment', whole))).toEqual([]);
+  expect(lackOf(workload('Deployment', { ...whole, replicas: 3 }))).toEqual([
+    'Deployment web: 2 wanted, 2 updated, 2 ready, 3 in all',
+  ]);
+  expect(lackOf(workload('Deployment', { ...whole, readyReplicas: 1 }))).toHaveLength(1);
+  expect(lackOf(workload('Deployment', { ...whole, updatedReplicas: 1 }))).toHaveLength(1);
+  expect(lackOf(workload('Deployment', {}, 0))).toEqual([]);
+});
+
+test('what its controller has not looked at is not rolled out', () => {
+  expect(lackOf(workload('Deployment', { ...whole, observedGeneration: 2 }))).toEqual([
+    'Deployment web: 2 wanted, not looked at yet',
+  ]);
+});
+
+test('a DaemonSet counts nodes', () => {
+  const status = { desiredNumberScheduled: 2, updatedNumberScheduled: 2, numberReady: 2 };
+  expect(lackOf(workload('DaemonSet', status))).toEqual([]);
+  expect(lackOf(workload('DaemonSet', { ...status, numberReady: 1 }))).toHaveLength(1);
+  expect(lackOf(workload('DaemonSet', { ...status, updatedNumberScheduled: 1 }))).toHaveLength(1);
+});
+
+test('a StatefulSet says by its revisions that all are new', () => {
+  const status = { replicas: 2, readyReplicas: 2, currentRevision: 'a', updateRevision: 'a' };
+  expect(lackOf(workload('StatefulSet', status))).toEqual([]);
+  const rolling = { ...status, updateRevision: 'b', updatedReplicas: 1 };
+  expect(lackOf(workload('StatefulSet', rolling))).toHaveLength(1);
+});
