@@ -9,7 +9,7 @@ import {
   type Release,
   thisRelease,
 } from './artifacts/companion-image.ts';
-import type { Mesh } from './mesh.ts';
+import { type Mesh, startMesh } from './mesh.ts';
 import { repoDir } from './paths.ts';
 import { run } from './run.ts';
 
@@ -49,6 +49,23 @@ export async function installProduct(
   await mesh.loadArchive(archive);
   // The tag is the same for every build: this restarts the pods when the image is another one.
   await applyBase(mesh, environment, { 'lazyscope.test/image': basename(dirname(archive)) });
+}
+
+/** A mesh for a test run, of so many services and with the product in it; see `startMesh` for its end. */
+export async function startMeshWithProduct(
+  services: number,
+  progress: Progress,
+  environment: ControllerEnvironment = narrowAtOnce,
+): Promise<Awaited<ReturnType<typeof startMesh>>> {
+  // The image is built while the mesh comes up.
+  const [mesh] = await Promise.all([startMesh(), companionArchive(progress)]);
+  try {
+    await Promise.all([mesh.createServices(services), installProduct(mesh, progress, environment)]);
+  } catch (error) {
+    await mesh.stop();
+    throw error;
+  }
+  return mesh;
 }
 
 /** Puts the system back, or into a mesh whose nodes have the image of the release. */

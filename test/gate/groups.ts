@@ -114,8 +114,8 @@ export function groupsOf(hasKubectl: boolean): Group[] {
     }),
     // Most of its time it waits for leases and time-outs.
     vitest('api', { needs: goNeeds, after: compiled, args: [workers(3)] }),
-    onMesh('mesh-lifecycle', meshNeeds),
-    onMesh('mesh'),
+    onMesh('mesh-lifecycle'),
+    onMesh('mesh', meshNeeds),
     onMesh('product'),
     onMesh('safety'),
     onMesh('matrix'),

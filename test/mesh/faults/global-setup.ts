@@ -1,16 +1,12 @@
-import { startMesh } from '../../../box/mesh.ts';
-import { installProduct } from '../../../box/product.ts';
+import { startMeshWithProduct } from '../../../box/product.ts';
+
+/** Few, because what breaks is not a matter of size. */
+const services = 50;
 
 const say = (line: string) => console.error(`faults: ${line}`);
 
-/** A mesh with the product; few services, because what breaks is not a matter of size. */
+/** A mesh with the product installed, for all files of the group. */
 export default async function setup(): Promise<() => Promise<void>> {
-  const mesh = await startMesh({ services: 50 });
-  try {
-    await installProduct(mesh, say, { LAZYSCOPE_LEARNING_WINDOW_SECONDS: '0' });
-  } catch (error) {
-    await mesh.stop();
-    throw error;
-  }
-  return mesh.stop;
+  const { stop } = await startMeshWithProduct(services, say);
+  return stop;
 }

@@ -1,5 +1,4 @@
-import { startMesh } from '../../../box/mesh.ts';
-import { installProduct, narrowAtOnce } from '../../../box/product.ts';
+import { startMeshWithProduct } from '../../../box/product.ts';
 
 /** The size of mesh that the issue of lazy scopes starts at. */
 const services = 1000;
@@ -8,12 +7,6 @@ const say = (line: string) => console.error(`product: ${line}`);
 
 /** A mesh of 1,000 services with the product installed, for all files of the group. */
 export default async function setup(): Promise<() => Promise<void>> {
-  const mesh = await startMesh({ services });
-  try {
-    await installProduct(mesh, say, narrowAtOnce);
-  } catch (error) {
-    await mesh.stop();
-    throw error;
-  }
-  return mesh.stop;
+  const { stop } = await startMeshWithProduct(services, say);
+  return stop;
 }

@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest';
 import { bar, liveView, plainView, table } from '../../../demo/view.ts';
 
-function screen(): { output: { write(text: string): boolean; columns: number }; text(): string } {
+type Screen = { output: { write(text: string): boolean; columns: number }; text(): string };
+
+function screen(columns = 20): Screen {
   let text = '';
   const write = (part: string) => {
     text += part;
     return true;
   };
-  return { output: { write, columns: 20 }, text: () => text };
+  return { output: { write, columns }, text: () => text };
 }
 
 /** What a terminal shows in the end: lines, less those that were erased. */
@@ -40,6 +42,16 @@ test('a terminal keeps the panel under what is said, and no line wraps', async (
   view.print('two');
   view.end();
   expect(shown(text())).toEqual(['one', 'two', 'panel', `${'x'.repeat(18)}…`]);
+});
+
+test('a terminal that tells no width is shown whole lines', async () => {
+  const { output, text } = screen(0);
+  const view = liveView(output);
+  view.panel(async () => ['x'.repeat(200)]);
+  await Promise.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  view.end();
+  expect(shown(text())).toEqual(['x'.repeat(200)]);
 });
 
 test('figures stand under each other', () => {
