@@ -52,7 +52,7 @@ test('up with the product narrows a shop, down takes it all away, and there is n
   expect((await mesh('kubectl', 'get', 'nodes', '-o', 'name')).stdout).toContain('node/node-2');
   const narrowed = async () => {
     const { stdout: scopes } = await mesh('kubectl', 'get', 'workloadscopes', '-n', 'shop');
-    return scopes.match(/ enforce +Ready /g)?.length === 8;
+    return scopes.match(/enforce +Enforced /g)?.length === 8;
   };
   await waitFor('the shop to be narrowed', narrowed, 120);
   expect((await mesh('enable', 'other', 'observe')).stdout).toBe('other: observe\n');
