@@ -1,6 +1,6 @@
 import type { Client } from '../../core/first-call/destination-rule.ts';
 import { isCarried } from '../../core/first-call/gateway.ts';
-import { type MeshNames, type Mtls, mtlsOf } from '../../core/first-call/mtls.ts';
+import { type MeshNames, type Mtls, mtlsOf, without } from '../../core/first-call/mtls.ts';
 import { type Resolution, resolve, type UnknownCall } from '../../core/first-call/resolve.ts';
 import {
   answerTtlSeconds,
@@ -107,8 +107,7 @@ function mtlsOfResolution(
   { record, port, pod }: Resolution,
 ): Mtls {
   if (record) return mtlsOf(catalog, { record, port, pod }, client, config);
-  const reason = 'no service behind the host';
-  return { speech: 'plain', reason, identities: [], networks: new Set() };
+  return without('plain', 'no service behind the host');
 }
 
 function isCarriedByGateway(

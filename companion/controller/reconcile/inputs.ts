@@ -13,6 +13,7 @@ import {
   sidecarName,
   unnarrowable,
 } from '../../core/scope/sidecar.ts';
+import { unseenProxy } from '../../core/scope/unseen.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import { type ScopeRecord, watchedBefore } from '../../core/scope/workload-scope.ts';
 import type { State } from '../state/state.ts';
@@ -96,7 +97,8 @@ export function planOf(
   });
 }
 
-function refusalOf(state: State, { namespace, selector, pods }: Workload): Refusal | undefined {
+function refusalOf(state: State, workload: Workload): Refusal | undefined {
+  const { namespace, selector, pods } = workload;
   const revisions = pods.map(({ revision }) => revision);
   const obstacle = obstacleOf(state, namespace, new Set(revisions));
   if (obstacle) return obstacle;
@@ -104,6 +106,13 @@ function refusalOf(state: State, { namespace, selector, pods }: Workload): Refus
     // A Sidecar without a selector would rule over the whole namespace.
     const message = 'Its pods have no label in common to select them by; give them one.';
     return { reason: 'NoLabels', message };
+  }
+  const unseen = unseenProxy(state.catalog, workload);
+  if (unseen) {
+    const message =
+      `${unseen} has a proxy without the filter that its Sidecar would select, too. ` +
+      'Give the pods a label that it does not have.';
+    return { reason: 'UnseenProxies', message };
   }
   const missing = state.installedFilter.missing(namespace, pods);
   if (missing.length === 0) return undefined;

@@ -11,14 +11,16 @@ import { isStale, scopeHandler } from './scopes.ts';
 
 const networking = { group: 'networking.istio.io', version: 'v1' };
 
-type Touches = 'ports' | 'scopes' | 'ports and scopes' | 'answers';
+type Touches = 'ports' | 'scopes' | 'ports and scopes' | 'answers' | 'namespace';
 
 /** Kinds that go to the catalog, and what a change of them may change. */
 const catalogKinds: { resource: Resource; touches: Touches }[] = [
   { resource: { group: '', version: 'v1', plural: 'services' }, touches: 'ports' },
   { resource: { ...networking, plural: 'serviceentries' }, touches: 'ports and scopes' },
   { resource: { ...networking, plural: 'virtualservices' }, touches: 'scopes' },
-  { resource: { ...networking, plural: 'destinationrules' }, touches: 'answers' },
+  { resource: { ...networking, plural: 'destinationrules' }, touches: 'scopes' },
+  { resource: { ...networking, plural: 'workloadentries' }, touches: 'namespace' },
+  { resource: { ...networking, plural: 'workloadgroups' }, touches: 'namespace' },
   {
     resource: { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' },
     touches: 'answers',
@@ -98,6 +100,8 @@ function catalogHandler(
   let isListed = false;
   const touch = (object: KubeObject) => {
     if (touches.includes('ports')) changed.ports();
+    // Machines whose proxies a Sidecar of the namespace may select.
+    if (touches === 'namespace') changed.namespace(object.metadata.namespace ?? '');
     // A Service of TCP may be one that scopes have to import at once (core/eager.ts, besideHttp).
     if (touches.includes('scopes') || declaresTcp(object)) changed.all();
   };

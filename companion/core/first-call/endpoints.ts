@@ -1,11 +1,15 @@
 import type { Catalog } from '../mesh/catalog.ts';
+import { selects } from '../mesh/label-selector.ts';
 import type { PodRecord } from '../mesh/pod-record.ts';
-import type { HostRecord } from '../mesh/records.ts';
+import type { HostPort, HostRecord } from '../mesh/records.ts';
+import { defaultRevision } from '../mesh/revision.ts';
+import type { WorkloadRecord } from '../mesh/workload-entry.ts';
 import { accountIdentity } from './identities.ts';
-import { peerMode } from './peer-authentication.ts';
+import { type Peer, peerMode } from './peer-authentication.ts';
 
 /** One server behind a port of a host, as full configuration would speak to it. */
 export type Server = {
+  address: string;
   speech: Speech;
   /** `ns/NAMESPACE/sa/NAME`; undefined when nobody says as whom it answers. */
   identity: string | undefined;
@@ -17,38 +21,85 @@ export type Server = {
 /** `tunnel`: HBONE, through the ztunnel of the ambient mesh, which only a real cluster of istiod does. */
 export type Speech = 'mtls' | 'plain' | 'tunnel';
 
-/**
- * The servers of a port: its ready endpoints, or with none ready those about to be. Which port an endpoint
- * listens on, its slice says by the name of the Service's port.
- */
+/** The servers of a port. Of a Service its ready endpoints, or with none ready those about to be. */
 export function serversOf(
   catalog: Catalog,
   record: HostRecord,
   port: number,
   rootNamespace: string,
 ): Server[] {
-  const name = record.ports.find((each) => each.port === port)?.name ?? '';
+  const declared = record.ports.find((each) => each.port === port);
+  if (!declared) return [];
+  const found = record.kind === 'service' ? serviceServers : entryServers;
+  return found(catalog, record, declared, rootNamespace);
+}
+
+function serviceServers(
+  catalog: Catalog,
+  record: HostRecord,
+  port: HostPort,
+  rootNamespace: string,
+): Server[] {
+  // Which port an endpoint listens on, its slice says by the name of the Service's port.
   const endpoints = [...catalog.slicesOf(record)].flatMap((slice) => {
-    const served = slice.ports.find((each) => each.name === name || each.name === '');
-    // A port without a number is any that is asked for.
-    const target = slice.ports.length === 0 ? port : served?.port;
+    const served = slice.ports.find(({ name }) => name === port.name || name === '');
+    // A slice without ports serves any that is asked for.
+    const target = slice.ports.length === 0 ? port.port : served?.port;
     return target === undefined ? [] : slice.endpoints.map((each) => ({ ...each, target }));
   });
   const ready = endpoints.filter((endpoint) => endpoint.ready);
-  return (ready.length > 0 ? ready : endpoints).map(({ ip, pod: path, target }) => {
+  const pods = (ready.length > 0 ? ready : endpoints).map(({ ip, pod: path, target }) => {
     const [namespace = '', pod = ''] = path?.split('/') ?? [];
     const found = path ? catalog.pod(namespace, pod) : catalog.podAt(ip);
-    return found ? serverOfPod(catalog, found, target, rootNamespace) : unknownServer;
+    return found ? serverOfPod(catalog, found, target, rootNamespace) : unknownServer(ip);
   });
+  // pilot/pkg/serviceregistry/kube/controller/controller.go, serviceInstancesFromWorkloadInstances.
+  const { selector, namespace } = record;
+  if (!selector || record.headless || record.external) return pods;
+  const machines = catalog.workloadEntriesIn(namespace).flatMap((workload) => {
+    const target = targetOf(workload, port);
+    const isMeant = target !== undefined && selects(selector, workload.labels);
+    return isMeant ? serverOfWorkload(catalog, workload, target, rootNamespace) : [];
+  });
+  return [...pods, ...machines];
+}
+
+function targetOf({ ports }: WorkloadRecord, { name, target }: HostPort): number | undefined {
+  return typeof target === 'number' ? (ports[name] ?? target) : ports[target];
+}
+
+/** pilot/pkg/serviceregistry/serviceentry/conversion.go, convertServiceEntryToInstances. */
+function entryServers(
+  catalog: Catalog,
+  { namespace, selector, servers, resolution }: HostRecord,
+  port: HostPort,
+  rootNamespace: string,
+): Server[] {
+  const target = typeof port.target === 'number' ? port.target : port.port;
+  const ofWorkload = (workload: WorkloadRecord) =>
+    serverOfWorkload(catalog, workload, workload.ports[port.name] ?? target, rootNamespace);
+  if (selector) {
+    const pods = [...catalog.podsIn(namespace)].filter(
+      ({ labels, running, ips }) => running && ips.length > 0 && selects(selector, labels),
+    );
+    return [
+      ...pods.map((pod) => serverOfPod(catalog, pod, target, rootNamespace)),
+      ...catalog
+        .workloadEntriesIn(namespace)
+        .filter(({ labels }) => selects(selector, labels))
+        .map(ofWorkload),
+    ];
+  }
+  if (servers.length > 0) return servers.map(ofWorkload);
+  // Where the host is, DNS says, or the app; as whom it answers, nobody.
+  return resolution === 'STATIC' ? [] : [unknownServer('')];
 }
 
 /** istiod takes an endpoint that is no pod for one without a sidecar. */
-const unknownServer: Server = {
-  speech: 'plain',
-  identity: undefined,
-  network: '',
-  plainReason: 'an endpoint is not a pod of this mesh',
-};
+function unknownServer(address: string): Server {
+  const plainReason = 'an endpoint is not a pod of this mesh';
+  return { address, speech: 'plain', identity: undefined, network: '', plainReason };
+}
 
 /** pilot/pkg/xds/endpoints/mtls_checker.go, checkMtlsEnabled; endpoint_builder.go, supportTunnel. */
 export function serverOfPod(
@@ -57,16 +108,39 @@ export function serverOfPod(
   target: number,
   rootNamespace: string,
 ): Server {
-  const { namespace, serviceAccount, network } = pod;
+  const { namespace, serviceAccount, network, ips } = pod;
   const identity = accountIdentity(namespace, serviceAccount);
-  const server = { identity, network, plainReason: '' };
-  if (!pod.acceptsMtls) {
-    if (pod.isCaptured) return { ...server, speech: 'tunnel' };
-    return { ...server, speech: 'plain', plainReason: 'an endpoint has no sidecar' };
+  const server = { address: ips[0] ?? '', identity, network };
+  if (!pod.acceptsMtls && pod.isCaptured) return { ...server, speech: 'tunnel', plainReason: '' };
+  return { ...server, ...speechOf(catalog, pod, target, pod.acceptsMtls, rootNamespace) };
+}
+
+function serverOfWorkload(
+  catalog: Catalog,
+  workload: WorkloadRecord,
+  target: number,
+  rootNamespace: string,
+): Server {
+  const { namespace, serviceAccount, address, network, labels, acceptsMtls } = workload;
+  const peer = { namespace, labels, revision: defaultRevision };
+  return {
+    address,
+    network,
+    identity: serviceAccount === '' ? undefined : accountIdentity(namespace, serviceAccount),
+    ...speechOf(catalog, peer, target, acceptsMtls, rootNamespace),
+  };
+}
+
+function speechOf(
+  catalog: Catalog,
+  peer: Peer,
+  target: number,
+  acceptsMtls: boolean,
+  rootNamespace: string,
+): Pick<Server, 'speech' | 'plainReason'> {
+  if (!acceptsMtls) return { speech: 'plain', plainReason: 'an endpoint has no sidecar' };
+  if (peerMode(catalog, peer, target, rootNamespace) !== 'DISABLE') {
+    return { speech: 'mtls', plainReason: '' };
   }
-  if (peerMode(catalog, pod, target, rootNamespace) !== 'DISABLE') {
-    return { ...server, speech: 'mtls' };
-  }
-  const plainReason = 'a PeerAuthentication disables mutual TLS';
-  return { ...server, speech: 'plain', plainReason };
+  return { speech: 'plain', plainReason: 'a PeerAuthentication disables mutual TLS' };
 }

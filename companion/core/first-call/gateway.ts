@@ -1,4 +1,5 @@
 import type { Catalog } from '../mesh/catalog.ts';
+import { isWildcard } from '../mesh/host-pattern.ts';
 import type { PodRecord } from '../mesh/pod-record.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import { defaultRevision } from '../mesh/revision.ts';
@@ -18,7 +19,7 @@ export function isCarried(
   names: MeshNames,
 ): boolean {
   const [gateway] = catalog.hosts.exact(host);
-  if (!gateway || record.external || record.nodeLocal) return false;
+  if (!gateway || record.external || record.nodeLocal || isWildcard(record.host)) return false;
   const pods = podsOf(catalog, gateway);
   const revisions = new Set(pods.map(({ revision }) => revision));
   if (revisions.size === 0) revisions.add(defaultRevision);

@@ -22,6 +22,8 @@ export type Mtls = {
   identities: string[];
   /** Networks that the servers are on, '' for the default one. */
   networks: Set<string>;
+  /** Addresses of the servers, as far as they are known. */
+  addresses: Set<string>;
 };
 
 export type MeshNames = { trustDomain: string; rootNamespace: string };
@@ -60,6 +62,7 @@ export function mtlsOf(
             [trustDomain, ...catalog.trustDomainAliasesIn(client.namespace)],
           ),
     networks: new Set(servers.map(({ network }) => network)),
+    addresses: new Set(servers.map(({ address }) => address)),
   };
 }
 
@@ -72,6 +75,6 @@ function speechOf(servers: readonly Server[], spoken: number): Pick<Mtls, 'speec
   return { speech: spoken > 0 ? 'mixed' : 'plain', reason };
 }
 
-function without(speech: Mtls['speech'], reason: string): Mtls {
-  return { speech, reason, identities: [], networks: new Set() };
+export function without(speech: Mtls['speech'], reason: string): Mtls {
+  return { speech, reason, identities: [], networks: new Set(), addresses: new Set() };
 }

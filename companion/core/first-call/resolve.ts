@@ -18,6 +18,8 @@ export type Resolution = {
   /** The host as the registry names it; for `virtual` as the caller named it. */
   host: string;
   port: number;
+  /** The address that the app called. */
+  ip: string;
   record?: HostRecord;
   /** Mesh VirtualServices that rule over the host. */
   virtualServices: readonly VirtualServiceRecord[];
@@ -38,12 +40,20 @@ export function resolve(catalog: Catalog, call: UnknownCall, caller: Caller): Re
   return (
     (host && address && isIP(host) === 0 && byName(catalog, host, address, caller)) ||
     (address && byAddress(catalog, call, address, caller)) ||
-    external(host ?? address?.ip ?? '', address?.port ?? 0)
+    external(host ?? address?.ip ?? '', address)
   );
 }
 
-function external(host: string, port: number): Resolution {
-  return { kind: 'external', host, port, virtualServices: [], addressed: false, learnable: false };
+function external(host: string, address: Address | undefined): Resolution {
+  const { ip = '', port = 0 } = address ?? {};
+  const where = { host, port, ip };
+  return {
+    kind: 'external',
+    ...where,
+    virtualServices: [],
+    addressed: false,
+    learnable: false,
+  };
 }
 
 function byName(
@@ -60,13 +70,14 @@ function byName(
     // istiod routes a host without a Service on port 80 alone (pilot/pkg/networking/core/route/route.go,
     // buildSidecarVirtualHostsForVirtualService).
     if (virtualServices.length === 0 || port !== 80) return undefined;
-    return { kind: 'virtual', host, port, virtualServices, addressed: false, learnable: true };
+    return { kind: 'virtual', host, port, ip, virtualServices, addressed: false, learnable: true };
   }
   const pod = record.headless ? catalog.podAt(ip) : undefined;
   return {
     kind: record.kind,
     host,
     port,
+    ip,
     record,
     virtualServices,
     ...(pod && { pod }),
@@ -175,12 +186,13 @@ function byAddress(
   return owner && { ...ofAddress(owner, call, address), pod };
 }
 
-function ofAddress(record: HostRecord, call: UnknownCall, { port }: Address): Resolution {
+function ofAddress(record: HostRecord, call: UnknownCall, { ip, port }: Address): Resolution {
   const protocol = record.ports.find((each) => each.port === port)?.protocol;
   return {
     kind: record.kind,
     host: record.host,
     port,
+    ip,
     record,
     // Rules of a VirtualService go by the name in the request, and this one names something else.
     virtualServices: [],

@@ -62,11 +62,9 @@ export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): 
 }
 
 /** Why only the real route will do for this host, or undefined when another way keeps it whole. */
-function holdReason(
-  call: Call,
-  { kind, virtualServices, learnable, record, port }: Resolution,
-  { speech, reason }: Mtls,
-): string | undefined {
+function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | undefined {
+  const { kind, virtualServices, learnable, record, port } = resolution;
+  const { speech, reason } = mtls;
   // The redirect leads to the real route only where a scope can bring it, and a request on a port
   // declared TCP has none: its connection would have to be opened anew.
   const isTcp = record?.ports.some((each) => each.port === port && each.protocol === 'tcp');
@@ -78,6 +76,9 @@ function holdReason(
   if (speech === 'own' || speech === 'tunnel') return reason;
   // The gateway leaves out those that take no mutual TLS; without it any endpoint may be met.
   if (speech === 'mixed' && !leadsByGateway(call)) return reason;
+  if (!isDialled(resolution, mtls) && (speech === 'plain' || !leadsByGateway(call))) {
+    return elsewhere;
+  }
   return call.firstCall === 'hold' ? 'hold is asked for' : undefined;
 }
 
@@ -118,6 +119,9 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
   const direct = (reason: string): Way => ({ strategy: 'direct', reason });
   // Such a server refuses this mutual TLS, which is better than to tell everybody in plain text.
   if (speech === 'own' || speech === 'tunnel') return direct(`${mtls.reason}; never in plain text`);
+  if (!isDialled(resolution, mtls) && leadsByGateway(call)) {
+    return { strategy: 'gateway', reason: elsewhere };
+  }
   if (bound) return direct('one pod is meant');
   if (record?.nodeLocal)
     return direct('internalTrafficPolicy Local: the node of the caller is meant');
@@ -134,6 +138,13 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
   if (!call.gatewayCarries) return direct('the gateway does not see the host');
   if (call.destinationAgeMs < gatewayLagMs) return direct('the gateway may not know it yet');
   return { strategy: 'gateway', reason: `setting ${call.firstCall}` };
+}
+
+const elsewhere = 'the app called another address than the host has';
+
+/** Whether a connection to the address that the app called ends at a server of the host. */
+function isDialled({ kind, addressed, ip, record }: Resolution, { addresses }: Mtls): boolean {
+  return kind === 'entry' ? record?.anyAddress === true || addresses.has(ip) : addressed;
 }
 
 function leadsByGateway({ gatewayReady, gatewayCarries, destinationAgeMs }: Call): boolean {

@@ -1,9 +1,9 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { createHostIndex, type HostIndex } from './host-pattern.ts';
 import { createHostTable } from './host-table.ts';
+import { bothWays, type Kind } from './indexed-kind.ts';
 import { type MeshConfig, readMeshConfig } from './mesh-config.ts';
 import { createMultimap } from './multimap.ts';
-import { type PodRecord, readPod } from './pod-record.ts';
 import {
   type Endpoint,
   type HostRecord,
@@ -22,48 +22,42 @@ import {
   type VirtualServiceRecord,
 } from './rules.ts';
 import { createVisibility, type LooksAt, type Visibility } from './visibility.ts';
+import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
 
 /**
  * What the mesh is: kept up to date object by object, every question answered by lookup. Removing
  * what was added leaves nothing behind.
  */
-export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> & {
-  readonly hosts: HostIndex<HostRecord>;
-  readonly virtualServices: HostIndex<VirtualServiceRecord>;
-  /** VirtualServices that route to a host, by themselves or by a delegate. */
-  virtualServicesTo(host: string): VirtualServiceRecord[];
-  /** VirtualServices with rules for connections, in no order. */
-  connectionRules(): Iterable<VirtualServiceRecord>;
-  readonly destinationRules: HostIndex<DestinationRuleRecord>;
-  /** Services of type ExternalName that stand for the host, by themselves or by another of them. */
-  aliasesOf(host: string): HostRecord[];
-  /** Every host of a ServiceEntry, in no order. */
-  entries(): Iterable<HostRecord>;
-  /** Services that declare the port as TCP, in no order. */
-  tcpServicesOn(port: number): readonly HostRecord[];
-  /** Those that name the address, or the narrowest range that it is in. */
-  hostsAt(ip: string): readonly HostRecord[];
-  /** Services that have the address among their endpoints. */
-  servicesOfEndpoint(ip: string): HostRecord[];
-  /** Ports that the endpoints of a Service listen on, and the endpoints. */
-  slicesOf(record: HostRecord): Iterable<SliceRecord>;
-  /** Whether the Service `namespace/name` is known and has a ready endpoint. */
-  isReachable(service: string): boolean;
-  podAt(ip: string): PodRecord | undefined;
-  pod(namespace: string, name: string): PodRecord | undefined;
-  podsIn(namespace: string): Iterable<PodRecord>;
-  peerAuthenticationsIn(namespace: string): Iterable<PeerAuthenticationRecord>;
-  /** Takes in or replaces an object of a kind in `catalogKinds`. */
-  upsert(object: KubeObject): void;
-  remove(object: KubeObject): void;
-  /** Entries in each index, for metrics. */
-  sizes(): Record<string, number>;
-};
-
-/** What a watched kind adds to the indexes, and how to take it back. */
-type Kind = { read(object: KubeObject): unknown[]; add: Touch; remove: Touch };
-// biome-ignore lint/suspicious/noExplicitAny: each kind touches records that its own reader made.
-type Touch = (record: any) => void;
+export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
+  Omit<WorkloadTable, 'kinds' | 'sizes'> & {
+    readonly hosts: HostIndex<HostRecord>;
+    readonly virtualServices: HostIndex<VirtualServiceRecord>;
+    /** VirtualServices that route to a host, by themselves or by a delegate. */
+    virtualServicesTo(host: string): VirtualServiceRecord[];
+    /** VirtualServices with rules for connections, in no order. */
+    connectionRules(): Iterable<VirtualServiceRecord>;
+    readonly destinationRules: HostIndex<DestinationRuleRecord>;
+    /** Services of type ExternalName that stand for the host, by themselves or by another of them. */
+    aliasesOf(host: string): HostRecord[];
+    /** Every host of a ServiceEntry, in no order. */
+    entries(): Iterable<HostRecord>;
+    /** Services that declare the port as TCP, in no order. */
+    tcpServicesOn(port: number): readonly HostRecord[];
+    /** Those that name the address, or the narrowest range that it is in. */
+    hostsAt(ip: string): readonly HostRecord[];
+    /** Services that have the address among their endpoints. */
+    servicesOfEndpoint(ip: string): HostRecord[];
+    /** Ports that the endpoints of a Service listen on, and the endpoints. */
+    slicesOf(record: HostRecord): Iterable<SliceRecord>;
+    /** Whether the Service `namespace/name` is known and has a ready endpoint. */
+    isReachable(service: string): boolean;
+    peerAuthenticationsIn(namespace: string): Iterable<PeerAuthenticationRecord>;
+    /** Takes in or replaces an object of a kind in `catalogKinds`. */
+    upsert(object: KubeObject): void;
+    remove(object: KubeObject): void;
+    /** Entries in each index, for metrics. */
+    sizes(): Record<string, number>;
+  };
 
 type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt };
 
@@ -77,11 +71,9 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
   const { services } = hosts;
   const slices = createMultimap<SliceRecord>();
   const slicesByEndpoint = createMultimap<SliceRecord>();
-  const podsByIp = createMultimap<PodRecord>();
-  const podsByNamespace = createMultimap<PodRecord>();
-  const podsByName = new Map<string, PodRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
-  const { configs, podsChanged, ...visibility } = createVisibility(podsByNamespace.get, looksAt);
+  const workloads = createWorkloadTable((namespace) => podsChanged(namespace));
+  const { configs, podsChanged, ...visibility } = createVisibility(workloads.podsIn, looksAt);
 
   const kinds: Record<string, Kind> = {
     Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },
@@ -93,21 +85,7 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
         for (const ip of addressesOf(slice.endpoints)) slicesByEndpoint[verb](ip, slice);
       },
     ),
-    Pod: {
-      read: (object) => [readPod(object)],
-      add(pod: PodRecord) {
-        podsByName.set(keyOf(pod), pod);
-        podsByNamespace.add(pod.namespace, pod);
-        podsChanged(pod.namespace);
-        for (const ip of pod.ips) podsByIp.add(ip, pod);
-      },
-      remove(pod: PodRecord) {
-        podsByName.delete(keyOf(pod));
-        podsByNamespace.remove(pod.namespace, pod);
-        podsChanged(pod.namespace);
-        for (const ip of pod.ips) podsByIp.remove(ip, pod);
-      },
-    },
+    ...workloads.kinds,
     VirtualService: bothWays(
       (object) => readVirtualService(object, clusterDomain) ?? [],
       (verb, record: VirtualServiceRecord) => {
@@ -169,10 +147,11 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
     isReachable: (service) =>
       services.has(service) &&
       slices.get(service).some(({ endpoints }) => endpoints.some(({ ready }) => ready)),
-    // A finished pod keeps its address in its status while another may have got it already.
-    podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
-    pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
-    podsIn: podsByNamespace.get,
+    podAt: workloads.podAt,
+    pod: workloads.pod,
+    podsIn: workloads.podsIn,
+    workloadEntriesIn: workloads.workloadEntriesIn,
+    workloadGroupsIn: workloads.workloadGroupsIn,
     peerAuthenticationsIn: peerAuthentications.get,
     ...visibility,
     upsert(object) {
@@ -193,9 +172,7 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
       tcpPorts: hosts.byTcpPort.size(),
       endpoints: slicesByEndpoint.size(),
       slices: slices.size(),
-      pods: podsByName.size,
-      podAddresses: podsByIp.size(),
-      podNamespaces: podsByNamespace.size(),
+      ...workloads.sizes(),
       peerAuthentications: peerAuthentications.size(),
       hosts: count(hosts.byName),
       virtualServices: count(virtualServices),
@@ -205,17 +182,6 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
       aliases: hosts.aliases.size(),
       destinationRules: count(destinationRules),
     }),
-  };
-}
-
-function bothWays<Found>(
-  read: (object: KubeObject) => Found | Found[],
-  touch: (verb: 'add' | 'remove', record: Found) => void,
-): Kind {
-  return {
-    read: (object) => [read(object)].flat(),
-    add: (record: Found) => touch('add', record),
-    remove: (record: Found) => touch('remove', record),
   };
 }
 

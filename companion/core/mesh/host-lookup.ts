@@ -25,8 +25,9 @@ export function inOrder(
         .map(({ record }) => record);
 }
 
-function ageOf({ created, name, namespace }: HostRecord): string[] {
-  return [created, name, namespace];
+function ageOf({ created, kind, name, host, namespace }: HostRecord): string[] {
+  // To istiod the name of a ServiceEntry is its host.
+  return [created, kind === 'entry' ? host : name, namespace];
 }
 
 function compare(a: readonly string[], b: readonly string[]): number {

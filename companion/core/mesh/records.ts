@@ -1,6 +1,7 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { entryProtocolOf, type Protocol, protocolOf } from './protocol.ts';
 import { revisionLabelOf } from './revision.ts';
+import { type WorkloadRecord, type WorkloadSpec, workloadOf } from './workload-entry.ts';
 
 /**
  * What is kept of each watched object: the fields that a decision reads and nothing else, because
@@ -24,6 +25,8 @@ export type HostPort = {
   protocol: Protocol;
   /** By which endpoints say on which port of theirs they serve it. */
   name: string;
+  /** Where endpoints that do not say serve it: a number, or a name of theirs. */
+  target: number | string;
 };
 
 /** One host of the mesh's registry: a Kubernetes Service, or one host of a ServiceEntry. */
@@ -39,8 +42,14 @@ export type HostRecord = Visible & {
   external: boolean;
   /** The host that a Service of type ExternalName stands for; empty for all others. */
   aliasOf: string;
+  /** Of a ServiceEntry, how its endpoints are found; empty for a Service. */
+  resolution: string;
   /** Istio sends where the app connected, whatever address that is: resolution NONE. */
   anyAddress: boolean;
+  /** Labels of its servers: pods and WorkloadEntries of its namespace. */
+  selector: Readonly<Record<string, string>> | undefined;
+  /** Servers that a ServiceEntry names itself. */
+  servers: readonly WorkloadRecord[];
   /** Its endpoints are those on the node of who asks: internalTrafficPolicy Local. */
   nodeLocal: boolean;
   /**
@@ -86,7 +95,13 @@ function textsIn(values: unknown[]): string[] {
   return values.filter((value): value is string => typeof value === 'string' && value !== '');
 }
 
-type KubePort = { port: number; name?: string; appProtocol?: string; protocol?: string };
+type KubePort = {
+  port: number;
+  name?: string;
+  appProtocol?: string;
+  protocol?: string;
+  targetPort?: number | string;
+};
 
 export function readService(object: KubeObject, clusterDomain: string): HostRecord {
   const spec = object.spec ?? {};
@@ -94,16 +109,18 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
   const annotation = object.metadata.annotations?.['networking.istio.io/exportTo'];
   const addresses = textsIn(spec.clusterIPs ?? [spec.clusterIP]).filter((ip) => ip !== 'None');
   const external = spec.type === 'ExternalName';
+  const selector = (spec.selector ?? {}) as Record<string, string>;
   return {
     kind: 'service',
     namespace,
     name: object.metadata.name,
     host: `${object.metadata.name}.${namespace}.svc.${clusterDomain}`,
     exportTo: exportToOf(annotation?.split(',').map((to) => to.trim())),
-    ports: ((spec.ports ?? []) as KubePort[]).map(({ port, name = '', appProtocol, protocol }) => ({
+    ports: ((spec.ports ?? []) as KubePort[]).map(({ port, name = '', ...more }) => ({
       port,
       name,
-      protocol: protocolOf({ port, name, appProtocol, transport: protocol }),
+      target: more.targetPort ?? port,
+      protocol: protocolOf({ port, name, ...more, transport: more.protocol }),
     })),
     addresses,
     headless: !external && addresses.length === 0,
@@ -113,13 +130,18 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
           .toLowerCase()
           .replace(/\.$/, '')
       : '',
+    resolution: '',
     anyAddress: false,
+    selector: Object.keys(selector).length > 0 ? selector : undefined,
+    servers: [],
     nodeLocal: spec.internalTrafficPolicy === 'Local',
     identities: annotatedIdentities(object),
     mergeKey: '',
     created: object.metadata.creationTimestamp ?? '',
   };
 }
+
+type EntryPort = { number: number; name?: string; protocol?: string; targetPort?: number };
 
 /** As istiod reads them (pilot/pkg/serviceregistry/kube/conversion.go, ConvertService). */
 function annotatedIdentities({ metadata }: KubeObject): string[] {
@@ -136,16 +158,18 @@ function annotatedIdentities({ metadata }: KubeObject): string[] {
 export function readServiceEntry(object: KubeObject): HostRecord[] {
   const spec = object.spec ?? {};
   const namespace = namespaceOf(object);
+  const resolution: string = spec.resolution ?? 'NONE';
   const shared = {
     kind: 'entry' as const,
     namespace,
     name: object.metadata.name,
     exportTo: exportToOf(spec.exportTo),
     revision: revisionLabelOf(object),
-    ports: ((spec.ports ?? []) as { number: number; name?: string; protocol?: string }[]).map(
-      ({ number: port, name = '', protocol }) => ({
+    ports: ((spec.ports ?? []) as EntryPort[]).map(
+      ({ number: port, name = '', protocol, targetPort }) => ({
         port,
         name,
+        target: targetPort || port,
         protocol: entryProtocolOf(protocol),
       }),
     ),
@@ -153,12 +177,17 @@ export function readServiceEntry(object: KubeObject): HostRecord[] {
     headless: false,
     external: spec.location !== 'MESH_INTERNAL',
     aliasOf: '',
-    anyAddress: (spec.resolution ?? 'NONE') === 'NONE',
+    resolution,
+    anyAddress: resolution === 'NONE',
+    selector: spec.workloadSelector && (spec.workloadSelector.labels ?? {}),
+    servers: ((spec.endpoints ?? []) as WorkloadSpec[]).map((endpoint) =>
+      workloadOf(endpoint, { namespace, labels: endpoint.labels ?? {} }),
+    ),
     nodeLocal: false,
     identities: textsIn(spec.subjectAltNames ?? []),
     // pilot/pkg/model/sidecar.go, canMergeServices.
     mergeKey: JSON.stringify([
-      spec.resolution ?? 'NONE',
+      resolution,
       [...new Set<string>(spec.exportTo)].sort(),
       ...[object.metadata.labels, spec.workloadSelector?.labels].map((labels) =>
         Object.entries(labels ?? {}).sort(),

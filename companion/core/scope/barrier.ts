@@ -10,6 +10,7 @@ export type Refusal = {
     | 'NoLabels'
     | 'FilterMissing'
     | 'NotIntercepted'
+    | 'UnseenProxies'
     | 'BoundListeners';
   message: string;
 };
@@ -71,6 +72,7 @@ const worrying = new Set([
   'NotDiscovered',
   'NotIntercepted',
   'ProxiesSilent',
+  'UnseenProxies',
 ]);
 
 export function isWorrying({ reason }: { reason: string }): boolean {

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { copyOfManifests, edit } from './copy.ts';
-import { find, manifests, render, repository, valuesOf } from './render.ts';
+import { find, type Manifest, manifests, render, repository, valuesOf } from './render.ts';
 
 test('the allocator component reaches the workloads of the kustomization', () => {
   const folder = copyOfManifests();
@@ -25,6 +25,28 @@ test('the allocator component reaches the workloads of the kustomization', () =>
     'memory_release_interval',
     'soft_memory_limit_bytes',
     'max_unfreed_memory_bytes',
+  ]);
+});
+
+test('the former trust domain is accepted in both clusters of first calls', () => {
+  const folder = copyOfManifests();
+  edit(join(folder, 'components/trust-domain-alias/alias.env'), (text) =>
+    text.replace('former.example', 'old.example'),
+  );
+  edit(join(folder, 'example/kustomization.yaml'), (text) =>
+    text.replace('- ../namespace', '- ../namespace\n  - ../components/trust-domain-alias'),
+  );
+  const filter = find(render(join(folder, 'example')), 'EnvoyFilter', 'lazyscope');
+  const accepted = filter.spec.configPatches.flatMap(({ patch }: { patch: { value?: Manifest } }) =>
+    valuesOf(patch.value, 'match_typed_subject_alt_names').map((names) => [
+      patch.value?.name,
+      valuesOf(names, 'prefix'),
+    ]),
+  );
+  const both = ['spiffe://cluster.local/', 'spiffe://old.example/'];
+  expect(accepted).toEqual([
+    ['lazyscope-egress', both],
+    ['lazyscope-direct', both],
   ]);
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mtlsOf } from '../../../../companion/core/first-call/mtls.ts';
+import { mtlsOf, without } from '../../../../companion/core/first-call/mtls.ts';
 import { resolve } from '../../../../companion/core/first-call/resolve.ts';
 import {
   chooseStrategy,
@@ -37,7 +37,7 @@ function choose(objects: KubeObject[], options: Case = {}) {
   );
   const mtls = found.record
     ? mtlsOf(catalog, { record: found.record, port: found.port, pod: found.pod }, client, names)
-    : { speech: 'plain' as const, reason: '', identities: [], networks: new Set<string>() };
+    : without('plain', '');
   const { network: callerNetwork = '', gatewayReady = true } = options;
   const { gatewayCarries = true, destinationAgeMs = Number.POSITIVE_INFINITY } = options;
   const call = { tcp, firstCall, callerNetwork, gatewayReady, gatewayCarries, destinationAgeMs };
@@ -59,7 +59,10 @@ describe('a destination without mutual TLS', () => {
   });
 
   test('opens no way to any other address', () => {
-    expect(choose(bare, { destination: '93.0.0.1:80' })).toMatchObject({ strategy: 'passthrough' });
+    const elsewhere = { destination: '93.0.0.1:80' };
+    expect(choose(bare, elsewhere)).toMatchObject({ strategy: 'hold', otherwise: 'passthrough' });
+    const excluded = { ...elsewhere, firstCall: 'passthrough' as const };
+    expect(choose(bare, excluded)).toMatchObject({ strategy: 'passthrough' });
   });
 
   test('that DNS says where it is may be anywhere, so only its real route is open', () => {

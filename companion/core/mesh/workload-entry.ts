@@ -1,0 +1,72 @@
+import type { KubeObject } from '../../kube/object.ts';
+import { revisionLabelOf } from './revision.ts';
+
+/** A server that is no pod: a WorkloadEntry, or an endpoint that a ServiceEntry names. */
+export type WorkloadRecord = {
+  namespace: string;
+  name: string;
+  /** An address of IP, a name of DNS, or `unix:` and a path. */
+  address: string;
+  labels: Readonly<Record<string, string>>;
+  /** Ports that it listens on, by name. */
+  ports: Readonly<Record<string, number>>;
+  /** Empty: nobody says as whom it answers. */
+  serviceAccount: string;
+  /** Its proxy terminates mutual TLS. */
+  acceptsMtls: boolean;
+  /** A proxy of it is, or was, connected to istiod, or is said to be there. */
+  hasProxy: boolean;
+  network: string;
+  revision: string | undefined;
+};
+
+/** Machines of a WorkloadGroup have proxies, whether there is a WorkloadEntry for each or not. */
+export type WorkloadGroupRecord = {
+  namespace: string;
+  name: string;
+  labels: Readonly<Record<string, string>>;
+};
+
+/** What a WorkloadEntry and an endpoint of a ServiceEntry have in common. */
+export type WorkloadSpec = {
+  address?: string;
+  labels?: Record<string, string>;
+  ports?: Record<string, number>;
+  serviceAccount?: string;
+  network?: string;
+};
+
+const tlsModeLabel = 'security.istio.io/tlsMode';
+
+export function workloadOf(
+  { address = '', ports = {}, serviceAccount = '', network = '' }: WorkloadSpec,
+  { namespace, labels }: Pick<WorkloadRecord, 'namespace' | 'labels'>,
+): WorkloadRecord {
+  // pilot/pkg/serviceregistry/serviceentry/conversion.go, getTLSModeFromWorkloadEntry.
+  const tlsMode = labels[tlsModeLabel] ?? (serviceAccount === '' ? '' : 'istio');
+  const acceptsMtls = tlsMode === 'istio';
+  const rest = { ports, serviceAccount, acceptsMtls, hasProxy: acceptsMtls, network };
+  return { namespace, name: '', address, labels, ...rest, revision: undefined };
+}
+
+/** What istiod notes on a WorkloadEntry of a proxy that is, or was, connected. */
+const proxyAnnotations = ['istio.io/autoRegistrationGroup', 'istio.io/workloadController'];
+
+export function readWorkloadEntry(object: KubeObject): WorkloadRecord {
+  const { metadata, spec = {} } = object;
+  const namespace = metadata.namespace ?? '';
+  const labels = { ...spec.labels, ...metadata.labels };
+  const record = workloadOf(spec, { namespace, labels });
+  const isConnected = proxyAnnotations.some((name) => name in (metadata.annotations ?? {}));
+  return {
+    ...record,
+    name: metadata.name,
+    hasProxy: record.hasProxy || isConnected,
+    revision: revisionLabelOf(object),
+  };
+}
+
+export function readWorkloadGroup({ metadata, spec = {} }: KubeObject): WorkloadGroupRecord {
+  const labels = { ...spec.metadata?.labels, ...spec.template?.labels };
+  return { namespace: metadata.namespace ?? '', name: metadata.name, labels };
+}
