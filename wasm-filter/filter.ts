@@ -20,6 +20,7 @@ import { comesBack, hold } from './hold';
 import { isHoldable } from './holdable';
 import {
   ALLOW_ANY,
+  ALLOW_ANY_DYNAMIC_DNS,
   AUTHORITY,
   BLACK_HOLE_CLUSTER,
   BLOCK_ALL,
@@ -55,21 +56,22 @@ const MAX_DESTINATION: u32 = 64;
 
 export function onRequest(stream: u32, endOfStream: bool): u32 {
   bump(REQUESTS);
+  const hasHost = getProperty(VIRTUAL_HOST_NAME) == OK && gotSize() > 0;
+  // Its cluster may be any: that of an egressProxy, or none, where REGISTRY_ONLY answers 502.
+  const isUnknown =
+    hasHost && (isOneOf(ALLOW_ANY, BLOCK_ALL) || equals(gotAt(), gotSize(), ALLOW_ANY_DYNAMIC_DNS));
   const result = getProperty(CLUSTER_NAME);
   if (result == OK && gotSize() > 0) {
     const passes = equals(gotAt(), gotSize(), PASSTHROUGH_CLUSTER);
-    if (passes || isCatchAll(BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER))
+    if (isUnknown || passes || isOneOf(BLACK_HOLE_CLUSTER, DYNAMIC_DNS_CLUSTER))
       return unknownRequest(stream, endOfStream, passes);
     count(stream, gotAt(), gotSize());
     comesBack();
     return CONTINUE;
   }
   if (result != OK && result != NOT_FOUND) bump(ERRORS);
-  else if (getProperty(VIRTUAL_HOST_NAME) == OK && gotSize() > 0) {
-    // The route has no cluster: that of REGISTRY_ONLY answers 502.
-    const isUnknown = isCatchAll(BLOCK_ALL, ALLOW_ANY);
-    return isUnknown ? unknownRequest(stream, endOfStream, false) : bridge(stream, endOfStream);
-  }
+  else if (isUnknown) return unknownRequest(stream, endOfStream, false);
+  else if (hasHost) return bridge(stream, endOfStream);
   return CONTINUE;
 }
 
@@ -77,16 +79,21 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
  * The route of a known host names a cluster that is not there: istiod has just sent the cluster's end
  * before the route's, or the route before the cluster (both a few milliseconds), and Envoy would answer
  * 503. So the request goes round by the companion and meets routes and clusters anew; one that cannot
- * be held is steered as one to an unknown destination. Not so where the route answers by itself: a
- * redirect or a direct response of a VirtualService.
+ * be held is steered as one to an unknown destination. Not so where the route answers by itself, a
+ * redirect or a direct response of a VirtualService: that counts as used, by the name that was called.
  */
 function bridge(stream: u32, endOfStream: bool): u32 {
   const returned = comesBack();
-  if (getProperty(ROUTE_ANSWERS) != NOT_FOUND || !getDestination()) return CONTINUE;
+  const answers = getProperty(ROUTE_ANSWERS) != NOT_FOUND;
+  if (!getDestination()) return CONTINUE;
   const destination = gotAt();
   const size = gotSize();
   const time = now();
   const entry = entryOfRequest(destination, size);
+  if (entry !== null && answers) {
+    if (!returned) seen(stream, entry);
+    return CONTINUE;
+  }
   if (entry === null || isLongGap(entry, time)) return CONTINUE;
   if (isHoldable(endOfStream) && companionLives(time) && hold(destination, size, time))
     return CONTINUE;
@@ -94,7 +101,7 @@ function bridge(stream: u32, endOfStream: bool): u32 {
   return proceed(entry, stream, endOfStream);
 }
 
-function isCatchAll(one: usize, other: usize): bool {
+function isOneOf(one: usize, other: usize): bool {
   return equals(gotAt(), gotSize(), one) || equals(gotAt(), gotSize(), other);
 }
 
@@ -146,7 +153,7 @@ function entryOfRequest(destination: usize, destinationSize: u32): Entry | null 
 export function onConnection(stream: u32): u32 {
   bump(CONNECTIONS);
   const isKnown =
-    getProperty(FILTER_CHAIN_NAME) != OK || !isCatchAll(CATCH_ALL_CHAIN, PASSTHROUGH_CHAIN);
+    getProperty(FILTER_CHAIN_NAME) != OK || !isOneOf(CATCH_ALL_CHAIN, PASSTHROUGH_CHAIN);
   if (!getDestination()) return CONTINUE;
   const destination = gotAt();
   const size = gotSize();

@@ -52,7 +52,7 @@ let lastAwayAt: u64 = 0;
 /**
  * Whether the current request comes back from a hold; it then loses the headers that the hold gave it,
  * because Envoy redirects a request with the headers it was sent with. Asks the host only while
- * some request is held, so that the path of known destinations keeps its one property read.
+ * some request is held, so that the path of known destinations keeps its two property reads.
  */
 export function comesBack(): bool {
   if (away == 0 || !wasHeld()) return false;

@@ -21,6 +21,7 @@ export const DYNAMIC_DNS_CLUSTER = ascii('AllowAnyDynamicDNSCluster');
 // Istio's virtual hosts for the same (pilot/pkg/networking/core/httproute.go).
 export const ALLOW_ANY = ascii('allow_any');
 export const BLOCK_ALL = ascii('block_all');
+export const ALLOW_ANY_DYNAMIC_DNS = ascii('allow_any_dynamic_dns');
 
 // Istio's filter chains for connections that it does not know (pilot/pkg/networking/core/listener.go);
 // those of known ones have other names, or none.

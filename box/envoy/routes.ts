@@ -35,11 +35,18 @@ const markerRoutes: Json[] = [
 /** What the EnvoyFilter of the namespace puts on routes that answer by themselves. */
 const answering: Json = { metadata: { filter_metadata: { lazyscope: { answers: true } } } };
 
-/** Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY. */
-export function routeConfig(known: { [host: string]: string }, blocked = false): Json {
+/**
+ * Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY;
+ * `outside` is where ALLOW_ANY sends what is unknown, the cluster of an egressProxy or straight on.
+ */
+export function routeConfig(
+  known: { [host: string]: string },
+  blocked = false,
+  outside = 'PassthroughCluster',
+): Json {
   const rest = blocked
     ? { name: 'block_all', match: { prefix: '/' }, direct_response: { status: 502 } }
-    : { name: 'allow_any', match: { prefix: '/' }, route: { cluster: 'PassthroughCluster' } };
+    : { name: 'allow_any', match: { prefix: '/' }, route: { cluster: outside } };
   return {
     name: '9080',
     virtual_hosts: [

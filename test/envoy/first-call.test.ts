@@ -47,6 +47,7 @@ beforeAll(async () => {
     bootstrap(
       [
         httpListener('allow', { route_config: routeConfig(routes) }, filter),
+        httpListener('proxy', { route_config: routeConfig(routes, false, knownCluster) }, filter),
         httpListener('block', { route_config: routeConfig(routes, true) }, filter),
       ],
       [
@@ -113,6 +114,20 @@ test('passthrough: an unknown destination is left to the route that it had', asy
   expect(blocked.status).toBe(502);
 });
 
+test('an egressProxy is no destination: what goes there is asked about, and left to it', async () => {
+  companion.answer = () => gateway({ 'x-lazyscope-identities': good });
+  const inside = await call(envoy.port('proxy'), { host: 'inside' });
+  companion.answer = () => passthrough;
+  const outside = await call(envoy.port('proxy'), { host: 'outside.example' });
+  const known = await call(envoy.port('proxy'), { host: 'reviews:9080' });
+  const servers = [inside, outside, known].map(({ seen }) => seen?.server);
+  expect(servers).toEqual(['egress', 'reviews', 'reviews']);
+  expect(companion.questions.map(({ authority }) => authority)).toEqual([
+    'inside',
+    'outside.example',
+  ]);
+});
+
 test('a blocked destination is steered as one that is allowed', async () => {
   companion.answer = () => gateway();
   const { status, seen } = await call(envoy.port('block'), { host: 'blocked.app:9080' });
@@ -167,7 +182,7 @@ test('headers forged by the app neither steer nor arrive', async () => {
 test('reports count what was called, and Envoy counts no failure of the filter', async () => {
   await expect
     .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 10_000 })
-    .toContainEqual({ destination: { kind: 'cluster', cluster: knownCluster }, count: 2n });
+    .toContainEqual({ destination: { kind: 'cluster', cluster: knownCluster }, count: 3n });
   const stats = await envoy.stats('wasm');
   for (const [name, value] of stats) {
     if (/fail|error|reload/.test(name)) expect([name, value]).toEqual([name, 0]);

@@ -57,12 +57,14 @@ test('a request whose route lacks its cluster goes round by the companion, and o
   expect(host.redirect(stream, known).headers).toEqual(plainHeaders);
 });
 
-test('a route that answers by itself is left alone', () => {
+test('a route that answers by itself is left alone, and counts as used by the name that was called', () => {
   companionAnswers();
   const stream = request({}, true, answers);
   expect([stream.paused, stream.headers]).toEqual([false, plainHeaders]);
   const upgrade = request(websocket, true, answers);
   expect([upgrade.paused, markOf(upgrade)]).toEqual([false, undefined]);
+  const destination = { kind: 'http', authority: 'reviews', address };
+  expect(nextReport(host, root).entries).toEqual([{ destination, count: 2n }]);
 });
 
 test('a route to what does not exist is found out within a second, then left alone', () => {

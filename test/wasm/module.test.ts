@@ -45,14 +45,14 @@ test('reports carry the version of the package', () => {
   expect(nextReport(host, host.configure()).filterVersion).toBe(version);
 });
 
-test('only a known destination is looked up by one property, and nothing else is asked of the host', () => {
+test('a known destination is looked up by two properties, and nothing else is asked of the host', () => {
   const host = new Host();
   host.configure();
   host.counts.clear();
   const headers = { ':method': 'GET', ':authority': 'reviews:9080' };
   const stream = host.request({ 'xds\0cluster_name': 'outbound|9080||reviews' }, headers);
   expect(stream.paused).toBe(false);
-  expect([...host.counts]).toEqual([['env.proxy_get_property', 1]]);
+  expect([...host.counts]).toEqual([['env.proxy_get_property', 2]]);
 });
 
 test('a million requests leave the memory flat', () => {

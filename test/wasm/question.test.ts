@@ -70,6 +70,21 @@ test.each(['BlackHoleCluster', 'PassthroughCluster', 'AllowAnyDynamicDNSCluster'
   },
 );
 
+test.each(['allow_any', 'block_all', 'allow_any_dynamic_dns'])(
+  'what the virtual host %s routes is unknown, whatever its cluster: an egressProxy is no destination',
+  (name) => {
+    const cluster = 'outbound|3128||squid.outside.svc.cluster.local';
+    const catchAll = { 'xds\0virtual_host_name': name, 'destination\0address': address };
+    const stream = host.request(
+      { ...catchAll, 'xds\0cluster_name': cluster },
+      { ':authority': 'a' },
+    );
+    expect(stream.paused).toBe(true);
+    answer(host, passthrough);
+    expect([stream.continued, markOf(stream)]).toEqual([1, undefined]);
+  },
+);
+
 test.each(['block_all', 'allow_any'])('a route of %s without a cluster is unknown', (name) => {
   const properties = { 'xds\0virtual_host_name': name, 'destination\0address': address };
   const stream = host.request(properties, { ':method': 'GET', ':authority': 'a' });
