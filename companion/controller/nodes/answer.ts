@@ -8,6 +8,7 @@ import {
   type Decision,
   type FirstCall,
 } from '../../core/first-call/strategy.ts';
+import { selects } from '../../core/mesh/label-selector.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import type { HostRecord } from '../../core/mesh/records.ts';
 import type { HostRef } from '../../core/scope/edges.ts';
@@ -57,6 +58,11 @@ export function answer(
     resolution.learnable && host && !isExcluded(scope, host) && (mode ?? 'off') !== 'off'
       ? host
       : undefined;
+  if (!mayBeNarrowed(state, { namespace, pod, workload }, now)) {
+    // Short, as a scope may come into force at any moment.
+    const ttlSeconds = answerTtlSeconds.empty;
+    return { ...passthrough('no scope is in force: Istio decides'), ttlSeconds, learn };
+  }
   const decision = chooseStrategy(
     {
       tcp: call.tcp,
@@ -116,6 +122,24 @@ function isCarriedByGateway(
   { record, port }: Resolution,
 ): boolean {
   return record !== undefined && isCarried(catalog, { record, port }, config.gatewayHost, config);
+}
+
+/**
+ * Whether the caller's proxy may lack something because of a scope of ours. With full configuration a call
+ * is unknown to Istio itself, and stays so: watching must change nothing.
+ */
+function mayBeNarrowed(
+  { sidecars, imports }: State,
+  { namespace, pod, workload }: Asker & { workload: Workload | undefined },
+  now: number,
+): boolean {
+  // Also by the Sidecar of a workload that was renamed; any, as long as the pod is not known.
+  const selected = [...sidecars.in(namespace)].some(
+    ({ ours, selector = {} }) => ours && (!pod || selects(selector, pod.labels)),
+  );
+  return (
+    selected || (workload && imports.wasInForce(namespace, sidecarName(workload), now)) === true
+  );
 }
 
 /** Somebody restricted this workload on purpose: his word stands, first call or not. */

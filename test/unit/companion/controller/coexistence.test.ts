@@ -243,6 +243,7 @@ describe('a namespace that Istio does not look at', () => {
     put('bank', selected);
     const controller = await start();
     controller.report('web');
+    await controller.lookThrough();
     const ask = () => controller.ask('web', 'pay.bank', '10.96.0.7:80').strategy;
     expect(ask()).toBe('direct');
     kube.put(meshConfig(selecting));

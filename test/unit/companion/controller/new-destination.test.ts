@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { app, service, slice } from '../core/objects.ts';
+import { app, ourSidecar, service, slice } from '../core/objects.ts';
 import { createFakeKube, type FakeKube } from './fake-kube.ts';
 import { startController } from './harness.ts';
 
 let kube: FakeKube;
 let controller: Awaited<ReturnType<typeof startController>>;
 
-/** Setting gateway, a gateway that is ready, and a caller. */
+/** Setting gateway, a gateway that is ready, and a caller with a scope in force. */
 beforeEach(async () => {
   kube = createFakeKube();
   kube.put({
@@ -14,7 +14,7 @@ beforeEach(async () => {
     kind: 'Namespace',
     metadata: {
       name: 'shop',
-      labels: { 'lazyscope.io/mode': 'observe' },
+      labels: { 'lazyscope.io/mode': 'enforce' },
       annotations: { 'lazyscope.io/first-call': 'gateway' },
     },
   });
@@ -22,9 +22,10 @@ beforeEach(async () => {
     ...app('lazyscope-system/lazyscope-egress', '10.96.0.9', '10.1.0.9'),
     ...app('shop/web', '10.96.0.2', '10.1.0.2'),
     ...app('shop/old', '10.96.0.3', '10.1.0.3'),
+    ourSidecar('shop/web', { app: 'web' }),
   ])
     kube.put(object);
-  controller = await startController(kube);
+  controller = await startController(kube, { leads: false });
 });
 
 afterEach(() => controller.stop());

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { istio, pod } from '../core/objects.ts';
+import { istio, ourSidecar, pod } from '../core/objects.ts';
 import { always, cart, hosts, kube, reason, scope, settle, start } from './shop.ts';
 
 describe('what belongs to others', () => {
@@ -82,6 +82,7 @@ describe('what belongs to others', () => {
 
   test('a pod whose node the watch has not told yet is asked for again, not refused', async () => {
     const controller = await start();
+    kube.put(ourSidecar('shop/web', { app: 'web' }));
     const late = pod('shop/late', { ip: '10.1.0.8' });
     kube.put({ ...late, spec: { ...late.spec, nodeName: undefined } });
     expect(controller.ask('late', 'cart').strategy).not.toBe('passthrough');
@@ -188,6 +189,8 @@ test('two workloads that come to share labels share a scope, and the other Sidec
 });
 
 test('a pod that its node knows before the watch does is asked for again', async () => {
+  // Whether that pod is under it, nobody can say yet.
+  kube.put(ourSidecar('shop/web', { app: 'web' }));
   const controller = await start();
   const early = { namespace: 'shop', pod: 'new', podUid: 'uid-shop/new', id: 1 };
   const call = { tcp: false, authority: 'cart', destination: '10.96.0.1:80' };

@@ -164,6 +164,7 @@ describe('a namespace in enforce', () => {
     kube.put(istio('VirtualService', 'routing/cart', { hosts: ['cart.shop.svc.cluster.local'] }));
     const controller = await start();
     controller.report('web');
+    await vi.waitFor(() => expect(hosts()).toEqual(always));
     expect(controller.ask('web', 'cart')).toMatchObject({ strategy: 'hold', otherwise: 'direct' });
     await vi.waitFor(() => expect(hosts()).toContain('routing/cart.shop.svc.cluster.local'));
   });
@@ -204,11 +205,40 @@ describe('other modes', () => {
     expect({ reason: reason(), hosts: hosts() }).toEqual({ reason: 'Observing', hosts: undefined });
   });
 
-  test('observe never holds a request: no scope would come', async () => {
-    enable('observe');
+  test.each(['observe', 'off'])('%s leaves what Istio does not know to Istio', async (mode) => {
+    enable(mode);
+    const controller = await start();
+    expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
+    const learned = controller.state.edges.edgesFrom({ namespace: 'shop', owner: 'web' });
+    expect(learned.map(({ host }) => host)).toEqual(
+      mode === 'observe' ? ['cart.shop.svc.cluster.local'] : [],
+    );
+  });
+
+  test('enforce does so too, until a scope is in force', async () => {
+    const controller = await start({ life: { learningWindowMs: 3_600_000 } });
+    controller.report('web');
+    await controller.lookThrough();
+    expect(reason()).toBe('Learning');
+    expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
+    controller.pass(3_600_000);
+    controller.report('web');
+    await controller.lookThrough();
+    expect(reason()).toBe('Enforced');
+    expect(controller.ask('web', 'cart').strategy).toBe('direct');
+  });
+
+  test('a scope that went a moment ago still counts, and nothing is held for it', async () => {
     kube.put(istio('VirtualService', 'shop/cart', { hosts: ['cart'] }));
     const controller = await start();
+    controller.report('web');
+    await controller.lookThrough();
+    enable('observe');
+    await controller.lookThrough();
+    await vi.waitFor(() => expect(hosts()).toBeUndefined());
     expect(controller.ask('web', 'cart').strategy).toBe('direct');
+    controller.pass(15_000);
+    expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
   });
 
   test('off gives back full configuration, and so does removing the label', async () => {

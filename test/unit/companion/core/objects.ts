@@ -22,6 +22,22 @@ export function service(
   };
 }
 
+/** The Sidecar of a workload's scope, as it is in the cluster. */
+export function ourSidecar(path: string, labels: Record<string, string>): KubeObject {
+  const { namespace, name } = nameOf(path);
+  return {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Sidecar',
+    metadata: {
+      namespace,
+      name: `lazyscope-${name}`,
+      labels: { 'app.kubernetes.io/managed-by': 'lazyscope' },
+      ownerReferences: [{ apiVersion: 'v1', kind: 'WorkloadScope', name, uid: `scope-${name}` }],
+    },
+    spec: { workloadSelector: { labels }, egress: [{ hosts: [] }] },
+  };
+}
+
 export type PodOptions = {
   ip?: string;
   account?: string;
