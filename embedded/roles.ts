@@ -7,13 +7,10 @@ import type {
   NodeStream,
   Question,
 } from '../companion/contract/rpc.ts';
+import { startEngine } from '../companion/controller/engine.ts';
 import { createControllerMetrics } from '../companion/controller/metrics.ts';
 import type { NodeHandlers } from '../companion/controller/nodes/streams.ts';
 import type { Sink } from '../companion/controller/reconcile/sink.ts';
-import { createScoping } from '../companion/controller/scoping.ts';
-import { createState } from '../companion/controller/state/state.ts';
-import { startTick } from '../companion/controller/tick.ts';
-import { startInformers } from '../companion/controller/watch/informers.ts';
 import {
   type ControllerConfig,
   controllerSettings,
@@ -52,39 +49,35 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
   const defaults = readSettings(controllerSettings, {}, ['--pod-name=embedded']);
   const config: ControllerConfig = { ...defaults, ...settings };
   const metrics = createControllerMetrics(createMetricsRegistry(version, 'controller'));
-  const state = createState(config);
-  const scoping = createScoping({ config, state, sink, metrics, log, now });
-  const informers = startInformers(registry, state, scoping.changed, {
-    ...config,
+  // Its proxies have the filter by their bootstrap.
+  const engine = startEngine({
+    config,
+    kube: registry,
+    sink,
+    log,
+    metrics,
     now,
-    leads: sink.mayWrite,
-    // Its proxies have the filter by their bootstrap.
-    filters: false,
+    served: undefined,
   });
-  await informers.synced;
+  lifecycle.onStop('engine', () => engine.stop());
+  await engine.synced;
   const joints = new Set<Joint>();
   const controller: NodeHandlers = {
-    ...scoping.messages,
+    ...engine.messages,
     onQuestion(node, question) {
-      const answer = scoping.messages.onQuestion(node, question);
+      const answer = engine.messages.onQuestion(node, question);
       onAnswer(question, answer);
       return answer;
     },
   };
-  const nodes = {
+  engine.startTick({
     // Nobody's right to speak ends: there are no tokens.
     expire: () => undefined,
-    forget(pod: { namespace: string; pod: string }) {
+    forget(pod) {
       for (const joint of joints) joint.toNode({ forget: pod });
     },
-  };
-  const tick = startTick({ ...scoping, state, metrics, nodes, now, remainingMs: () => 1_000 });
-  lifecycle.onStop('informers', () => informers.stop());
-  lifecycle.onStop('changes', () => scoping.changed.stop());
-  lifecycle.onStop('sentinel', () => scoping.sentinel.stop());
-  lifecycle.onStop('writes', () => scoping.pace.stop());
-  lifecycle.onStop('tick', () => tick.stop());
-  scoping.lead();
+  });
+  engine.lead();
   return {
     async startNodeOf({ name, statsPort }) {
       const node = readSettings(nodeSettings, {}, [

@@ -3,16 +3,13 @@ import type { ControllerConfig } from '../frame/config.ts';
 import type { RoleDeps } from '../frame/role.ts';
 import { connectKube } from '../kube/kube.ts';
 import { startLeader } from '../kube/leader.ts';
+import { startEngine } from './engine.ts';
 import { startFilterServer } from './filter-server.ts';
 import { createControllerMetrics } from './metrics.ts';
 import { startNodeServer } from './nodes/server.ts';
 import { servingCertificate } from './nodes/serving-certificate.ts';
 import { createNodes } from './nodes/streams.ts';
 import { createKubeSink } from './reconcile/kube-sink.ts';
-import { createScoping } from './scoping.ts';
-import { createState } from './state/state.ts';
-import { startTick } from './tick.ts';
-import { startInformers } from './watch/informers.ts';
 
 /**
  * Every replica watches, listens and answers; the one that holds the lease also writes. Order
@@ -30,29 +27,19 @@ export async function runController(
   const filters = await startFilterServer(config, { metrics, log });
   lifecycle.onStop('filter', () => filters.server.close());
 
-  const state = createState({ ...config, served: filters.digests });
   let leaseMs = () => 0;
   const sink = createKubeSink({ kube, log, metrics, leaseMs: () => leaseMs(), now });
-  const scoping = createScoping({ config, state, sink, metrics, log, now });
-  const { changed, messages, sentinel, pace } = scoping;
-  lifecycle.onStop('changes', () => changed.stop());
-
+  const engine = startEngine({ config, kube, sink, log, metrics, now, served: filters.digests });
+  lifecycle.onStop('engine', () => engine.stop());
   const informed = lifecycle.registerTask('informers');
-  const informers = startInformers(kube, state, changed, {
-    ...config,
-    now,
-    leads: sink.mayWrite,
-    filters: true,
-  });
-  lifecycle.onStop('informers', () => informers.stop());
-  await informers.synced;
+  await engine.synced;
   informed();
 
   const nodes = createNodes({
-    ...messages,
+    ...engine.messages,
     ...{ kube, log, metrics, now },
     namespace: config.namespace,
-    nodeOfPod: (name) => state.catalog.pod(config.namespace, name)?.node,
+    nodeOfPod: (name) => engine.state.catalog.pod(config.namespace, name)?.node,
   });
   const keys = await servingCertificate(kube, config.namespace, now());
   const server = await startNodeServer(nodes, keys, config.grpcPort);
@@ -67,16 +54,14 @@ export async function runController(
     leaseSeconds: config.leaseSeconds,
     onElected() {
       metrics.leader.set(1);
-      scoping.lead();
+      engine.lead();
     },
     onLost: () => metrics.leader.set(0),
   });
   leaseMs = leader.remainingMs;
-  const tick = startTick({ ...scoping, ...leader, state, metrics, nodes, now });
+  engine.startTick(nodes);
   // In reverse: first no new work, then the lease goes, so that nobody else writes meanwhile.
   lifecycle.onStop('lease', () => leader.release());
-  lifecycle.onStop('sentinel', () => sentinel.stop());
-  lifecycle.onStop('writes', () => pace.stop());
-  lifecycle.onStop('tick', () => tick.stop());
-  debug.set('workloads', () => [...state.scopes.values()].slice(0, 1_000));
+  lifecycle.onStop('writes', () => engine.settle());
+  debug.set('workloads', () => [...engine.state.scopes.values()].slice(0, 1_000));
 }

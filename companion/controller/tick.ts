@@ -4,6 +4,7 @@ import type { NodeMessages } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Pace } from './reconcile/pace.ts';
 import type { Reconciler } from './reconcile/reconcile.ts';
+import type { Sink } from './reconcile/sink.ts';
 import type { State } from './state/state.ts';
 import type { Changed } from './watch/changes.ts';
 
@@ -16,8 +17,8 @@ export type TickOptions = {
   nodes: Pick<Nodes, 'forget' | 'expire'>;
   messages: Pick<NodeMessages, 'takeArrived'>;
   notices: { look(): Promise<void> };
+  sink: Pick<Sink, 'mayWrite'>;
   now: () => number;
-  remainingMs(): number;
 };
 
 const tickMs = 1_000;
@@ -26,7 +27,7 @@ const ticksPerPass = 10;
 
 /** The one clock of the controller: expiry, repair, figures. */
 export function startTick(options: TickOptions): { stop(): void } {
-  const { state, metrics, changed, pace, reconciler, nodes, messages, now, remainingMs } = options;
+  const { state, metrics, changed, pace, reconciler, nodes, messages, sink, now } = options;
   let ticks = 0;
 
   function tick(): void {
@@ -37,7 +38,7 @@ export function startTick(options: TickOptions): { stop(): void } {
     metrics.pending.set(pace.pending());
     if (ticks % ticksPerPass !== 0) return;
     // The pass before is through when nothing waits any more.
-    if (remainingMs() > 0 && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
+    if (sink.mayWrite() && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
     state.proxies.expire(now());
     measure(state, metrics);
     changed.all();

@@ -5,16 +5,14 @@ import type { ApiServer } from '../../box/api/api-server.ts';
 import { type Candidates, watchCandidates } from '../../companion/bypass/candidates.ts';
 import { createPublish } from '../../companion/bypass/publish.ts';
 import { createReport, eventOf } from '../../companion/bypass/report.ts';
+import { startEngine } from '../../companion/controller/engine.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
 import { servingCertificate } from '../../companion/controller/nodes/serving-certificate.ts';
 import { createKubeSink } from '../../companion/controller/reconcile/kube-sink.ts';
-import { createScoping } from '../../companion/controller/scoping.ts';
-import { createState } from '../../companion/controller/state/state.ts';
-import { startInformers } from '../../companion/controller/watch/informers.ts';
 import { controllerSettings } from '../../companion/frame/config.ts';
 import { readSettings } from '../../companion/frame/settings.ts';
 import { connectKube } from '../../companion/kube/kube.ts';
-import { startLeader } from '../../companion/kube/leader.ts';
+import { type Leader, startLeader } from '../../companion/kube/leader.ts';
 import { caFromKube } from '../../companion/node/ca.ts';
 import { createNodeMetrics } from '../../companion/node/metrics.ts';
 import { createPods, watchPods } from '../../companion/node/pods.ts';
@@ -70,37 +68,12 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
   };
   const now = () => Date.now();
   const metrics = createControllerMetrics(registry);
-  const state = createState(config);
-  const sink = createKubeSink({ kube, log, metrics, leaseMs: () => leader.remainingMs(), now });
-  const scoping = createScoping({ config, state, sink, metrics, log, now });
-  const quiet = {
-    workload: () => undefined,
-    namespace: () => undefined,
-    namespaceNow: () => undefined,
-    all: () => undefined,
-    ports: () => undefined,
-  };
-  const leader = startLeader({
-    ...{ kube, log, namespace: system, leaseSeconds: config.leaseSeconds },
-    name: 'lazyscope-controller',
-    identity: 'controller-0',
-    onElected: () => undefined,
-    onLost: () => undefined,
-  });
-  const informers = startInformers(kube, state, quiet, {
-    ...config,
-    now,
-    leads: () => leader.remainingMs() > 0,
-    filters: true,
-  });
+  let leader: Leader | undefined;
+  const leaseMs = () => leader?.remainingMs() ?? 0;
+  const sink = createKubeSink({ kube, log, metrics, leaseMs, now });
+  const engine = startEngine({ config, kube, sink, log, metrics, now, served: [] });
+  const { state } = engine;
 
-  async function reconcileUntil(done: () => boolean): Promise<void> {
-    for (;;) {
-      await scoping.reconciler.runOnce(`${app}/web`);
-      if (done()) return;
-      await sleep(50);
-    }
-  }
   const setMode = (mode: string | null) =>
     api.call('PATCH', `/api/v1/namespaces/${app}`, {
       metadata: { labels: { 'lazyscope.io/mode': mode } },
@@ -108,41 +81,44 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
   const hasSidecar = () => [...state.sidecars.in(app)].length > 0;
 
   const denied = await run(async () => {
-    await informers.synced;
+    await engine.synced;
+    leader = startLeader({
+      ...{ kube, log, namespace: system, leaseSeconds: config.leaseSeconds },
+      name: 'lazyscope-controller',
+      identity: 'controller-0',
+      onElected: engine.lead,
+      onLost: () => undefined,
+    });
     // Every watch must be open, and not only its list answered, before its refusal can be noticed.
     await servingCertificate(kube, system, now());
     // Far enough ahead to be renewed.
     await servingCertificate(kube, system, now() + 3_600 * 86_400_000);
-    while (leader.remainingMs() === 0) await sleep(20);
-    scoping.sentinel.mark();
+    while (leaseMs() === 0) await sleep(20);
     while (state.catalog.hosts.exact('http-ports.lazyscope.internal').length === 0) await sleep(20);
     await api.call('POST', `/api/v1/namespaces/${app}/services`, {
       metadata: { name: 'odd' },
       spec: { ports: [{ name: 'http', port: 8181 }] },
     });
     while (state.catalog.hosts.exact(`odd.${app}.svc.cluster.local`).length === 0) await sleep(20);
-    scoping.sentinel.mark();
     const uid = state.catalog.pod(app, 'web')?.uid ?? '';
-    scoping.messages.onReport('node-1', {
+    engine.messages.onReport('node-1', {
       ...{ namespace: app, pod: 'web', podUid: uid, filterVersion: '1' },
       ...{ overflow: 0, secondsSinceHeartbeat: 0, edges: [] },
       stats: { allocatedBytes: 1, physicalBytes: 1, clusters: 1 },
     });
-    await reconcileUntil(hasSidecar);
+    while (!hasSidecar()) await sleep(20);
     await setMode('off');
-    await reconcileUntil(() => !hasSidecar());
+    while (hasSidecar()) await sleep(20);
     await setMode(null);
-    await reconcileUntil(() => [...state.scopes.in(app)].length === 0);
+    while ([...state.scopes.in(app)].length > 0) await sleep(20);
     await kube.tokenReview('nobody', ['lazyscope']);
     // Renewals, and the ports of the sentinel.
     await sleep(2_000);
+    await engine.settle();
     await leader.release();
   });
-  informers.stop();
-  scoping.changed.stop();
-  await scoping.sentinel.stop();
-  await scoping.pace.stop();
-  await leader.release().catch(() => undefined);
+  await engine.stop();
+  await leader?.release().catch(() => undefined);
   kube.close();
   return denied;
 };

@@ -3,7 +3,7 @@ import type { Answer, ProxyGone, ProxyReport, Question } from '../../contract/rp
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { liveMs } from '../../core/scope/proxies.ts';
 import type { ControllerMetrics } from '../metrics.ts';
-import type { Life } from '../reconcile/life.ts';
+import type { Life } from '../reconcile/inputs.ts';
 import type { State } from '../state/state.ts';
 import { modeOf } from '../state/workload-mode.ts';
 import { type AnswerConfig, answer } from './answer.ts';

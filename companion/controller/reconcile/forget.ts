@@ -6,7 +6,7 @@ import type { Workload } from '../../core/scope/workload.ts';
 import type { ScopeRecord } from '../../core/scope/workload-scope.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { State } from '../state/state.ts';
-import type { Life } from './life.ts';
+import type { Life } from './inputs.ts';
 
 /** Lets destinations that nobody uses any more go out of the memory of the leader. */
 export type Forgetting = {

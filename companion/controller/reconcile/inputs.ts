@@ -1,6 +1,7 @@
 import type { Refusal } from '../../core/scope/barrier.ts';
 import type { Mode } from '../../core/scope/condition.ts';
 import { type Edge, type HostRef, mergeEdges } from '../../core/scope/edges.ts';
+import type { ShrinkGuard } from '../../core/scope/expiry.ts';
 import { entryOf, type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
 import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
 import { type Plan, planScope } from '../../core/scope/plan.ts';
@@ -17,10 +18,17 @@ import { unseenProxy } from '../../core/scope/unseen.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import { type ScopeRecord, watchedBefore } from '../../core/scope/workload-scope.ts';
 import type { State } from '../state/state.ts';
-import type { Life } from './life.ts';
 import { obstacleOf } from './notices.ts';
 
-/** What reads the state for a look at one workload. */
+/** The times in the life of a scope, in milliseconds, and how fast it may shrink. */
+export type Life = {
+  learningWindowMs: number;
+  ttlMs: number;
+  silenceMs: number;
+  guard: ShrinkGuard;
+};
+
+/** Inputs shared by the functions that evaluate one workload. */
 export type LookOptions = {
   state: State;
   rootNamespace: string;

@@ -2,12 +2,9 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { steadyClock } from '../../../companion/bounds/clock.ts';
 import type { ControllerMessage, NodeMessage } from '../../../companion/contract/rpc.ts';
+import { startEngine } from '../../../companion/controller/engine.ts';
 import { createControllerMetrics } from '../../../companion/controller/metrics.ts';
 import { createKubeSink } from '../../../companion/controller/reconcile/kube-sink.ts';
-import { createScoping } from '../../../companion/controller/scoping.ts';
-import { createState } from '../../../companion/controller/state/state.ts';
-import { startTick } from '../../../companion/controller/tick.ts';
-import { startInformers } from '../../../companion/controller/watch/informers.ts';
 import { controllerSettings } from '../../../companion/frame/config.ts';
 import { readSettings } from '../../../companion/frame/settings.ts';
 import { startLeader } from '../../../companion/kube/leader.ts';
@@ -38,20 +35,15 @@ export async function startReplica(identity: string, options: DoorOptions) {
   const now = steadyClock(() => Date.now() + jumpMs);
   const door = createDoor(options);
   const { kube } = door;
-  const state = createState(config);
   let leaseMs = () => 0;
   const sink = createKubeSink({ kube, log, metrics, leaseMs: () => leaseMs(), now });
-  const scoping = createScoping({ config, state, sink, metrics, log, now });
-  const leads = () => leaseMs() > 0;
-  const informers = startInformers(kube, state, scoping.changed, {
-    ...config,
-    ...{ now, leads, filters: true },
-  });
-  await informers.synced;
+  const engine = startEngine({ config, kube, sink, log, metrics, now, served: [] });
+  const { state, messages } = engine;
+  await engine.synced;
   const leader = startLeader({
     ...{ kube, log, identity, namespace: config.namespace, name: 'lease' },
     leaseSeconds: config.leaseSeconds,
-    onElected: scoping.lead,
+    onElected: engine.lead,
     onLost: () => undefined,
   });
   leaseMs = leader.remainingMs;
@@ -59,17 +51,16 @@ export async function startReplica(identity: string, options: DoorOptions) {
   const forget = (pod: { namespace: string; pod: string }) => {
     for (const listener of listeners) listener({ forget: pod });
   };
-  const nodes = { forget, expire: () => undefined };
-  const tick = startTick({ ...scoping, ...leader, state, metrics, nodes, now });
+  engine.startTick({ forget, expire: () => undefined });
   let isAlive = true;
   const peer: Peer = {
     identity,
     isAlive: () => isAlive,
     listeners,
     hear(node, { report, gone, question }) {
-      if (report) scoping.messages.onReport(node, report);
-      else if (gone) scoping.messages.onGone(node, gone);
-      else if (question) return { answer: scoping.messages.onQuestion(node, question) };
+      if (report) messages.onReport(node, report);
+      else if (gone) messages.onGone(node, gone);
+      else if (question) return { answer: messages.onQuestion(node, question) };
       return undefined;
     },
   };
@@ -78,21 +69,17 @@ export async function startReplica(identity: string, options: DoorOptions) {
     peer,
     door,
     state,
-    leads,
+    leads: sink.mayWrite,
     /** Somebody sets the clock of its machine. */
     setClock: (ms: number) => {
       jumpMs = ms;
     },
     /** Work that waits, which must not outgrow what there is to work on. */
-    waiting: () => scoping.pace.pending(),
+    waiting: () => engine.parts.pace.pending(),
     kill() {
       isAlive = false;
       door.close();
-      tick.stop();
-      informers.stop();
-      scoping.changed.stop();
-      void scoping.pace.stop();
-      void scoping.sentinel.stop();
+      void engine.stop();
       void leader.release().catch(() => undefined);
     },
   };

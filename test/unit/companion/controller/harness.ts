@@ -2,33 +2,24 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import type { ReportedEdge } from '../../../../companion/contract/rpc.ts';
+import { startEngine } from '../../../../companion/controller/engine.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import { createNodeMessages } from '../../../../companion/controller/nodes/messages.ts';
+import type { Life } from '../../../../companion/controller/reconcile/inputs.ts';
 import { createKubeSink } from '../../../../companion/controller/reconcile/kube-sink.ts';
-import type { Life } from '../../../../companion/controller/reconcile/life.ts';
-import { createPace } from '../../../../companion/controller/reconcile/pace.ts';
-import { createReconciler } from '../../../../companion/controller/reconcile/reconcile.ts';
-import { recoverUnrecorded } from '../../../../companion/controller/reconcile/recover.ts';
-import { createState } from '../../../../companion/controller/state/state.ts';
-import { createChanges } from '../../../../companion/controller/watch/changes.ts';
-import { startInformers } from '../../../../companion/controller/watch/informers.ts';
-import { entryOf } from '../../../../companion/core/scope/hosts.ts';
-import { sentinelHost } from '../../../../companion/core/scope/sentinel.ts';
+import type { Sink } from '../../../../companion/controller/reconcile/sink.ts';
+import { type ControllerConfig, controllerSettings } from '../../../../companion/frame/config.ts';
+import { readSettings } from '../../../../companion/frame/settings.ts';
 import type { FakeKube } from './fake-kube.ts';
 
-const clusterDomain = 'cluster.local';
-const gatewayHost = 'lazyscope-egress.lazyscope-system.svc.cluster.local';
-const rootNamespace = 'istio-system';
-const silent = pino({ level: 'silent' });
-/** Narrowing at once, and nothing expires by itself within a test. */
-const life: Life = {
-  learningWindowMs: 0,
-  ttlMs: 259_200_000,
-  silenceMs: 300_000,
-  guard: { share: 0.25, count: 20 },
+/** Narrowing at once, and everything else as it is by default. */
+const defaults: ControllerConfig = {
+  ...readSettings(controllerSettings, { LAZYSCOPE_POD_NAME: 'controller-0' }, []),
+  learningWindowSeconds: 0,
+  firstCall: 'direct',
+  writesPerSecond: 1_000,
 };
 
-/** A controller without its network: the parts of `runController`, wired the same way. */
+/** A controller as `runController` makes it, with a store in place of the API server and no network. */
 export async function startController(
   kube: FakeKube,
   options: { leads?: boolean; life?: Partial<Life>; revisions?: string[]; served?: string[] } = {},
@@ -36,75 +27,20 @@ export async function startController(
   let leads = options.leads ?? true;
   let clock = Date.parse('2026-01-01T00:00:00Z');
   const now = () => clock;
+  const failures: string[] = [];
+  const log = pino({ level: 'error' }, { write: (line) => void failures.push(line) });
   const metrics = createControllerMetrics(new Registry());
-  const state = createState({
-    clusterDomain,
-    namespace: 'lazyscope-system',
-    revisions: options.revisions ?? [],
+  const leaseMs = () => (leads ? 10_000 : 0);
+  const sink = countCalls(createKubeSink({ kube, log, metrics, leaseMs, now }));
+  const engine = startEngine({
+    ...{ kube, sink, log, metrics, now },
+    config: { ...defaults, ...settingsOf(options.life), revisions: options.revisions ?? [] },
     served: options.served ?? [],
-  });
-  const sink = createKubeSink({
-    kube,
-    log: silent,
-    metrics,
-    leaseMs: () => (leads ? 10_000 : 0),
-    now,
-  });
-  const sentinel = { namespace: 'lazyscope-system', host: sentinelHost };
-  const gateway = { namespace: 'lazyscope-system', host: gatewayHost };
-  const ownLife = { ...life, ...options.life };
-  const reconciler = createReconciler({
-    state,
-    sink,
-    metrics,
-    rootNamespace,
-    sentinel,
-    gateway,
-    life: ownLife,
-    now,
-  });
-  const failures: unknown[] = [];
-  let running = 0;
-  const pace = createPace({
-    async run(key) {
-      running += 1;
-      return reconciler.runOnce(key).finally(() => {
-        running -= 1;
-      });
-    },
-    writesPerSecond: 1_000,
     pauseMs: 0,
-    onThrottled: () => undefined,
-    onFailed: (_key, error) => failures.push(error),
   });
-  const changes = createChanges({
-    state,
-    mark: pace.mark,
-    markPorts: () => undefined,
-    isLeader: sink.mayWrite,
-  });
-  const informers = startInformers(kube, state, changes, {
-    rootNamespace,
-    now,
-    leads: sink.mayWrite,
-    filters: true,
-  });
-  await informers.synced;
-  const config = {
-    clusterDomain,
-    gatewayHost,
-    rootNamespace,
-    trustDomain: 'cluster.local',
-    firstCall: 'direct' as const,
-  };
-  const messages = createNodeMessages({
-    state,
-    metrics,
-    config,
-    life: ownLife,
-    now,
-    mark: pace.mark,
-  });
+  const { state, messages } = engine;
+  const { pace, changed, reconciler } = engine.parts;
+  await engine.synced;
 
   function uidOf(pod: string): string {
     return kube.all('Pod').find(({ metadata }) => metadata.name === pod)?.metadata.uid ?? 'none';
@@ -121,16 +57,16 @@ export async function startController(
     },
     elect() {
       leads = true;
-      recoverUnrecorded(state, new Set([sentinel, gateway].map(entryOf)), now());
-      changes.all();
+      engine.lead();
     },
     /** Looks at everything, as the tick does. */
-    look: () => changes.all(),
+    look: () => changed.all(),
     /** Looks at everything now, and resolves when nothing is under way any more. */
     async lookThrough(): Promise<void> {
       const names = [...state.workloads('shop'), ...state.scopes.in('shop')];
       for (const { name } of names) pace.mark(`shop/${name}`, false);
-      while (running + pace.pending() > 0) await immediate();
+      do await immediate();
+      while (sink.calls() + pace.pending() > 0);
     },
     /** Looks at what waited for its time, as the tick does. */
     lookAtDue() {
@@ -167,10 +103,31 @@ export async function startController(
       const asker = { id: questions, namespace: 'shop', pod, podUid: uidOf(pod) };
       return messages.onQuestion(node, { ...asker, call });
     },
-    async stop() {
-      informers.stop();
-      changes.stop();
-      await pace.stop();
-    },
+    stop: engine.stop,
   };
+}
+
+function settingsOf({ learningWindowMs, ttlMs, silenceMs, guard }: Partial<Life> = {}) {
+  return {
+    ...(guard && { shrinkPercent: guard.share * 100, shrinkCount: guard.count }),
+    ...(learningWindowMs !== undefined && { learningWindowSeconds: learningWindowMs / 1000 }),
+    ...(ttlMs !== undefined && { ttlSeconds: ttlMs / 1000 }),
+    ...(silenceMs !== undefined && { silenceSeconds: silenceMs / 1000 }),
+  };
+}
+
+/** The sink, and how many of its calls are under way. */
+function countCalls(sink: Sink): Sink & { calls(): number } {
+  let calls = 0;
+  const counted =
+    <Args extends unknown[], Result>(call: (...args: Args) => Promise<Result>) =>
+    async (...args: Args): Promise<Result> => {
+      calls += 1;
+      return call(...args).finally(() => {
+        calls -= 1;
+      });
+    };
+  const { apply, delete: remove, tell } = sink;
+  const methods = { apply: counted(apply), delete: counted(remove), tell: counted(tell) };
+  return { ...sink, ...methods, calls: () => calls };
 }

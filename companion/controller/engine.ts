@@ -1,0 +1,144 @@
+import type { Logger } from 'pino';
+import { entryOf } from '../core/scope/hosts.ts';
+import { sentinelHost } from '../core/scope/sentinel.ts';
+import type { ControllerConfig } from '../frame/config.ts';
+import type { Kube } from '../kube/object.ts';
+import type { ControllerMetrics } from './metrics.ts';
+import { createNodeMessages, type NodeMessages } from './nodes/messages.ts';
+import type { Nodes } from './nodes/streams.ts';
+import type { Life } from './reconcile/inputs.ts';
+import { createNotices } from './reconcile/notices.ts';
+import { createPace, type Pace } from './reconcile/pace.ts';
+import { createReconciler, type Reconciler } from './reconcile/reconcile.ts';
+import { recoverUnrecorded } from './reconcile/recover.ts';
+import { createSentinelKeeper, type SentinelKeeper } from './reconcile/sentinel-keeper.ts';
+import type { Sink } from './reconcile/sink.ts';
+import { createState, type State } from './state/state.ts';
+import { startTick } from './tick.ts';
+import { type Changed, createChanges } from './watch/changes.ts';
+import { startInformers } from './watch/informers.ts';
+
+/** What a controller does, apart from its network: it watches, learns, answers, plans and applies. */
+export type Engine = {
+  /** What to do with the messages of node companions. */
+  messages: NodeMessages;
+  state: State;
+  /** Resolves when everything was read once; nothing may be written or answered before. */
+  synced: Promise<void>;
+  /** Starts the clock of the controller: repair, expiry, figures. */
+  startTick(nodes: Pick<Nodes, 'forget' | 'expire'>): void;
+  /** Looks at everything: this replica leads from now on. Call it after `synced`. */
+  lead(): void;
+  /** Begins no further work, and resolves when the writes under way have ended. */
+  settle(): Promise<void>;
+  /** Watches no more, and settles. */
+  stop(): Promise<void>;
+  /** The parts that the clock drives, for those who drive them by hand. */
+  parts: { changed: Changed; pace: Pace; reconciler: Reconciler; sentinel: SentinelKeeper };
+};
+
+export type EngineConfig = Pick<
+  ControllerConfig,
+  | 'namespace'
+  | 'clusterDomain'
+  | 'gatewayHost'
+  | 'trustDomain'
+  | 'rootNamespace'
+  | 'firstCall'
+  | 'revisions'
+  | 'writesPerSecond'
+  | 'learningWindowSeconds'
+  | 'ttlSeconds'
+  | 'silenceSeconds'
+  | 'shrinkPercent'
+  | 'shrinkCount'
+>;
+
+export type EngineOptions = {
+  config: EngineConfig;
+  kube: Pick<Kube, 'watch'>;
+  /** Where plans go; it also says whether this replica leads. */
+  sink: Sink;
+  log: Logger;
+  metrics: ControllerMetrics;
+  /** Milliseconds since the epoch, of a clock that does not jump. */
+  now: () => number;
+  /**
+   * Digests of the filters that this replica serves, that of its own release first. Undefined outside of a
+   * cluster: there the proxies have their filter by other means than objects, so none is missing.
+   */
+  served?: readonly string[] | undefined;
+  /** Pause in milliseconds between two writes of one workload that nobody waits for. */
+  pauseMs?: number;
+};
+
+const pauseMsUsual = 1_000;
+
+export function startEngine(options: EngineOptions): Engine {
+  const { config, kube, sink, log, metrics, now, served, pauseMs = pauseMsUsual } = options;
+  const { namespace, gatewayHost, rootNamespace } = config;
+  const state = createState({ ...config, served: served ?? [] });
+  const sentinelRef = { namespace, host: sentinelHost };
+  const gatewayRef = { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost };
+  const life = lifeOf(config);
+  const sentinel = createSentinelKeeper({ state, sink, log, namespaces: config });
+  const reconciler = createReconciler({
+    ...{ state, sink, rootNamespace, life, metrics, now },
+    sentinel: sentinelRef,
+    gateway: gatewayRef,
+  });
+  const pace = createPace({
+    run: reconciler.runOnce,
+    writesPerSecond: config.writesPerSecond,
+    pauseMs,
+    onThrottled: () => metrics.throttled.inc(),
+    onFailed(workload, err) {
+      metrics.retries.inc();
+      log.error({ err, workload }, 'reconciling failed, will retry');
+    },
+  });
+  const { mark } = pace;
+  const leads = sink.mayWrite;
+  const changed = createChanges({ state, mark, markPorts: sentinel.mark, isLeader: leads });
+  const messages = createNodeMessages({ state, metrics, config, life, now, mark });
+  const notices = createNotices({ state, sink, metrics });
+  const informed = { rootNamespace, now, leads, filters: served !== undefined };
+  const informers = startInformers(kube, state, changed, informed);
+  let tick: { stop(): void } | undefined;
+
+  async function settle(): Promise<void> {
+    tick?.stop();
+    await Promise.all([pace.stop(), sentinel.stop()]);
+  }
+
+  return {
+    messages,
+    state,
+    synced: informers.synced,
+    startTick(nodes) {
+      const parts = { state, sink, metrics, changed, pace, reconciler, messages, notices };
+      tick = startTick({ ...parts, nodes, now });
+    },
+    lead() {
+      recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());
+      changed.all();
+      changed.ports();
+    },
+    settle,
+    async stop() {
+      informers.stop();
+      changed.stop();
+      await settle();
+    },
+    parts: { changed, pace, reconciler, sentinel },
+  };
+}
+
+function lifeOf(config: EngineConfig): Life {
+  return {
+    learningWindowMs: config.learningWindowSeconds * 1000,
+    ttlMs: config.ttlSeconds * 1000,
+    silenceMs: config.silenceSeconds * 1000,
+    guard: { share: config.shrinkPercent / 100, count: config.shrinkCount },
+  };
+}
