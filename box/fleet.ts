@@ -93,13 +93,22 @@ export async function scopeStatus(
   return scope.status ?? {};
 }
 
-/** The scope is written, and the Envoys of these workloads have it (their clusters are few). */
+/**
+ * The scope is written, and the Envoys of these workloads have it: clusters of our own, and none of the
+ * Services that exist only as configuration. Throws where the mesh has no such Services to be narrowed away.
+ */
 export async function untilNarrowed(mesh: Mesh, namespace: string, names: string[]): Promise<void> {
+  const namespaces = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
+  if (!namespaces.includes('namespace/synthetic-'))
+    throw new Error(
+      'nothing to narrow: start the mesh with services, as in `mesh -- up --services 50`',
+    );
   for (const name of names) {
     const pod = await mesh.pod(namespace, `app=${name}`);
     await mesh.waitFor(`${namespace}/${name} to be narrowed`, async () => {
       const clusters = await clusterNames(mesh, pod);
-      return clusters.filter((cluster) => cluster.includes('synthetic-')).length === 0;
+      const isOurs = clusters.includes('lazyscope-direct');
+      return isOurs && !clusters.some((cluster) => cluster.includes('synthetic-'));
     });
   }
 }

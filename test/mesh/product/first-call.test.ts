@@ -24,7 +24,7 @@ let other: PodRef;
 const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
 
 beforeAll(async () => {
-  await createFleet(mesh, { namespace, clients: ['client', 'other'], targets: 40, strict: true });
+  await createFleet(mesh, { namespace, clients: ['client', 'other'], targets, strict: true });
   client = await mesh.pod(namespace, 'app=client');
   other = await mesh.pod(namespace, 'app=other');
 });
@@ -32,6 +32,7 @@ beforeAll(async () => {
 afterAll(() => deleteNamespaces(mesh, namespace));
 
 /** Fresh destinations: each test takes the next ones. */
+const targets = 60;
 let taken = 0;
 const fresh = () => target(taken++);
 
@@ -203,10 +204,14 @@ test('headers of the app that look like ours steer nothing and arrive nowhere', 
   }
 });
 
-test('passthrough leaves the call as Istio would: refused under STRICT', async () => {
+test('passthrough leaves the call as Istio would: by its address, refused under STRICT', async () => {
   await setFirstCall(mesh, namespace, 'passthrough');
-  await mesh.waitFor('the strategy to be in force', async () => {
-    const result = await call(mesh, client, `http://${fresh()}:${port}/`);
-    return result.status !== 200;
+  const passed = async () => (await sentTo(mesh, client, 'PassthroughCluster')).requests;
+  const before = await passed();
+  const result = await mesh.waitFor('the strategy to be in force', async () => {
+    const first = await call(mesh, client, `http://${fresh()}:${port}/`);
+    return (await passed()) > before && first;
   });
+  expect(result).toMatchObject({ status: 503 });
+  expect(taken).toBeLessThanOrEqual(targets);
 });

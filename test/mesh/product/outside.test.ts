@@ -11,19 +11,29 @@ const namespace = 'outside';
 const bare = 'outside-bare';
 let client: PodRef;
 
-/** Calls that have nothing to do with mTLS, and what makes two answers the same. */
+const answered = { status: 200, kind: 'answer' };
+
+/** Calls that have nothing to do with mTLS, and what full configuration gives. */
 const calls = [
-  ['an external host by name', `http://${outside.host}:8080/a`],
-  ['an external host by address', `http://${outside.address}:8080/a`],
-  ['an external host on a port that is HTTP in the mesh', `http://${outside.host}:80/a`],
-  ['a service without a sidecar', `http://plain.${bare}:${appPorts.http}/a`],
-  ['a service without a sidecar, TCP', `tcp://plain.${bare}:${appPorts.tcpServerFirst}`],
-  ['a name that does not exist', 'http://no-such-host.example.com/'],
-  ['a port on which nobody listens', `http://${outside.host}:8081/`],
+  ['an external host by name', `http://${outside.host}:8080/a`, answered],
+  ['an external host by address', `http://${outside.address}:8080/a`, answered],
+  ['an external host on a port that is HTTP in the mesh', `http://${outside.host}:80/a`, answered],
+  ['a service without a sidecar', `http://plain.${bare}:${appPorts.http}/a`, answered],
+  [
+    'a service without a sidecar, TCP',
+    `tcp://plain.${bare}:${appPorts.tcpServerFirst}`,
+    { status: 0, kind: 'answer' },
+  ],
+  ['a name that does not exist', 'http://no-such-host.example.com/', { status: 0, kind: 'error' }],
+  [
+    'a port on which nobody listens',
+    `http://${outside.host}:8081/`,
+    { status: 503, kind: 'answer' },
+  ],
 ] as const;
 
 async function answer(url: string) {
-  const result = await call(mesh, client, url, '--timeout', '5s');
+  const result = await call(mesh, client, url, '--timeout', '30s');
   const { name, path, peerIdentity } = result.body ?? {};
   const kind = result.error ? 'error' : 'answer';
   return { status: result.status, kind, name, path, peerIdentity };
@@ -45,7 +55,8 @@ afterAll(() => deleteNamespaces(mesh, namespace, bare));
 
 test.each(calls)(
   '%s is answered, first and second time, as with full configuration',
-  async (_, url) => {
+  async (_, url, full) => {
+    expect(withFullConfiguration.get(url)).toMatchObject(full);
     expect(await answer(url)).toEqual(withFullConfiguration.get(url));
     expect(await answer(url)).toEqual(withFullConfiguration.get(url));
   },

@@ -64,12 +64,21 @@ async function callCart(): Promise<number> {
   return (await call(mesh, frontend, `http://cart:${appPorts.http}/`)).status;
 }
 
-test('installing, watching, narrowing and turning off go as the README says', async () => {
+/** The README's settings learn for a day first: enforcing is taken, and nothing is narrowed yet. */
+async function untilLearning(): Promise<void> {
+  await mesh.waitFor('the learning window', async () => {
+    const { conditions = [] } = await scopeStatus(mesh, namespace, 'frontend');
+    return conditions.some(({ type, reason }) => type === 'Scoped' && reason === 'Learning');
+  });
+}
+
+test('installing, watching, enforcing and turning off go as the README says', async () => {
   const commands = commandsRunBy('cluster');
   const printed = new Map<string, string>();
   for (const command of commands) {
     console.error(`$ ${command}`);
     printed.set(command, await sh(command));
+    if (command.includes('mode=enforce')) await untilLearning();
     if (!command.startsWith('kubectl apply')) continue;
     await mesh.rollout('lazyscope-system');
     if (!command.includes('shop')) continue;
