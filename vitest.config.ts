@@ -5,8 +5,9 @@ const seconds = 1000;
 const setupFiles = ['test/property-seed.ts'];
 
 const meshOptions = {
-  testTimeout: 300 * seconds,
-  hookTimeout: 300 * seconds,
+  // Bounds for what hangs: a slow machine takes its time.
+  testTimeout: 900 * seconds,
+  hookTimeout: 900 * seconds,
   fileParallelism: false,
 };
 

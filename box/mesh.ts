@@ -133,16 +133,13 @@ function meshHandle(state: State, boxPid: string) {
     figures: (pod: PodRef) => proxyFigures((path) => admin(pod, path)),
     /** The first ready pod of a workload, by label selector; one that is about to be is waited for. */
     pod: (namespace: string, selector: string): Promise<PodRef> =>
-      waitFor(
-        `a ready pod in ${namespace} with ${selector}`,
-        async () => {
-          const args = ['pods', '-n', namespace, '-l', selector];
-          const { items } = (await get(args)) as { items: PodObject[] };
-          const ready = items.find(isReady);
-          return ready && { namespace, name: ready.metadata.name };
-        },
-        30,
-      ),
+      waitFor(`a ready pod in ${namespace} with ${selector}`, async () => {
+        const { items } = (await get(['pods', '-n', namespace, '-l', selector])) as {
+          items: PodObject[];
+        };
+        const ready = items.find(isReady);
+        return ready && { namespace, name: ready.metadata.name };
+      }),
     /** Every running sidecar and what it carries; undefined where its Envoy does not answer. */
     sidecars: async () => {
       const { items } = (await get(['pods', '-A'])) as { items: PodObject[] };
@@ -216,11 +213,14 @@ function execArgs(pod: PodRef, command: string[]): string[] {
   return ['exec', '-i', '-n', pod.namespace, pod.name, ...container, '--', ...command];
 }
 
-/** Polls until `check` returns something other than undefined or false; its last error is told. */
+/**
+ * Polls until `check` returns something other than undefined or false; its last error is told. The time is a
+ * bound for what hangs, and no measure of a machine: waits end with what is waited for.
+ */
 export async function waitFor<T>(
   what: string,
   check: () => Promise<T | undefined | false>,
-  timeoutSeconds = 60,
+  timeoutSeconds = 180,
 ): Promise<T> {
   const deadline = Date.now() + timeoutSeconds * 1000;
   let reason = '';

@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
-import { sentTo } from '../../box/fleet.ts';
+import { call } from '../../box/app-call.ts';
+import { sentTo, untilImported, urlOf } from '../../box/fleet.ts';
 import type { Mesh, PodRef } from '../../box/mesh.ts';
 
 // A question has 200 ms. Where the machine is busy one may have no answer in that time, and what then
@@ -55,4 +56,24 @@ export async function watchLateAnswers(mesh: Mesh, callers: PodRef[]) {
     // A companion that is new has counted from nothing; what one that has gone counted is lost.
     return [...now].reduce((sum, [key, count]) => sum + count - (before.get(key) ?? 0), 0);
   };
+}
+
+/**
+ * Learns one more target of a fleet. Where nothing stands in for an answer, one that comes late fails the call:
+ * then another target has one second try.
+ */
+export async function learnAnother(
+  mesh: Mesh,
+  caller: PodRef,
+  workload: string,
+  take: () => number,
+) {
+  const lateAnswers = await watchLateAnswers(mesh, [caller]);
+  const first = take();
+  const { status } = await call(mesh, caller, urlOf(first));
+  if (status === 200) return untilImported(mesh, caller.namespace, workload, [first]);
+  countSecondTries([`${urlOf(first)} (${status})`], { late: await lateAnswers(), most: 1 });
+  const second = take();
+  expect((await call(mesh, caller, urlOf(second))).status).toBe(200);
+  return untilImported(mesh, caller.namespace, workload, [second]);
 }

@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createFleet, deleteNamespaces, learnTargets, target, urlOf } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
-import { fallBackDirect } from '../fallback.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
 import {
   daemonVictims,
@@ -38,7 +37,6 @@ beforeAll(async () => {
   });
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
-  await fallBackDirect(mesh, namespace);
   await learnTargets(mesh, client, 'client', known);
   rps = await rateHere(mesh, client, known.map(urlOf), { wanted: 500 });
 });

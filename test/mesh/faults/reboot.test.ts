@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, test } from 'vitest';
 import { createFleet, deleteNamespaces, learnTargets, urlOf } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
-import { fallBackDirect } from '../fallback.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
 import { nodeVictims, podsOf, requireVictims, untilReplaced, untilWell } from './victims.ts';
 
@@ -28,7 +27,6 @@ beforeAll(async () => {
     nodes: { client: kept, server: kept, far: lost },
   });
   client = await mesh.pod(namespace, 'app=client');
-  await fallBackDirect(mesh, namespace);
   await learnTargets(mesh, client, 'client', [0, 1]);
 });
 

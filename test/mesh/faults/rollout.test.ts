@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFleet, deleteNamespaces, learnTargets, urlOf } from '../../../box/fleet.ts';
+import { createFleet, deleteNamespaces, urlOf } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
-import { countSecondTries, watchLateAnswers } from '../second-tries.ts';
+import { countSecondTries, learnAnother, watchLateAnswers } from '../second-tries.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
 import { podsOf, untilWell } from './victims.ts';
 
@@ -12,16 +12,22 @@ const targets = 900;
 const firstMost = 290;
 let client: PodRef;
 let rps: number;
-let fresh = 1;
+/** The one that is known, and how many were called. */
+let known = 0;
+let fresh = 0;
 
 beforeAll(async () => {
   await untilWell(mesh);
   await createFleet(mesh, {
     ...{ namespace, clients: ['client'], targets, strict: true, onlyHttp: true },
+    fallback: 'passthrough',
   });
   client = await mesh.pod(namespace, 'app=client');
-  await learnTargets(mesh, client, 'client', [0]);
-  rps = await rateHere(mesh, client, [urlOf(0)], { wanted: 100 });
+  await learnAnother(mesh, client, 'client', () => {
+    known = fresh++;
+    return known;
+  });
+  rps = await rateHere(mesh, client, [urlOf(known)], { wanted: 100 });
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));
@@ -40,8 +46,9 @@ test.each([
   const before = await namesOf(app);
   const lateAnswers = await watchLateAnswers(mesh, [client]);
   const first = Array.from({ length: firstMost }, (_, i) => urlOf(fresh + i));
+  fresh += firstMost;
   const traffic = await startTraffic(mesh, client, {
-    ...{ known: [urlOf(0)], rps, first, firstRps: 2 },
+    ...{ known: [urlOf(known)], rps, first, firstRps: 2 },
   });
   await mesh.kubectl(['rollout', 'restart', `${kind}/${app}`, '-n', system]);
   await mesh.kubectl(['rollout', 'status', `${kind}/${app}`, '-n', system]);
@@ -51,11 +58,10 @@ test.each([
     const names = items.map((pod: { metadata: { name: string } }) => pod.metadata.name);
     return before.every((name) => !names.includes(name));
   });
-  await learnTargets(mesh, client, 'client', [fresh + firstMost]);
-  const { known, first: firstCalls, least } = await traffic.stop();
-  fresh += firstMost + 1;
+  await learnAnother(mesh, client, 'client', () => fresh++);
+  const { known: knownCalls, first: firstCalls, least } = await traffic.stop();
   expect(before.length).toBeGreaterThan(0);
-  expectAllAnswered(known, { least: least.known });
+  expectAllAnswered(knownCalls, { least: least.known });
   const { failed, failures } = firstCalls;
   // The calls after such a one are its second tries, each at a destination of its own.
   const late = await lateAnswers();

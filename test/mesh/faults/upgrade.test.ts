@@ -17,7 +17,6 @@ import {
 } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { applyBase, enableNamespace, narrowAtOnce } from '../../../box/product.ts';
-import { fallBackDirect } from '../fallback.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
 import { makeNextRelease } from './next-release.ts';
 import { podsOf, untilWell } from './victims.ts';
@@ -44,7 +43,6 @@ beforeAll(async () => {
   });
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
-  await fallBackDirect(mesh, namespace);
   await learnTargets(mesh, client, 'client', [0, 1]);
   rps = await rateHere(mesh, client, [0, 1].map(urlOf), { wanted: 500 });
 });

@@ -38,7 +38,7 @@ const inForce: Record<string, { status: number; name?: string; headers?: object 
   'a JWT that is good': { status: 200, name: 'server-v1' },
 };
 
-const patience = { timeout: 60_000, interval: 500 };
+const patience = { timeout: 300_000, interval: 500 };
 
 async function outcome([path = '', ...flags]: string[]) {
   const { status, body } = await call(mesh, client, `http://server:8080${path}`, ...flags);

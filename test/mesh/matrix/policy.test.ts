@@ -81,7 +81,7 @@ describe.each(modes)('$mode for the whole mesh', ({ mode, id, host, status }) =>
   test('a server that speaks first is heard where full configuration hears it', async () => {
     const url = `tcp://tcp-${id}.${namespace}:${ports.tcp}`;
     const heard = async (from: PodRef) => {
-      const { error, body } = await call(mesh, from, url, '--timeout', '3s');
+      const { error, body } = await call(mesh, from, url, '--timeout', '10s');
       return (error ?? '') === '' && JSON.stringify(body).includes('server');
     };
     // By ALLOW_ANY_DYNAMIC_DNS Istio's outbound listener waits for the first bytes of every connection.

@@ -59,8 +59,8 @@ test(`${switches} narrowings and widenings fail no WebSocket, no gRPC call and n
   expect((await call(mesh, client, `http://${host}:${appPorts.http}/`)).status).toBe(200);
   let done = 0;
   const enough = () => done >= switches;
-  const websocket = ['--data', 'x', '--timeout', '8s', `ws://${host}:${appPorts.http}/ws`];
-  const large = ['--data-bytes', '100000', '--timeout', '8s', `http://${host}:${appPorts.http}/`];
+  const websocket = ['--data', 'x', '--timeout', '30s', `ws://${host}:${appPorts.http}/ws`];
+  const large = ['--data-bytes', '100000', '--timeout', '30s', `http://${host}:${appPorts.http}/`];
   const urls = [`grpc://${host}:${appPorts.grpc}`];
   const rps = await rateHere(mesh, client, urls, { wanted: 150 });
   const grpc = await startLoad(mesh, client, urls, { rps });

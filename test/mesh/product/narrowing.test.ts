@@ -77,7 +77,7 @@ test('in enforce mode every proxy carries at most a tenth, and the figures agree
       }
       return true;
     },
-    120,
+    300,
   );
   console.log(`allocated, scoped/full: ${shares.join(', ')}`);
   console.log(await mesh.kubectl(['get', 'workloadscopes', '-n', shopNamespace]));

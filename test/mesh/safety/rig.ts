@@ -112,7 +112,7 @@ export async function untilReason(
   mesh: Mesh,
   namespace: string,
   reason: string,
-  { type = 'Scoped', seconds = 90 } = {},
+  { type = 'Scoped', seconds = 180 } = {},
 ): Promise<void> {
   const what = `${type} of ${namespace} to be ${reason}`;
   await mesh.waitFor(
@@ -123,11 +123,9 @@ export async function untilReason(
 }
 
 /** The proxy has the whole mesh again. */
-export async function untilFull(mesh: Mesh, pod: PodRef, seconds = 30): Promise<void> {
-  await mesh.waitFor(
-    `full configuration in ${pod.namespace}`,
-    async () => (await clusterNames(mesh, pod)).some((name) => name.includes('synthetic-')),
-    seconds,
+export async function untilFull(mesh: Mesh, pod: PodRef): Promise<void> {
+  await mesh.waitFor(`full configuration in ${pod.namespace}`, async () =>
+    (await clusterNames(mesh, pod)).some((name) => name.includes('synthetic-')),
   );
 }
 
