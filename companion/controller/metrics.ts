@@ -50,6 +50,10 @@ export function createControllerMetrics(registry: Registry) {
     questions: counter('controller_questions_total', 'Questions answered, by strategy.', [
       'strategy',
     ]),
+    heldInVain: counter(
+      'controller_held_in_vain_total',
+      'Answers that fell back from hold, because a host of the scope brought no route for 5 s.',
+    ),
     answerSeconds: seconds(
       'controller_answer_seconds',
       'Time to decide about a question.',

@@ -3,6 +3,7 @@ import { isCarried } from '../../core/first-call/gateway.ts';
 import { type MeshNames, type Mtls, mtlsOf, without } from '../../core/first-call/mtls.ts';
 import { type Resolution, resolve, type UnknownCall } from '../../core/first-call/resolve.ts';
 import {
+  afterHolds,
   answerTtlSeconds,
   chooseStrategy,
   type Decision,
@@ -30,6 +31,8 @@ export type Answered = Decision & {
   learn: HostRef | undefined;
   /** 0 while the host is not in the scope. */
   millisecondsSinceScopeWritten: number;
+  /** The entry that is in the scope for long enough and brought no route; undefined: none. */
+  routeless?: string | undefined;
 };
 
 export type Asker = { namespace: string; pod: PodRecord | undefined };
@@ -78,10 +81,13 @@ export function answer(
   );
   const since =
     workload && host && state.imports.since(namespace, sidecarName(workload), entryOf(host));
+  const importedMs = since === undefined ? 0 : Math.max(1, now - since);
+  const decided = afterHolds(decision, importedMs);
   return {
-    ...decision,
+    ...decided,
     learn,
-    millisecondsSinceScopeWritten: since === undefined ? 0 : Math.max(1, now - since),
+    millisecondsSinceScopeWritten: importedMs,
+    ...(decided !== decision && host && { routeless: entryOf(host) }),
   };
 }
 

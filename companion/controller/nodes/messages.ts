@@ -75,6 +75,12 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
     awaited.set(key, { node, namespace, pod, podUid, until: now() + awaitedMs });
   }
 
+  function noteRouteless(pod: PodRecord, entry: string): void {
+    metrics.heldInVain.inc();
+    const workload = state.workloadOf(pod);
+    if (workload) state.missingRoutes.note(`${workload.namespace}/${workload.name}`, entry);
+  }
+
   return {
     onReport(node, report) {
       const pod = podOf(node, report);
@@ -104,7 +110,7 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
     onQuestion(node, question): Answer {
       const end = metrics.answerSeconds.startTimer();
       const pod = podOf(node, question);
-      const { learn, ...decision } =
+      const { learn, routeless, ...decision } =
         pod === 'foreign' || !question.call
           ? refusal
           : answer(
@@ -115,6 +121,7 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
               now(),
             );
       if (learn && typeof pod === 'object') learnHost(learning, pod, learn, now());
+      if (routeless && typeof pod === 'object') noteRouteless(pod, routeless);
       metrics.questions.inc({ strategy: decision.strategy });
       end();
       return { id: question.id, ...decision };

@@ -5,7 +5,7 @@ import type { Verdict } from '../../core/scope/expiry.ts';
 import type { ScopeHost } from '../../core/scope/hosts.ts';
 import type { Watched } from '../../core/scope/learning.ts';
 import type { Plan } from '../../core/scope/plan.ts';
-import { readSidecar } from '../../core/scope/sidecar.ts';
+import { readSidecar, scopeApiVersion } from '../../core/scope/sidecar.ts';
 import { statusChange, statusOf } from '../../core/scope/status.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import {
@@ -54,6 +54,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     if (!workload || !mode || state.namespaces.get(namespace)?.terminating) {
       forgetting.drop(key);
       statusWrittenAt.delete(key);
+      state.missingRoutes.drop(key);
       return retirement.retire(namespace, name);
     }
     retirement.isThere(key);
@@ -73,6 +74,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
       return ensured.wrote ? 'wrote' : 'nothing';
     }
     const told = await writeStatus({ ...look, plan });
+    await tellOfMissingRoutes(options, scope);
     return ensured.wrote || applied || told ? 'wrote' : 'nothing';
   }
 
@@ -124,6 +126,25 @@ type Look = {
   watched: Watched;
   verdict: Verdict;
 };
+
+async function tellOfMissingRoutes(
+  { state, sink }: ReconcileOptions,
+  { namespace, name, uid }: ScopeRecord,
+): Promise<void> {
+  const entries = state.missingRoutes.take(`${namespace}/${name}`);
+  if (entries.length === 0) return;
+  const named = `${entries.slice(0, namedMax).join(', ')}${entries.length > namedMax ? ', ...' : ''}`;
+  const about = {
+    apiVersion: scopeApiVersion,
+    kind: 'WorkloadScope',
+    metadata: { namespace, name, uid },
+  };
+  await sink.tell(about, {
+    reason: 'RouteMissing',
+    message: `Imported, and calls still find no route, so they are held no more: ${named}. istiod is late, or the scope lacks what the host needs: mode off gives everything back.`,
+    isWarning: true,
+  });
+}
 
 /** Hosts that an Event names; the status has them all. */
 const namedMax = 10;

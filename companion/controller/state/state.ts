@@ -9,6 +9,7 @@ import { groupWorkloads, type Workload } from '../../core/scope/workload.ts';
 import type { ScopeRecord } from '../../core/scope/workload-scope.ts';
 import { createImports, type Imports } from './imports.ts';
 import { createInstalledFilter, type InstalledFilter } from './installed-filter.ts';
+import { createMissingRoutes, type MissingRoutes } from './missing-routes.ts';
 import { createNamespacedTable, type NamespacedTable } from './namespaced-table.ts';
 import { type Discovery, looksAt } from './namespaces.ts';
 import { createServiceModes, type ServiceModes } from './service-modes.ts';
@@ -24,6 +25,7 @@ export type State = Discovery & {
   scopes: NamespacedTable<ScopeRecord>;
   sidecars: NamespacedTable<SidecarRecord>;
   imports: Imports;
+  missingRoutes: MissingRoutes;
   installedFilter: InstalledFilter;
   /** Digests of the filters that this replica serves, that of its own release first; none outside of a cluster. */
   served: readonly string[];
@@ -76,6 +78,7 @@ export function createState({
     scopes: createNamespacedTable(),
     sidecars: createNamespacedTable(),
     imports: createImports(),
+    missingRoutes: createMissingRoutes(),
     installedFilter: createInstalledFilter(),
     served,
     serviceModes: createServiceModes(),

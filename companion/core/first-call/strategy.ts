@@ -29,9 +29,10 @@ export type Decision = {
  *  - unresolved: short, since a Service of that name or address may appear at any moment, and is often
  *    called before the watch has told of it;
  *  - empty: short, since a destination without endpoints is about to get some; also for one that
- *    is so new that the gateway is about to know it.
+ *    is so new that the gateway is about to know it;
+ *  - held: shortest, since a hold that leads nowhere is called off (`afterHolds`).
  */
-export const answerTtlSeconds = { resolved: 60, unresolved: 5, empty: 5 } as const;
+export const answerTtlSeconds = { resolved: 60, unresolved: 5, empty: 5, held: 1 } as const;
 
 export type Call = {
   tcp: boolean;
@@ -57,7 +58,27 @@ export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): 
     ...direct,
     strategy: 'hold',
     otherwise: direct.strategy as Decision['otherwise'],
+    ttlSeconds: answerTtlSeconds.held,
     reason: `${why}; otherwise ${direct.strategy}: ${direct.reason}`,
+  };
+}
+
+/**
+ * Two holds of the default two seconds, and one more: a route that has not come by then is not about to, and
+ * each further request would wait as long for nothing.
+ */
+export const holdsInVainMs = 5_000;
+
+/** The decision where the host has been imported for so long: what is held in vain goes another way. */
+export function afterHolds(decision: Decision, importedMs: number): Decision {
+  const { strategy, otherwise, reason } = decision;
+  if (strategy !== 'hold' || otherwise === '' || importedMs < holdsInVainMs) return decision;
+  return {
+    ...decision,
+    strategy: otherwise,
+    otherwise: '',
+    ttlSeconds: answerTtlSeconds.empty,
+    reason: `no route came for ${Math.floor(importedMs / 1000)} s; ${reason}`,
   };
 }
 
