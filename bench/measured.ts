@@ -33,7 +33,7 @@ const sections: Record<string, Section> = {
     return [
       ...sizes,
       {
-        what: 'size of the mesh at which both take the same',
+        what: 'size of the mesh at which both take the same memory',
         value: `${Math.round(evenAt(bars))} services`,
       },
       ...companionPaidBy(all, bars),
@@ -41,13 +41,13 @@ const sections: Record<string, Section> = {
   },
   activation: (result) => [
     {
-      what: 'from the first answer until a request takes the real route, p50 / p99',
+      what: 'time from the first answer until a request takes the real route, p50 / p99',
       value: `${value(result, /services/, 'p50')} / ${value(result, /services/, 'p99')} ms`,
     },
   ],
   'first-call': (result) => [
     {
-      what: 'first call p50 by gateway / direct / hold; a warm call',
+      what: 'first call by gateway / direct / hold, p50; a warm call',
       value:
         `${['gateway', 'direct', 'hold'].map((name) => value(result, new RegExp(`^${name}$`), 'first call, p50')).join(' / ')} ms; ` +
         `${value(result, /^gateway$/, 'warm call, p50')} ms`,
@@ -60,14 +60,14 @@ const sections: Record<string, Section> = {
     const [least, most] = [Math.min(...ratios), Math.max(...ratios)];
     return [
       {
-        what: 'CPU of Envoy a request with the filter, over a Wasm filter that does nothing',
+        what: 'Envoy CPU per request with the filter, relative to a Wasm filter that does nothing',
         value: `${least.toFixed(2)} to ${most.toFixed(2)} times`,
       },
     ];
   },
   enable: (result) => [
     {
-      what: 'enabling 8 workloads among 1,000 services: until all are scoped; CPU of istiod; bytes pushed',
+      what: 'enabling 8 workloads among 1,000 services: time until all are scoped; CPU of istiod; bytes pushed',
       value:
         `${value(result, /^1000 services/, 'until every proxy is scoped')} s; ` +
         `${value(result, /^1000 services/, 'istiod CPU for it')} s; ` +
@@ -76,7 +76,7 @@ const sections: Record<string, Section> = {
   ],
   ingest: (result) => [
     {
-      what: 'node companion: observations a second at its peak memory',
+      what: 'node companion: observations a second, and its peak memory',
       value: `${count(Math.round(value(result, /^node, steady$/, 'observations') / 1000) * 1000)}/s at ${Math.round(value(result, /^node, steady$/, 'RSS, peak'))} MB`,
     },
   ],
@@ -89,7 +89,7 @@ const sections: Record<string, Section> = {
     };
     return [
       {
-        what: 'with the bypass over without, two sidecars with mTLS on one node: p50; CPU a request',
+        what: 'two sidecars with mTLS on one node, with the bypass relative to without: p50; CPU per request',
         value: `${spread('p50')}; ${spread('cpu')} times`,
       },
     ];
@@ -107,7 +107,7 @@ function companionPaidBy(
   const sizes = bars.map(({ services }) => count(services)).join(' / ');
   return [
     {
-      what: `sidecars on a node that save what its companion takes (${companion} MB), at ${sizes} services`,
+      what: `scoped sidecars on a node that save as much as its companion takes (${companion} MB), at ${sizes} services`,
       value: needed.join(' / '),
     },
   ];
