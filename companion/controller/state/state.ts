@@ -53,7 +53,11 @@ export function createState({
   served = [],
 }: StateOptions): State {
   const known: Discovery = { namespaces: new Map(), discovery: new Map() };
-  const catalog = createCatalog({ clusterDomain, looksAt: (...where) => looksAt(known, ...where) });
+  const catalog = createCatalog({
+    clusterDomain,
+    looksAt: (...where) => looksAt(known, ...where),
+    labelsOf: (name) => known.namespaces.get(name)?.labels ?? {},
+  });
   const grouped = new Map<string, { workloads: Workload[]; byPod: Map<string, Workload> }>();
 
   function groups(namespace: string) {

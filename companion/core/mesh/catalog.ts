@@ -21,7 +21,7 @@ import {
   readVirtualService,
   type VirtualServiceRecord,
 } from './rules.ts';
-import { createVisibility, type LooksAt, type Visibility } from './visibility.ts';
+import { createVisibility, type LabelsOf, type LooksAt, type Visibility } from './visibility.ts';
 import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
 
 /**
@@ -59,9 +59,13 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     sizes(): Record<string, number>;
   };
 
-type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt };
+type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt; labelsOf?: LabelsOf };
 
-export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOptions): Catalog {
+export function createCatalog({
+  clusterDomain,
+  looksAt = () => true,
+  labelsOf = () => ({}),
+}: CatalogOptions): Catalog {
   const hosts = createHostTable();
   const virtualServices = createHostIndex<VirtualServiceRecord>();
   const virtualServicesTo = createMultimap<VirtualServiceRecord>();
@@ -73,7 +77,11 @@ export function createCatalog({ clusterDomain, looksAt = () => true }: CatalogOp
   const slicesByEndpoint = createMultimap<SliceRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
   const workloads = createWorkloadTable((namespace) => podsChanged(namespace));
-  const { configs, podsChanged, ...visibility } = createVisibility(workloads.podsIn, looksAt);
+  const { configs, podsChanged, ...visibility } = createVisibility(
+    workloads.podsIn,
+    looksAt,
+    labelsOf,
+  );
 
   const kinds: Record<string, Kind> = {
     Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },

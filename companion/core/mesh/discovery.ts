@@ -8,12 +8,12 @@ const expressionSchema = z.discriminatedUnion('operator', [
   z.object({ operator: z.enum(['In', 'NotIn']), key: z.string(), values: z.array(z.string()) }),
   z.object({ operator: z.enum(['Exists', 'DoesNotExist']), key: z.string() }),
 ]);
-const selectorsSchema = z.array(
-  z.object({
-    matchLabels: z.record(z.string(), z.string()).optional(),
-    matchExpressions: z.array(expressionSchema).optional(),
-  }),
-);
+/** A label selector of Kubernetes. */
+export const selectorSchema = z.object({
+  matchLabels: z.record(z.string(), z.string()).optional(),
+  matchExpressions: z.array(expressionSchema).optional(),
+});
+const selectorsSchema = z.array(selectorSchema);
 const meshSchema = z.object({ discoverySelectors: selectorsSchema.nullish() }).nullish();
 
 /** Out of MeshConfig as YAML; throws for what istiod would not take either and stay with what it had. */

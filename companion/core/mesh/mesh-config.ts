@@ -1,5 +1,6 @@
 import { parse } from 'yaml';
 import type { KubeObject } from '../../kube/object.ts';
+import { type EntryVisibility, readEntryVisibility } from './entry-visibility.ts';
 import type { ExportTo } from './records.ts';
 
 /** What is read of the mesh configuration. */
@@ -8,6 +9,8 @@ export type MeshConfig = {
   exportTo: Record<ExportedKind, ExportTo>;
   /** Trust domains that identities of the mesh may have besides its own. */
   trustDomainAliases: readonly string[];
+  /** How far ServiceEntries may be seen; undefined: as their `exportTo` says. */
+  entryVisibility?: EntryVisibility | undefined;
 };
 
 /** Kinds of object with a default `exportTo` of their own. */
@@ -33,6 +36,7 @@ export function readMeshConfig(object: KubeObject): MeshConfig {
       destinationRule: rule.includes('.') ? ['.'] : [],
     },
     trustDomainAliases: textsOf(mesh.trustDomainAliases),
+    entryVisibility: readEntryVisibility(mesh.serviceEntryVisibility),
   };
 }
 

@@ -1,3 +1,4 @@
+import { cappedExports } from './entry-visibility.ts';
 import { type MeshConfig, noMeshConfig } from './mesh-config.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { ExportTo, Visible } from './records.ts';
@@ -5,6 +6,9 @@ import { defaultRevision, forRevision, isTakenIn } from './revision.ts';
 
 /** Whether istiod of a revision looks at a namespace (core/discovery.ts); what is in others is nothing to it. */
 export type LooksAt = (revision: string, namespace: string) => boolean;
+
+/** Labels of a namespace; none where it is not known. */
+export type LabelsOf = (namespace: string) => Readonly<Record<string, string>>;
 
 /** Who sees what, by `exportTo`, the configuration of the mesh and the revision of istiod. */
 export type Visibility = {
@@ -30,6 +34,7 @@ export type Visibility = {
 export function createVisibility(
   podsIn: (namespace: string) => readonly PodRecord[],
   looksAt: LooksAt,
+  labelsOf: LabelsOf,
 ): Visibility {
   const configs = new Map<string, MeshConfig>();
   const revisions = new Map<string, readonly string[]>();
@@ -53,7 +58,10 @@ export function createVisibility(
   function exportsUnder(object: Visible, revision: string): ExportTo | undefined {
     const { kind, namespace, exportTo } = object;
     if (!isTakenIn(object.revision, revision) || !looksAt(revision, namespace)) return undefined;
-    return exportTo ?? configOf(revision).exportTo[kind === 'entry' ? 'service' : kind];
+    const { exportTo: defaults, entryVisibility } = configOf(revision);
+    const to = exportTo ?? defaults[kind === 'entry' ? 'service' : kind];
+    if (kind !== 'entry' || !entryVisibility) return to;
+    return cappedExports(entryVisibility, to, namespace, labelsOf(namespace));
   }
 
   function isVisibleUnder(object: Visible, from: string, revision: string): boolean {

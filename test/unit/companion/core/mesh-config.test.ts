@@ -143,3 +143,47 @@ describe('with several revisions of istiod', () => {
     },
   );
 });
+
+describe('serviceEntryVisibility', () => {
+  const cap = `
+serviceEntryVisibility:
+  applyToSidecars: true
+  defaultVisibility: NAMESPACE
+  policies:
+    - visibility: PUBLIC
+      matchingRules: [{namespaceSelector: {matchLabels: {shared: 'yes'}}}]
+    - visibility: NONE
+      matchingRules: [{namespaceSelector: {matchExpressions: [{key: hidden, operator: Exists}]}}]
+`;
+  const labels: Record<string, Record<string, string>> = {
+    shared: { shared: 'yes' },
+    hidden: { hidden: '' },
+  };
+
+  /** Namespaces among those given that see an entry of `of`. */
+  function seenFrom(of: string, mesh: string, exportTo?: string[]): string[] {
+    const catalog = createCatalog({ clusterDomain: 'c', labelsOf: (name) => labels[name] ?? {} });
+    catalog.upsert(configMap(mesh));
+    const spec = { hosts: ['a.example'], ...(exportTo && { exportTo }), ports: [] };
+    catalog.upsert(istio('ServiceEntry', `${of}/a`, spec));
+    const [record] = catalog.hosts.exact('a.example');
+    return [of, 'other'].filter((from) => record && catalog.isVisible(record, from));
+  }
+
+  test.each([
+    ['by default to its own namespace', 'shop', cap, undefined, ['shop']],
+    ['to everybody where a policy says so', 'shared', cap, undefined, ['shared', 'other']],
+    ['to nobody where one says so', 'hidden', cap, undefined, []],
+    ['to nobody that its own exportTo leaves out', 'shop', cap, ['other'], []],
+    ['never further than its own exportTo', 'shared', cap, ['.'], ['shared']],
+    [
+      'as ever where it is not for sidecars',
+      'shop',
+      cap.replace('true', 'false'),
+      undefined,
+      ['shop', 'other'],
+    ],
+  ])('shows a ServiceEntry %s', (_what, of, mesh, exportTo, expected) => {
+    expect(seenFrom(of, mesh, exportTo)).toEqual(expected);
+  });
+});
