@@ -66,7 +66,7 @@ test('the table has a line for what was measured, and none for what was not', ()
   ]);
   const table = measuredTable({ memory, ingest, filter: undefined, bypass });
   expect(table).toContain('| 0.81 to 0.90; 0.80 to 0.88 times | `npm run -s bench -- bypass` |');
-  expect(table).toContain('| size of the mesh at which both take the same | 55 services |');
+  expect(table).toContain('| size of the mesh at which both take the same memory | 55 services |');
   expect(table).toContain('takes (70 MB), at 100 / 1,000 services | 8 / 1 |');
   expect(table).toContain('| 52,000/s at 80 MB | `npm run -s bench -- ingest` |');
   expect(table).not.toContain('filter`');
