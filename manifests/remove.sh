@@ -3,6 +3,9 @@
 #   remove.sh NAMESPACE...   out of these namespaces
 #   remove.sh --all          out of all, and then the system itself
 #
+# Envoy replaces its outbound listeners when the filter goes: what is open on them is drained, and cut after
+# drainDuration (45 s). manifests/components/on-restart says how to come and go without.
+#
 # What proxies rely on goes last: first the controller gives them full configuration (or, where none
 # is left to do it, this script), then the filter goes, then the companions and the gateway.
 set -eu
@@ -82,6 +85,7 @@ done
 [ -z "$waiting" ] || echo "going on without word of full configuration from" $waiting >&2
 [ $# -eq 0 ] || sleep "$settleSeconds"
 
+[ $# -eq 0 ] || echo 'the filter goes: proxies replace their outbound listeners, and end what is open on them after drainDuration (45 s)'
 for namespace; do
   kubectl delete -n "$namespace" --ignore-not-found \
     envoyfilter/lazyscope wasmplugin/lazyscope wasmplugin/lazyscope-tcp

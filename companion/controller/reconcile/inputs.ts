@@ -124,6 +124,12 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
   }
   const missing = state.installedFilter.missing(namespace, pods);
   if (missing.length === 0) return undefined;
+  const [first, ...others] = state.installedFilter.leftOut(namespace, pods);
+  if (first) {
+    const more = others.length > 0 ? ` and of ${others.length} more` : '';
+    const message = `${missing.join(', ')} leaves out pod ${first.name}${more}, by its selector or revision. Give the pod templates its labels, or wait for their rollout.`;
+    return { reason: 'FilterMissing', message };
+  }
   const message = `Not for its pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
   return { reason: 'FilterMissing', message };
 }

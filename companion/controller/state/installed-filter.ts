@@ -15,6 +15,8 @@ export type InstalledFilter = {
    * of a cluster.
    */
   missing(namespace: string, pods: readonly PodRecord[]): string[];
+  /** Pods that the selector of a part leaves out, though all parts are there. */
+  leftOut(namespace: string, pods: readonly PodRecord[]): PodRecord[];
   /** Digests of the filters that proxies of the namespace load when they start. */
   pinned(namespace: string): string[];
   /** From now on, what was not told of is missing. */
@@ -82,6 +84,11 @@ export function createInstalledFilter(): InstalledFilter {
     remove,
     missing: (namespace, pods) =>
       isWatched ? parts.filter((part) => !isFor(pods, found.get(namespace)?.get(part))) : [],
+    leftOut(namespace, pods) {
+      const here = parts.map((part) => found.get(namespace)?.get(part));
+      if (!isWatched || here.includes(undefined)) return [];
+      return pods.filter((pod) => !here.every((part) => isFor([pod], part)));
+    },
     pinned: (namespace) =>
       [...(found.get(namespace)?.values() ?? [])].flatMap(({ sha256 }) => sha256 ?? []),
     watched() {

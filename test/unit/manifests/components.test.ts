@@ -28,6 +28,27 @@ test('the allocator component reaches the workloads of the kustomization', () =>
   ]);
 });
 
+test('on-restart gives the filter to pods with its label only, and the label to the workloads', () => {
+  const folder = copyOfManifests();
+  writeFileSync(join(folder, 'example/workload.yaml'), workload);
+  edit(join(folder, 'example/kustomization.yaml'), (text) =>
+    text
+      .replace('- namespace.yaml', '- namespace.yaml\n  - workload.yaml')
+      .replace('- ../namespace', '- ../namespace\n  - ../components/on-restart'),
+  );
+  const rendered = render(join(folder, 'example'));
+  const label = { 'lazyscope.io/filter': 'enabled' };
+  for (const name of ['lazyscope', 'lazyscope-tcp'])
+    expect(find(rendered, 'WasmPlugin', name).spec.selector).toEqual({ matchLabels: label });
+  const filter = find(rendered, 'EnvoyFilter', 'lazyscope');
+  expect(filter.spec.workloadSelector).toEqual({ labels: label });
+  expect(filter.spec.configPatches.length).toBeGreaterThan(10);
+  expect(find(rendered, 'StatefulSet', 'db').spec.template.metadata.labels).toEqual({
+    app: 'db',
+    ...label,
+  });
+});
+
 test('the former trust domain is accepted in both clusters of first calls', () => {
   const folder = copyOfManifests();
   edit(join(folder, 'components/trust-domain-alias/alias.env'), (text) =>
