@@ -133,12 +133,13 @@ function connectInProcess(
   const ends = Object.assign(stream, { cancel: () => stream.destroy() }) as unknown as NodeStream;
   const link = startLink({ ...options, stream: ends });
   joints.add(joint);
+  controller.onOpened(node);
   return {
     ask: (question) => (link.ask(question) ? 1 : 0),
     changed: link.changed,
     gone: link.gone,
     stop() {
-      joints.delete(joint);
+      if (joints.delete(joint)) controller.onClosed(node);
       link.stop();
       stream.destroy();
     },

@@ -52,6 +52,8 @@ export type EngineConfig = Pick<
   | 'silenceSeconds'
   | 'shrinkPercent'
   | 'shrinkCount'
+  | 'withdrawWorkloads'
+  | 'withdrawMegabytes'
 >;
 
 export type EngineOptions = {
@@ -140,5 +142,9 @@ function lifeOf(config: EngineConfig): Life {
     ttlMs: config.ttlSeconds * 1000,
     silenceMs: config.silenceSeconds * 1000,
     guard: { share: config.shrinkPercent / 100, count: config.shrinkCount },
+    withdrawal: {
+      workloadsPerMinute: config.withdrawWorkloads,
+      bytesPerMinute: config.withdrawMegabytes * 1e6,
+    },
   };
 }

@@ -83,6 +83,12 @@ export function createControllerMetrics(registry: Registry) {
       'Scopes that were taken back, by the reason that their condition says.',
       ['reason'],
     ),
+    withdrawalsPending: gauge(
+      'controller_withdrawals_pending',
+      'Scopes that stay although proxies are silent, by reason (Budget, BelowQuorum, NodeUnheard, Deaf).',
+      ['reason'],
+    ),
+    nodesHeard: gauge('controller_nodes_heard', 'Nodes whose companion is connected.'),
     unknownModes: gauge(
       'controller_modes_unknown',
       'Namespaces and Services whose lazyscope.io/mode is no mode; modes in force stay meanwhile.',

@@ -1,4 +1,4 @@
-import { modes } from '../core/scope/condition.ts';
+import { conditionIn, modes } from '../core/scope/condition.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { NodeMessages } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
@@ -61,9 +61,13 @@ function measure(state: State, metrics: ControllerMetrics): void {
   metrics.proxies.set([...state.proxies.values()].length);
   const scopes = [...state.scopes.values()];
   metrics.overdue.reset();
+  metrics.withdrawalsPending.reset();
+  metrics.nodesHeard.set(state.nodeStreams.size());
   for (const { status } of scopes) {
     const { kept = 0, reason } = status?.expiry ?? {};
     if (reason) metrics.overdue.inc({ reason }, kept);
+    const pending = conditionIn(status, 'WithdrawalPending');
+    if (pending) metrics.withdrawalsPending.inc({ reason: pending.reason });
   }
   for (const mode of modes) {
     metrics.workloads.set({ mode }, scopes.filter(({ status }) => status?.mode === mode).length);

@@ -137,12 +137,27 @@ export const controllerSettings = {
     unit: 'seconds',
   }),
   silenceSeconds: wholeNumber({
-    about: 'how long a proxy may be silent before its workload gets full configuration back',
-    fallback: '300',
+    about: 'how long proxies may be silent before their workload gets full configuration back',
+    // Kubernetes deletes the pods of a lost node after 350 s at most: by then they are out of the count.
+    fallback: '420',
     // A filter speaks every 30 s, and its node passes that on every 30 s.
     min: 61,
     max: 86_400,
     unit: 'seconds',
+  }),
+  withdrawWorkloads: wholeNumber({
+    about: 'how many workloads may get full configuration back for silence within a minute',
+    fallback: '2',
+    min: 1,
+    max: 1_000,
+    unit: 'workloads per minute',
+  }),
+  withdrawMegabytes: wholeNumber({
+    about: 'how much memory proxies may gain by that within a minute; one workload may always',
+    fallback: '2048',
+    min: 1,
+    max: 1_000_000,
+    unit: 'MB per minute',
   }),
   shrinkPercent: wholeNumber({
     about: 'the share of the destinations of a workload that may expire within an hour',

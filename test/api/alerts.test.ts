@@ -59,6 +59,10 @@ const cases: Record<string, { minutes: number; series: Record<string, string> }>
     minutes: 15,
     series: { 'lazyscope_controller_scopes_withdrawn_total{reason="ProxiesSilent"}': '0+1x30' },
   },
+  LazyscopeWithdrawalPending: {
+    minutes: 15,
+    series: { 'lazyscope_controller_withdrawals_pending{pod="a",reason="Budget"}': '3x30' },
+  },
   LazyscopeModeUnknown: {
     minutes: 15,
     series: { 'lazyscope_controller_modes_unknown{pod="a"}': '1x30' },

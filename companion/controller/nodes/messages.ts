@@ -82,6 +82,8 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   }
 
   return {
+    onOpened: (node) => state.nodeStreams.opened(node, now()),
+    onClosed: (node) => state.nodeStreams.closed(node),
     onReport(node, report) {
       const pod = podOf(node, report);
       // What is said of a pod that nobody else knows is not kept: its node is asked again when the

@@ -17,6 +17,9 @@ import { type IdentifyOptions, identify, type NodeIdentity, StreamRefusal } from
 
 /** What the controller does with the words of a node companion. */
 export type NodeHandlers = {
+  /** A stream of the node may be listened to from now on, and no longer. */
+  onOpened(node: string): void;
+  onClosed(node: string): void;
   onReport(node: string, report: ProxyReport): void;
   onGone(node: string, gone: ProxyGone): void;
   /** Answers at once. */
@@ -84,7 +87,8 @@ export function createNodes(options: NodesOptions): Nodes {
     streams.set(stream, { identity: undefined, refused: false });
     metrics.streams.set(streams.size);
     const close = () => {
-      streams.delete(stream);
+      const node = streams.get(stream)?.identity?.node;
+      if (streams.delete(stream) && node) state.onClosed(node);
       metrics.streams.set(streams.size);
     };
     stream.on('close', close);
@@ -161,6 +165,7 @@ async function serve(state: StreamTable, stream: ControllerStream): Promise<void
   // It may have gone meanwhile.
   if (!speaker) return;
   speaker.identity = identity;
+  state.onOpened(node);
   log.info({ node, version, peer: stream.getPeer() }, 'node connected');
   stream.on('data', (message: NodeMessage) => {
     if (speaker.refused) return;

@@ -53,13 +53,14 @@ export function createForgetting(options: {
     const known = hearings.get(key);
     const isFresh = known !== undefined && at - known.lookedAt <= pauseMsMax;
     const hearing = isFresh ? known : unheard;
-    const { total, silentMs } = state.proxies.count(workload.pods, at);
+    const { total, silentMs, lost } = state.proxies.count(workload.pods, at);
     // Above this a filter drops destinations, and what it dropped may be in use.
     const overflow = workload.pods.reduce(
       (sum, pod) => sum + (state.proxies.of(pod)?.overflow ?? 0),
       0,
     );
-    const isHeard = total > 0 && silentMs <= liveMs;
+    // A node that is lost may be cut off only: what its pods use is told of when it is back.
+    const isHeard = total > 0 && silentMs <= liveMs && lost === 0;
     const since = overflow > hearing.overflow ? at : (hearing.heardSince ?? at);
     const fresh = {
       heardSince: isHeard ? since : undefined,

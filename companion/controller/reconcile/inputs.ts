@@ -15,6 +15,11 @@ import {
   unnarrowable,
 } from '../../core/scope/sidecar.ts';
 import { unseenProxy } from '../../core/scope/unseen.ts';
+import {
+  gainBytesOf,
+  type WithdrawalBudget,
+  type WithdrawalLimit,
+} from '../../core/scope/withdrawal.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import { type ScopeRecord, watchedBefore } from '../../core/scope/workload-scope.ts';
 import type { State } from '../state/state.ts';
@@ -26,6 +31,7 @@ export type Life = {
   ttlMs: number;
   silenceMs: number;
   guard: ShrinkGuard;
+  withdrawal: WithdrawalLimit;
 };
 
 /** Inputs shared by the functions that evaluate one workload. */
@@ -83,9 +89,11 @@ export function planOf(
     hosts: ScopeHost[];
     mode: Mode;
     watched: Watched;
+    budget: WithdrawalBudget;
   },
 ): Plan {
-  const { workload, scope, hosts, mode, watched } = found;
+  const { workload, scope, hosts, mode, watched, budget } = found;
+  const proxies = state.proxies.count(workload.pods, now());
   const { namespace } = workload;
   const current = state.sidecars.get(namespace, sidecarName(workload));
   const shadowed = shadowedOf(state, workload, rootNamespace);
@@ -99,7 +107,9 @@ export function planOf(
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
     refusal: refusalOf(state, workload) ?? ofDefault(workload, shadowed),
-    proxies: state.proxies.count(workload.pods, now()),
+    proxies,
+    admitWithdrawal: () =>
+      budget.admit(`${namespace}/${workload.name}`, gainBytesOf(scope.status, proxies.total)),
     learningMs: learningMsOf(watched, life.learningWindowMs, now()),
     silenceMs: life.silenceMs,
   });

@@ -7,6 +7,7 @@ import type { Watched } from '../../core/scope/learning.ts';
 import type { Plan } from '../../core/scope/plan.ts';
 import { readSidecar, scopeApiVersion } from '../../core/scope/sidecar.ts';
 import { statusChange, statusOf } from '../../core/scope/status.ts';
+import { createWithdrawalBudget } from '../../core/scope/withdrawal.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import {
   learnedEdges,
@@ -41,6 +42,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
   const { state, sink, now } = options;
   const forgetting = createForgetting(options);
   const retirement = createRetirement(options);
+  const budget = createWithdrawalBudget(options.life.withdrawal, now);
   const statusWrittenAt = new Map<string, number>();
   const due = new Map<string, number>();
   // After a start, nodes need a moment before their silence means anything.
@@ -66,7 +68,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     const hosts = hostsOf(options, workload, scope);
     const watched = watchedNow(options, workload);
     const look = { workload, scope, hosts, mode, watched, verdict };
-    const plan = planOf(options, look);
+    const plan = planOf(options, { ...look, budget });
     const applied = await apply(options, plan);
     if (plan.scoped.reason === 'Measuring') {
       // A wait of moments; what comes of it is told.
@@ -152,13 +154,17 @@ const namedMax = 10;
 /** What people are told of by Events: a condition for another reason, and what has expired. */
 function newsOf({ status }: ScopeRecord, { plan, verdict }: Look & { plan: Plan }) {
   const events: News[] = [];
-  const { scoped, ready } = plan;
+  const { scoped, ready, pending } = plan;
   if (conditionIn(status, 'Scoped')?.reason !== scoped.reason) {
     events.push({ ...scoped, isWarning: isWorrying(scoped) });
   }
   const isTold = scoped.reason === ready.reason;
   if (!isTold && conditionIn(status, 'Ready')?.reason !== ready.reason) {
     events.push({ ...ready, isWarning: isWorrying(ready) });
+  }
+  if (pending && conditionIn(status, 'WithdrawalPending')?.reason !== pending.reason) {
+    const message = `${pending.reason}: ${pending.message}`;
+    events.push({ reason: 'WithdrawalPending', message, isWarning: true });
   }
   const { expired } = verdict;
   if (expired.length > 0) {

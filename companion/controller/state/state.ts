@@ -3,6 +3,7 @@ import { type Catalog, createCatalog } from '../../core/mesh/catalog.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { defaultRevision } from '../../core/mesh/revision.ts';
 import { createEdgeStore, type EdgeStore } from '../../core/scope/edges.ts';
+import { createNodeStreams, type NodeStreams } from '../../core/scope/node-streams.ts';
 import { createProxyTable, type ProxyTable } from '../../core/scope/proxies.ts';
 import type { SidecarRecord } from '../../core/scope/sidecar.ts';
 import { groupWorkloads, type Workload } from '../../core/scope/workload.ts';
@@ -21,6 +22,7 @@ export type State = Discovery & {
   catalog: Catalog;
   arrivals: Arrivals;
   edges: EdgeStore;
+  nodeStreams: NodeStreams;
   proxies: ProxyTable;
   scopes: NamespacedTable<ScopeRecord>;
   sidecars: NamespacedTable<SidecarRecord>;
@@ -53,6 +55,7 @@ export function createState({
   served = [],
 }: StateOptions): State {
   const known: Discovery = { namespaces: new Map(), discovery: new Map() };
+  const nodeStreams = createNodeStreams();
   const catalog = createCatalog({
     clusterDomain,
     looksAt: (...where) => looksAt(known, ...where),
@@ -78,7 +81,8 @@ export function createState({
     catalog,
     arrivals: createArrivals(),
     edges: createEdgeStore(),
-    proxies: createProxyTable(),
+    nodeStreams,
+    proxies: createProxyTable(nodeStreams),
     scopes: createNamespacedTable(),
     sidecars: createNamespacedTable(),
     imports: createImports(),

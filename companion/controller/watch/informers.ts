@@ -168,8 +168,8 @@ function podHandler(state: State, changed: Changed): WatchHandler {
 /** What a workload is made of, and what is counted of its pods: whether their proxies run yet. */
 function groupKey(pod: PodRecord | undefined): string {
   if (!pod) return '';
-  const { uid, owner, running, hasSidecar, ips, proxyRunning, labels } = pod;
-  const counted = [running, hasSidecar, ips, proxyRunning];
+  const { uid, owner, running, hasSidecar, ips, proxyRunning, nodeLost, labels } = pod;
+  const counted = [running, hasSidecar, ips, proxyRunning, nodeLost];
   return JSON.stringify([uid, owner, counted, Object.entries(labels)]);
 }
 

@@ -23,6 +23,8 @@ export type PodRecord = {
   dnsProxy: boolean;
   /** Connections of its app reach the proxy by themselves: interception mode REDIRECT or TPROXY. */
   intercepted: boolean;
+  /** Its node is lost: what is said of it is old, and it can be reached by nobody. */
+  nodeLost: boolean;
   /** Its proxy runs, or nobody says that it does not. */
   proxyRunning: boolean;
   node: string;
@@ -68,10 +70,24 @@ export function readPod(object: KubeObject): PodRecord {
     network: labels['topology.istio.io/network'] ?? '',
     owner: ownerOf(object),
     node: spec.nodeName ?? '',
+    nodeLost: isNodeLost(status),
     revision: revisionOfPod(object),
     running: !['Succeeded', 'Failed'].includes(status.phase) && !object.metadata.deletionTimestamp,
     proxyRunning: proxyStatus?.state === undefined || proxyStatus.state.running !== undefined,
   };
+}
+
+/**
+ * The node controller sets Ready to False and nothing else (Kubernetes, pkg/controller/util/node,
+ * MarkPodsNotReady): its containers are still ready, and no reason is given, which a kubelet always does.
+ */
+function isNodeLost(status: Record<string, unknown>): boolean {
+  if (status.reason === 'NodeLost') return true;
+  type Told = { type: string; status: string; reason?: string };
+  const told = (status.conditions ?? []) as Told[];
+  const ready = told.find(({ type }) => type === 'Ready');
+  const containers = told.find(({ type }) => type === 'ContainersReady');
+  return ready?.status === 'False' && !ready.reason && containers?.status === 'True';
 }
 
 type Container = { name: string; args?: string[]; env?: { name: string; value?: string }[] };

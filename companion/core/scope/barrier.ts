@@ -22,7 +22,7 @@ export type BarrierInput = {
   proxies: ProxyCount;
   /** Milliseconds until the learning window ends; 0 or less when it has. */
   learningMs: number;
-  /** A proxy that is silent for longer has no filter any more, for all that can be known. */
+  /** A proxy that is silent for longer, while its node is heard, has no filter any more, for all that can be known. */
   silenceMs: number;
 };
 
@@ -35,15 +35,15 @@ export type Barrier = Scoped & { withdraws: boolean };
  */
 export function barrierOf(input: BarrierInput): Barrier | undefined {
   const { refusal, foreign, proxies, learningMs, silenceMs } = input;
-  const { total, live, silentMs } = proxies;
+  const { total, live, quorumMs } = proxies;
   if (refusal) return barrier(refusal.reason, refusal.message, true);
   if (foreign) {
     const what = `Sidecar ${foreign.name} selects this workload`;
     return barrier('ForeignSidecar', `${what}; delete it to let Lazyscope scope it.`, true);
   }
   if (total === 0) return barrier('NoProxies', 'No proxy of the workload is running.', false);
-  if (silentMs > silenceMs) {
-    const what = `A proxy was silent for ${Math.floor(silentMs / 1000)} s`;
+  if (quorumMs > silenceMs) {
+    const what = `A quarter of the proxies or more was silent for ${Math.floor(quorumMs / 1000)} s`;
     const remedy = 'Look at the node companion of its node; restart pods that lack the filter.';
     return barrier('ProxiesSilent', `${what}. ${remedy}`, true);
   }

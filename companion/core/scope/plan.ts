@@ -4,11 +4,14 @@ import { canonical } from './canonical.ts';
 import type { Mode, Scoped } from './condition.ts';
 import type { ProxyCount } from './proxies.ts';
 import { importedHosts, type SidecarInput, type SidecarRecord, sidecarOf } from './sidecar.ts';
+import { type Pending, pendingOf } from './withdrawal.ts';
 
 export type PlanInput = SidecarInput &
   BarrierInput & {
     mode: Mode;
     current: SidecarRecord | undefined;
+    /** Whether silence may take the scope away now; asked only when it would. */
+    admitWithdrawal(): boolean;
   };
 
 export type Change =
@@ -22,6 +25,8 @@ export type Plan = {
   scoped: Scoped;
   /** Condition `Ready`: what, apart from the mode, stands in the way of narrowing. */
   ready: Scoped;
+  /** The scope stays although proxies are silent, and why. */
+  pending?: Pending | undefined;
 };
 
 /**
@@ -30,7 +35,7 @@ export type Plan = {
  *     mode      barrier    current  change
  *     off       any        yes      delete
  *     observe   any        yes      delete
- *     enforce   withdraws  yes      delete
+ *     enforce   withdraws  yes      delete; for silence, when the mesh has room for it
  *     enforce   any        no       none, and say what is missing
  *     enforce   another    yes      update if something is added; nothing is taken away
  *     enforce   none       yes      update if different
@@ -40,7 +45,9 @@ export function planScope(input: PlanInput): Plan {
   const { mode, current, proxies } = input;
   const barrier = barrierOf(input);
   const ready = readyOf(barrier);
-  const unscoped = modeReason(mode) ?? (barrier?.withdraws ? ready : undefined);
+  const isSilence = barrier?.reason === 'ProxiesSilent';
+  const waits = mode === 'enforce' && current && isSilence && !input.admitWithdrawal();
+  const unscoped = modeReason(mode) ?? (barrier?.withdraws && !waits ? ready : undefined);
   if (unscoped) {
     const change: Change = current ? { verb: 'delete', current } : { verb: 'none' };
     return { change, scoped: unscoped, ready };
@@ -60,7 +67,8 @@ export function planScope(input: PlanInput): Plan {
   const sidecar = sidecarOf({ ...input, hosts });
   const change: Change = same(sidecar, current) ? { verb: 'none' } : { verb: 'update', sidecar };
   // A pod that starts is no news where the scope is in force already.
-  return { change, scoped: enforced(hosts), ready: readyOf(undefined) };
+  const pending = pendingOf(proxies, input.silenceMs);
+  return { change, scoped: enforced(hosts), ready: readyOf(undefined), pending };
 }
 
 /** What full configuration costs can be read only while it is in force. */

@@ -1,4 +1,5 @@
 import type { PodRecord } from '../mesh/pod-record.ts';
+import type { NodeStreams } from './node-streams.ts';
 
 /** How the proxies are doing, as their nodes tell. */
 
@@ -23,11 +24,20 @@ export type ProxyState = {
 
 /** Counts of a workload's proxies. */
 export type ProxyCount = {
+  /** Those of lost nodes are not counted: they call nothing that anybody could see. */
   total: number;
   /** With a filter that was heard of recently. */
   live: number;
   /** Milliseconds for which the most silent one was not heard, as far as this replica knows. */
   silentMs: number;
+  /** The same, of proxies whose node was heard all the while: their filters do not speak for certain. */
+  judgedMs: number;
+  /** For how long at least `silentShare` of the proxies was silent for certain. */
+  quorumMs: number;
+  /** No node at all is heard. */
+  isDeaf: boolean;
+  /** Proxies on lost nodes. */
+  lost: number;
   /** Live ones whose memory was never read. */
   unmeasured: number;
   /** Milliseconds until nobody waits for their figures any more. */
@@ -44,6 +54,12 @@ const forgottenMs = 300_000;
 /** A proxy that is well answers its node within milliseconds; one that cannot must not hold up a scope. */
 const measureMs = 10_000;
 
+/**
+ * The share of silent proxies that takes the scope of a workload away. One broken pod of many is better
+ * restarted than paid for by all the others with the configuration of the whole mesh.
+ */
+export const silentShare = 0.25;
+
 export type ProxyTable = {
   report(told: ProxyTold): void;
   gone(proxy: { namespace: string; pod: string; uid: string }): void;
@@ -55,7 +71,10 @@ export type ProxyTable = {
   values(): Iterable<ProxyState>;
 };
 
-export function createProxyTable(): ProxyTable {
+/** Without streams every node counts as heard all the time. */
+export function createProxyTable(
+  streams: Pick<NodeStreams, 'since' | 'size'> = { since: () => 0, size: () => 1 },
+): ProxyTable {
   const proxies = new Map<string, ProxyState>();
   // By uid, when the filter was last heard; kept while the pod is counted, even if its node forgot it.
   const heard = new Map<string, { at: number; countedAt: number }>();
@@ -90,8 +109,12 @@ export function createProxyTable(): ProxyTable {
     of,
     count(pods, now) {
       // Where no proxy runs yet, or any more, none can report: such a pod must not hold up others.
-      const started = pods.filter(({ ips, proxyRunning }) => ips.length > 0 && proxyRunning);
+      const placed = pods.filter(({ ips, proxyRunning }) => ips.length > 0 && proxyRunning);
+      const started = placed.filter(({ nodeLost }) => !nodeLost);
       const silences = started.map((pod) => now - heardAt(pod, now));
+      const judged = started
+        .map((pod) => now - Math.max(heardAt(pod, now), streams.since(pod.node) ?? now))
+        .sort((a, b) => b - a);
       const live = started.filter((pod) => now - (of(pod)?.heartbeatAt ?? 0) <= liveMs);
       const unmeasured = live.flatMap((pod) => {
         const state = of(pod);
@@ -101,6 +124,11 @@ export function createProxyTable(): ProxyTable {
         total: started.length,
         live: live.length,
         silentMs: Math.max(0, ...silences),
+        judgedMs: judged[0] ?? 0,
+        // Of all, lost ones too: a node that goes must not make a few silent proxies a quorum.
+        quorumMs: judged[Math.max(1, Math.ceil(silentShare * placed.length)) - 1] ?? 0,
+        isDeaf: streams.size() === 0,
+        lost: placed.length - started.length,
         unmeasured: unmeasured.length,
         measuringMs: Math.max(0, ...unmeasured),
       };

@@ -4,6 +4,7 @@ import { type FiguresInput, figuresOf } from './figures.ts';
 import type { ScopeHost } from './hosts.ts';
 import type { Watched } from './learning.ts';
 import type { ProxyCount } from './proxies.ts';
+import type { Pending } from './withdrawal.ts';
 import type { Workload } from './workload.ts';
 import { lastSeenGrainMs, type ScopeRecord, type ScopeStatus } from './workload-scope.ts';
 
@@ -14,6 +15,7 @@ export type StatusInput = FiguresInput & {
   proxies: ProxyCount;
   scoped: Scoped;
   ready: Scoped;
+  pending?: Pending | undefined;
   watched: Watched;
   ttlMs: number;
   verdict: Verdict;
@@ -21,7 +23,7 @@ export type StatusInput = FiguresInput & {
 };
 
 export function statusOf(input: StatusInput): ScopeStatus {
-  const { mode, workload, hosts, proxies, scoped, ready, watched, before, now } = input;
+  const { mode, workload, hosts, proxies, scoped, ready, pending, watched, before, now } = input;
   const condition = conditionOf('Scoped', scoped, before, now);
   const { full, narrow } = figuresOf(input, conditionIn(before, 'Scoped'), condition);
   return {
@@ -52,7 +54,13 @@ export function statusOf(input: StatusInput): ScopeStatus {
       before: full?.bytes && megabytes(full.bytes),
       after: narrow?.bytes && megabytes(narrow.bytes),
     }),
-    conditions: [condition, conditionOf('Ready', ready, before, now)],
+    conditions: [
+      condition,
+      conditionOf('Ready', ready, before, now),
+      ...(pending
+        ? [conditionOf('WithdrawalPending', { status: 'True', ...pending }, before, now)]
+        : []),
+    ],
   };
 }
 
@@ -115,7 +123,7 @@ export function statusChange(
       hosts.map(({ host, reason }) => [host, reason]),
       // Others may add conditions of their own.
       conditions
-        .filter(({ type }) => type === 'Scoped' || type === 'Ready')
+        .filter(({ type }) => ['Scoped', 'Ready', 'WithdrawalPending'].includes(type))
         .map(({ type, status: state, reason }) => [type, state, reason]),
     ]);
   if (essence(before) !== essence(after)) return 'now';

@@ -37,9 +37,11 @@ export function createNode(name: string, random: Random) {
       on: events.on.bind(events),
       cancel: () => end(),
     };
+    peer.opened(name);
     const listener = (message: object) => isOpen && events.emit('data', message);
     peer.listeners.add(listener);
     const end = () => {
+      if (isOpen) peer.closed(name);
       isOpen = false;
       link.stop();
       peer.listeners.delete(listener);

@@ -23,6 +23,8 @@ export type Peer = {
   identity: string;
   isAlive(): boolean;
   hear(node: string, message: NodeMessage): ControllerMessage | undefined;
+  opened(node: string): void;
+  closed(node: string): void;
   /** A connection that wants to be told what to forget. */
   listeners: Set<(message: ControllerMessage) => void>;
 };
@@ -57,6 +59,8 @@ export async function startReplica(identity: string, options: DoorOptions) {
     identity,
     isAlive: () => isAlive,
     listeners,
+    opened: engine.messages.onOpened,
+    closed: engine.messages.onClosed,
     hear(node, { report, gone, question }) {
       if (report) messages.onReport(node, report);
       else if (gone) messages.onGone(node, gone);

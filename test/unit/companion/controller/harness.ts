@@ -17,6 +17,7 @@ const defaults: ControllerConfig = {
   learningWindowSeconds: 0,
   firstCall: 'direct',
   writesPerSecond: 1_000,
+  silenceSeconds: 300,
 };
 
 /** A controller as `runController` makes it, with a store in place of the API server and no network. */
@@ -41,6 +42,8 @@ export async function startController(
   const { state, messages } = engine;
   const { pace, changed, reconciler } = engine.parts;
   await engine.synced;
+
+  for (const node of ['node-1', 'node-2']) messages.onOpened(node);
 
   function uidOf(pod: string): string {
     return kube.all('Pod').find(({ metadata }) => metadata.name === pod)?.metadata.uid ?? 'none';
@@ -107,8 +110,12 @@ export async function startController(
   };
 }
 
-function settingsOf({ learningWindowMs, ttlMs, silenceMs, guard }: Partial<Life> = {}) {
+function settingsOf({ learningWindowMs, ttlMs, silenceMs, guard, withdrawal }: Partial<Life> = {}) {
   return {
+    ...(withdrawal && {
+      withdrawWorkloads: withdrawal.workloadsPerMinute,
+      withdrawMegabytes: withdrawal.bytesPerMinute / 1e6,
+    }),
     ...(guard && { shrinkPercent: guard.share * 100, shrinkCount: guard.count }),
     ...(learningWindowMs !== undefined && { learningWindowSeconds: learningWindowMs / 1000 }),
     ...(ttlMs !== undefined && { ttlSeconds: ttlMs / 1000 }),

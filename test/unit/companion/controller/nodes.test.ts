@@ -57,10 +57,16 @@ async function serve(
   review: TokenReview | ((token: string) => TokenReview),
   bounds: Partial<typeof nodeBounds> = {},
 ) {
-  const heard: { reports: [string, ProxyReport][]; gone: ProxyGone[]; questions: Question[] } = {
+  const heard: {
+    reports: [string, ProxyReport][];
+    gone: ProxyGone[];
+    questions: Question[];
+    streams: string[];
+  } = {
     reports: [],
     gone: [],
     questions: [],
+    streams: [],
   };
   const registry = new Registry();
   const nodes: Nodes = createNodes({
@@ -76,6 +82,8 @@ async function serve(
     log: pino({ level: 'silent' }),
     metrics: createControllerMetrics(registry),
     namespace: 'lazyscope-system',
+    onOpened: (node) => void heard.streams.push(`+${node}`),
+    onClosed: (node) => void heard.streams.push(`-${node}`),
     onReport: (node, report) => void heard.reports.push([node, report]),
     onGone: (_node, gone) => void heard.gone.push(gone),
     onQuestion(_node, question) {
@@ -115,6 +123,7 @@ function connect(port: number, token: string | undefined = 'token') {
     ended,
     /** Reads nothing any more. */
     stop: () => void stream.pause(),
+    end: () => stream.end(),
     send: (message: NodeMessage) => void stream.write(message),
   };
 }
@@ -287,6 +296,17 @@ test('nothing is left of streams that were refused', async () => {
   const { port, metric } = await serve({ authenticated: false });
   await Promise.all([connect(port, 'a').ended, connect(port, 'b').ended]);
   await eventually(async () => expect(await metric('node_streams')).toBe(0));
+});
+
+test('a node is heard from its hello to the end of its stream, and no other stream counts', async () => {
+  const { port, heard } = await serve(known);
+  const { send, end } = connect(port);
+  send(hello);
+  await eventually(() => expect(heard.streams).toEqual(['+node-1']));
+  end();
+  await eventually(() => expect(heard.streams).toEqual(['+node-1', '-node-1']));
+  await connect(port, 'a').ended;
+  expect(heard.streams).toHaveLength(2);
 });
 
 test('what a node says above its rate is not heard', async () => {

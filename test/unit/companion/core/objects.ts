@@ -49,6 +49,8 @@ export type PodOptions = {
   /** Of the istiod that injected it. */
   revision?: string;
   phase?: string;
+  node?: string;
+  conditions?: { type: string; status: string; reason?: string }[];
   /** Mode that the injector writes into the proxy's environment. */
   interception?: string;
 };
@@ -76,7 +78,7 @@ export function pod(path: string, options: PodOptions = {}): KubeObject {
     },
     spec: {
       serviceAccountName: account,
-      nodeName: 'node-1',
+      nodeName: options.node ?? 'node-1',
       ...(options.interception && {
         containers: [
           {
@@ -86,7 +88,11 @@ export function pod(path: string, options: PodOptions = {}): KubeObject {
         ],
       }),
     },
-    status: { phase: options.phase ?? 'Running', podIPs: ip ? [{ ip }] : [] },
+    status: {
+      phase: options.phase ?? 'Running',
+      podIPs: ip ? [{ ip }] : [],
+      ...(options.conditions && { conditions: options.conditions }),
+    },
   };
 }
 

@@ -22,8 +22,21 @@ const workload: Workload = {
 };
 const owner = { name: 'web', uid: 'uid' };
 
+const noProxies: ProxyCount = {
+  total: 0,
+  live: 0,
+  silentMs: 0,
+  judgedMs: 0,
+  quorumMs: 0,
+  isDeaf: false,
+  lost: 0,
+  unmeasured: 0,
+  measuringMs: 0,
+};
+const silence = (ms: number) => ({ silentMs: ms, judgedMs: ms, quorumMs: ms });
+
 function counts(total: number, live: number, unmeasured = 0, measuringMs = 0): ProxyCount {
-  return { total, live, silentMs: 0, unmeasured, measuringMs };
+  return { ...noProxies, total, live, unmeasured, measuringMs };
 }
 
 function written(hosts: string[]): SidecarRecord {
@@ -46,8 +59,9 @@ const all: PlanInput = {
   learningMs: 0,
   refusal: undefined,
   silenceMs: 300_000,
+  admitWithdrawal: () => true,
 };
-const silent: Partial<PlanInput> = { proxies: { ...counts(2, 1), silentMs: 300_001 } };
+const silent: Partial<PlanInput> = { proxies: { ...counts(2, 1), ...silence(300_001) } };
 const refused: Partial<PlanInput> = { refusal: { reason: 'NoLabels', message: '' } };
 
 type Row = [string, Partial<PlanInput>, string, string];
@@ -58,6 +72,12 @@ describe('the plan', () => {
     ['waits for a silent proxy', { proxies: counts(2, 1) }, 'none', 'ProxiesNotReporting'],
     ['waits where nothing runs', { proxies: counts(0, 0) }, 'none', 'NoProxies'],
     ['waits for one that is silent for long', silent, 'none', 'ProxiesSilent'],
+    [
+      'waits with that while the mesh has no room for it',
+      { ...silent, current: written(['a/x', 'a/y']), admitWithdrawal: () => false },
+      'none',
+      'Enforced',
+    ],
     [
       'gives full configuration back when a proxy is silent for long',
       { ...silent, current: written(['a/x']) },
@@ -138,16 +158,24 @@ const inputs: fc.Arbitrary<PlanInput> = fc.record({
   mode: fc.constantFrom('observe', 'enforce', 'off'),
   current: fc.option(hostLists.map(written), { nil: undefined }),
   foreign: fc.option(fc.constant(theirs), { nil: undefined }),
-  proxies: fc.record({
-    total: fc.nat(3),
-    live: fc.nat(3),
-    silentMs: fc.constantFrom(0, 300_000, 300_001),
-    unmeasured: fc.nat(3),
-    measuringMs: fc.constantFrom(0, 1),
-  }),
+  proxies: fc
+    .record({
+      total: fc.nat(3),
+      live: fc.nat(3),
+      silences: fc.array(fc.constantFrom(0, 300_000, 300_001), { minLength: 3, maxLength: 3 }),
+      isDeaf: fc.boolean(),
+      lost: fc.nat(1),
+      unmeasured: fc.nat(3),
+      measuringMs: fc.constantFrom(0, 1),
+    })
+    .map(({ silences, ...rest }) => {
+      const [silentMs = 0, judgedMs = 0, quorumMs = 0] = silences.sort((a, b) => b - a);
+      return { ...rest, silentMs, judgedMs, quorumMs };
+    }),
   learningMs: fc.constantFrom(-1, 0, 1),
   refusal: fc.option(fc.constant({ reason: 'Ambient' as const, message: '' }), { nil: undefined }),
   silenceMs: fc.constant(300_000),
+  admitWithdrawal: fc.boolean().map((may) => () => may),
 });
 
 test('a plan that was carried out leaves nothing to do', () => {
@@ -180,7 +208,10 @@ test('a scope is in force only in enforce, and never against a barrier that with
   fc.assert(
     fc.property(inputs, (input) => {
       const { change, scoped } = planScope(input);
-      const isKept = input.mode === 'enforce' && !barrierOf(input)?.withdraws;
+      const barrier = barrierOf(input);
+      const waits =
+        input.current && barrier?.reason === 'ProxiesSilent' && !input.admitWithdrawal();
+      const isKept = input.mode === 'enforce' && (!barrier?.withdraws || waits);
       if (isKept) expect(change.verb).not.toBe('delete');
       else
         expect([change.verb, scoped.status]).toEqual([input.current ? 'delete' : 'none', 'False']);

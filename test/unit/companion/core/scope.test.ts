@@ -129,7 +129,11 @@ describe.each(goldens)('%s', (_name, golden) => {
       current: readSidecar({ ...sidecar, spec: reversed(sidecar.spec) }),
       foreign: undefined,
       refusal: undefined,
-      proxies: { total: 1, live: 1, silentMs: 0, unmeasured: 0, measuringMs: 0 },
+      proxies: {
+        ...{ total: 1, live: 1, silentMs: 0, judgedMs: 0, quorumMs: 0, isDeaf: false, lost: 0 },
+        ...{ unmeasured: 0, measuringMs: 0 },
+      },
+      admitWithdrawal: () => true,
       silenceMs: 300_000,
       learningMs: 0,
     });

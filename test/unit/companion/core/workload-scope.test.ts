@@ -36,8 +36,11 @@ function learned(lastSeen: number): ScopeHost {
 }
 
 function counts(total: number, live: number): ProxyCount {
-  return { total, live, silentMs: 0, unmeasured: 0, measuringMs: 0 };
+  const none = { silentMs: 0, judgedMs: 0, quorumMs: 0, isDeaf: false, lost: 0 };
+  return { ...none, total, live, unmeasured: 0, measuringMs: 0 };
 }
+
+const silence = (ms: number) => ({ silentMs: ms, judgedMs: ms, quorumMs: ms });
 
 /** Read a minute from now unless said otherwise, so that it is news. */
 function proxy(allocatedBytes: number, clusters: number, measuredAt = now + 60_000): ProxyState {
@@ -172,7 +175,7 @@ describe('a proxy', () => {
   test('is live while its filter is heard, under its own uid', () => {
     const table = createProxyTable();
     table.report(proxy(1, 1));
-    const silentFor = (silentMs: number) => ({ ...counts(1, 0), silentMs });
+    const silentFor = (ms: number) => ({ ...counts(1, 0), ...silence(ms) });
     const atLimit = { ...silentFor(liveMs), live: 1 };
     expect(table.count(workload.pods, now + liveMs)).toEqual(atLimit);
     expect(table.count(workload.pods, now + liveMs + 1)).toEqual(silentFor(liveMs + 1));
@@ -189,7 +192,11 @@ describe('a proxy', () => {
     expect(table.count(workload.pods, now)).toEqual(counts(1, 0));
     table.report(silent);
     const waiting = { ...counts(1, 1), unmeasured: 1 };
-    const later = (silentMs: number, measuringMs = 0) => ({ ...waiting, silentMs, measuringMs });
+    const later = (ms: number, measuringMs = 0) => ({
+      ...waiting,
+      ...silence(ms),
+      measuringMs,
+    });
     expect(table.count(workload.pods, now)).toEqual({ ...waiting, measuringMs: 10_000 });
     table.report({ ...silent, reportedAt: now + 9_999 });
     expect(table.count(workload.pods, now + 9_999)).toEqual(later(9_999, 1));
