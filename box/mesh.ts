@@ -6,7 +6,7 @@ import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './artifacts/ima
 import { up } from './cluster/up.ts';
 import { pathOf, readObject } from './cluster-objects.ts';
 import { boxDir, kubeconfigPath, lockPath, prefix, repoDir, stateDir } from './paths.ts';
-import { hasSidecar, isReady, type PodObject, processOfPod } from './pods.ts';
+import { execInContainer, hasSidecar, isReady, type PodObject, processOfPod } from './pods.ts';
 import { unfinished } from './rollout.ts';
 import { type RunOptions, type RunResult, run, runResult } from './run.ts';
 
@@ -91,19 +91,31 @@ function meshHandle(state: State, boxPid: string) {
     ...args,
   ];
   const kubectl = (args: string[], input = '') => run('nsenter', argv('kubectl', args), { input });
-  const exec = (pod: PodRef, command: string[], input = ''): Promise<RunResult> =>
-    runResult('nsenter', argv('kubectl', execArgs(pod, command)), { input });
-  const execOk = async (pod: PodRef, command: string[]): Promise<string> => {
-    const result = await exec(pod, command);
-    if (result.code === 0) return result.stdout;
-    throw new Error(`${pod.namespace}/${pod.name}: ${command.join(' ')}: ${result.stderr}`);
-  };
   // Looked at many times a second: neither costs a kubectl.
   const get = async (args: string[]) => {
     const path = pathOf(args);
     // biome-ignore lint/suspicious/noExplicitAny: whoever asks for a kind knows its shape.
     if (path !== undefined) return (await readObject(path)) as any;
     return JSON.parse(await kubectl(['get', ...args, '-o', 'json']));
+  };
+  const onNode = (name: string, command: string[]) => {
+    const node = state.nodes.find((candidate) => candidate.name === name);
+    if (node === undefined) throw new Error(`no node ${name} in the mesh`);
+    return [...inBox(boxPid).split(' '), 'nsenter', ...node.enter, ...command];
+  };
+  const exec = async (ref: PodRef, command: string[], input = ''): Promise<RunResult> => {
+    try {
+      const pod: PodObject = await get(['pod', ref.name, '-n', ref.namespace]);
+      const argv = execInContainer(pod, command, ref.container);
+      return await runResult('nsenter', onNode(pod.spec.nodeName ?? '', argv), { input });
+    } catch (error) {
+      return { code: 1, stdout: '', stderr: (error as Error).message };
+    }
+  };
+  const execOk = async (pod: PodRef, command: string[]): Promise<string> => {
+    const result = await exec(pod, command);
+    if (result.code === 0) return result.stdout;
+    throw new Error(`${pod.namespace}/${pod.name}: ${command.join(' ')}: ${result.stderr}`);
   };
   const admin = async ({ namespace, name }: PodRef, path: string) => {
     const pid = processOfPod(await get(['pod', name, '-n', namespace]));
@@ -126,6 +138,7 @@ function meshHandle(state: State, boxPid: string) {
           ? objects
           : objects.map((o) => JSON.stringify(o)).join('\n---\n'),
       ),
+    /** Runs a command in a container, its first where none is named; `kubectl exec` is for users. */
     exec,
     execOk,
     /** GET on the Envoy admin of a pod's sidecar. */
@@ -188,12 +201,8 @@ function meshHandle(state: State, boxPid: string) {
       await Promise.all(state.nodes.map((node) => importImage(boxPid, node.enter, source)));
     },
     /** Runs a command in a node's namespaces, as on its console. */
-    onNode: (name: string, command: string[], options: RunOptions = {}) => {
-      const node = state.nodes.find((candidate) => candidate.name === name);
-      if (node === undefined) throw new Error(`no node ${name} in the mesh`);
-      const nested = [...inBox(boxPid).split(' '), 'nsenter', ...node.enter, ...command];
-      return run('nsenter', nested, options);
-    },
+    onNode: (name: string, command: string[], options: RunOptions = {}) =>
+      run('nsenter', onNode(name, command), options),
     waitFor,
   };
 }
@@ -206,11 +215,6 @@ function inBox(boxPid: string): string {
 async function importImage(boxPid: string, enterNode: string[], source: string): Promise<void> {
   const ctr = `nsenter ${inBox(boxPid)} nsenter ${enterNode.join(' ')} ctr -n k8s.io images import -`;
   await run('bash', ['-o', 'pipefail', '-c', `${source} | ${ctr}`]);
-}
-
-function execArgs(pod: PodRef, command: string[]): string[] {
-  const container = pod.container === undefined ? [] : ['-c', pod.container];
-  return ['exec', '-i', '-n', pod.namespace, pod.name, ...container, '--', ...command];
 }
 
 /**

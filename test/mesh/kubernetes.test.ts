@@ -109,9 +109,8 @@ test('kubectl logs and exec reach pods on both nodes', async () => {
       '--tail=500',
     ]);
     expect(log).toContain('Envoy proxy is ready');
-    expect(await mesh.execOk({ namespace, name, container: 'app' }, ['hostname'])).toBe(
-      `${name}\n`,
-    );
+    const exec = ['exec', '-n', namespace, name, '-c', 'app', '--'];
+    expect(await mesh.kubectl([...exec, 'hostname'])).toBe(`${name}\n`);
   }
 });
 
