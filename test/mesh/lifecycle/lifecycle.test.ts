@@ -2,14 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { beforeAll, expect, test, vi } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { isUp, openMesh, sweep, waitFor } from '../../../box/mesh.ts';
 import { boxDir, repoDir, stateDir } from '../../../box/paths.ts';
 import { runResult } from '../../../box/run.ts';
 import { hostTraces } from '../host-traces.ts';
-
-// Each starts a mesh or two, the first with the product in it; a slow machine takes its time.
-vi.setConfig({ testTimeout: 900_000 });
 
 let untouched: Record<string, string[]>;
 
