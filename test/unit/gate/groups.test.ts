@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { groupsOf, recorded } from '../../gate/groups.ts';
+
+const groups = groupsOf(true);
+const names = groups.map(({ name }) => name);
+const words = groups.map(({ command }) => command.join(' '));
+
+test('every project of the tests is in the gate', () => {
+  const config = readFileSync(join(import.meta.dirname, '../../../vitest.config.ts'), 'utf8');
+  const projects = [...config.matchAll(/\bname: '([\w-]+)'/g)].map(([, name]) => name);
+  expect(projects.length).toBeGreaterThan(10);
+  const missing = projects.filter(
+    (project) => !words.some((line) => `${line} `.includes(`--project ${project} `)),
+  );
+  expect(missing).toEqual([]);
+});
+
+test('every group has its seconds, and no seconds are without a group', () => {
+  expect(Object.keys(recorded).sort()).toEqual([...names].sort());
+});
+
+test('what a group comes after is a group, and comes before it in the list', () => {
+  for (const [at, { name, after = [] }] of groups.entries())
+    for (const before of after)
+      expect([name, before, names.slice(0, at).includes(before)]).toEqual([name, before, true]);
+});
+
+test('what answers first needs neither root nor Go, and the rest leaves out what it ran', () => {
+  const quick = groups.filter((group) => group.quick);
+  expect(quick.map(({ name }) => name)).toEqual([
+    ...['check', 'build', 'unit', 'manifests', 'wasm', 'envoy-first'],
+  ]);
+  expect(quick.filter(({ needs }) => needs !== undefined)).toEqual([]);
+  const first = groups.find(({ name }) => name === 'envoy-first')?.command ?? [];
+  const files = first.filter((word) => word.startsWith('test/envoy/'));
+  const rest = groups.find(({ name }) => name === 'envoy')?.command.join(' ');
+  expect(files).toHaveLength(2);
+  for (const file of files) expect(rest).toContain(`--exclude ${file}`);
+});
+
+test('without kubectl the manifests wait until it is compiled', () => {
+  const manifests = groupsOf(false).find(({ name }) => name === 'manifests');
+  expect(manifests).toMatchObject({ after: ['tools'] });
+  expect(manifests?.quick).toBeUndefined();
+});
