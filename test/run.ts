@@ -34,6 +34,8 @@ const secondsSince = (time: number) => Math.round((Date.now() - time) / 1000);
 const reports = mkdtempSync(join(tmpdir(), 'lazyscope-test-'));
 const outcomes: Outcome[] = [];
 const running = new Map<Group, Running & { at: number }>();
+/** The quick part has failed, and nothing else is run. */
+let stopped = false;
 
 /** The named groups and all that they come after; every group where none is named. */
 function selected(all: Group[], names: readonly string[]): Group[] {
@@ -104,6 +106,10 @@ async function runGroup(group: Group, lane: number, live: boolean): Promise<void
   const notes = lines.flatMap((line) => (line.startsWith('gate: ') ? [line.slice(6)] : []));
   Object.assign(outcome, counts(report, code), { notes, times: timesOf(times) });
   outcome.seconds = secondsSince(at);
+  if (stopped && !group.quick) {
+    Object.assign(outcome, { failed: 0, failures: [], missing: ['the quick part failed'] });
+    return;
+  }
   if (!live) console.log(`\n=== ${name}\n${lines.join('\n')}`);
   const result = `${outcome.passed} passed, ${outcome.failed} failed`;
   console.log(`=== ${name} ended after ${outcome.seconds} s: ${result}\n`);
@@ -179,7 +185,6 @@ async function main(): Promise<number> {
   const timer = setInterval(sayProgress, progressMs);
   // Of named groups there is no first verdict.
   const awaited = new Set(positionals.length === 0 ? quick : []);
-  let stopped = false;
   await runLanes(ordered, lanes, async (group, lane) => {
     if (stopped) return;
     await runGroup(group, lane, ordered.length === 1);

@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest';
+import { endTree, startCommand } from '../../gate/processes.ts';
+
+const options = { cwd: '.', env: process.env, background: false };
+test('what a command prints is kept line by line, and told as it comes', async () => {
+  const told: string[] = [];
+  const script = 'echo one; echo two >&2; exit 3';
+  const onLine = (line: string) => told.push(line);
+  const { code, lines } = await startCommand(['sh', '-c', script], { ...options, onLine }).ended;
+  expect(code).toBe(3);
+  expect([...lines].sort()).toEqual(['one', 'two']);
+  expect([...told].sort()).toEqual(['one', 'two']);
+});
+
+test('in the background it runs at the lowest priority', async () => {
+  const running = startCommand(['nice'], { ...options, background: true });
+  expect((await running.ended).lines).toEqual(['19']);
+});
+
+test('a command that does not exist has failed, and says so', async () => {
+  const { code, lines } = await startCommand(['no-such-command'], options).ended;
+  expect(code).toBe(1);
+  expect(lines.join()).toContain('ENOENT');
+});
+
+test('ending a command ends what it started, too', async () => {
+  let started = false;
+  const onLine = () => (started = true);
+  const script = 'sleep 600 & echo started; wait';
+  const running = startCommand(['sh', '-c', script], { ...options, onLine });
+  await expect.poll(() => started).toBe(true);
+  endTree(running);
+  // The one in the background holds the output open for as long as it is there.
+  expect((await running.ended).lines).toEqual(['started']);
+});
