@@ -36,6 +36,8 @@ export type Resource = {
   namespace?: string;
   fieldSelector?: string;
   labelSelector?: string;
+  /** The cluster may not have this kind, or get it later; until then there are no such objects. */
+  optional?: true;
 };
 
 export type WatchHandler = {

@@ -80,10 +80,18 @@ async function run(
       }
     } catch (error) {
       if (stopped.aborted) return;
+      const isAbsent = options.resource.optional === true && isKubeError(error, 404);
       isGap = error instanceof WatchGap || isKubeError(error, 410);
-      if (isGap) resourceVersion = undefined;
-      options.onBrokenWatch(options.resource.plural);
-      log.warn({ err: error, relist: resourceVersion === undefined }, 'watch broke');
+      if (isGap || isAbsent) resourceVersion = undefined;
+      if (isAbsent) {
+        // Its definition is not there, or went with all its objects.
+        known.keepOnly(new Set());
+        onSynced();
+        log.debug('the cluster does not have this kind');
+      } else {
+        options.onBrokenWatch(options.resource.plural);
+        log.warn({ err: error, relist: resourceVersion === undefined }, 'watch broke');
+      }
     }
     // A server that tells of a gap is well; one that tells of it after a new list again is to be spared.
     if (isGap && !wasGap) reset();

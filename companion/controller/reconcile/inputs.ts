@@ -58,6 +58,8 @@ export function hostsOf(
   const shadowed = shadowedOf(state, workload, rootNamespace);
   const hosts = scopeOf(state.catalog, {
     namespace,
+    rootNamespace,
+    labels: workload.pods.map(({ labels }) => labels),
     edges: edgesOf(state, workload),
     pins: scope.pins,
     excludes: scope.excludes,

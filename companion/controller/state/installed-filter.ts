@@ -31,8 +31,6 @@ export const filterResources: Resource[] = [
     group: 'networking.istio.io',
     version: 'v1alpha3',
     plural: 'envoyfilters',
-    // Those of others can be many and large.
-    fieldSelector: 'metadata.name=lazyscope',
   },
   { group: 'extensions.istio.io', version: 'v1alpha1', plural: 'wasmplugins' },
 ];

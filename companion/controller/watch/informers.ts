@@ -29,6 +29,19 @@ const catalogKinds: { resource: Resource; touches: Touches }[] = [
     resource: { group: 'security.istio.io', version: 'v1', plural: 'peerauthentications' },
     touches: 'answers',
   },
+  {
+    resource: { group: 'security.istio.io', version: 'v1', plural: 'requestauthentications' },
+    touches: 'scopes',
+  },
+  {
+    resource: {
+      group: 'extensions.istio.io',
+      version: 'v1alpha1',
+      plural: 'trafficextensions',
+      optional: true,
+    },
+    touches: 'scopes',
+  },
 ];
 
 export type InformerOptions = {
@@ -49,7 +62,7 @@ export function startInformers(
   if (options.filters) state.installedFilter.watched();
   const watches = [
     ...(options.filters ? filterResources : []).map((resource) =>
-      kube.watch(resource, filterHandler(state, changed)),
+      kube.watch(resource, filterHandler(state, changed, options.rootNamespace)),
     ),
     ...catalogKinds.map(({ resource, touches }) =>
       kube.watch(resource, catalogHandler(state, changed, touches, options.now)),
@@ -76,15 +89,25 @@ export function startInformers(
   };
 }
 
-function filterHandler({ installedFilter }: State, changed: Changed): WatchHandler {
-  const touch = ({ metadata: { namespace = '' } }: KubeObject) => changed.namespaceNow(namespace);
+/** Kinds that install the filter, and may name services for proxies to call, those of others, too. */
+function filterHandler(
+  { installedFilter, catalog }: State,
+  changed: Changed,
+  rootNamespace: string,
+): WatchHandler {
+  function touch({ metadata: { namespace = '' } }: KubeObject): void {
+    changed.namespaceNow(namespace);
+    if (namespace === rootNamespace) changed.all();
+  }
   return {
     upsert(object) {
       installedFilter.upsert(object);
+      catalog.upsert(object);
       touch(object);
     },
     remove(object) {
       installedFilter.remove(object);
+      catalog.remove(object);
       touch(object);
     },
   };

@@ -21,6 +21,7 @@ import {
   readVirtualService,
   type VirtualServiceRecord,
 } from './rules.ts';
+import { type ReferenceRecord, readReferences } from './service-reference.ts';
 import { createVisibility, type LabelsOf, type LooksAt, type Visibility } from './visibility.ts';
 import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
 
@@ -52,12 +53,17 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     /** Whether the Service `namespace/name` is known and has a ready endpoint. */
     isReachable(service: string): boolean;
     peerAuthenticationsIn(namespace: string): Iterable<PeerAuthenticationRecord>;
+    /** Objects of a namespace that name services for its sidecars to call. */
+    referencesIn(namespace: string): readonly ReferenceRecord[];
     /** Takes in or replaces an object of a kind in `catalogKinds`. */
     upsert(object: KubeObject): void;
     remove(object: KubeObject): void;
     /** Entries in each index, for metrics. */
     sizes(): Record<string, number>;
   };
+
+/** Kinds whose objects may name services for sidecars to call. */
+const referringKinds = ['EnvoyFilter', 'WasmPlugin', 'TrafficExtension', 'RequestAuthentication'];
 
 type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt; labelsOf?: LabelsOf };
 
@@ -76,11 +82,17 @@ export function createCatalog({
   const slices = createMultimap<SliceRecord>();
   const slicesByEndpoint = createMultimap<SliceRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
+  const references = createMultimap<ReferenceRecord>();
   const workloads = createWorkloadTable((namespace) => podsChanged(namespace));
   const { configs, podsChanged, ...visibility } = createVisibility(
     workloads.podsIn,
     looksAt,
     labelsOf,
+  );
+
+  const referring = bothWays(
+    (object) => readReferences(object) ?? [],
+    (verb, record: ReferenceRecord) => references[verb](record.namespace, record),
   );
 
   const kinds: Record<string, Kind> = {
@@ -112,6 +124,7 @@ export function createCatalog({
       (verb, record: PeerAuthenticationRecord) =>
         peerAuthentications[verb](record.namespace, record),
     ),
+    ...Object.fromEntries(referringKinds.map((name) => [name, referring])),
     ConfigMap: {
       read: (object) => [[revisionOfConfigMap(object.metadata.name), readMeshConfig(object)]],
       add([revision, config]: [string, MeshConfig]) {
@@ -161,6 +174,7 @@ export function createCatalog({
     workloadEntriesIn: workloads.workloadEntriesIn,
     workloadGroupsIn: workloads.workloadGroupsIn,
     peerAuthenticationsIn: peerAuthentications.get,
+    referencesIn: references.get,
     ...visibility,
     upsert(object) {
       const kind = kinds[object.kind];
@@ -182,6 +196,7 @@ export function createCatalog({
       slices: slices.size(),
       ...workloads.sizes(),
       peerAuthentications: peerAuthentications.size(),
+      references: references.size(),
       hosts: count(hosts.byName),
       virtualServices: count(virtualServices),
       virtualServicesTo: virtualServicesTo.size(),

@@ -2,6 +2,7 @@ import { parse } from 'yaml';
 import type { KubeObject } from '../../kube/object.ts';
 import { type EntryVisibility, readEntryVisibility } from './entry-visibility.ts';
 import type { ExportTo } from './records.ts';
+import { providerReferences, type ServiceReference } from './service-reference.ts';
 
 /** What is read of the mesh configuration. */
 export type MeshConfig = {
@@ -11,6 +12,8 @@ export type MeshConfig = {
   trustDomainAliases: readonly string[];
   /** How far ServiceEntries may be seen; undefined: as their `exportTo` says. */
   entryVisibility?: EntryVisibility | undefined;
+  /** Services of its extension providers. */
+  providers: readonly ServiceReference[];
 };
 
 /** Kinds of object with a default `exportTo` of their own. */
@@ -19,6 +22,7 @@ export type ExportedKind = 'service' | 'virtualService' | 'destinationRule';
 export const noMeshConfig: MeshConfig = {
   exportTo: { service: [], virtualService: [], destinationRule: [] },
   trustDomainAliases: [],
+  providers: [],
 };
 
 /**
@@ -37,6 +41,7 @@ export function readMeshConfig(object: KubeObject): MeshConfig {
     },
     trustDomainAliases: textsOf(mesh.trustDomainAliases),
     entryVisibility: readEntryVisibility(mesh.serviceEntryVisibility),
+    providers: providerReferences(mesh.extensionProviders, object.metadata.name),
   };
 }
 

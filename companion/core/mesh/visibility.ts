@@ -3,6 +3,7 @@ import { type MeshConfig, noMeshConfig } from './mesh-config.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { ExportTo, Visible } from './records.ts';
 import { defaultRevision, forRevision, isTakenIn } from './revision.ts';
+import type { ServiceReference } from './service-reference.ts';
 
 /** Whether istiod of a revision looks at a namespace (core/discovery.ts); what is in others is nothing to it. */
 export type LooksAt = (revision: string, namespace: string) => boolean;
@@ -29,6 +30,8 @@ export type Visibility = {
   exportsOf(object: Visible, from: string): ExportTo | undefined;
   /** Other names that the trust domain has for the sidecars of a namespace. */
   trustDomainAliasesIn(namespace: string): readonly string[];
+  /** Services of the extension providers that sidecars of a namespace may be told to call. */
+  providersIn(namespace: string): readonly ServiceReference[];
 };
 
 export function createVisibility(
@@ -89,6 +92,7 @@ export function createVisibility(
     isVisibleUnder,
     trustDomainAliasesIn: (namespace) =>
       revisionsFor(namespace).flatMap((each) => configOf(each).trustDomainAliases),
+    providersIn: (namespace) => revisionsFor(namespace).flatMap((each) => configOf(each).providers),
   };
 }
 

@@ -2,10 +2,11 @@ import type { Catalog } from '../mesh/catalog.ts';
 import { besideHttp, type EagerHost, eagerHosts, ruledConnections } from './eager.ts';
 import type { Edge, HostRef } from './edges.ts';
 import { aliasHosts, calledHosts, ruleHosts } from './needed.ts';
+import { type ProvidersInput, providerHosts } from './providers.ts';
 
 /**
- * Why a host is in a scope. `eager`: never called, because its first call could not be served; `alias`:
- * another name of a host that is in the scope.
+ * Why a host is in a scope. `provider`: the proxy calls it by itself, as configuration says; `eager`: never
+ * called, because its first call could not be served; `alias`: another name of a host that is in the scope.
  */
 export type Reason =
   | 'sentinel'
@@ -13,6 +14,7 @@ export type Reason =
   | 'pinned'
   | 'learned'
   | 'virtualservice'
+  | 'provider'
   | 'eager'
   | 'alias';
 
@@ -21,12 +23,11 @@ export type ScopeHost = {
   entry: string;
   reason: Reason;
   edge?: Edge;
-  /** Of an eager host, why it cannot wait for its first call. */
+  /** Of an eager host, why it cannot wait for its first call; of a provider, which object names it. */
   message?: string;
 };
 
-export type ScopeInput = {
-  namespace: string;
+export type ScopeInput = ProvidersInput & {
   edges: readonly Edge[];
   /** Entries that never leave the scope. */
   pins: readonly string[];
@@ -63,13 +64,14 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   const addNeeded = (needed: Iterable<HostRef>, reason: Reason) => {
     for (const host of needed) if (!excludes.has(entryOf(host))) add(entryOf(host), reason);
   };
-  const addEager = (eager: Iterable<EagerHost>) => {
+  const addEager = (eager: Iterable<EagerHost>, reason: Reason = 'eager') => {
     for (const { entry, message } of eager)
-      if (!excludes.has(entry)) add(entry, 'eager', { message });
+      if (!excludes.has(entry)) add(entry, reason, { message });
   };
   const learned = edges.filter((edge) => !excludes.has(entryOf(edge)));
   for (const edge of learned) add(entryOf(edge), 'learned', { edge });
   for (const edge of learned) addNeeded(calledHosts(catalog, edge, namespace), 'virtualservice');
+  addEager(providerHosts(catalog, input), 'provider');
   addEager(egressProxyHosts(catalog, input));
   addEager(ruledConnections(catalog, namespace));
   addEager(eagerHosts(catalog, namespace, input.dnsProxy));

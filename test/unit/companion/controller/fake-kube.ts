@@ -30,6 +30,8 @@ const plurals: Record<string, string> = {
   virtualservices: 'VirtualService',
   destinationrules: 'DestinationRule',
   peerauthentications: 'PeerAuthentication',
+  requestauthentications: 'RequestAuthentication',
+  trafficextensions: 'TrafficExtension',
   sidecars: 'Sidecar',
   envoyfilters: 'EnvoyFilter',
   wasmplugins: 'WasmPlugin',

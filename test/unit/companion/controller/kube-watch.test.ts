@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { KubeObject, Watch } from '../../../../companion/kube/object.ts';
+import type { KubeObject, Resource, Watch } from '../../../../companion/kube/object.ts';
 import {
   type Answer,
   type Request,
@@ -49,10 +49,10 @@ function script(lists: Answer[], watches: Answer[]): void {
   };
 }
 
-function follow() {
+function follow(resource: Resource = pods) {
   const seen: string[] = [];
   const present = new Set<string>();
-  watch = api.kube.watch(pods, {
+  watch = api.kube.watch(resource, {
     upsert({ kind, metadata }) {
       seen.push(`+${metadata.name}`);
       present.add(`${kind} ${metadata.name}`);
@@ -135,6 +135,29 @@ test.each<[string, Answer]>([
     expect(seen.slice(4)).toEqual(['+a', '-b', '+b', '-c', 'synced']);
   },
 );
+
+test('a kind that the cluster does not have is no objects and no error, until it comes', async () => {
+  const absent: Answer = (_request, response) =>
+    reply(response, 404, { message: 'the server could not find the requested resource' });
+  script(
+    [
+      absent,
+      absent,
+      (_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)])),
+      absent,
+    ],
+    [absent, silent],
+  );
+  const { seen, watch } = follow({ ...pods, optional: true });
+  await watch.synced;
+  await vi.waitFor(() => expect(seen).toContain('+a'), 5_000);
+  // Its definition goes, and every object with it.
+  await vi.waitFor(() => expect(seen).toContain('-a'), 5_000);
+  for (const name of ['watches_broken_total', 'kube_requests_failed_total']) {
+    const metric = await api.registry.getSingleMetric(`lazyscope_${name}`)?.get();
+    expect(metric?.values).toEqual([]);
+  }
+});
 
 test('a server that is away, refuses, or talks nonsense is asked again', async () => {
   script(

@@ -76,6 +76,8 @@ function build({ input }: Golden, learned = input.learned) {
   );
   const hosts = scopeOf(catalog, {
     namespace: 'shop',
+    rootNamespace: 'istio-system',
+    labels: [input.labels],
     edges: edges.edgesFrom(source),
     pins: input.pins ?? [],
     excludes: input.excludes ?? [],
