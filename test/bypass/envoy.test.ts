@@ -21,6 +21,8 @@ async function serve(): Promise<void> {
 
 const start = (options: Load) => startLoad(sidecars, options);
 const load = (options: Load) => start(options).result;
+const hungIn = ({ errors }: { errors: object }) =>
+  Object.keys(errors).filter((each) => each.startsWith('no byte for'));
 const clean = { failed: 0, different: 0, errors: {} };
 
 beforeAll(async () => {
@@ -48,9 +50,7 @@ async function restartEnvoys(): Promise<void> {
 
 test('all three hops are redirected, both ways, and bodies up to 8 MiB are the same', async () => {
   for (const bytesMax of [16 << 10, 256 << 10]) {
-    const result = await load({ bytesMax, seconds: 3 });
-    expect(result).toMatchObject(clean);
-    expect(result.requests).toBeGreaterThan(20);
+    expect(await load({ bytesMax, seconds: 3, least: 20 })).toMatchObject(clean);
   }
   const { hops } = await loader.stats();
   for (const [hop, { redirectedBytes, stackBytes }] of Object.entries(hops)) {
@@ -92,29 +92,24 @@ test('connections that come and go leave nothing behind', async () => {
     await load({ bytesMax: 64 << 10, seconds: 4, churn: true, connections: 16 }),
   ).toMatchObject(clean);
   await restartEnvoys();
-  await sleep(300);
-  expect(await loader.stats()).toMatchObject({ connections: 0, sockets: 0 });
+  await expect
+    .poll(() => loader.stats(), { timeout: 30_000 })
+    .toMatchObject({ connections: 0, sockets: 0 });
 });
 
 test('toggling the switch under load fails no request', async () => {
-  const { result } = start({ bytesMax: 1 << 20, seconds: 5 });
-  let toggles = 0;
-  let over = false;
-  void result.finally(() => {
-    over = true;
-  });
-  for (; !over; toggles++) {
+  const { stop } = start({ bytesMax: 1 << 20 });
+  for (let toggles = 0; toggles < 100; toggles++) {
     if (toggles % 3 === 2) await loader.off();
     else await loader.start({ ...kept, redirect: toggles % 3 === 0 });
     await sleep(30);
   }
-  expect(await result).toMatchObject(clean);
-  expect(toggles).toBeGreaterThan(50);
+  expect(await stop()).toMatchObject(clean);
 });
 
 test('killing loaders under load fails no request', async () => {
   for (const bytesMax of [16 << 10, 8 << 20]) {
-    const { result } = start({ bytesMax, seconds: 4, churn: true });
+    const { stop } = start({ bytesMax, churn: true });
     for (let i = 0; i < 3; i++) {
       await sleep(700);
       process.kill(loader.pid, 'SIGKILL');
@@ -122,7 +117,7 @@ test('killing loaders under load fails no request', async () => {
       loader = await rig.loader();
       await loader.start({ ...kept, cgroups: [rig.cgroup] });
     }
-    expect(await result).toMatchObject(clean);
+    expect(await stop()).toMatchObject(clean);
   }
 });
 
@@ -132,32 +127,32 @@ test('applications and sidecars that are frozen for a while lose nothing', async
     await sleep(1500);
     process.kill(pid, 'SIGCONT');
   };
-  const { child, result } = start({ bytesMax: 8 << 20, seconds: 6, connections: 4 });
+  const { child, stop } = start({ bytesMax: 8 << 20, connections: 4 });
   await sleep(1000);
   for (const pid of [child.pid, server.pid, sidecars.envoyPid(sidecars.server)])
     await frozen(pid ?? 0);
-  expect(await result).toMatchObject(clean);
+  expect(await stop()).toMatchObject(clean);
 });
 
 test('after a client, a server or a sidecar was killed under load, all is as before', async () => {
-  const after = () => load({ bytesMax: 64 << 10, seconds: 1 });
-  const killed = start({ bytesMax: 8 << 20, seconds: 5 });
+  const after = () => load({ bytesMax: 64 << 10, seconds: 1, least: 20 });
+  const killed = start({ bytesMax: 8 << 20 });
   await sleep(700);
   killed.child.kill('SIGKILL');
   await killed.result.catch(() => undefined);
   expect(await after()).toMatchObject(clean);
 
-  const served = start({ bytesMax: 8 << 20, seconds: 3 });
+  const served = start({ bytesMax: 8 << 20 });
   await sleep(700);
   server.kill('SIGKILL');
   await serve();
   // Every request ends, with an answer or an error; none hangs.
-  expect((await served.result).maxMs).toBeLessThan(9_000);
+  expect(hungIn(await served.stop())).toEqual([]);
   expect(await after()).toMatchObject(clean);
 
-  const carried = start({ bytesMax: 8 << 20, seconds: 3 });
+  const carried = start({ bytesMax: 8 << 20 });
   await sleep(700);
   await sidecars.restartEnvoy(sidecars.server);
-  expect((await carried.result).maxMs).toBeLessThan(9_000);
+  expect(hungIn(await carried.stop())).toEqual([]);
   expect(await after()).toMatchObject(clean);
 });

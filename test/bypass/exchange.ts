@@ -14,16 +14,20 @@ const command = (...args: string[]) => [
   ...args,
 ];
 
-export type Load = Partial<LoadOptions> & Pick<LoadOptions, 'bytesMax' | 'seconds'>;
+export type Load = Partial<LoadOptions> & Pick<LoadOptions, 'bytesMax'>;
 
 /** Behind the sidecar of the server. */
 export const startServer = (sidecars: Sidecars) =>
   sidecars.start(sidecars.server, command('serve', String(services.http.local)));
 
-/** In the pod of the client; the result comes when the time is over. */
+/** In the pod of the client; the result comes when the time is over, or when the load is stopped. */
 export function startLoad(sidecars: Sidecars, options: Load) {
   const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
   const child = sidecars.start(sidecars.client, command('load', JSON.stringify(whole)));
   const result = text(child.stdout).then((out) => JSON.parse(out) as LoadResult);
-  return { child, result };
+  const stop = () => {
+    child.kill('SIGTERM');
+    return result;
+  };
+  return { child, result, stop };
 }
