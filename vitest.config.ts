@@ -4,8 +4,14 @@ const seconds = 1000;
 
 const setupFiles = ['test/property-seed.ts'];
 
+/** Bounds for what hangs, and no measure of a machine: a slow one takes its time. */
+const bounds = {
+  testTimeout: 300 * seconds,
+  hookTimeout: 300 * seconds,
+  expect: { poll: { timeout: 60 * seconds } },
+};
+
 const meshOptions = {
-  // Bounds for what hangs: a slow machine takes its time.
   testTimeout: 900 * seconds,
   hookTimeout: 900 * seconds,
   fileParallelism: false,
@@ -20,31 +26,28 @@ const meshOptions = {
 export default defineConfig({
   test: {
     projects: [
-      // Properties take a moment each, and many moments on a machine that is busy.
       {
         test: {
           name: 'unit',
           include: ['test/unit/**/*.test.ts', 'bench/test/*.test.ts'],
-          testTimeout: 30 * seconds,
+          ...bounds,
           setupFiles,
         },
       },
-      { test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'], setupFiles } },
-      { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'], setupFiles } },
+      { test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'], ...bounds, setupFiles } },
+      { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'], ...bounds, setupFiles } },
       {
         test: {
           name: 'envoy',
           include: ['test/envoy/**/*.test.ts'],
-          testTimeout: 60 * seconds,
-          hookTimeout: 120 * seconds,
+          ...bounds,
         },
       },
       {
         test: {
           name: 'api',
           include: ['test/api/*.test.ts'],
-          testTimeout: 120 * seconds,
-          hookTimeout: 120 * seconds,
+          ...bounds,
         },
       },
       {
@@ -52,8 +55,7 @@ export default defineConfig({
           name: 'bypass',
           include: ['test/bypass/**/*.test.ts'],
           setupFiles,
-          testTimeout: 120 * seconds,
-          hookTimeout: 60 * seconds,
+          ...bounds,
           fileParallelism: false,
         },
       },

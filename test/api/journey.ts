@@ -30,7 +30,10 @@ export type JourneyOptions = {
   app: string;
 };
 
-const longMs = 20_000;
+/** What is opened when nothing waits for it is open by then; a refusal ends a journey at once. */
+const openedMs = 5_000;
+/** A bound for what hangs. */
+const longMs = 120_000;
 
 /** A client whose refusals are heard, wherever they are noticed. */
 async function listen(account: string) {
@@ -112,8 +115,8 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
     await setMode(null);
     while ([...state.scopes.in(app)].length > 0) await sleep(20);
     await kube.tokenReview('nobody', ['lazyscope']);
-    // Renewals, and the ports of the sentinel.
-    await sleep(2_000);
+    // Renewals, each third of a lease, and the ports of the sentinel.
+    await sleep(config.leaseSeconds * 1000);
     await engine.settle();
     await leader.release();
   });
@@ -137,7 +140,7 @@ export const nodeJourney: Journey = async ({ account, system, app }) => {
     while (![...pods.enabled()].some(({ namespace }) => namespace === app)) await sleep(20);
     while (!(await ca.read())) await sleep(20);
     // Lists are answered; watches are opened after them.
-    await sleep(500);
+    await sleep(openedMs);
   });
   for (const watch of watches) watch.stop();
   ca.stop();
@@ -158,7 +161,7 @@ export const bypassJourney: Journey = async ({ account }) => {
     await publish(createReport(state, { features }, candidates?.all() ?? []));
     await kube.create(eventOf('node-1', 'BypassRefused', 'for this test', new Date()));
     // Lists are answered; watches are opened after them.
-    await sleep(500);
+    await sleep(openedMs);
   });
   candidates?.stop();
   kube.close();

@@ -24,7 +24,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await vi.waitUntil(async () => (await left()).length === 0, { timeout: 10_000 }).catch(() => {});
+  await vi.waitUntil(async () => (await left()).length === 0, { timeout: 60_000 }).catch(() => {});
   expect(await left()).toEqual([]);
   await rm(folder, { recursive: true });
 });

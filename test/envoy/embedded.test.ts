@@ -37,7 +37,7 @@ beforeAll(async () => {
       void answered.push(`${asked?.authority} ${strategy}`),
   });
   for (const url of [steady, unused]) expect((await call(url)).status).toBe(200);
-  await vi.waitUntil(() => scope().length > 0, { timeout: 30_000 });
+  await vi.waitUntil(() => scope().length > 0, { timeout: 60_000 });
 });
 
 afterAll(() => mesh?.stop());
@@ -126,7 +126,7 @@ test('an unused destination leaves the scope, and a used one stays', async () =>
         await call(steady);
         return scope().includes('shop/catalogue.shop.svc.cluster.local');
       },
-      { timeout: 45_000, interval: 200 },
+      { timeout: 60_000, interval: 200 },
     )
     .toBe(false);
   expect(scope()).toContain('shop/cart.shop.svc.cluster.local');

