@@ -94,10 +94,15 @@ test('10,000 distinct authorities of one pod are bounded, counted, and teach not
       'next',
     ].join('\n'),
   );
+  const startedAt = Date.now();
   const answered = await curl(insider, ['-K', '-'], questions.join('\n'));
+  const seconds = (Date.now() - startedAt) / 1000;
   const limited = await metric('lazyscope_node_limited_total');
   expect(answered.get('200') ?? 0).toBeGreaterThan(0);
-  expect(answered.get('429') ?? 0).toBeGreaterThan(0);
+  // A burst and a rate (companion/node/admit.ts): a slow machine that asks fewer is not limited.
+  const most = 1_000 + 200 * seconds;
+  expect(answered.get('200') ?? 0).toBeLessThanOrEqual(most);
+  expect(answered.get('429') ?? 0).toBeGreaterThanOrEqual(questions.length - most);
   expect(limited).toBeGreaterThanOrEqual(answered.get('429') ?? 0);
   expect(await importedHosts(mesh, namespace, 'victim')).toEqual(before);
   const imported = await importedHosts(mesh, namespace, 'insider');
