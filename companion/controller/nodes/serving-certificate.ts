@@ -7,11 +7,15 @@ import { selfSigned } from './x509.ts';
 /**
  * The certificate that all replicas serve with: made by the first of them, kept in a Secret, and
  * published as its own CA in a ConfigMap that node companions read. The one before it stays published
- * beside it, because replicas that did not restart yet serve with that.
+ * beside it, because replicas that did not restart yet serve with that; so do those that were published
+ * before, since a Secret may be lost.
  */
 
 const secretName = 'lazyscope-serving';
 const configMapName = 'lazyscope-ca';
+const caKey = 'ca.crt';
+/** The one that is served with, those of replicas that did not restart yet, and one to spare. */
+const trustedMax = 4;
 /** Beside the two keys that a Secret of type kubernetes.io/tls must have. */
 const previousKey = 'previous.crt';
 const validDays = 3650;
@@ -29,16 +33,27 @@ export async function servingCertificate(
   now: number,
 ): Promise<ServingKeys> {
   const { previous, ...keys } = await readOrMake(kube, namespace, now);
+  // Also where the Secret is lost: the other replica serves on with the certificate that was in it.
+  const known = await kube.get({ ...core, plural: 'configmaps' }, configMapName, namespace);
+  const trusted = [keys.certificate, previous, ...certificatesIn(known?.data?.[caKey])];
   await kube.apply(
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { name: configMapName, namespace },
-      data: { 'ca.crt': keys.certificate + previous },
+      data: { [caKey]: [...new Set(trusted)].filter(Boolean).slice(0, trustedMax).join('') },
     },
     { fieldManager: 'lazyscope', force: true },
   );
   return keys;
+}
+
+/** Those that are published, newest first; garbage is left out. */
+function certificatesIn(pem: unknown): string[] {
+  const found = String(pem ?? '').match(
+    /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g,
+  );
+  return (found ?? []).flatMap((each) => readCertificate(Buffer.from(each)) ?? []);
 }
 
 /** `previous`: a certificate that some replica may still serve with; empty when there is none. */

@@ -1,4 +1,5 @@
 import { pauseOf } from '../../bounds/backoff.ts';
+import { createHeap } from '../../bounds/heap.ts';
 
 /**
  * When to look at what. A workload that needs something new is looked at at once; every other
@@ -45,7 +46,11 @@ const parallelMax = 8;
 export function createPace(options: PaceOptions): Pace {
   const { run, writesPerSecond, pauseMs, onThrottled, onFailed } = options;
   const entries = new Map<string, Entry>();
+  // Each marked entry is in one of these, or runs; what is due is taken without looking at the others.
+  const ready = { urgent: new Set<string>(), usual: new Set<string>() };
+  const later = createHeap<string>();
   const running = new Set<Promise<void>>();
+  let marked = 0;
   // One second's worth may go at once: a namespace is enabled in one go.
   let tokens = writesPerSecond;
   let filledAt = performance.now();
@@ -58,6 +63,35 @@ export function createPace(options: PaceOptions): Pace {
     filledAt = now;
   }
 
+  function setMarked(entry: Entry, isMarked: boolean): void {
+    marked += Number(isMarked) - Number(entry.marked);
+    entry.marked = isMarked;
+  }
+
+  /** Puts an entry where it is found when it is due. */
+  function place(key: string, entry: Entry, now: number): void {
+    // After a failure nothing is urgent: the API server may be what is in trouble.
+    const isUrgent = entry.urgent && entry.failures === 0;
+    if (!isUrgent && entry.notBefore > now) {
+      later.add(entry.notBefore, key);
+      return;
+    }
+    ready[isUrgent ? 'usual' : 'urgent'].delete(key);
+    ready[isUrgent ? 'urgent' : 'usual'].add(key);
+  }
+
+  /** What has become due is ready; what nobody asked for meanwhile is forgotten. */
+  function ripen(now: number): void {
+    while (later.nextAt() <= now) {
+      const key = later.take() ?? '';
+      const entry = entries.get(key);
+      // Placed again meanwhile, or under way: another place has it.
+      if (!entry || entry.running || entry.notBefore > now) continue;
+      if (entry.marked) place(key, entry, now);
+      else entries.delete(key);
+    }
+  }
+
   function pump(): void {
     if (stopped) return;
     clearTimeout(timer);
@@ -65,20 +99,12 @@ export function createPace(options: PaceOptions): Pace {
     soon = undefined;
     const now = performance.now();
     refill(now);
-    let wakeAt = Number.POSITIVE_INFINITY;
-    for (const [key, entry] of byUrgency(entries)) {
-      if (entry.running) continue;
-      if (!entry.marked) {
-        if (entry.notBefore <= now) entries.delete(key);
-        continue;
-      }
-      // After a failure nothing is urgent: the API server may be what is in trouble.
-      const dueAt = entry.urgent && entry.failures === 0 ? 0 : entry.notBefore;
-      if (dueAt > now) {
-        wakeAt = Math.min(wakeAt, dueAt);
-        continue;
-      }
-      if (running.size >= parallelMax) return;
+    ripen(now);
+    let wakeAt = later.nextAt();
+    while (running.size < parallelMax) {
+      const [key] = ready.urgent.size > 0 ? ready.urgent : ready.usual;
+      const entry = key === undefined ? undefined : entries.get(key);
+      if (key === undefined || !entry) break;
       if (tokens < 1) {
         onThrottled();
         wakeAt = Math.min(wakeAt, now + ((1 - tokens) / writesPerSecond) * 1000);
@@ -92,7 +118,10 @@ export function createPace(options: PaceOptions): Pace {
   }
 
   function start(key: string, entry: Entry): void {
-    Object.assign(entry, { marked: false, urgent: false, running: true });
+    ready.urgent.delete(key);
+    ready.usual.delete(key);
+    setMarked(entry, false);
+    Object.assign(entry, { urgent: false, running: true });
     // Taken before, given back if nothing was written, so that parallel works cannot overdraw.
     tokens -= 1;
     const work = run(key)
@@ -105,11 +134,15 @@ export function createPace(options: PaceOptions): Pace {
         onFailed(key, error);
         entry.notBefore = performance.now() + pauseOf(entry.failures, retryMs);
         entry.failures += 1;
-        entry.marked = true;
+        setMarked(entry, true);
       })
       .finally(() => {
         entry.running = false;
         running.delete(work);
+        const now = performance.now();
+        if (entry.marked) place(key, entry, now);
+        else if (entry.notBefore > now) later.add(entry.notBefore, key);
+        else entries.delete(key);
         pump();
       });
     running.add(work);
@@ -119,20 +152,20 @@ export function createPace(options: PaceOptions): Pace {
     mark(key, urgent) {
       if (stopped) return;
       const entry = entries.get(key) ?? {
-        urgent: false,
-        marked: false,
-        running: false,
-        notBefore: 0,
-        failures: 0,
+        ...{ urgent: false, marked: false, running: false },
+        ...{ notBefore: 0, failures: 0 },
       };
-      entry.marked = true;
+      const isNews = !entry.marked || (urgent && !entry.urgent);
+      setMarked(entry, true);
       entry.urgent ||= urgent;
       entries.set(key, entry);
+      if (entry.running || !isNews) return;
+      place(key, entry, performance.now());
       // Not in this turn: the answer that a first call waits for goes out before the look at its
       // scope, and many marks at once, as in a pass over everything, are one walk over the entries.
-      if (!entry.running) soon ??= setImmediate(pump);
+      soon ??= setImmediate(pump);
     },
-    pending: () => [...entries.values()].filter(({ marked }) => marked).length,
+    pending: () => marked,
     async stop() {
       stopped = true;
       clearTimeout(timer);
@@ -140,9 +173,4 @@ export function createPace(options: PaceOptions): Pace {
       await Promise.allSettled(running);
     },
   };
-}
-
-function* byUrgency(entries: Map<string, Entry>): Generator<[string, Entry]> {
-  for (const each of entries) if (each[1].urgent) yield each;
-  for (const each of entries) if (!each[1].urgent) yield each;
 }

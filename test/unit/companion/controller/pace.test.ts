@@ -139,3 +139,45 @@ test('nothing starts after stop, which waits for what runs', async () => {
   await vi.advanceTimersByTimeAsync(5_000);
   expect(runs).toHaveLength(1);
 });
+
+/** Steps of all iterators of Map and Set while `work` runs: what a walk over all entries is made of. */
+async function stepsOf(work: () => Promise<void>): Promise<number> {
+  let steps = 0;
+  const prototypes = [new Map().values(), new Set().values()].map(Object.getPrototypeOf);
+  const spies = prototypes.map((prototype) => {
+    const { next } = prototype;
+    prototype.next = function step(...args: unknown[]) {
+      steps += 1;
+      return next.apply(this, args);
+    };
+    return () => {
+      prototype.next = next;
+    };
+  });
+  try {
+    await work();
+  } finally {
+    for (const restore of spies) restore();
+  }
+  return steps;
+}
+
+test.each([
+  ['that write nothing', 'nothing', 1_000_000],
+  ['that all write', 'wrote', 1_000_000],
+  ['that wait for the rate', 'wrote', 100],
+] as const)(
+  'entries %s cost as many steps as there are, not their square',
+  async (_, result, rate) => {
+    outcome = async () => result;
+    start(rate);
+    const count = 4_000;
+    const steps = await stepsOf(async () => {
+      for (let n = 0; n < count; n++) pace.mark(`k${n}`, false);
+      await vi.advanceTimersByTimeAsync(60_000);
+    });
+    expect(runs).toHaveLength(count);
+    expect(pace.pending()).toBe(0);
+    expect(steps).toBeLessThan(count * 20);
+  },
+);

@@ -87,7 +87,31 @@ test('one that nears its end, or is garbage, is replaced', async () => {
   if (secret) kube.put({ ...secret, data: { 'tls.crt': garbage, 'tls.key': garbage } });
   const repaired = await servingCertificate(kube, namespace, now);
   expect(new X509Certificate(repaired.certificate).ca).toBe(true);
-  expect(published()).toBe(repaired.certificate);
+  expect(published()).toBe(repaired.certificate + later.certificate + first.certificate);
+});
+
+test('a lost Secret keeps the certificates that other replicas serve with published', async () => {
+  const kube = createFakeKube();
+  const secrets = { group: '', version: 'v1', plural: 'secrets' };
+  const made: string[] = [];
+  for (let n = 0; n < 6; n++) {
+    made.unshift((await servingCertificate(kube, namespace, now)).certificate);
+    await kube.delete(secrets, 'lazyscope-serving', namespace);
+  }
+  const [published] = kube.all('ConfigMap');
+  // The newest ones, and no more than a few.
+  expect(published?.data['ca.crt']).toBe(made.slice(0, 4).join(''));
+});
+
+test('what is published and is no certificate is left out', async () => {
+  const kube = createFakeKube();
+  const first = await servingCertificate(kube, namespace, now);
+  const [published] = kube.all('ConfigMap');
+  const broken = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  const data = { 'ca.crt': `garbage ${broken}${first.certificate}` };
+  if (published) kube.put({ ...published, data });
+  await servingCertificate(kube, namespace, now);
+  expect(kube.all('ConfigMap')[0]?.data['ca.crt']).toBe(first.certificate);
 });
 
 test.each([
