@@ -119,7 +119,7 @@ export function startEngine(options: EngineOptions): Engine {
     synced: informers.synced,
     startTick(nodes) {
       const parts = { state, sink, metrics, changed, pace, reconciler, messages, notices };
-      tick = startTick({ ...parts, nodes, now });
+      tick = startTick({ ...parts, nodes, life, now });
     },
     lead() {
       recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());

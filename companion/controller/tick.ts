@@ -2,6 +2,7 @@ import { conditionIn, modes } from '../core/scope/condition.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { NodeMessages } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
+import type { Life } from './reconcile/inputs.ts';
 import type { Pace } from './reconcile/pace.ts';
 import type { Reconciler } from './reconcile/reconcile.ts';
 import type { Sink } from './reconcile/sink.ts';
@@ -18,6 +19,7 @@ export type TickOptions = {
   messages: Pick<NodeMessages, 'takeArrived'>;
   notices: { look(): Promise<void> };
   sink: Pick<Sink, 'mayWrite'>;
+  life: Pick<Life, 'ttlMs'>;
   now: () => number;
 };
 
@@ -27,7 +29,8 @@ const ticksPerPass = 10;
 
 /** The one clock of the controller: expiry, repair, figures. */
 export function startTick(options: TickOptions): { stop(): void } {
-  const { state, metrics, changed, pace, reconciler, nodes, messages, sink, now } = options;
+  const { state, metrics, changed, pace, reconciler, nodes, messages } = options;
+  const { life, sink, now } = options;
   let ticks = 0;
 
   function tick(): void {
@@ -40,6 +43,7 @@ export function startTick(options: TickOptions): { stop(): void } {
     // The pass before is through when nothing waits any more.
     if (sink.mayWrite() && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
     state.proxies.expire(now());
+    state.farHosts.expire(now() - life.ttlMs);
     measure(state, metrics);
     changed.all();
     changed.ports();

@@ -72,6 +72,7 @@ export function answer(
       firstCall: scope?.firstCall ?? state.namespaces.get(namespace)?.firstCall ?? config.firstCall,
       callerNetwork: pod?.network ?? '',
       gatewayReady: isReady(state, config.gatewayHost),
+      otherClusters: hasOtherClusters(state.catalog, namespace),
       gatewayCarries: isCarriedByGateway(state, config, resolution),
       destinationAgeMs: ageOf(state, resolution, now),
     },
@@ -89,6 +90,13 @@ export function answer(
     millisecondsSinceScopeWritten: importedMs,
     ...(decided !== decision && host && { routeless: entryOf(host) }),
   };
+}
+
+/** Proxies of the namespace were told of Services that are not of this cluster, or there are other networks. */
+function hasOtherClusters(catalog: State['catalog'], namespace: string): boolean {
+  if (catalog.hasOtherNetworks()) return true;
+  for (const record of catalog.farHosts()) if (catalog.isVisible(record, namespace)) return true;
+  return false;
 }
 
 function isReady({ catalog }: State, host: string): boolean {

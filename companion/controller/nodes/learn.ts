@@ -45,9 +45,10 @@ export function learnReport(learning: Learning, pod: PodRecord, report: ProxyRep
       metrics.ignored.inc({ reason: 'past its time' });
       continue;
     }
-    const host = destinationOf(learning, namespace, edge);
-    if (host) learnHost(learning, pod, host, now() - edge.secondsSinceSeen * 1000);
-    else metrics.ignored.inc({ reason: 'not a host of the mesh' });
+    const seenAt = now() - edge.secondsSinceSeen * 1000;
+    const host = destinationOf(learning, namespace, edge, seenAt);
+    if (typeof host === 'string') metrics.ignored.inc({ reason: host });
+    else learnHost(learning, pod, host, seenAt);
   }
 }
 
@@ -72,11 +73,14 @@ export function learnHost(
   onSeen(pod, sighting);
 }
 
+type Ignored = 'not a host of the mesh' | 'in every scope' | 'too many hosts of other clusters';
+
 function destinationOf(
   learning: Learning,
   namespace: string,
   edge: ReportedEdge,
-): HostRef | undefined {
+  seenAt: number,
+): HostRef | Ignored {
   const { state, clusterDomain, gatewayHost } = learning;
   if (edge.unknown) {
     const { host, record, virtualServices, learnable } = resolve(state.catalog, edge.unknown, {
@@ -84,11 +88,19 @@ function destinationOf(
       clusterDomain,
     });
     const of = record?.namespace ?? virtualServices[0]?.namespace;
-    return learnable && of !== undefined ? { namespace: of, host } : undefined;
+    return learnable && of !== undefined ? { namespace: of, host } : 'not a host of the mesh';
   }
-  const host = parseClusterName(edge.cluster ?? '')?.host;
+  const cluster = parseClusterName(edge.cluster ?? '');
+  if (!cluster) return 'not a host of the mesh';
+  const { host, port } = cluster;
   // What every scope has anyway is not worth remembering.
-  if (!host || host === sentinelHost || host === gatewayHost) return undefined;
-  const [record] = shownTo(state.catalog, state.catalog.hosts.exact(host), namespace);
-  return record && { namespace: record.namespace, host };
+  if (host === sentinelHost || host === gatewayHost) return 'in every scope';
+  const { catalog } = state;
+  // The name of a cluster is of istiod's making: it has the host, though this cluster has not.
+  if (catalog.hosts.exact(host).every(({ isFar }) => isFar)) {
+    const isNoted = state.farHosts.note(host, port, namespace, seenAt);
+    if (!isNoted) return 'too many hosts of other clusters';
+  }
+  const [record] = shownTo(catalog, catalog.hosts.exact(host), namespace);
+  return record ? { namespace: record.namespace, host } : 'not a host of the mesh';
 }

@@ -1,8 +1,9 @@
 import type { Refusal } from '../../core/scope/barrier.ts';
 import type { Mode } from '../../core/scope/condition.ts';
+import { eagerMax } from '../../core/scope/eager.ts';
 import { type Edge, type HostRef, mergeEdges } from '../../core/scope/edges.ts';
 import type { ShrinkGuard } from '../../core/scope/expiry.ts';
-import { entryOf, type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
+import { type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
 import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
 import { type Plan, planScope } from '../../core/scope/plan.ts';
 import {
@@ -68,8 +69,10 @@ export function hostsOf(
     dnsProxy: workload.pods.some((pod) => pod.dnsProxy),
     egressProxy: egressProxyOf(shadowed),
   });
-  const ours = new Set([entryOf(sentinel), entryOf(gateway)]);
-  return hosts.filter(({ entry }) => ours.has(entry) || admits(shadowed, entry, namespace));
+  return hosts.filter(
+    ({ entry, reason }) =>
+      reason === 'sentinel' || reason === 'gateway' || admits(shadowed, entry, namespace),
+  );
 }
 
 export function watchedNow({ state, life, now }: LookOptions, workload: Workload): Watched {
@@ -108,7 +111,7 @@ export function planOf(
     current: current?.ours ? current : undefined,
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
-    refusal: refusalOf(state, workload) ?? ofDefault(workload, shadowed),
+    refusal: refusalOf(state, workload) ?? ofHosts(hosts) ?? ofDefault(workload, shadowed),
     proxies,
     admitWithdrawal: () =>
       budget.admit(`${namespace}/${workload.name}`, gainBytesOf(scope.status, proxies.total)),
@@ -144,6 +147,15 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
   }
   const message = `Not for its pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
   return { reason: 'FilterMissing', message };
+}
+
+/** More hosts that cannot wait for their first call than a scope takes. */
+function ofHosts(hosts: readonly ScopeHost[]): Refusal | undefined {
+  if (hosts.filter(({ reason }) => reason === 'eager').length < eagerMax) return undefined;
+  const message =
+    `${eagerMax} hosts or more cannot wait for their first call, which is more than a scope takes. ` +
+    'Exclude some (spec.excludes), or export them to fewer namespaces.';
+  return { reason: 'TooManyEager', message };
 }
 
 /** What keeps unknown calls from the filter, whatever its installation. */

@@ -8,6 +8,7 @@ import { createProxyTable, type ProxyTable } from '../../core/scope/proxies.ts';
 import type { SidecarRecord } from '../../core/scope/sidecar.ts';
 import { groupWorkloads, type Workload } from '../../core/scope/workload.ts';
 import type { ScopeRecord } from '../../core/scope/workload-scope.ts';
+import { createFarHosts, type FarHosts } from './far-hosts.ts';
 import { createImports, type Imports } from './imports.ts';
 import { createInstalledFilter, type InstalledFilter } from './installed-filter.ts';
 import { createMissingRoutes, type MissingRoutes } from './missing-routes.ts';
@@ -21,6 +22,7 @@ export type State = Discovery & {
   systemNamespace: string;
   catalog: Catalog;
   arrivals: Arrivals;
+  farHosts: FarHosts;
   edges: EdgeStore;
   nodeStreams: NodeStreams;
   proxies: ProxyTable;
@@ -80,6 +82,7 @@ export function createState({
     systemNamespace: namespace,
     catalog,
     arrivals: createArrivals(),
+    farHosts: createFarHosts(catalog),
     edges: createEdgeStore(),
     nodeStreams,
     proxies: createProxyTable(nodeStreams),

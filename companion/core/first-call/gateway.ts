@@ -23,9 +23,12 @@ export function isCarried(
   const pods = podsOf(catalog, gateway);
   const revisions = new Set(pods.map(({ revision }) => revision));
   if (revisions.size === 0) revisions.add(defaultRevision);
-  const others = catalog.hosts.exact(record.host);
+  const others = catalog.hosts.exact(record.host).filter(({ isFar }) => isFar === record.isFar);
   for (const revision of revisions) {
-    const seen = others.filter((each) => catalog.isVisibleUnder(each, gateway.namespace, revision));
+    // Of what this cluster does not have, nobody here knows who sees it.
+    const seen = others.filter(
+      (each) => each.isFar || catalog.isVisibleUnder(each, gateway.namespace, revision),
+    );
     // Which of several namespaces it would choose is not worth finding out.
     if (!seen.includes(record) || seen.some(({ namespace }) => namespace !== record.namespace)) {
       return false;

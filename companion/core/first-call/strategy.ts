@@ -42,6 +42,8 @@ export type Call = {
   gatewayReady: boolean;
   /** Whether the gateway has a way to the destination (core/first-call/gateway.ts). */
   gatewayCarries: boolean;
+  /** Whether hosts may have endpoints that this cluster does not know. */
+  otherClusters: boolean;
   /** Milliseconds since the destination became reachable; infinite when that was long ago. */
   destinationAgeMs: number;
 };
@@ -117,7 +119,8 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
     strategy: way.strategy,
     otherwise: '',
     sni: `outbound_.${port}_._.${host}`,
-    identities: mtls.identities,
+    // The gateway may choose a server of another cluster, which may have another account.
+    identities: way.strategy === 'gateway' && call.otherClusters ? [] : mtls.identities,
     ttlSeconds: ttl,
     reason: way.reason,
   };

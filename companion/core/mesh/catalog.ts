@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kube/object.ts';
+import { readFarHost } from './far-host.ts';
 import { createHostIndex, type HostIndex } from './host-pattern.ts';
 import { createHostTable } from './host-table.ts';
 import { bothWays, type Kind } from './indexed-kind.ts';
@@ -30,7 +31,7 @@ import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
  * what was added leaves nothing behind.
  */
 export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
-  Omit<WorkloadTable, 'kinds' | 'sizes'> & {
+  Omit<WorkloadTable, 'kinds' | 'sizes' | 'capturedPods'> & {
     readonly hosts: HostIndex<HostRecord>;
     readonly virtualServices: HostIndex<VirtualServiceRecord>;
     /** VirtualServices that route to a host, by themselves or by a delegate. */
@@ -42,12 +43,16 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     aliasesOf(host: string): HostRecord[];
     /** Every host of a ServiceEntry, in no order. */
     entries(): Iterable<HostRecord>;
+    /** Hosts that istiod has and this cluster does not, in no order. */
+    farHosts(): Iterable<HostRecord>;
     /** Services that declare the port as TCP, in no order. */
     tcpServicesOn(port: number): readonly HostRecord[];
     /** Those that name the address, or the narrowest range that it is in. */
     hostsAt(ip: string): readonly HostRecord[];
     /** Services that have the address among their endpoints. */
     servicesOfEndpoint(ip: string): HostRecord[];
+    /** Services with an endpoint whose traffic ztunnel takes. */
+    capturedServices(): Iterable<HostRecord>;
     /** Ports that the endpoints of a Service listen on, and the endpoints. */
     slicesOf(record: HostRecord): Iterable<SliceRecord>;
     /** Whether the Service `namespace/name` is known and has a ready endpoint. */
@@ -98,6 +103,7 @@ export function createCatalog({
   const kinds: Record<string, Kind> = {
     Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },
     ServiceEntry: { ...hosts, read: readServiceEntry },
+    FarHost: { ...hosts, read: (object) => [readFarHost(object, clusterDomain)] },
     EndpointSlice: bothWays(
       (object) => [readSlice(object)],
       (verb, slice: SliceRecord) => {
@@ -137,9 +143,15 @@ export function createCatalog({
   };
 
   const known = new Map<string, unknown[]>();
+  /** Made anew when it is asked for after a change; there is no captured pod in most meshes. */
+  let captured: Set<HostRecord> | undefined;
+  const servicesOfEndpoint = (ip: string) => [
+    ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
+  ];
 
   function remove(object: KubeObject): void {
     const key = objectKey(object);
+    captured = undefined;
     for (const record of known.get(key) ?? []) kinds[object.kind]?.remove(record);
     known.delete(key);
   }
@@ -159,11 +171,16 @@ export function createCatalog({
     destinationRules,
     aliasesOf: hosts.aliasesOf,
     entries: () => hosts.entries,
+    farHosts: () => hosts.far,
     tcpServicesOn: (port) => hosts.byTcpPort.get(String(port)),
     hostsAt: hosts.byAddress.get,
-    servicesOfEndpoint: (ip) => [
-      ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
-    ],
+    servicesOfEndpoint,
+    capturedServices() {
+      captured ??= new Set(
+        [...workloads.capturedPods()].flatMap(({ ips }) => ips.flatMap(servicesOfEndpoint)),
+      );
+      return captured;
+    },
     slicesOf: (record) => (record.kind === 'service' ? slices.get(keyOf(record)) : []),
     isReachable: (service) =>
       services.has(service) &&
@@ -190,6 +207,7 @@ export function createCatalog({
     sizes: () => ({
       objects: known.size,
       services: services.size,
+      farHosts: hosts.far.size,
       addresses: hosts.byAddress.size(),
       tcpPorts: hosts.byTcpPort.size(),
       endpoints: slicesByEndpoint.size(),

@@ -16,13 +16,19 @@ export function inOrder(
 ): HostRecord[] {
   if (records.length === 0) return [];
   const isForAll = (record: HostRecord) => catalog.exportsOf(record, from)?.length === 0;
-  const visible = records.filter((record) => catalog.isVisible(record, from));
+  const visible = nearest(records).filter((record) => catalog.isVisible(record, from));
   return visible.length < 2
     ? visible
     : visible
         .map((record) => ({ record, key: [isForAll(record) ? '1' : '0', ...ageOf(record)] }))
         .sort((a, b) => compare(a.key, b.key))
         .map(({ record }) => record);
+}
+
+/** What this cluster has explains a host better than what was heard of it. */
+function nearest(records: readonly HostRecord[]): readonly HostRecord[] {
+  const near = records.filter(({ isFar }) => !isFar);
+  return near.length > 0 ? near : records;
 }
 
 function ageOf({ created, kind, name, host, namespace }: HostRecord): string[] {

@@ -15,6 +15,8 @@ export type HostTable = {
   aliasesOf(host: string): HostRecord[];
   /** Services by `namespace/name`. */
   readonly services: ReadonlyMap<string, HostRecord>;
+  /** Hosts that no object of this cluster explains. */
+  readonly far: ReadonlySet<HostRecord>;
   /** Every host of a ServiceEntry. */
   readonly entries: ReadonlySet<HostRecord>;
   add(record: HostRecord): void;
@@ -28,6 +30,7 @@ export function createHostTable(): HostTable {
   const aliases = createMultimap<HostRecord>();
   const services = new Map<string, HostRecord>();
   const entries = new Set<HostRecord>();
+  const far = new Set<HostRecord>();
 
   function touch(verb: 'add' | 'remove', record: HostRecord): void {
     byName[verb](record.host, record);
@@ -56,13 +59,16 @@ export function createHostTable(): HostTable {
     },
     services,
     entries,
+    far,
     add(record) {
-      if (record.kind === 'entry') entries.add(record);
+      if (record.isFar) far.add(record);
+      else if (record.kind === 'entry') entries.add(record);
       else services.set(`${record.namespace}/${record.name}`, record);
       touch('add', record);
     },
     remove(record) {
-      if (record.kind === 'entry') entries.delete(record);
+      if (record.isFar) far.delete(record);
+      else if (record.kind === 'entry') entries.delete(record);
       else services.delete(`${record.namespace}/${record.name}`);
       touch('remove', record);
     },

@@ -14,6 +14,8 @@ export type MeshConfig = {
   entryVisibility?: EntryVisibility | undefined;
   /** Services of its extension providers. */
   providers: readonly ServiceReference[];
+  /** It knows of networks, and so of clusters, besides that of this cluster. */
+  hasNetworks: boolean;
 };
 
 /** Kinds of object with a default `exportTo` of their own. */
@@ -23,6 +25,7 @@ export const noMeshConfig: MeshConfig = {
   exportTo: { service: [], virtualService: [], destinationRule: [] },
   trustDomainAliases: [],
   providers: [],
+  hasNetworks: false,
 };
 
 /**
@@ -31,6 +34,7 @@ export const noMeshConfig: MeshConfig = {
  */
 export function readMeshConfig(object: KubeObject): MeshConfig {
   const mesh = parsed(object.data?.mesh);
+  const { networks } = parsed(object.data?.meshNetworks);
   const rule = listOf(mesh.defaultDestinationRuleExportTo);
   return {
     exportTo: {
@@ -42,6 +46,7 @@ export function readMeshConfig(object: KubeObject): MeshConfig {
     trustDomainAliases: textsOf(mesh.trustDomainAliases),
     entryVisibility: readEntryVisibility(mesh.serviceEntryVisibility),
     providers: providerReferences(mesh.extensionProviders, object.metadata.name),
+    hasNetworks: Object.keys(networks ?? {}).length > 0,
   };
 }
 

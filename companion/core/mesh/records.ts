@@ -32,6 +32,8 @@ export type HostPort = {
 /** One host of the mesh's registry: a Kubernetes Service, or one host of a ServiceEntry. */
 export type HostRecord = Visible & {
   kind: 'service' | 'entry';
+  /** No object of this cluster: a proxy told that istiod has it (far-host.ts). */
+  isFar?: true;
   name: string;
   host: string;
   ports: readonly HostPort[];

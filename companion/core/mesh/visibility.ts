@@ -32,6 +32,8 @@ export type Visibility = {
   trustDomainAliasesIn(namespace: string): readonly string[];
   /** Services of the extension providers that sidecars of a namespace may be told to call. */
   providersIn(namespace: string): readonly ServiceReference[];
+  /** The mesh configuration of some revision knows of several networks, and so of clusters besides this one. */
+  hasOtherNetworks(): boolean;
 };
 
 export function createVisibility(
@@ -90,6 +92,7 @@ export function createVisibility(
     isVisible: (object, from) =>
       revisionsFor(from).some((revision) => isVisibleUnder(object, from, revision)),
     isVisibleUnder,
+    hasOtherNetworks: () => [...configs.values()].some(({ hasNetworks }) => hasNetworks),
     trustDomainAliasesIn: (namespace) =>
       revisionsFor(namespace).flatMap((each) => configOf(each).trustDomainAliases),
     providersIn: (namespace) => revisionsFor(namespace).flatMap((each) => configOf(each).providers),

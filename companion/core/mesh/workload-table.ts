@@ -13,6 +13,8 @@ export type WorkloadTable = {
   kinds: Record<'Pod' | 'WorkloadEntry' | 'WorkloadGroup', Kind>;
   podAt(ip: string): PodRecord | undefined;
   pod(namespace: string, name: string): PodRecord | undefined;
+  /** Pods whose traffic ztunnel takes. */
+  capturedPods(): Iterable<PodRecord>;
   podsIn(namespace: string): readonly PodRecord[];
   workloadEntriesIn(namespace: string): readonly WorkloadRecord[];
   workloadGroupsIn(namespace: string): readonly WorkloadGroupRecord[];
@@ -24,6 +26,7 @@ export function createWorkloadTable(podsChanged: (namespace: string) => void): W
   const podsByIp = createMultimap<PodRecord>();
   const podsByNamespace = createMultimap<PodRecord>();
   const podsByName = new Map<string, PodRecord>();
+  const captured = new Set<PodRecord>();
   const entries = createMultimap<WorkloadRecord>();
   const groups = createMultimap<WorkloadGroupRecord>();
 
@@ -31,6 +34,7 @@ export function createWorkloadTable(podsChanged: (namespace: string) => void): W
     const key = `${pod.namespace}/${pod.name}`;
     if (verb === 'add') podsByName.set(key, pod);
     else podsByName.delete(key);
+    if (pod.isCaptured) captured[verb === 'add' ? 'add' : 'delete'](pod);
     podsByNamespace[verb](pod.namespace, pod);
     podsChanged(pod.namespace);
     for (const ip of pod.ips) podsByIp[verb](ip, pod);
@@ -49,6 +53,7 @@ export function createWorkloadTable(podsChanged: (namespace: string) => void): W
     // A finished pod keeps its address in its status while another may have got it already.
     podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
     pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
+    capturedPods: () => captured,
     podsIn: podsByNamespace.get,
     workloadEntriesIn: entries.get,
     workloadGroupsIn: groups.get,

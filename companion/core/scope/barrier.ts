@@ -10,6 +10,7 @@ export type Refusal = {
     | 'NoLabels'
     | 'FilterMissing'
     | 'NotIntercepted'
+    | 'TooManyEager'
     | 'UnseenProxies'
     | 'BoundListeners';
   message: string;
@@ -72,6 +73,7 @@ const worrying = new Set([
   'NotDiscovered',
   'NotIntercepted',
   'ProxiesSilent',
+  'TooManyEager',
   'UnseenProxies',
 ]);
 

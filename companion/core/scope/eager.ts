@@ -78,7 +78,7 @@ export function* eagerHosts(
   dnsProxy: boolean,
 ): Generator<EagerHost> {
   let found = 0;
-  for (const record of catalog.entries()) {
+  for (const record of [...catalog.entries(), ...(dnsProxy ? catalog.farHosts() : [])]) {
     const message = whyEager(record, dnsProxy);
     if (!message || !catalog.isVisible(record, namespace)) continue;
     found += 1;
@@ -88,17 +88,23 @@ export function* eagerHosts(
 }
 
 /**
- * At 300 bytes each a third of what etcd takes as one object. With more ServiceEntries than this the rest
- * is learned by use, as far as it can be.
+ * At 300 bytes each a third of what etcd takes as one object. With more than this the calls of the rest would
+ * be lost, so such a workload is not narrowed (TooManyEager).
  */
-const eagerMax = 1_500;
+export const eagerMax = 1_500;
 
-function whyEager({ ports }: HostRecord, dnsProxy: boolean): string | undefined {
-  if (dnsProxy) return 'the DNS proxy of the sidecar answers only for ServiceEntries in its scope';
-  const port = ports.find(({ protocol }) => protocol === 'tcp');
-  return (
-    port &&
-    `port ${port.port} is not HTTP: a connection to a ServiceEntry finds its listener by SNI or ` +
-      'address when it is made, or not at all'
-  );
+function whyEager(record: HostRecord, dnsProxy: boolean): string | undefined {
+  const { ports, servers, selector, resolution } = record;
+  if (dnsProxy) return 'the DNS proxy of the sidecar answers only for what is in its scope';
+  const tcp = ports.find(({ protocol }) => protocol === 'tcp');
+  if (tcp) {
+    const why =
+      'a connection to a ServiceEntry finds its listener by SNI or address when it is made';
+    return `port ${tcp.port} is not HTTP: ${why}, or not at all`;
+  }
+  if (resolution === 'STATIC' || servers.length > 0 || selector) {
+    return 'its servers are written down: the address that DNS gives to the app may be none of them';
+  }
+  const other = ports.find(({ port, target }) => target !== port);
+  return other && `its servers listen on port ${other.target}, where the app calls ${other.port}`;
 }

@@ -3,6 +3,7 @@ import { besideHttp, type EagerHost, eagerHosts, ruledConnections } from './eage
 import type { Edge, HostRef } from './edges.ts';
 import { aliasHosts, calledHosts, ruleHosts } from './needed.ts';
 import { type ProvidersInput, providerHosts } from './providers.ts';
+import { unservableHosts, virtualHosts } from './unservable.ts';
 
 /**
  * Why a host is in a scope. `provider`: the proxy calls it by itself, as configuration says; `eager`: never
@@ -74,6 +75,7 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   addEager(providerHosts(catalog, input), 'provider');
   addEager(egressProxyHosts(catalog, input));
   addEager(ruledConnections(catalog, namespace));
+  addEager(unservableHosts(catalog, input));
   addEager(eagerHosts(catalog, namespace, input.dnsProxy));
   // The sentinel leaves such ports out by itself.
   const others = [...hosts.keys()].filter((entry) => entry !== entryOf(sentinel));
@@ -83,11 +85,28 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
     addNeeded(ruleHosts(catalog, entry, namespace), 'virtualservice');
     addNeeded(aliasHosts(catalog, entry), 'alias');
   }
+  addEager(virtualHosts(catalog, namespace));
+  if ([...hosts.keys()].some((entry) => isInParts(catalog, entry)))
+    add(scanEntry(sentinel), 'sentinel');
   return [...hosts.values()].sort((a, b) => (a.entry < b.entry ? -1 : 1));
 }
 
 export function entryOf({ namespace, host }: HostRef): string {
   return `${namespace}/${host}`;
+}
+
+/**
+ * Of several ServiceEntries that make one host in one namespace, a listener of exact hosts alone has the oldest
+ * (pilot/pkg/model/sidecar.go, servicesForExactHosts); one with a wildcard, whatever it is, has them all.
+ */
+function scanEntry({ namespace, host }: HostRef): string {
+  return `${namespace}/*${host.slice(host.indexOf('.'))}`;
+}
+
+function isInParts(catalog: Catalog, entry: string): boolean {
+  const [namespace, host = ''] = entry.split('/');
+  const records = catalog.hosts.exact(host);
+  return records.length > 1 && records.filter((each) => each.namespace === namespace).length > 1;
 }
 
 /** Without its cluster every call to what is unknown would fail. */

@@ -153,7 +153,9 @@ function coversEntry(rule: string, entry: string, namespace: string): boolean {
   const [ruleNamespace = '', pattern = ''] = rule.split('/');
   const [entryNamespace = '', host = ''] = entry.split('/');
   const of = ruleNamespace === '.' ? namespace : ruleNamespace;
-  return (of === '*' || of === '' || of === entryNamespace) && matchesHost(pattern, host);
+  // Where istiod has a host from, nobody here may know; that it is there, a proxy told under this rule.
+  const isMeant = of === '*' || of === '' || of === entryNamespace || entryNamespace === '*';
+  return isMeant && matchesHost(pattern, host);
 }
 
 export type SidecarInput = {

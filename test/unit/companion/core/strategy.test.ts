@@ -20,6 +20,7 @@ type Case = {
   network?: string;
   gatewayReady?: boolean;
   gatewayCarries?: boolean;
+  otherClusters?: boolean;
   labels?: Record<string, string>;
   destinationAgeMs?: number;
 };
@@ -40,7 +41,9 @@ function choose(objects: KubeObject[], options: Case = {}) {
     : without('plain', '');
   const { network: callerNetwork = '', gatewayReady = true } = options;
   const { gatewayCarries = true, destinationAgeMs = Number.POSITIVE_INFINITY } = options;
-  const call = { tcp, firstCall, callerNetwork, gatewayReady, gatewayCarries, destinationAgeMs };
+  const { otherClusters = false } = options;
+  const gateway = { gatewayReady, gatewayCarries, otherClusters, destinationAgeMs };
+  const call = { tcp, firstCall, callerNetwork, ...gateway };
   return chooseStrategy(call, found, mtls);
 }
 

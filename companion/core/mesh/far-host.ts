@@ -1,0 +1,59 @@
+import type { KubeObject } from '../../kube/object.ts';
+import type { HostRecord } from './records.ts';
+
+/**
+ * A host that istiod gave to a proxy and no object of this cluster explains: of a Service in another cluster, of
+ * a ServiceImport, or of another source of configuration. In the form of an object, so that it is kept
+ * as all others are.
+ */
+export function farHostObject(host: string, ports: Iterable<number>, namespaces: Iterable<string>) {
+  return {
+    apiVersion: '',
+    kind: 'FarHost',
+    metadata: { name: host },
+    spec: { ports: [...ports], namespaces: [...namespaces] },
+  };
+}
+
+/**
+ * Seen by the namespaces whose proxies told of it alone: what one proxy says must not decide where those of
+ * others send their calls.
+ */
+export function readFarHost(
+  { metadata, spec = {} }: KubeObject,
+  clusterDomain: string,
+): HostRecord {
+  const host = metadata.name;
+  const service = serviceNamespace(host, clusterDomain);
+  return {
+    // What is no Service is reached as its cluster says, which a first call can only wait for.
+    kind: service === undefined ? 'entry' : 'service',
+    isFar: true,
+    namespace: service ?? '*',
+    name: host,
+    host,
+    exportTo: spec.namespaces as string[],
+    ports: (spec.ports as number[]).map((port) => {
+      return { port, target: port, name: '', protocol: 'sniffed' as const };
+    }),
+    addresses: [],
+    headless: false,
+    external: false,
+    aliasOf: '',
+    resolution: '',
+    anyAddress: false,
+    selector: undefined,
+    servers: [],
+    nodeLocal: false,
+    identities: [],
+    mergeKey: '',
+    created: '',
+  };
+}
+
+/** Services of a mesh are called by one name in all its clusters; MCS calls them by another, too. */
+function serviceNamespace(host: string, clusterDomain: string): string | undefined {
+  const [name, namespace, ...rest] = host.split('.');
+  const isService = [`svc.${clusterDomain}`, 'svc.clusterset.local'].includes(rest.join('.'));
+  return isService && name && !name.startsWith('*') ? namespace : undefined;
+}
