@@ -1,4 +1,4 @@
-import type { Edge } from '../../core/scope/edges.ts';
+import type { Edge, Source } from '../../core/scope/edges.ts';
 import { expire, guardWindowMs, type Verdict } from '../../core/scope/expiry.ts';
 import { entryOf } from '../../core/scope/hosts.ts';
 import { liveMs } from '../../core/scope/proxies.ts';
@@ -10,7 +10,10 @@ import type { Life } from './inputs.ts';
 
 /** Lets destinations that nobody uses any more go out of the memory of the leader. */
 export type Forgetting = {
-  expire(workload: Workload, scope: ScopeRecord, edges: readonly Edge[]): Verdict;
+  /** What has expired, for how long as the reports were heard; nothing is let go yet. */
+  judge(workload: Workload, scope: ScopeRecord, edges: readonly Edge[]): Verdict;
+  /** The writes without it are made: what the verdict calls expired, and was not used since, goes. */
+  letGo(workload: Workload, verdict: Verdict): void;
   /** The workload is gone, or belongs to nobody any more. */
   drop(key: string): void;
 };
@@ -75,14 +78,14 @@ export function createForgetting(options: {
 
   return {
     drop: (key) => void hearings.delete(key),
-    expire(workload, scope, edges) {
+    judge(workload, scope, edges) {
       const hearing = hearingOf(workload);
       const pins = new Set(scope.pins);
       const ttlMs = scope.ttlMs ?? life.ttlMs;
       const pauseMs = Math.min(batchMsMax, ttlMs * batchShareOfTtl);
       const [last] = hearing.expiredAt.slice(-1);
       if (last !== undefined && now() - last < pauseMs) return hearing.verdict;
-      const verdict = expire({
+      return expire({
         edges,
         isExempt: (edge) => pins.has(entryOf(edge)),
         now: now(),
@@ -91,15 +94,24 @@ export function createForgetting(options: {
         expiredLately: hearing.expiredAt.length,
         guard: life.guard,
       });
-      for (const edge of verdict.expired) {
-        hearing.expiredAt.push(now());
-        for (const owner of workload.owners)
-          state.edges.forget({ namespace: workload.namespace, owner }, edge);
-      }
+    },
+    letGo(workload, verdict) {
+      const { namespace, name, owners } = workload;
+      if (verdict.expired.length === 0) return;
+      for (const edge of verdict.expired)
+        for (const owner of owners) forgetUnused(state, { namespace, owner }, edge);
       metrics.expired.inc(verdict.expired.length);
-      // What was expired is told once; what was kept, and why, stands until the next batch.
+      const hearing = hearings.get(`${namespace}/${name}`);
+      if (!hearing) return;
+      hearing.expiredAt.push(...verdict.expired.map(() => now()));
+      // What has expired is told once; what was kept, and why, stands until the next batch.
       hearing.verdict = { ...verdict, expired: [] };
-      return verdict;
     },
   };
+}
+
+function forgetUnused({ edges }: State, source: Source, judged: Edge): void {
+  const known = edges.edgesFrom(source).find((edge) => entryOf(edge) === entryOf(judged));
+  // It may have been used while the writes were under way.
+  if (known && known.lastSeen <= judged.lastSeen) edges.forget(source, judged);
 }

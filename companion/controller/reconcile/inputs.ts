@@ -6,6 +6,7 @@ import type { ShrinkGuard } from '../../core/scope/expiry.ts';
 import { type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
 import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
 import { type Plan, planScope } from '../../core/scope/plan.ts';
+import type { ProxyCount } from '../../core/scope/proxies.ts';
 import {
   admits,
   egressProxyOf,
@@ -54,6 +55,7 @@ export function hostsOf(
   { state, sentinel, gateway, rootNamespace }: LookOptions,
   workload: Workload,
   scope: ScopeRecord,
+  edges: readonly Edge[],
 ): ScopeHost[] {
   const { namespace } = workload;
   const shadowed = shadowedOf(state, workload, rootNamespace);
@@ -61,7 +63,7 @@ export function hostsOf(
     namespace,
     rootNamespace,
     labels: workload.pods.map(({ labels }) => labels),
-    edges: edgesOf(state, workload),
+    edges,
     pins: scope.pins,
     excludes: scope.excludes,
     sentinel,
@@ -75,11 +77,14 @@ export function hostsOf(
   );
 }
 
-export function watchedNow({ state, life, now }: LookOptions, workload: Workload): Watched {
-  const scope = state.scopes.get(workload.namespace, workload.name);
+export function watchedNow(
+  { life, now }: LookOptions,
+  { status }: ScopeRecord,
+  proxies: ProxyCount,
+): Watched {
   return watchedOf({
-    before: watchedBefore(scope?.status),
-    proxies: state.proxies.count(workload.pods, now()),
+    before: watchedBefore(status),
+    proxies,
     silenceMs: life.silenceMs,
     learningWindowMs: life.learningWindowMs,
     now: now(),
@@ -93,12 +98,12 @@ export function planOf(
     scope: ScopeRecord;
     hosts: ScopeHost[];
     mode: Mode;
+    proxies: ProxyCount;
     watched: Watched;
     budget: WithdrawalBudget;
   },
 ): Plan {
-  const { workload, scope, hosts, mode, watched, budget } = found;
-  const proxies = state.proxies.count(workload.pods, now());
+  const { workload, scope, hosts, mode, proxies, watched, budget } = found;
   const { namespace } = workload;
   const current = state.sidecars.get(namespace, sidecarName(workload));
   const shadowed = shadowedOf(state, workload, rootNamespace);

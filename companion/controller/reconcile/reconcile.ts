@@ -1,12 +1,6 @@
-import { isWorrying } from '../../core/scope/barrier.ts';
 import { canonical } from '../../core/scope/canonical.ts';
-import { conditionIn, type Mode } from '../../core/scope/condition.ts';
-import type { Verdict } from '../../core/scope/expiry.ts';
-import type { ScopeHost } from '../../core/scope/hosts.ts';
-import type { Watched } from '../../core/scope/learning.ts';
 import type { Plan } from '../../core/scope/plan.ts';
-import { readSidecar, scopeApiVersion } from '../../core/scope/sidecar.ts';
-import { statusChange, statusOf } from '../../core/scope/status.ts';
+import { readSidecar } from '../../core/scope/sidecar.ts';
 import { createWithdrawalBudget } from '../../core/scope/withdrawal.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import {
@@ -21,18 +15,18 @@ import type { State } from '../state/state.ts';
 import { isLeft, modeOf } from '../state/workload-mode.ts';
 import { createForgetting } from './forget.ts';
 import { edgesOf, hostsOf, type LookOptions, planOf, watchedNow } from './inputs.ts';
+import { createRecords } from './record.ts';
 import { createRetirement, takeBack } from './retire.ts';
-import type { News, Sink } from './sink.ts';
+import type { Sink } from './sink.ts';
 
 export type ReconcileOptions = LookOptions & { sink: Sink; metrics: ControllerMetrics };
 
-/** Counts and usage are written at most this often for a workload, so that etcd stays calm. */
-const calmMs = 30_000;
-/** Hosts may come in bursts; the Sidecar has each at once, the record of them within a pass. */
-const burstMs = 1_000;
-
 export type Reconciler = {
-  /** One look at a workload, `namespace/name`: edges, scope, plan, apply. */
+  /**
+   * One look at a workload, `namespace/name`: its edges without what has expired, the scope that they
+   * make, the plan, its application and the record of it. Rejects when a write fails; nothing is let go
+   * then, and the next look does the same again.
+   */
   runOnce(key: string): Promise<'wrote' | 'nothing'>;
   /** Workloads whose wait for figures, or to record them, is over; each once. */
   takeDue(): string[];
@@ -43,10 +37,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
   const forgetting = createForgetting(options);
   const retirement = createRetirement(options);
   const budget = createWithdrawalBudget(options.life.withdrawal, now);
-  const statusWrittenAt = new Map<string, number>();
-  const due = new Map<string, number>();
-  // After a start, nodes need a moment before their silence means anything.
-  const startedAt = now();
+  const records = createRecords(options);
 
   async function runOnce(key: string): Promise<'wrote' | 'nothing'> {
     if (!sink.mayWrite()) return 'nothing';
@@ -55,125 +46,31 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     const mode = workload && modeOf(state, workload);
     if (!workload || !mode || state.namespaces.get(namespace)?.terminating) {
       forgetting.drop(key);
-      statusWrittenAt.delete(key);
+      records.drop(key);
       state.missingRoutes.drop(key);
       return retirement.retire(namespace, name);
     }
     retirement.isThere(key);
     if (isLeft(state, workload)) return retirement.leave(workload);
 
-    const ensured = await ensureScope(options, workload);
-    const { scope } = ensured;
-    const verdict = forgetting.expire(workload, scope, edgesOf(state, workload));
-    const hosts = hostsOf(options, workload, scope);
-    const watched = watchedNow(options, workload);
-    const look = { workload, scope, hosts, mode, watched, verdict };
+    const { scope, wrote } = await ensureScope(options, workload);
+    const proxies = state.proxies.count(workload.pods, now());
+    const known = edgesOf(state, workload);
+    const verdict = forgetting.judge(workload, scope, known);
+    const edges = known.filter((edge) => !verdict.expired.includes(edge));
+    const hosts = hostsOf(options, workload, scope, edges);
+    const watched = watchedNow(options, scope, proxies);
+    const look = { workload, scope, mode, proxies, verdict, hosts, watched };
     const plan = planOf(options, { ...look, budget });
     const applied = await apply(options, plan);
-    if (plan.scoped.reason === 'Measuring') {
-      // A wait of moments; what comes of it is told.
-      due.set(key, now() + state.proxies.count(workload.pods, now()).measuringMs);
-      return ensured.wrote ? 'wrote' : 'nothing';
-    }
-    const told = await writeStatus({ ...look, plan });
-    await tellOfMissingRoutes(options, scope);
-    return ensured.wrote || applied || told ? 'wrote' : 'nothing';
+    const recorded = await records.write(look, plan);
+    await records.tellOfMissingRoutes(scope);
+    // Sidecar and status are without it by now, or were before: what has expired may be let go.
+    if (recorded !== 'waits') forgetting.letGo(workload, verdict);
+    return wrote || applied || recorded === 'wrote' ? 'wrote' : 'nothing';
   }
 
-  async function writeStatus(found: Look & { plan: Plan }): Promise<boolean> {
-    const { workload, scope, plan } = found;
-    const { namespace, name } = scope;
-    const status = statusOf({
-      ...found,
-      ...plan,
-      ttlMs: scope.ttlMs ?? options.life.ttlMs,
-      proxies: state.proxies.count(workload.pods, now()),
-      states: workload.pods.flatMap((pod) => state.proxies.of(pod) ?? []),
-      justScoped: plan.change.verb === 'create',
-      before: scope.status,
-      now: now(),
-    });
-    const change = statusChange(scope.status, status);
-    const key = `${namespace}/${name}`;
-    const news = newsOf(scope, found);
-    const sinceMs = now() - (statusWrittenAt.get(key) ?? startedAt);
-    const pauseMs = change === 'later' ? calmMs : statusWrittenAt.has(key) ? burstMs : 0;
-    if (change === 'no') return false;
-    if (news.length === 0 && sinceMs < pauseMs) {
-      if (change === 'soon') due.set(key, now() + pauseMs - sinceMs);
-      return false;
-    }
-    const { spec: _, ...object } = workloadScopeOf(workload);
-    statusWrittenAt.set(key, now());
-    const written = await sink.apply({ ...object, status }, 'status');
-    state.scopes.set(readWorkloadScope(written));
-    for (const event of news) await sink.tell(written, event);
-    return true;
-  }
-
-  function takeDue(): string[] {
-    const keys = [...due].filter(([, at]) => at <= now()).map(([key]) => key);
-    for (const key of keys) due.delete(key);
-    return keys;
-  }
-
-  return { runOnce, takeDue };
-}
-
-type Look = {
-  workload: Workload;
-  scope: ScopeRecord;
-  hosts: ScopeHost[];
-  mode: Mode;
-  watched: Watched;
-  verdict: Verdict;
-};
-
-async function tellOfMissingRoutes(
-  { state, sink }: ReconcileOptions,
-  { namespace, name, uid }: ScopeRecord,
-): Promise<void> {
-  const entries = state.missingRoutes.take(`${namespace}/${name}`);
-  if (entries.length === 0) return;
-  const named = `${entries.slice(0, namedMax).join(', ')}${entries.length > namedMax ? ', ...' : ''}`;
-  const about = {
-    apiVersion: scopeApiVersion,
-    kind: 'WorkloadScope',
-    metadata: { namespace, name, uid },
-  };
-  await sink.tell(about, {
-    reason: 'RouteMissing',
-    message: `Imported, and calls still find no route, so they are held no more: ${named}. istiod is late, or the scope lacks what the host needs: mode off gives everything back.`,
-    isWarning: true,
-  });
-}
-
-/** Hosts that an Event names; the status has them all. */
-const namedMax = 10;
-
-/** What people are told of by Events: a condition for another reason, and what has expired. */
-function newsOf({ status }: ScopeRecord, { plan, verdict }: Look & { plan: Plan }) {
-  const events: News[] = [];
-  const { scoped, ready, pending } = plan;
-  if (conditionIn(status, 'Scoped')?.reason !== scoped.reason) {
-    events.push({ ...scoped, isWarning: isWorrying(scoped) });
-  }
-  const isTold = scoped.reason === ready.reason;
-  if (!isTold && conditionIn(status, 'Ready')?.reason !== ready.reason) {
-    events.push({ ...ready, isWarning: isWorrying(ready) });
-  }
-  if (pending && conditionIn(status, 'WithdrawalPending')?.reason !== pending.reason) {
-    const message = `${pending.reason}: ${pending.message}`;
-    events.push({ reason: 'WithdrawalPending', message, isWarning: true });
-  }
-  const { expired } = verdict;
-  if (expired.length > 0) {
-    const named = expired.slice(0, namedMax).map(({ host }) => host);
-    const more = expired.length > named.length ? ', ...' : '';
-    const message = `${expired.length} unused hosts expired: ${named.join(', ')}${more}`;
-    events.push({ reason: 'Expired', message });
-  }
-  return events;
+  return { runOnce, takeDue: records.takeDue };
 }
 
 async function ensureScope(

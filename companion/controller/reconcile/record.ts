@@ -1,0 +1,156 @@
+import { isWorrying } from '../../core/scope/barrier.ts';
+import { conditionIn, type Mode } from '../../core/scope/condition.ts';
+import type { Verdict } from '../../core/scope/expiry.ts';
+import type { ScopeHost } from '../../core/scope/hosts.ts';
+import type { Watched } from '../../core/scope/learning.ts';
+import type { Plan } from '../../core/scope/plan.ts';
+import type { ProxyCount } from '../../core/scope/proxies.ts';
+import { scopeApiVersion } from '../../core/scope/sidecar.ts';
+import { statusChange, statusOf } from '../../core/scope/status.ts';
+import type { Workload } from '../../core/scope/workload.ts';
+import {
+  readWorkloadScope,
+  type ScopeRecord,
+  workloadScopeOf,
+} from '../../core/scope/workload-scope.ts';
+import type { LookOptions } from './inputs.ts';
+import type { News, Sink } from './sink.ts';
+
+/** Counts and usage are written at most this often for a workload, so that etcd stays calm. */
+const calmMs = 30_000;
+/** Hosts may come in bursts; the Sidecar has each at once, the record of them within a pass. */
+const burstMs = 1_000;
+
+/** What one look at a workload found. */
+export type Look = {
+  workload: Workload;
+  scope: ScopeRecord;
+  mode: Mode;
+  proxies: ProxyCount;
+  verdict: Verdict;
+  hosts: ScopeHost[];
+  watched: Watched;
+};
+
+/** The record of each look: the status of the WorkloadScope, and the Events that tell of changes. */
+export type Records = {
+  /** `waits`: there is something to record, but not yet. */
+  write(look: Look, plan: Plan): Promise<'wrote' | 'nothing' | 'waits'>;
+  /** Tells of hosts that the scope imports and whose calls find no route; each time once. */
+  tellOfMissingRoutes(scope: ScopeRecord): Promise<void>;
+  /** Workloads whose wait for figures, or to record them, is over; each once. */
+  takeDue(): string[];
+  /** The workload is gone. */
+  drop(key: string): void;
+};
+
+type RecordOptions = LookOptions & { sink: Sink };
+
+export function createRecords(options: RecordOptions): Records {
+  const { state, sink, now } = options;
+  const writtenAt = new Map<string, number>();
+  const due = new Map<string, number>();
+  // After a start, nodes need a moment before their silence means anything.
+  const startedAt = now();
+
+  /** Milliseconds for which the record has to wait; undefined when there is nothing to record. */
+  function waitOf(key: string, change: ReturnType<typeof statusChange>): number | undefined {
+    if (change === 'no') return undefined;
+    const pauseMs = change === 'later' ? calmMs : writtenAt.has(key) ? burstMs : 0;
+    return Math.max(0, pauseMs - (now() - (writtenAt.get(key) ?? startedAt)));
+  }
+
+  async function write(look: Look, plan: Plan): Promise<'wrote' | 'nothing' | 'waits'> {
+    const { workload, scope, proxies } = look;
+    const key = `${scope.namespace}/${scope.name}`;
+    if (plan.scoped.reason === 'Measuring') {
+      // A wait of moments; what comes of it is told.
+      due.set(key, now() + proxies.measuringMs);
+      return 'waits';
+    }
+    const status = statusOf({
+      ...look,
+      ...plan,
+      ttlMs: scope.ttlMs ?? options.life.ttlMs,
+      states: workload.pods.flatMap((pod) => state.proxies.of(pod) ?? []),
+      justScoped: plan.change.verb === 'create',
+      before: scope.status,
+      now: now(),
+    });
+    const change = statusChange(scope.status, status);
+    const waitMs = waitOf(key, change);
+    if (waitMs === undefined) return 'nothing';
+    const news = newsOf(scope, look, plan);
+    if (news.length === 0 && waitMs > 0) {
+      if (change === 'soon') due.set(key, now() + waitMs);
+      return 'waits';
+    }
+    const { spec: _, ...object } = workloadScopeOf(workload);
+    const written = await sink.apply({ ...object, status }, 'status');
+    // Not before: a write that fails is tried again, and must not seem to have been made.
+    writtenAt.set(key, now());
+    state.scopes.set(readWorkloadScope(written));
+    for (const event of news) await sink.tell(written, event);
+    return 'wrote';
+  }
+
+  function takeDue(): string[] {
+    const keys = [...due].filter(([, at]) => at <= now()).map(([key]) => key);
+    for (const key of keys) due.delete(key);
+    return keys;
+  }
+
+  return {
+    write,
+    takeDue,
+    tellOfMissingRoutes: (scope) => tellOfMissingRoutes(options, scope),
+    drop: (key) => void writtenAt.delete(key),
+  };
+}
+
+async function tellOfMissingRoutes(
+  { state, sink }: RecordOptions,
+  { namespace, name, uid }: ScopeRecord,
+): Promise<void> {
+  const entries = state.missingRoutes.take(`${namespace}/${name}`);
+  if (entries.length === 0) return;
+  const named = `${entries.slice(0, namedMax).join(', ')}${entries.length > namedMax ? ', ...' : ''}`;
+  const about = {
+    apiVersion: scopeApiVersion,
+    kind: 'WorkloadScope',
+    metadata: { namespace, name, uid },
+  };
+  await sink.tell(about, {
+    reason: 'RouteMissing',
+    message: `Imported, and calls still find no route, so they are held no more: ${named}. istiod is late, or the scope lacks what the host needs: mode off gives everything back.`,
+    isWarning: true,
+  });
+}
+
+/** Hosts that an Event names; the status has them all. */
+const namedMax = 10;
+
+/** What people are told of by Events: a condition for another reason, and what has expired. */
+function newsOf({ status }: ScopeRecord, { verdict }: Look, plan: Plan): News[] {
+  const events: News[] = [];
+  const { scoped, ready, pending } = plan;
+  if (conditionIn(status, 'Scoped')?.reason !== scoped.reason) {
+    events.push({ ...scoped, isWarning: isWorrying(scoped) });
+  }
+  const isTold = scoped.reason === ready.reason;
+  if (!isTold && conditionIn(status, 'Ready')?.reason !== ready.reason) {
+    events.push({ ...ready, isWarning: isWorrying(ready) });
+  }
+  if (pending && conditionIn(status, 'WithdrawalPending')?.reason !== pending.reason) {
+    const message = `${pending.reason}: ${pending.message}`;
+    events.push({ reason: 'WithdrawalPending', message, isWarning: true });
+  }
+  const { expired } = verdict;
+  if (expired.length > 0) {
+    const named = expired.slice(0, namedMax).map(({ host }) => host);
+    const more = expired.length > named.length ? ', ...' : '';
+    const message = `${expired.length} unused hosts expired: ${named.join(', ')}${more}`;
+    events.push({ reason: 'Expired', message });
+  }
+  return events;
+}
