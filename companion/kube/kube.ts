@@ -69,10 +69,11 @@ export async function connectKube(
     },
     create: (object, { timeoutMs } = {}) =>
       ask('POST', objectPath(object, 'collection'), { body: object, ...given({ timeoutMs }) }),
-    replace: (object) => ask('PUT', objectPath(object), { body: object }),
-    get: async (resource, name, namespace) => {
+    replace: (object, { timeoutMs } = {}) =>
+      ask('PUT', objectPath(object), { body: object, ...given({ timeoutMs }) }),
+    get: async (resource, name, namespace, { timeoutMs } = {}) => {
       try {
-        return await ask('GET', collectionPath(resource, namespace, name), {});
+        return await ask('GET', collectionPath(resource, namespace, name), given({ timeoutMs }));
       } catch (error) {
         if (isKubeError(error, 404)) return undefined;
         throw error;

@@ -1,11 +1,17 @@
 import type { Logger } from 'pino';
+import {
+  begin,
+  type ElectionEvent,
+  everyMsOf,
+  leaseOf,
+  type Moment,
+  next,
+  remainingMs,
+  wantedOf,
+} from './election.ts';
 import { isKubeError, type Kube, type KubeObject } from './object.ts';
 
-/**
- * Leader election by a Lease, as client-go does it: renewals carry the resource version, so that two
- * candidates cannot both win, and a holder is taken for gone only after its Lease stood still for
- * the whole duration by the watcher's own clock. Clocks of two machines are never compared.
- */
+/** Campaigns for a Lease, and renews it: the requests and the clocks of `election.ts`. */
 export type Leader = {
   /** Milliseconds for which this process may go on writing; 0 when it does not lead. */
   remainingMs(): number;
@@ -14,7 +20,7 @@ export type Leader = {
 };
 
 export type LeaderOptions = {
-  kube: Kube;
+  kube: Pick<Kube, 'get' | 'create' | 'replace'>;
   log: Logger;
   namespace: string;
   name: string;
@@ -26,39 +32,30 @@ export type LeaderOptions = {
 };
 
 const group = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' } as const;
-/** Share of the duration after which a holder that could not renew stops; the rest is margin. */
-const holderShare = 2 / 3;
-/** Renewals within the holder's share: two may fail. */
-const renewalsPerShare = 3;
+/** After an attempt that took longer than its share of time, the next one begins almost at once. */
+const retryMsMin = 50;
+/** Requests of one attempt: a write that meets a conflict, a look, and the write again. */
+const requestsMax = 3;
+/** How soon the end of leadership is noticed while no request ends. */
+const watchMs = 100;
 
-const retryMsMin = 200;
-
-type Observed = { resourceVersion: string; sinceMs: number };
+const clocks = (): Moment => ({ steady: performance.now(), wall: Date.now() });
 
 /** Starts to campaign. */
 export function startLeader(options: LeaderOptions): Leader {
-  const { kube, log, namespace, name, identity, leaseSeconds } = options;
-  const durationMs = leaseSeconds * 1000;
-  let stopped = false;
-  let wake = () => {};
-  let deadlineMs = 0;
-  let deadlineAt = 0;
+  const { log, identity } = options;
+  const everyMs = everyMsOf(options);
+  const stopped = new AbortController();
+  let election = begin;
   let leading = false;
-  let wasSeen = false;
-  let leadsFromMs = 0;
-  let held: KubeObject | undefined;
-  let observed: Observed | undefined;
 
-  function remainingMs(): number {
-    // The clock that counts time alone stands still while a virtual machine is paused; the time of day
-    // does not, once it is set right. The shorter of both is safe, and a jump ahead costs one renewal.
-    const left = Math.min(deadlineMs - performance.now(), deadlineAt - Date.now());
-    return Math.max(0, Math.floor(left));
+  function apply(event: ElectionEvent): void {
+    election = next(election, event, clocks(), options);
   }
 
   /** Losing is decided by the local clock, so it is noticed also while the API server is silent. */
   function settle(): void {
-    const now = remainingMs() > 0;
+    const now = remainingMs(election, clocks()) > 0;
     if (now === leading) return;
     leading = now;
     log.info({ identity, leading }, 'leadership changed');
@@ -66,97 +63,120 @@ export function startLeader(options: LeaderOptions): Leader {
     else options.onLost();
   }
 
-  async function campaign(): Promise<void> {
-    const [startedMs, startedAt] = [performance.now(), Date.now()];
-    // A holder need not look: the version that it holds is the last, or the renewal fails with 409.
-    const lease = remainingMs() > 0 ? held : await kube.get(group, name, namespace);
-    if (!lease) {
-      held = await kube.create(leaseOf(options, undefined));
-      // Somebody deleted it, and whoever held it may not know yet: led is after it must have noticed.
-      leadsFromMs = wasSeen ? startedMs + durationMs : 0;
-    } else if (mayTake(lease, startedMs)) {
-      held = await kube.replace(leaseOf(options, lease));
-    } else {
-      deadlineMs = 0;
-      wasSeen = true;
-      return;
+  async function attempt(): Promise<void> {
+    apply({ type: 'turn' });
+    for (let requests = 0; requests < requestsMax && !stopped.signal.aborted; requests++) {
+      const wanted = wantedOf(election, clocks(), options);
+      if (wanted === 'wait') return;
+      const event = await request(options, wanted, election.known, everyMs);
+      apply(event);
+      if (event.type !== 'read' && event.type !== 'conflict') return;
     }
-    wasSeen = true;
-    if (startedMs < leadsFromMs) return;
-    // Counted from before the request: the server may have stamped it any time since.
-    deadlineMs = startedMs + durationMs * holderShare;
-    deadlineAt = startedAt + durationMs * holderShare;
-  }
-
-  function mayTake(lease: KubeObject, nowMs: number): boolean {
-    const holder = lease.spec?.holderIdentity as string | undefined;
-    if (!holder || holder === identity) return true;
-    const resourceVersion = lease.metadata.resourceVersion ?? '';
-    if (observed?.resourceVersion !== resourceVersion) {
-      observed = { resourceVersion, sinceMs: nowMs };
-    }
-    const holderMs = ((lease.spec?.leaseDurationSeconds as number) ?? leaseSeconds) * 1000;
-    return nowMs - observed.sinceMs > holderMs;
   }
 
   async function run(): Promise<void> {
-    while (!stopped) {
+    while (!stopped.signal.aborted) {
       const startedMs = performance.now();
-      try {
-        await campaign();
-      } catch (error) {
-        // 409: another candidate was faster, which is how elections go. 404: it was deleted.
-        const isLost = isKubeError(error, 409) || isKubeError(error, 404);
-        if (isLost) deadlineMs = 0;
-        else log.warn({ err: error }, 'renewing the lease failed');
-      }
+      await attempt();
       settle();
-      const everyMs = ((durationMs * holderShare) / renewalsPerShare) * (0.8 + Math.random() * 0.2);
       // From start to start: a slow server must not make renewals rarer than they have to be.
-      const pauseMs = Math.max(retryMsMin, everyMs - (performance.now() - startedMs));
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, pauseMs);
-        wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      const spentMs = performance.now() - startedMs;
+      const pauseMs = everyMs * (0.8 + Math.random() * 0.2) - spentMs;
+      await pause(Math.max(retryMsMin, pauseMs), stopped.signal);
     }
   }
 
   const running = run();
-  const watchdog = setInterval(settle, 100);
+  const watchdog = setInterval(settle, watchMs);
 
   return {
-    remainingMs,
+    remainingMs: () => remainingMs(election, clocks()),
     async release() {
-      stopped = true;
-      wake();
+      stopped.abort();
       clearInterval(watchdog);
       await running;
-      const wasLeading = remainingMs() > 0;
-      deadlineMs = 0;
+      const wasLeading = remainingMs(election, clocks()) > 0;
+      apply({ type: 'released' });
       settle();
-      if (!wasLeading || !held) return;
-      await kube.replace({ ...held, spec: { ...held.spec, holderIdentity: '' } });
+      if (wasLeading) await giveBack(options, election.known, everyMs);
     },
   };
 }
 
-function leaseOf(options: LeaderOptions, before: KubeObject | undefined): KubeObject {
-  const { namespace, name, identity, leaseSeconds } = options;
-  const now = new Date().toISOString().replace('Z', '000Z');
-  const isRenewal = before?.spec?.holderIdentity === identity;
-  return {
-    apiVersion: 'coordination.k8s.io/v1',
-    kind: 'Lease',
-    metadata: before?.metadata ?? { name, namespace },
-    spec: {
-      holderIdentity: identity,
-      leaseDurationSeconds: leaseSeconds,
-      acquireTime: isRenewal ? before?.spec?.acquireTime : now,
-      renewTime: now,
-      leaseTransitions: (before?.spec?.leaseTransitions ?? 0) + (isRenewal || !before ? 0 : 1),
-    },
-  };
+type Target = Pick<LeaderOptions, 'kube' | 'log' | 'namespace' | 'name' | 'identity'> & {
+  leaseSeconds: number;
+};
+
+/** One request to the API server, and what it says about the Lease. */
+async function request(
+  target: Target,
+  wanted: 'read' | 'create' | 'replace',
+  known: KubeObject | 'none' | undefined,
+  timeoutMs: number,
+): Promise<ElectionEvent> {
+  const { kube, log, namespace, name } = target;
+  const from = clocks();
+  try {
+    if (wanted === 'read') return { type: 'read', lease: await read(target, timeoutMs) };
+    const before = known === 'none' ? undefined : known;
+    const lease = leaseOf(before, { name, namespace }, target, from.wall);
+    const written = await inTime(kube[wanted](lease, { timeoutMs }), timeoutMs);
+    return { type: 'written', lease: written, from };
+  } catch (error) {
+    if (isKubeError(error, 409)) return { type: 'conflict' };
+    if (isKubeError(error, 404)) return { type: 'gone' };
+    log.warn({ err: error, wanted }, 'request for the lease failed');
+    return { type: 'unanswered' };
+  }
+}
+
+function read({ kube, name, namespace }: Target, timeoutMs: number) {
+  return inTime(kube.get(group, name, namespace, { timeoutMs }), timeoutMs);
+}
+
+/** The version that was written last may not be known: the answer to it may have been lost. */
+async function giveBack(
+  target: Target,
+  known: KubeObject | 'none' | undefined,
+  timeoutMs: number,
+): Promise<void> {
+  const free = ({ spec, ...lease }: KubeObject) =>
+    inTime(
+      target.kube.replace({ ...lease, spec: { ...spec, holderIdentity: '' } }, { timeoutMs }),
+      timeoutMs,
+    );
+  try {
+    if (known && known !== 'none') return void (await free(known));
+  } catch (error) {
+    if (!isKubeError(error, 409)) throw error;
+  }
+  const lease = await read(target, timeoutMs);
+  if (lease?.spec?.holderIdentity === target.identity) await free(lease);
+}
+
+/** Whatever the request does: what it answers later is not waited for. */
+async function inTime<Result>(answer: Promise<Result>, timeoutMs: number): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Like `bounds/backoff.ts`, but by the timers that tests can turn. */
+function pause(ms: number, stopped: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      stopped.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    stopped.addEventListener('abort', end);
+    if (stopped.aborted) end();
+  });
 }

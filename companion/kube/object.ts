@@ -73,9 +73,14 @@ export type Kube = {
   apply(object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
   create(object: KubeObject, options?: { timeoutMs?: number }): Promise<KubeObject>;
   /** Update guarded by `metadata.resourceVersion`: 409 when somebody else was faster. */
-  replace(object: KubeObject): Promise<KubeObject>;
+  replace(object: KubeObject, options?: { timeoutMs?: number }): Promise<KubeObject>;
   /** Undefined when there is no such object. */
-  get(resource: Resource, name: string, namespace?: string): Promise<KubeObject | undefined>;
+  get(
+    resource: Resource,
+    name: string,
+    namespace?: string,
+    options?: { timeoutMs?: number },
+  ): Promise<KubeObject | undefined>;
   /** Deleting what is gone already is success. */
   delete(
     resource: Resource,

@@ -1,14 +1,13 @@
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Leader, startLeader } from '../../../../companion/kube/leader.ts';
 import { createFakeKube, type FakeKube } from './fake-kube.ts';
 
 const log = pino({ level: 'silent' });
-const leaseSeconds = 15;
 let kube: FakeKube;
 let leaders: Leader[];
 
-function campaign(identity: string, api = kube): Leader {
+function campaign(identity: string, api: FakeKube = kube, leaseSeconds = 15): Leader {
   const leader = startLeader({
     kube: api,
     log,
@@ -27,19 +26,35 @@ function holder(): string {
   return kube.all('Lease')[0]?.spec.holderIdentity;
 }
 
-/** Each candidate with a server of its own to fail, over one and the same store. */
-function doorTo(shared: FakeKube): FakeKube {
-  const door: FakeKube = Object.create(shared);
+/** What befalls a request: no connection, no answer ever, or no answer to what the server has done. */
+type Fault = 'away' | 'hangs' | 'lost' | 'lost and hangs';
+
+type Door = FakeKube & { faultOf(verb: 'get' | 'create' | 'replace'): Fault | undefined };
+
+/** Each candidate with a way of its own to one and the same store. */
+function doorTo(shared: FakeKube): Door {
+  const door: Door = Object.create(shared);
   door.failing = false;
+  door.faultOf = () => (door.failing ? 'away' : undefined);
+  const never = new Promise<never>(() => undefined);
   for (const verb of ['get', 'create', 'replace'] as const) {
     // biome-ignore lint/suspicious/noExplicitAny: forwards whatever the verb takes.
-    door[verb] = (...args: any[]) =>
-      door.failing
-        ? Promise.reject(new Error('away'))
-        : // biome-ignore lint/suspicious/noExplicitAny: as above.
-          (shared[verb] as any)(...args);
+    door[verb] = async (...args: any[]) => {
+      const fault = door.faultOf(verb);
+      if (fault === 'away') throw new Error('away');
+      if (fault === 'hangs') return never;
+      // biome-ignore lint/suspicious/noExplicitAny: as above.
+      const answer = await (shared[verb] as any)(...args);
+      if (fault === 'lost') throw new Error('answer lost');
+      return fault === 'lost and hangs' ? never : answer;
+    };
   }
   return door;
+}
+
+/** The next requests of a kind meet these faults, one each. */
+function befall(door: Door, verb: 'get' | 'create' | 'replace', faults: Fault[]): void {
+  door.faultOf = (asked) => (asked === verb ? faults.shift() : undefined);
 }
 
 /** The same numbers in every run: a linear congruence. */
@@ -147,14 +162,111 @@ test('a leader whose clock is set ahead steps down until it has renewed, and one
   expect(a.remainingMs()).toBeGreaterThan(0);
 });
 
+/** Whether it led all the time, and nobody else did at any. */
+async function leadsAlone(leader: Leader, other: Leader, seconds: number): Promise<boolean> {
+  for (let n = 0; n < seconds * 20; n++) {
+    await vi.advanceTimersByTimeAsync(50);
+    if (leader.remainingMs() === 0 || other.remainingMs() > 0) return false;
+  }
+  return true;
+}
+
+describe.each([5, 15, 120])('with a lease of %i s, a leader goes on', (leaseSeconds) => {
+  test.each<[string, Fault[]]>([
+    ['two renewals in a row that hang', ['hangs', 'hangs']],
+    ['two renewals in a row that fail', ['away', 'away']],
+    ['a renewal whose answer is lost', ['lost']],
+    ['two renewals whose answers are lost', ['lost', 'lost']],
+    ['a renewal that is made and never answered', ['lost and hangs']],
+    ['a lost answer after a renewal that hangs', ['hangs', 'lost and hangs']],
+  ])('through %s', async (_, faults) => {
+    const door = doorTo(kube);
+    const a = campaign('a', door, leaseSeconds);
+    await pass(1);
+    const b = campaign('b', kube, leaseSeconds);
+    for (let round = 0; round < 3; round++) {
+      befall(door, 'replace', [...faults]);
+      expect(await leadsAlone(a, b, leaseSeconds)).toBe(true);
+    }
+  });
+
+  test('while nothing fails', async () => {
+    const a = campaign('a', kube, leaseSeconds);
+    await pass(1);
+    const b = campaign('b', kube, leaseSeconds);
+    expect(await leadsAlone(a, b, 4 * leaseSeconds)).toBe(true);
+    expect(holder()).toBe('a');
+  });
+});
+
+test.each<Fault>(['lost', 'lost and hangs'])(
+  'a candidate leads by a Lease that it made without learning so: %s',
+  async (fault) => {
+    const door = doorTo(kube);
+    befall(door, 'create', [fault]);
+    const a = campaign('a', door);
+    await pass(6);
+    expect(a.remainingMs()).toBeGreaterThan(0);
+  },
+);
+
+test('a leader whose Lease was taken stops, also when it cannot read who took it', async () => {
+  const door = doorTo(kube);
+  const a = campaign('a', door);
+  await pass(1);
+  const [lease] = kube.all('Lease');
+  if (!lease) throw new Error('no lease');
+  await kube.replace({ ...lease, spec: { ...lease.spec, holderIdentity: 'thief' } });
+  door.faultOf = (verb) => (verb === 'get' ? 'hangs' : undefined);
+  await pass(11);
+  expect(a.remainingMs()).toBe(0);
+  door.faultOf = () => undefined;
+  await pass(3);
+  expect(a.remainingMs()).toBe(0);
+  expect(holder()).toBe('thief');
+});
+
+test('a Lease that was deleted and made again is not led by before its holder stopped, lost answer or not', async () => {
+  const [doorA, doorB] = [doorTo(kube), doorTo(kube)];
+  const a = campaign('a', doorA);
+  await pass(1);
+  const b = campaign('b', doorB);
+  await pass(5);
+  doorA.failing = true;
+  befall(doorB, 'create', ['lost']);
+  await kube.delete({ group: '', version: 'v1', plural: 'leases' }, 'lease', 'lazyscope-system');
+  let overlapped = false;
+  for (let n = 0; n < 300; n++) {
+    await vi.advanceTimersByTimeAsync(100);
+    overlapped ||= a.remainingMs() > 0 && b.remainingMs() > 0;
+  }
+  expect(overlapped).toBe(false);
+  expect(b.remainingMs()).toBeGreaterThan(0);
+});
+
+test('a Lease is given back although the answer to its last renewal was lost', async () => {
+  const door = doorTo(kube);
+  const a = campaign('a', door);
+  await pass(1);
+  befall(door, 'replace', ['lost']);
+  await pass(3);
+  befall(door, 'replace', []);
+  await Promise.all([a.release(), pass(1)]);
+  expect(holder()).toBe('');
+});
+
 test('at no time do two of three lead, whatever fails', async () => {
   const random = randomOf(1);
+  const faults: Fault[] = ['away', 'hangs', 'lost', 'lost and hangs'];
   const doors = [doorTo(kube), doorTo(kube), doorTo(kube)];
   const candidates = doors.map((door, n) => campaign(`c${n}`, door));
   const led = new Set<number>();
   for (let n = 0; n < 4_000; n++) {
     const door = doors[n % 3];
-    if (door && n % 70 === 0) door.failing = random() < 0.4;
+    if (door && n % 70 === 0) {
+      const fault = random() < 0.4 ? faults[Math.floor(random() * faults.length)] : undefined;
+      door.faultOf = () => (random() < 0.8 ? fault : undefined);
+    }
     await vi.advanceTimersByTimeAsync(100);
     const leading = candidates.flatMap((leader, n) => (leader.remainingMs() > 0 ? [n] : []));
     expect(leading.length).toBeLessThan(2);
