@@ -76,7 +76,9 @@ beforeEach(() => {
 
 afterEach(async () => {
   kube.failing = false;
-  await Promise.all(leaders.map((leader) => leader.release().catch(() => undefined)));
+  const released = leaders.map((leader) => leader.release().catch(() => undefined));
+  // Requests that hang end by their timers.
+  await Promise.all([...released, pass(20)]);
   vi.useRealTimers();
 });
 
