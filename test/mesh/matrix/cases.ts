@@ -11,7 +11,7 @@ type Row = {
   call: CallKind;
   at?: ServerName[];
   port?: PortName;
-  learns?: string;
+  learns?: string | string[];
   full?: Answer | { any?: Answer; registry?: Answer };
   differs?: Difference;
   why: string;

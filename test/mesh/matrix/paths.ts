@@ -21,9 +21,13 @@ export async function requestsOf(mesh: Mesh, { namespace, name }: Client) {
   return requests;
 }
 
-/** What was added, without clusters that nothing went by. */
+/** What was added, without clusters that nothing went by. A cluster that is sent anew counts from nothing. */
 export function grown(before: Map<string, number>, after: Map<string, number>) {
-  const all = [...after].map(([name, count]) => [name, count - (before.get(name) ?? 0)] as const);
+  const since = (name: string, count: number) => {
+    const earlier = before.get(name) ?? 0;
+    return count < earlier ? count : count - earlier;
+  };
+  const all = [...after].map(([name, count]) => [name, since(name, count)] as const);
   return new Map(all.filter(([, count]) => count > 0));
 }
 
