@@ -67,7 +67,8 @@ test('a companion that is started again after a kill takes calls in again', asyn
   await agent.state(/^active/);
   // The sidecars keep the connections between them, which were there before; those of the application are new.
   const after = startLoad(sidecars, { bytesMax: 64 << 10, churn: true });
-  while ((await redirectedBytes('outbound')) < 1 << 20);
+  const before = await redirectedBytes('outbound');
+  while ((await redirectedBytes('outbound')) < before + (1 << 20));
   for (const { failed, different } of await Promise.all([meanwhile.stop(), after.stop()]))
     expect({ failed, different }).toEqual({ failed: 0, different: 0 });
 });

@@ -93,6 +93,8 @@ async function load(options: LoadOptions): Promise<LoadResult> {
   process.once('SIGTERM', () => {
     end = 0;
   });
+  // From now on it can be stopped.
+  console.error('begun');
   const errors: Record<string, number> = {};
   const result = { requests: 0, failed: 0, different: 0, errors };
   const worker = async () => {

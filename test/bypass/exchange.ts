@@ -25,7 +25,9 @@ export function startLoad(sidecars: Sidecars, options: Load) {
   const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
   const child = sidecars.start(sidecars.client, command('load', JSON.stringify(whole)));
   const result = text(child.stdout).then((out) => JSON.parse(out) as LoadResult);
-  const stop = () => {
+  const begun = new Promise((resolve) => child.stderr.once('data', resolve));
+  const stop = async () => {
+    await Promise.race([begun, result]);
     child.kill('SIGTERM');
     return result;
   };
