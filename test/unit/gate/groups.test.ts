@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { groupsOf, recorded } from '../../gate/groups.ts';
@@ -44,4 +44,12 @@ test('without kubectl the manifests wait until it is compiled', () => {
   const manifests = groupsOf(false).find(({ name }) => name === 'manifests');
   expect(manifests).toMatchObject({ after: ['tools'] });
   expect(manifests?.quick).toBeUndefined();
+});
+
+test('of the unit tests only those of the manifests need kubectl', () => {
+  const folder = join(import.meta.dirname, '..');
+  const others = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.test.ts') && !name.startsWith('manifests/'))
+    .filter((name) => /\brender\b[^;]*render\.ts/.test(readFileSync(join(folder, name), 'utf8')));
+  expect(others).toEqual([]);
 });
