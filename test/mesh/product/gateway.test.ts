@@ -65,7 +65,9 @@ async function ask(command: string): Promise<string> {
 const silentSeconds = 60;
 
 const plainly = (address: string) =>
-  ask(`exec 3<>/dev/tcp/${address} && echo CONNECTED && printf '${request}' >&3 && cat <&3`);
+  ask(
+    `exec 3<>/dev/tcp/${address.replace(':', '/')} && echo CONNECTED && printf '${request}' >&3 && cat <&3`,
+  );
 
 const tlsTo = (address: string, sni: string, alpn: string) =>
   ask(
