@@ -19,9 +19,9 @@ const meshOptions = {
 
 /**
  * One project a test group, so that the fast ones answer in seconds:
- * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter, `envoy` a real
- * Envoy, `bypass` root and the loader of `make -C bpf`, `mesh`,
- * `mesh-lifecycle`, `matrix`, `product`, `safety` and `faults` root and the cluster in a box.
+ * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter,
+ * `envoy` a real Envoy, `bypass` root and the loader of `make -C bpf`, `mesh`, `mesh-lifecycle`,
+ * `matrix`, `product`, `safety` and `faults` root and the cluster in a box.
  */
 export default defineConfig({
   test: {

@@ -6,7 +6,10 @@ import type { Loader } from '../companion/bypass/loader.ts';
 import { type Row, row } from './result.ts';
 import { median } from './statistics.ts';
 
-/** So many that what else changes is small beside them; twice as many descriptors are usually allowed. */
+/**
+ * So many that what else changes is small beside them; twice as many descriptors are usually
+ * allowed.
+ */
 const connections = 8_000;
 /** The kernel frees sockets and counts pages a moment later. */
 const settleMs = 500;
@@ -52,7 +55,9 @@ async function costOf(cgroup: string): Promise<number> {
   }
 }
 
-/** Where the kernel keeps sockets and what BPF adds to them; pages of processes are no part of it. */
+/**
+ * Where the kernel keeps sockets and what BPF adds to them; pages of processes are no part of it.
+ */
 async function kernelMemory(): Promise<number> {
   const info = await readFile('/proc/meminfo', 'utf8');
   const kilobytes = ['Slab', 'Percpu'].map((name) =>

@@ -12,7 +12,10 @@ export type Measured = {
 };
 type Metric = keyof Sample;
 
-/** What has to hold; `rate` is better when it is larger. Nothing may be worse than 1.03 that is not left alone. */
+/**
+ * What has to hold; `rate` is better when it is larger. Nothing may be worse than 1.03 that is not
+ * left alone.
+ */
 function aimOf(name: string, metric: Metric, leftAlone: boolean): Aim | undefined {
   if (leftAlone) return undefined;
   if (metric === 'cpu') return { atMost: 0.85 };
@@ -28,7 +31,9 @@ function aimOf(name: string, metric: Metric, leftAlone: boolean): Aim | undefine
 
 const units: Record<Metric, string> = { p50: 'us', p99: 'us', rate: '1/s', cpu: 'us/request' };
 
-/** For each figure the medians of both sides, and the median, least and most of the pairwise ratios. */
+/**
+ * For each figure the medians of both sides, and the median, least and most of the pairwise ratios.
+ */
 export function bypassRows(measured: Measured[]): Row[] {
   return measured.flatMap(({ name, pairs, leftAlone }) => [
     ...(leftAlone > 0

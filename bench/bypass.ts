@@ -14,12 +14,17 @@ import { bypassMemory } from './bypass-memory.ts';
 import { bypassRows, type Measured, type Sample } from './bypass-rows.ts';
 import type { Row } from './result.ts';
 
-/** Two of everything, in two cgroups: one is accelerated, the other not; they are measured in turn. */
+/**
+ * Two of everything, in two cgroups: one is accelerated, the other not; they are measured in turn.
+ */
 type Side = { cgroup: Cgroup; sidecars: Sidecars };
 type Sides = { off: Side; on: Side };
 type Case = { name: string; run(side: Side): Promise<Sample> };
 
-/** What applications gain or lose by the bypass: on bare sockets, and through two sidecars with mTLS. */
+/**
+ * What applications gain or lose by the bypass: on bare sockets, and through two sidecars with
+ * mTLS.
+ */
 export async function bypass({ quick, say }: BenchOptions): Promise<Row[]> {
   const pairs = quick ? 1 : 5;
   const app = await ensureApp(say);
@@ -51,7 +56,9 @@ export async function bypass({ quick, say }: BenchOptions): Promise<Row[]> {
   }
 }
 
-/** Clients that the policy left on the stack, because their listener gets streams of small writes. */
+/**
+ * Clients that the policy left on the stack, because their listener gets streams of small writes.
+ */
 async function refused(loader: Loader): Promise<number> {
   return (await loader.stats()).counters.refused_stream ?? 0;
 }
@@ -88,7 +95,10 @@ async function forceCubic({ client, server }: Sidecars): Promise<void> {
   }
 }
 
-/** Containers and listeners become known by connections that stay on the stack; then there are new ones. */
+/**
+ * Containers and listeners become known by connections that stay on the stack; then there are new
+ * ones.
+ */
 async function accelerate(loader: Loader, { cgroup, sidecars }: Side, app: string): Promise<void> {
   const { refused } = await loader.start({ cgroups: [cgroup.path] });
   if (refused.length > 0) throw new Error(JSON.stringify(refused));

@@ -10,7 +10,8 @@ export type Churn = (seconds: number) => Promise<void>;
 
 /**
  * Changes endpoints (their addresses) and services (a port comes, or goes again), evenly over the
- * seconds. A second whose changes take longer than a second delays the next one; nothing is left out.
+ * seconds. A second whose changes take longer than a second delays the next one; nothing is left
+ * out.
  */
 export function createChurn(api: ApiServer, population: Population, shares: Shares): Churn {
   const { services } = population;

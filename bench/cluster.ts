@@ -48,7 +48,10 @@ export async function removeNamespaces(mesh: Mesh, ...names: string[]): Promise<
 /** Clusters that a sidecar with full configuration has at the least: two ports a service. */
 export const clustersOf = (services: number) => 2 * services;
 
-/** Where figures come from: straight over the pods' network, because kubectl costs more than they do. */
+/**
+ * Where figures come from: straight over the pods' network, because kubectl costs more than they
+ * do.
+ */
 export type Observer = {
   /** How many clusters each pod's sidecar has, in order. */
   clusters(pods: PodRef[]): Promise<number[]>;

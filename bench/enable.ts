@@ -101,7 +101,10 @@ async function idleCores(look: Observer): Promise<number> {
   return (((await cpuOf(look)) - before) * 1000) / (performance.now() - started);
 }
 
-/** What a change cost istiod beyond what it uses anyway, and what it sent, in bytes of configuration. */
+/**
+ * What a change cost istiod beyond what it uses anyway, and what it sent, in bytes of
+ * configuration.
+ */
 async function costOf(
   look: Observer,
   idle: number,

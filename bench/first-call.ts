@@ -17,8 +17,8 @@ const spare = 10;
 const strategies = ['gateway', 'direct', 'hold', 'passthrough'] as const;
 type Strategy = (typeof strategies)[number];
 /**
- * Measured a second time with destinations that the scope excludes: nothing is written for these, so
- * that the API server, istiod and the controllers do not work on the cores of the call.
+ * Measured a second time with destinations that the scope excludes: nothing is written for these,
+ * so that the API server, istiod and the controllers do not work on the cores of the call.
  */
 const excluded = ['gateway', 'direct'] as const;
 const clusters = {

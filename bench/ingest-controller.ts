@@ -14,7 +14,10 @@ import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 
 const aimMegabytes = 300;
-/** Counts in a status wait 30 s for others to come along (companion/controller/reconcile/reconcile.ts). */
+/**
+ * Counts in a status wait 30 s for others to come along
+ * (companion/controller/reconcile/reconcile.ts).
+ */
 const quietMs = 35_000;
 /** Long enough for two passes over all workloads (companion/controller/tick.ts). */
 const settledMs = 25_000;
@@ -63,7 +66,9 @@ export async function ingestController({ quick, say }: BenchOptions): Promise<Ro
   }
 }
 
-/** From node companions that connect to a Sidecar for each workload, at the default rate of writes. */
+/**
+ * From node companions that connect to a Sidecar for each workload, at the default rate of writes.
+ */
 async function firstScopes(api: ApiServer, controller: Controller, { workloads }: Population) {
   const started = performance.now();
   while ((await sidecars(api)) < workloads) await sleep(250);

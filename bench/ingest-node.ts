@@ -9,7 +9,10 @@ import type { BenchOptions } from './bench.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 
-/** A busy node: two VMs a pod (the filter runs in the main thread and the workers), 100 destinations each. */
+/**
+ * A busy node: two VMs a pod (the filter runs in the main thread and the workers), 100 destinations
+ * each.
+ */
 const load = { pods: 40, vmsPerPod: 2, destinations: 100 };
 const aim = { perSecond: 50_000, megabytes: 80 };
 /** Rates above the aim by this much, so that what timers lose does not decide. */

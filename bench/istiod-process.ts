@@ -24,8 +24,8 @@ export type Istiod = {
 const readyMs = 120_000;
 
 /**
- * Starts istiod without certificates: neither the CA, nor injection, nor validation is measured, and
- * each would need a cluster around it.
+ * Starts istiod without certificates: neither the CA, nor injection, nor validation is measured,
+ * and each would need a cluster around it.
  */
 export async function startIstiod(
   api: ApiServer,

@@ -1,7 +1,9 @@
 import { barsOf, evenAt, megabytes } from './picture.ts';
 import type { Result } from './result.ts';
 
-/** The table of measured results of the README: what was measured, and the command that measures it. */
+/**
+ * The table of measured results of the README: what was measured, and the command that measures it.
+ */
 
 export type Results = { [name: string]: Result | undefined };
 

@@ -66,7 +66,9 @@ export async function installClients(mesh: Mesh): Promise<void> {
 type WorkloadObject = { kind: string; spec?: { template?: { metadata: object } } };
 
 const withAllocator = { 'sidecar.istio.io/bootstrapOverride': 'lazyscope-allocator' };
-/** With 5,000 services a dump of the whole configuration needs more than Istio's default of 1 GiB. */
+/**
+ * With 5,000 services a dump of the whole configuration needs more than Istio's default of 1 GiB.
+ */
 const roomForDump = {
   'sidecar.istio.io/proxyMemory': '128Mi',
   'sidecar.istio.io/proxyMemoryLimit': '4Gi',
@@ -101,7 +103,9 @@ export function clientPod(mesh: Mesh, name: ClientName): Promise<PodRef> {
   return mesh.pod(namespace, `app=${app}`);
 }
 
-/** Until each has answered: a proxy that has just got 10,000 clusters may still lack an endpoint. */
+/**
+ * Until each has answered: a proxy that has just got 10,000 clusters may still lack an endpoint.
+ */
 export async function callDestinations(mesh: Mesh): Promise<void> {
   await ofEach(mesh, async (pod) => {
     for (let i = 0; i < destinations; i++) {

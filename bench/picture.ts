@@ -1,6 +1,9 @@
 import type { Result, Row } from './result.ts';
 
-/** The picture of the README: what one sidecar takes, by the size of the mesh. Nothing in it is made up. */
+/**
+ * The picture of the README: what one sidecar takes, by the size of the mesh. Nothing in it is made
+ * up.
+ */
 
 export type Bar = { services: number; full: number; scoped: number };
 
@@ -27,8 +30,9 @@ function find(rows: readonly Row[], subject: string): number {
 }
 
 /**
- * The size of a mesh at which a scoped sidecar with the filter takes as much as one with everything:
- * the full one grows by as much for each service as between the two smallest sizes that were measured.
+ * The size of a mesh at which a scoped sidecar with the filter takes as much as one with
+ * everything: the full one grows by as much for each service as between the two smallest sizes that
+ * were measured.
  */
 export function evenAt(bars: readonly Bar[]): number {
   const [small, large] = bars;
@@ -44,7 +48,9 @@ const groupHeight = 2 * barHeight + 34;
 const top = 84;
 const colours = { full: '#9aa5b1', scoped: '#0b7285', text: '#1f2933', faint: '#616e7c' };
 
-/** An SVG of pairs of bars on one scale, on a card of its own so that it reads on dark pages too. */
+/**
+ * An SVG of pairs of bars on one scale, on a card of its own so that it reads on dark pages too.
+ */
 export function pictureOf(bars: readonly Bar[], caption: string): string {
   const most = Math.max(...bars.map(({ full }) => full));
   const space = width - labelWidth - 190;

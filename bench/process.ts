@@ -1,6 +1,8 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 
-/** What the kernel tells of a process (proc_pid_status(5), Documentation/scheduler/sched-stats.rst). */
+/**
+ * What the kernel tells of a process (proc_pid_status(5), Documentation/scheduler/sched-stats.rst).
+ */
 
 /** CPU seconds of all threads, to the nanosecond; threads that ended are not in it. */
 export async function cpuSeconds(pid: number): Promise<number> {

@@ -16,7 +16,10 @@ function folderOf(kind: string): string | undefined {
   return Object.keys(folders).find((folder) => folders[folder]?.includes(kind));
 }
 
-/** What `kubectl get ARGS` asks for, as a path of the API server; undefined where only kubectl knows. */
+/**
+ * What `kubectl get ARGS` asks for, as a path of the API server; undefined where only kubectl
+ * knows.
+ */
 export function pathOf(args: readonly string[]): string | undefined {
   const [what = '', ...rest] = args;
   const words: string[] = [];
@@ -63,8 +66,9 @@ function accessNow(): Access {
 }
 
 /**
- * GET of a path of the API server, by the socket of the mesh that is up. A connection that was kept open is
- * tried once more when its other end has gone meanwhile, as after the API server was started anew.
+ * GET of a path of the API server, by the socket of the mesh that is up. A connection that was kept
+ * open is tried once more when its other end has gone meanwhile, as after the API server was
+ * started anew.
  */
 export async function readObject(path: string): Promise<unknown> {
   const { status, body } = await get(path).catch((error: Error & { reused?: boolean }) => {

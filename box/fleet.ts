@@ -6,8 +6,9 @@ import { appPorts, namespaceObject, workload } from './shop.ts';
 type Fallback = 'passthrough' | 'direct';
 
 /**
- * A namespace for a test of the product: clients, one server, and many Services that all lead to that
- * server. Each Service is a destination of its own to Istio, so that every test has first calls left.
+ * A namespace for a test of the product: clients, one server, and many Services that all lead to
+ * that server. Each Service is a destination of its own to Istio, so that every test has first
+ * calls left.
  */
 export type FleetOptions = {
   namespace: string;
@@ -15,7 +16,10 @@ export type FleetOptions = {
   targets: number;
   mode?: Mode;
   firstCall?: FirstCall;
-  /** All is STRICT. Then first calls without an answer go by mTLS, unless it is said that they shall not. */
+  /**
+   * All is STRICT. Then first calls without an answer go by mTLS, unless it is said that they shall
+   * not.
+   */
   strict?: boolean;
   fallback?: Fallback;
   /** Targets have their HTTP port alone, where there are many of them. */
@@ -79,9 +83,9 @@ export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<vo
 }
 
 /**
- * What becomes of first calls whose question has no answer in time, as on a busy machine some have none. In a
- * mesh that is STRICT throughout, `direct` is the right thing, as manifests/README.md advises. Returns when
- * the filters of these callers have it.
+ * What becomes of first calls whose question has no answer in time, as on a busy machine some have
+ * none. In a mesh that is STRICT throughout, `direct` is the right thing, as manifests/README.md
+ * advises. Returns when the filters of these callers have it.
  */
 export async function setFallback(
   mesh: Mesh,
@@ -127,8 +131,9 @@ export async function scopeStatus(
 }
 
 /**
- * The scope is written, and the Envoys of these workloads have it: clusters of our own, and none of the
- * Services that exist only as configuration. Throws where the mesh has no such Services to be narrowed away.
+ * The scope is written, and the Envoys of these workloads have it: clusters of our own, and none of
+ * the Services that exist only as configuration. Throws where the mesh has no such Services to be
+ * narrowed away.
  */
 export async function untilNarrowed(mesh: Mesh, namespace: string, names: string[]): Promise<void> {
   const namespaces = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
@@ -183,7 +188,10 @@ export async function untilImported(
   );
 }
 
-/** Calls targets that were never called, each once and with success, and waits until the scope has them. */
+/**
+ * Calls targets that were never called, each once and with success, and waits until the scope has
+ * them.
+ */
 export async function learnTargets(
   mesh: Mesh,
   { namespace, name }: PodRef,
@@ -203,7 +211,10 @@ export async function clusterNames(mesh: Mesh, pod: PodRef): Promise<string[]> {
   return [...new Set(text.split('\n').map((line) => line.split('::')[0] ?? ''))].filter(Boolean);
 }
 
-/** What a sidecar has sent to a cluster: requests and connections, and requests whose answer it gave up. */
+/**
+ * What a sidecar has sent to a cluster: requests and connections, and requests whose answer it gave
+ * up.
+ */
 export async function sentTo(mesh: Mesh, pod: PodRef, cluster: string) {
   const text = await mesh.admin(pod, '/clusters');
   const sum = (key: string) =>

@@ -53,8 +53,9 @@ type RunningPod = {
 let loads = 0;
 
 /**
- * Starts a load that runs until it is stopped, and resolves when its first request is under way. It is
- * started by the container runtime of the node: a load by `kubectl exec` ends with the API server.
+ * Starts a load that runs until it is stopped, and resolves when its first request is under way. It
+ * is started by the container runtime of the node: a load by `kubectl exec` ends with the API
+ * server.
  */
 export async function startLoad(
   mesh: Mesh,

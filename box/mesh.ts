@@ -63,7 +63,9 @@ export async function down(): Promise<'ended' | 'swept' | 'none'> {
   return 'ended';
 }
 
-/** Removes what a mesh left whose every process was killed, if there is such; fails while one is up. */
+/**
+ * Removes what a mesh left whose every process was killed, if there is such; fails while one is up.
+ */
 export async function sweep(): Promise<boolean> {
   const left = existsSync(stateDir);
   await run(join(boxDir, 'cluster', 'keeper.sh'), [stateDir, prefix]);
@@ -138,13 +140,15 @@ function meshHandle(state: State, boxPid: string) {
           ? objects
           : objects.map((o) => JSON.stringify(o)).join('\n---\n'),
       ),
-    /** Runs a command in a container, its first where none is named; `kubectl exec` is for users. */
+    /**
+     * Runs a command in a container, its first where none is named; `kubectl exec` is for users.
+     */
     exec,
     execOk,
     /** GET on the Envoy admin of a pod's sidecar. */
     admin,
     figures: (pod: PodRef) => proxyFigures((path) => admin(pod, path)),
-    /** The first ready pod of a workload, by label selector; one that is about to be is waited for. */
+    /** The first ready pod of a workload, by label selector; waits for one that is not ready yet. */
     pod: (namespace: string, selector: string): Promise<PodRef> =>
       waitFor(`a ready pod in ${namespace} with ${selector}`, async () => {
         const { items } = (await get(['pods', '-n', namespace, '-l', selector])) as {
@@ -187,7 +191,7 @@ function meshHandle(state: State, boxPid: string) {
         ],
         { cwd: repoDir },
       ),
-    /** Makes an image of the base layer and files (below /usr/local/bin) and loads it everywhere. */
+    /** Makes an image of the base layer and files (in /usr/local/bin) and loads it everywhere. */
     loadImage: async (name: string, files: string[]) => {
       const image = await imageOfFiles(name.includes('/') ? name : imageName(name), files, say);
       const layout = await ociLayout([image], say);
@@ -207,7 +211,9 @@ function meshHandle(state: State, boxPid: string) {
   };
 }
 
-/** nsenter arguments for the box's own namespaces; a node's process ids mean something only there. */
+/**
+ * nsenter arguments for the box's own namespaces; a node's process ids mean something only there.
+ */
 function inBox(boxPid: string): string {
   return `-t ${boxPid} --mount --net --pid=/proc/${boxPid}/ns/pid_for_children --`;
 }
@@ -218,8 +224,8 @@ async function importImage(boxPid: string, enterNode: string[], source: string):
 }
 
 /**
- * Polls until `check` returns something other than undefined or false; its last error is told. The time is a
- * bound for what hangs, and no measure of a machine: waits end with what is waited for.
+ * Polls until `check` returns something other than undefined or false; its last error is told. The
+ * time is a bound for what hangs, and no measure of a machine: waits end with what is waited for.
  */
 export async function waitFor<T>(
   what: string,

@@ -14,7 +14,9 @@ export const logDir = join(stateDir, 'logs');
 export const kubeconfigPath = join(stateDir, 'pki', 'admin.kubeconfig');
 /** Where the API server is reached from outside the box's network. */
 export const apiSocketPath = join(stateDir, 'api.sock');
-/** Outside the state folder, so that it outlives the folder's removal and a lock is never unlinked. */
+/**
+ * Outside the state folder, so that it outlives the folder's removal and a lock is never unlinked.
+ */
 export const lockPath = `${stateDir}.lock`;
 
 export const repoDir = fileURLToPath(new URL('..', import.meta.url));

@@ -62,8 +62,9 @@ export function isReady(pod: PodObject): boolean {
 let execs = 0;
 
 /**
- * What runs a command in a container by the runtime of the pod's node: as its user, with its environment and
- * in its limits, as `kubectl exec` does, but without the API server and the kubelet between.
+ * What runs a command in a container by the runtime of the pod's node: as its user, with its
+ * environment and in its limits, as `kubectl exec` does, but without the API server and the kubelet
+ * between.
  */
 export function execInContainer(pod: PodObject, command: string[], container?: string): string[] {
   const { metadata, spec, status } = pod;

@@ -8,7 +8,9 @@ import { missingPrerequisites } from './prerequisites.ts';
 
 const say = (line: string) => console.error(line);
 
-/** All that is compiled for the cluster in a box, its images where they can be made, and promtool. */
+/**
+ * All that is compiled for the cluster in a box, its images where they can be made, and promtool.
+ */
 async function tools(): Promise<void> {
   const binaries = await ensureBinaries(say);
   const app = await ensureApp(say);

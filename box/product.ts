@@ -37,8 +37,8 @@ type ControllerEnvironment = Record<string, string>;
 export const narrowAtOnce: ControllerEnvironment = { LAZYSCOPE_LEARNING_WINDOW_SECONDS: '0' };
 
 /**
- * Installs the product as a user would: the image built from the Dockerfile, `manifests/base` applied
- * by kubectl. Returns when controller, node companions and gateway are rolled out.
+ * Installs the product as a user would: the image built from the Dockerfile, `manifests/base`
+ * applied by kubectl. Returns when controller, node companions and gateway are rolled out.
  */
 export async function installProduct(
   mesh: Mesh,
@@ -51,7 +51,10 @@ export async function installProduct(
   await applyBase(mesh, environment, { 'lazyscope.test/image': basename(dirname(archive)) });
 }
 
-/** A mesh for a test run, of so many services and with the product in it; see `startMesh` for its end. */
+/**
+ * A mesh for a test run, of so many services and with the product in it; see `startMesh` for its
+ * end.
+ */
 export async function startMeshWithProduct(
   services: number,
   progress: Progress,
@@ -97,8 +100,8 @@ export async function applyBase(
 }
 
 /**
- * Enables a namespace with a copy of the kustomization that users copy, and the digest of the filter
- * that the image holds. Workloads in the namespace stay as they are.
+ * Enables a namespace with a copy of the kustomization that users copy, and the digest of the
+ * filter that the image holds. Workloads in the namespace stay as they are.
  */
 export async function enableNamespace(
   mesh: Mesh,

@@ -10,8 +10,9 @@ type Workload = {
 const kinds = ['deployments', 'statefulsets', 'daemonsets'];
 
 /**
- * What is not rolled out yet, each with how far it is; empty when all is. Pods of the newest template are ready
- * and no other is left: minReadySeconds, which paces a rollout, is not waited for after its last pod.
+ * What is not rolled out yet, each with how far it is; empty when all is. Pods of the newest
+ * template are ready and no other is left: minReadySeconds, which paces a rollout, is not waited
+ * for after its last pod.
  */
 export async function unfinished(namespace: string): Promise<string[]> {
   const lists = await Promise.all(

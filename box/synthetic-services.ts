@@ -7,7 +7,9 @@ import { kubeconfigPath } from './paths.ts';
 const perNamespace = 50;
 /** Requests in flight: more only queue in an API server on two cores. */
 const concurrency = 16;
-/** An API server that is short of time says 429 or 504; what it did meanwhile is 409 the next time. */
+/**
+ * An API server that is short of time says 429 or 504; what it did meanwhile is 409 the next time.
+ */
 const attempts = 5;
 const pauseMs = 2_000;
 
@@ -54,7 +56,8 @@ const ports = [
 function serviceOf(index: number): Creation[] {
   const namespace = `synthetic-${Math.floor(index / perNamespace)}`;
   const name = `service-${index}`;
-  // kube-proxy leaves services with another proxy's name alone: nothing can answer at these addresses.
+  // kube-proxy leaves services with another proxy's name alone: nothing can answer at these
+  // addresses.
   const labels = { 'service.kubernetes.io/service-proxy-name': 'none' };
   const service = {
     apiVersion: 'v1',

@@ -129,7 +129,7 @@ static __always_inline void expect_client(struct bpf_sock_ops *ctx, struct setti
 	bpf_map_update_elem(&expected, &client, &one, BPF_ANY);
 }
 
-/* 0, or why the client stays as it is. Only those that will pair come in: see "never removed" above. */
+/* 0, or why the client stays as it is. Only those that will pair come in: see bypass.bpf.c. */
 static __always_inline int client_established(struct bpf_sock_ops *ctx, struct settings *s,
 					      struct tcp_sock *tp)
 {

@@ -38,7 +38,8 @@ export function liveView(output: Output): View {
   }
 
   function draw(): void {
-    // A line that wraps would make the cursor go up too little; a terminal that tells no width has none.
+    // A line that wraps would make the cursor go up too little; a terminal that tells no width has
+    // none.
     const width = output.columns > 0 ? output.columns - 1 : Number.POSITIVE_INFINITY;
     for (const line of shown) output.write(`${cut(line, width)}\n`);
   }

@@ -7,9 +7,9 @@ import { buffer } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 
 /**
- * A process that answers for many services, as `backend.ts KEYS.json`: an app and the sidecar in front of
- * it in one, so it takes mutual TLS only. It writes its port to standard output, says in each answer what
- * it saw, and ends when its standard input does.
+ * A process that answers for many services, as `backend.ts KEYS.json`: an app and the sidecar in
+ * front of it in one, so it takes mutual TLS only. It writes its port to standard output, says in
+ * each answer what it saw, and ends when its standard input does.
  */
 
 export type BackendKeys = { name: string; certificate: string; key: string; ca: string };

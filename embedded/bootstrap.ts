@@ -3,8 +3,8 @@ import { type Json, readAllocatorSettings } from './shipped-patches.ts';
 import type { XdsFiles } from './xds-files.ts';
 
 /**
- * A bootstrap as Istio's (tools/packaging/common/envoy_bootstrap.json) where it bears on memory: clusters
- * and their statistics are made when first used, and few statistics are kept at all.
+ * A bootstrap as Istio's (tools/packaging/common/envoy_bootstrap.json) where it bears on memory:
+ * clusters and their statistics are made when first used, and few statistics are kept at all.
  */
 export function bootstrap(
   node: { id: string; cluster: string },
@@ -29,7 +29,8 @@ export function bootstrap(
             ...['cluster_manager', 'listener_manager', 'server', 'wasm'].map((prefix) => ({
               prefix,
             })),
-            // Beside Istio's: whether routes were taken, by which an embedded mesh knows that they hold.
+            // Beside Istio's: whether routes were taken, by which an embedded mesh knows that they
+            // hold.
             { safe_regex: { regex: 'http\\..*\\.rds\\..*' } },
             // What went through the gateway.
             { safe_regex: { regex: 'tcp\\.outbound_.*\\.downstream_cx_total' } },

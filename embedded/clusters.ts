@@ -79,9 +79,9 @@ export function outboundCluster(
 }
 
 /**
- * The clusters that every sidecar has: Istio's, and those of the shipped patches with the addresses of
- * this machine. Where a cluster would dial what the app dialled, kube-proxy's stand-in is told of it by
- * the PROXY protocol.
+ * The clusters that every sidecar has: Istio's, and those of the shipped patches with the addresses
+ * of this machine. Where a cluster would dial what the app dialled, kube-proxy's stand-in is told
+ * of it by the PROXY protocol.
  */
 export function fixedClusters(patches: ShippedPatches, ports: Ports, secrets: SecretFiles): Json[] {
   const passthrough = { ...toPort('PassthroughCluster', ports.kubeProxy) };

@@ -8,7 +8,10 @@ import { sidecarConfiguration } from './sidecar-config.ts';
 
 /** istiod's part: knows the services and the scopes, and what each sidecar is to have. */
 export type ControlPlane = Distributor & {
-  /** A sidecar whose workload has this label `app`; it is given its configuration before this resolves. */
+  /**
+   * A sidecar whose workload has this label `app`; it is given its configuration before this
+   * resolves.
+   */
   add(
     proxy: EnvoyProxy,
     workload: { namespace: string; app: string; nodePort: number },

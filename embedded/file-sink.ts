@@ -5,14 +5,17 @@ import { pluralOf, type Registry } from './registry.ts';
 
 /** What turns Sidecars and the sentinel into Envoy's files; `sidecars.ts` is one. */
 export type Distributor = {
-  /** Resolves when every Envoy concerned runs with it; rejects when one refuses, and nothing changed. */
+  /**
+   * Resolves when every Envoy concerned runs with it; rejects when one refuses, and nothing
+   * changed.
+   */
   distribute(object: KubeObject): Promise<void>;
   withdraw(object: KubeObject): Promise<void>;
 };
 
 /**
- * The sink of an embedded mesh. What was applied is in force when `apply` resolves, not only stored: a
- * plan that Envoy refuses fails as a write that the API server refuses.
+ * The sink of an embedded mesh. What was applied is in force when `apply` resolves, not only
+ * stored: a plan that Envoy refuses fails as a write that the API server refuses.
  */
 export function createFileSink(registry: Registry, distributor: Distributor, log: Logger): Sink {
   return {

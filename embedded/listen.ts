@@ -3,7 +3,9 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 
 export type Listening = { port: number; stop(): Promise<void> };
 
-/** Starts a server on a free port of the loopback address; `stop` also ends its open connections. */
+/**
+ * Starts a server on a free port of the loopback address; `stop` also ends its open connections.
+ */
 export async function listen(server: Server | HttpServer): Promise<Listening> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {

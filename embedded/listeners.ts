@@ -7,9 +7,9 @@ const type = (name: string) => `type.googleapis.com/${name}`;
 const listenerType = type('envoy.config.listener.v3.Listener');
 
 /**
- * What iptables would send every outbound connection to. On this machine the app's stand-in says by the
- * PROXY protocol where the app was going; the listener hands the connection on as if it had read that
- * from the socket. `port` 0: any free one.
+ * What iptables would send every outbound connection to. On this machine the app's stand-in says by
+ * the PROXY protocol where the app was going; the listener hands the connection on as if it had
+ * read that from the socket. `port` 0: any free one.
  */
 export function virtualOutbound(port: number, patches: ShippedPatches): Json {
   return {
@@ -132,8 +132,8 @@ function wasmConfig(name: string, pluginConfig: Json): Json {
 }
 
 /**
- * The lazy egress gateway's one server: Istio mTLS is passed through by its SNI, a filter chain for each
- * port of each service, as istiod makes of `AUTO_PASSTHROUGH`.
+ * The lazy egress gateway's one server: Istio mTLS is passed through by its SNI, a filter chain for
+ * each port of each service, as istiod makes of `AUTO_PASSTHROUGH`.
  */
 export function passthroughListener(port: number, names: readonly string[]): Json {
   return {

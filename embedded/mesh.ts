@@ -36,7 +36,9 @@ import type { Service } from './services.ts';
 import { readShippedPatches } from './shipped-patches.ts';
 import { gatewayConfiguration } from './sidecar-config.ts';
 
-/** A whole mesh in a few processes of one user, with nothing installed: see the parts it is made of. */
+/**
+ * A whole mesh in a few processes of one user, with nothing installed: see the parts it is made of.
+ */
 export type Mesh = {
   sidecar(name: string): Sidecar;
   gateway: EnvoyProxy;
@@ -45,7 +47,9 @@ export type Mesh = {
   registry: Registry;
   /** How first calls of a workload are made from now on. */
   setFirstCall(workload: string, strategy: FirstCall): void;
-  /** Ends the Envoy of a workload and starts another with the same configuration, as a new pod has. */
+  /**
+   * Ends the Envoy of a workload and starts another with the same configuration, as a new pod has.
+   */
   restart(workload: string): Promise<void>;
   /** Rejects when a process of the mesh ends by itself; never resolves. */
   broken: Promise<never>;

@@ -4,8 +4,8 @@ import { type Listening, listen } from './listen.ts';
 import type { Placed } from './objects.ts';
 
 /**
- * The parts of a node's network that need root in a cluster, played on the loopback address: DNS, the
- * redirection of an app's connections into its sidecar, and kube-proxy.
+ * The parts of a node's network that need root in a cluster, played on the loopback address: DNS,
+ * the redirection of an app's connections into its sidecar, and kube-proxy.
  */
 
 /** Where an app stands: its pod's address and namespace, and the port of its sidecar. */
@@ -41,8 +41,8 @@ export function createNetwork(services: readonly Placed[]): Network {
 const ephemeralPort = 40_000;
 
 /**
- * An HTTP proxy that stands for the app: what `curl --proxy` asks it for goes into the sidecar as if an
- * app in that pod had asked. A host that has no address is answered with 502.
+ * An HTTP proxy that stands for the app: what `curl --proxy` asks it for goes into the sidecar as
+ * if an app in that pod had asked. A host that has no address is answered with 502.
  */
 export async function startAppProxy(network: Network, place: Place): Promise<Listening> {
   return listen(

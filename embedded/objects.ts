@@ -1,7 +1,10 @@
 import type { KubeObject } from '../companion/kube/object.ts';
 import type { Service } from './services.ts';
 
-/** The mesh as the API server of a cluster would tell of it, so that the companion reads it unchanged. */
+/**
+ * The mesh as the API server of a cluster would tell of it, so that the companion reads it
+ * unchanged.
+ */
 
 export const clusterDomain = 'cluster.local';
 export const trustDomain = 'cluster.local';
@@ -119,7 +122,9 @@ export function gatewayObjects(): KubeObject[] {
   ];
 }
 
-/** A pod with a sidecar; every pod is on a node of its own, and its service account has its name. */
+/**
+ * A pod with a sidecar; every pod is on a node of its own, and its service account has its name.
+ */
 export function podObject(
   { namespace, name, ip }: { namespace: string; name: string; ip: string },
   annotations: Record<string, string> = {},

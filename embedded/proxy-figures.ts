@@ -16,7 +16,10 @@ export async function proxySummary(admin: Admin): Promise<ProxySummary> {
   };
 }
 
-/** All of them; the configuration is dumped and counted, last, because a dump takes as much memory again. */
+/**
+ * All of them; the configuration is dumped and counted, last, because a dump takes as much memory
+ * again.
+ */
 export async function proxyFigures(admin: Admin): Promise<ProxyFigures> {
   const summary = await proxySummary(admin);
   return { ...summary, configBytes: Buffer.byteLength(await admin('/config_dump?include_eds')) };

@@ -15,8 +15,8 @@ export type Reaper = {
 };
 
 /**
- * A shell of its own that waits for the end of its input, which comes when this process ends, be it by
- * SIGKILL. Deaf to signals, so that Ctrl-C does not reach it before its work.
+ * A shell of its own that waits for the end of its input, which comes when this process ends, be it
+ * by SIGKILL. Deaf to signals, so that Ctrl-C does not reach it before its work.
  */
 const script = `
 trap '' INT TERM HUP

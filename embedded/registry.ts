@@ -72,7 +72,9 @@ function keyOf({ kind, metadata: { namespace = '', name } }: KubeObject): string
   return `${kind}/${namespace}/${name}`;
 }
 
-/** By kind, and by the two selectors that the companion uses: a label that is there, a pod's node. */
+/**
+ * By kind, and by the two selectors that the companion uses: a label that is there, a pod's node.
+ */
 function selects(
   { plural, labelSelector, fieldSelector }: Resource,
   { kind, metadata, spec }: KubeObject,

@@ -28,7 +28,9 @@ import type { Registry } from './registry.ts';
 /** Both roles of the companion in this process, joined where a cluster has gRPC between them. */
 
 export type Roles = {
-  /** Starts the companion of the node of one pod; gives the port that the pod's filter is to ask. */
+  /**
+   * Starts the companion of the node of one pod; gives the port that the pod's filter is to ask.
+   */
   startNodeOf(pod: { name: string; statsPort(): number }): Promise<number>;
 };
 

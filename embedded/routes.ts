@@ -8,8 +8,9 @@ const noDuration = { max_stream_duration: '0s', grpc_timeout_header_max: '0s' };
 const typeUrl = 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration';
 
 /**
- * The routes of one HTTP port as istiod makes them: a virtual host for each host, under the names that
- * the caller's namespace may use, and `allow_any` for all others (pilot/pkg/networking/core/httproute.go).
+ * The routes of one HTTP port as istiod makes them: a virtual host for each host, under the names
+ * that the caller's namespace may use, and `allow_any` for all others
+ * (pilot/pkg/networking/core/httproute.go).
  */
 export function routeConfiguration(
   port: number,

@@ -4,8 +4,9 @@ import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'y
 export type Service = { namespace: string; name: string; ports: number[] };
 
 /**
- * Envoy watches a file for each port's routes, and each watch takes an inotify instance, of which Linux
- * gives a user 128 (fs.inotify.max_user_instances). Two sidecars with this many take 72 with the rest.
+ * Envoy watches a file for each port's routes, and each watch takes an inotify instance, of which
+ * Linux gives a user 128 (fs.inotify.max_user_instances). Two sidecars with this many take 72 with
+ * the rest.
  */
 export const portsMax = 32;
 /** A sidecar with all of them takes 0.8 GB, the gateway as much again. */

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { parse, parseAllDocuments } from 'yaml';
 
 /**
- * What `manifests/namespace` adds to a sidecar: routes, clusters, settings and the filter. Read from the
- * manifests themselves, so that the embedded mesh runs with what users apply.
+ * What `manifests/namespace` adds to a sidecar: routes, clusters, settings and the filter. Read
+ * from the manifests themselves, so that the embedded mesh runs with what users apply.
  */
 
 /** JSON of Envoy's v3 API. */

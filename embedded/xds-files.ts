@@ -6,9 +6,9 @@ import type { Json } from './shipped-patches.ts';
 import type { Configuration } from './sidecar-config.ts';
 
 /**
- * The files that one Envoy watches, and the order in which they change: clusters come before the routes
- * and listeners that use them, and go after. With an Envoy attached, each step waits until it has said
- * that it took the file.
+ * The files that one Envoy watches, and the order in which they change: clusters come before the
+ * routes and listeners that use them, and go after. With an Envoy attached, each step waits until
+ * it has said that it took the file.
  */
 export type XdsFiles = {
   clustersFile: string;
@@ -122,7 +122,9 @@ function union(before: readonly Json[], after: readonly Json[]): Json[] {
 type Stats = { version: string; refused: number };
 const none: Stats = { version: '', refused: 0 };
 
-/** Envoy counts a file that it could not read as failed, and one that it did not take as rejected. */
+/**
+ * Envoy counts a file that it could not read as failed, and one that it did not take as rejected.
+ */
 async function readStats(envoy: EnvoyProcess, { stats }: Watched): Promise<Stats> {
   const pattern = `^${stats.replaceAll('.', '\\.')}\\.(update_(rejected|failure)|version_text)$`;
   const text = await envoy.admin(`/stats?filter=${encodeURIComponent(pattern)}`);
@@ -151,8 +153,8 @@ async function accepted(envoy: EnvoyProcess, file: Watched, before: Stats): Prom
 }
 
 /**
- * The admin port counts refusals; what was wrong stands in the log alone. A resource that breaks a rule
- * of its own kind is printed there in full, its name first and the rule last.
+ * The admin port counts refusals; what was wrong stands in the log alone. A resource that breaks a
+ * rule of its own kind is printed there in full, its name first and the rule last.
  */
 function rejection(envoy: EnvoyProcess, { what }: Watched): RejectedError {
   const lines = envoy.log();

@@ -1,7 +1,7 @@
 /**
- * The only file that talks to the host: thin wrappers over env.ts. Nothing here traps or throws; each
- * function says whether the host obliged. What the host hands over lies in the arena until the call
- * into the filter ends, at `gotAt()`, `gotSize()` bytes.
+ * The only file that talks to the host: thin wrappers over env.ts. Nothing here traps or throws;
+ * each function says whether the host obliged. What the host hands over lies in the arena until the
+ * call into the filter ends, at `gotAt()`, `gotSize()` bytes.
  */
 
 import { allocate } from './arena';
@@ -122,7 +122,10 @@ export function setFilterState(path: usize, value: usize, size: u32, span: u32):
   return callForeign(SET_FILTER_STATE, args, <u32>(end - args));
 }
 
-/** Declares a property of bytes by `DeclarePropertyArguments{name=1, readonly=2, type=3, schema=4, span=5}`. */
+/**
+ * Declares a property of bytes by `DeclarePropertyArguments{name=1, readonly=2, type=3, schema=4,
+ * span=5}`.
+ */
 export function declareProperty(name: usize, span: u32): bool {
   const size = sizeOf(name);
   const args = allocate(size + 8);

@@ -1,4 +1,6 @@
-/** IP addresses and CIDR blocks as 16 bytes; IPv4 is kept as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2). */
+/**
+ * IP addresses and CIDR blocks as 16 bytes; IPv4 is kept as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2).
+ */
 
 import { decimal, NOT_A_NUMBER } from './bytes';
 
@@ -7,7 +9,9 @@ export function parseAddress(at: usize, size: u32, out: usize): bool {
   return find(at, size, 0x3a) == size ? parseIpv4(at, size, out) : parseIpv6(at, size, out);
 }
 
-/** Parses `address/bits` into 16 bytes at `out` and one byte for the bits; false when it is none. */
+/**
+ * Parses `address/bits` into 16 bytes at `out` and one byte for the bits; false when it is none.
+ */
 export function parseCidr(at: usize, size: u32, out: usize): bool {
   const slash = find(at, size, 0x2f);
   if (slash == size || !parseAddress(at, slash, out)) return false;

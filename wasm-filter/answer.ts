@@ -29,8 +29,8 @@ export function hasAnswer(): bool {
 }
 
 /**
- * Takes over the answer that the host holds. False when it cannot be used: a header missing, too long
- * or unknown; then the entry keeps the last answer known and stays quiet for a while.
+ * Takes over the answer that the host holds. False when it cannot be used: a header missing, too
+ * long or unknown; then the entry keeps the last answer known and stays quiet for a while.
  */
 export function takeAnswer(entry: Entry, time: u64): bool {
   if (!readStrategies() || !readTtl() || !readTexts(entry)) {

@@ -1,9 +1,13 @@
 /**
- * Scratch memory for one call into the filter: what the host copies in and what the filter builds for
- * the host. Every entry point starts it afresh, so nothing is freed and nothing outlives a call.
+ * Scratch memory for one call into the filter: what the host copies in and what the filter builds
+ * for the host. Every entry point starts it afresh, so nothing is freed and nothing outlives a
+ * call.
  */
 
-/** 64 KiB: one configuration, or one answer's headers, or an authority far above the 512 bytes in use. */
+/**
+ * 64 KiB: one configuration, or one answer's headers, or an authority far above the 512 bytes in
+ * use.
+ */
 const SIZE: u32 = 65536;
 const ARENA: usize = memory.data(65536, 16);
 

@@ -5,7 +5,10 @@ const LITERALS: usize = memory.data(4096, 4);
 
 let literalsUsed: u32 = 0;
 
-/** Address of `text` as static ASCII bytes; `sizeOf` gives its size. Only for module-level constants. */
+/**
+ * Address of `text` as static ASCII bytes; `sizeOf` gives its size. Only for module-level
+ * constants.
+ */
 export function ascii(text: string): usize {
   const size = <u32>text.length;
   const at = LITERALS + literalsUsed + 4;
@@ -29,7 +32,9 @@ export function startsWith(at: usize, size: u32, literal: usize): bool {
   return size >= prefix && memory.compare(at, literal, prefix) == 0;
 }
 
-/** 64-bit hash, eight bytes a step; never 0. Keys are compared too, so it needs spread, not secrecy. */
+/**
+ * 64-bit hash, eight bytes a step; never 0. Keys are compared too, so it needs spread, not secrecy.
+ */
 export function hash(at: usize, size: u32, seed: u64): u64 {
   let h: u64 = (seed + 1) * 0x9e3779b97f4a7c15 + size;
   let i: u32 = 0;

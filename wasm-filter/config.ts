@@ -1,11 +1,11 @@
 /**
  * The plugin configuration, a JSON object: `{"mode":"http"|"tcp","fallback":"passthrough"|"direct",
- * "directCidrs":["10.0.0.0/8"],"flushSeconds":5,"holdSeconds":2}`. Every key is optional. A value that
- * cannot be used leaves that key at its default, is logged and counted; nothing refuses a configuration,
- * because Envoy would then drop the filter.
+ * "directCidrs":["10.0.0.0/8"],"flushSeconds":5,"holdSeconds":2}`. Every key is optional. A value
+ * that cannot be used leaves that key at its default, is logged and counted; nothing refuses a
+ * configuration, because Envoy would then drop the filter.
  *
- * Envoy runs the HTTP and the network plugin of the same bytes in one VM, so settings that differ between
- * the two are kept for each mode, and a request picks those of its kind.
+ * Envoy runs the HTTP and the network plugin of the same bytes in one VM, so settings that differ
+ * between the two are kept for each mode, and a request picks those of its kind.
  */
 
 import { getConfiguration, gotAt, gotSize, LOG_ERROR, LOG_WARN, log } from './abi';
@@ -83,7 +83,10 @@ export function fallsBackToDirect(isTcp: bool, at: usize, size: u32): bool {
   return false;
 }
 
-/** Reads the configuration that the host holds; `size` may be 0. Settings not named are the defaults. */
+/**
+ * Reads the configuration that the host holds; `size` may be 0. Settings not named are the
+ * defaults.
+ */
 export function configure(size: u32): void {
   mode = MODE_HTTP;
   direct = false;
@@ -162,7 +165,9 @@ function readFallback(): void {
   refuse(names.FALLBACK_KEY);
 }
 
-/** One block that is none refuses the whole list: half a list would send some traffic in plaintext. */
+/**
+ * One block that is none refuses the whole list: half a list would send some traffic in plaintext.
+ */
 function readCidrs(): void {
   let count: u32 = 0;
   let good: bool = cidrs != 0 && peek() == 0x5b;

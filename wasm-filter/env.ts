@@ -1,5 +1,5 @@
-// The proxy-wasm host functions that the filter calls (ABI 0.2.1). The file name is the import module's
-// name. Addresses and sizes are bytes of linear memory; each returns a WasmResult, 0 = Ok.
+// The proxy-wasm host functions that the filter calls (ABI 0.2.1). The file name is the import
+// module's name. Addresses and sizes are bytes of linear memory; each returns a WasmResult, 0 = Ok.
 // Reference: proxy-wasm-cpp-host include/proxy-wasm/exports.h.
 
 export declare function proxy_log(level: u32, at: usize, size: u32): u32;

@@ -1,7 +1,8 @@
 /**
- * Holding a request: it goes to the node companion, which answers 307 once the scope should be live;
- * Envoy then runs the same request again from the start, with a fresh view of the routes. Since when and
- * how often is kept in filter state that outlives that internal redirect and that no app can write.
+ * Holding a request: it goes to the node companion, which answers 307 once the scope should be
+ * live; Envoy then runs the same request again from the start, with a fresh view of the routes.
+ * Since when and how often is kept in filter state that outlives that internal redirect and that no
+ * app can write.
  */
 
 import {
@@ -23,9 +24,9 @@ import * as names from './names';
 import { bump, ERRORS, HELD } from './totals';
 
 /**
- * The companion takes about 50 ms a round and the question before it a few more, so time ends a hold, not
- * this. At 10 s it stays below the 200 of the route's max_internal_redirects, beyond which the app would
- * see the 307.
+ * The companion takes about 50 ms a round and the question before it a few more, so time ends a
+ * hold, not this. At 10 s it stays below the 200 of the route's max_internal_redirects, beyond
+ * which the app would see the 307.
  */
 const ROUNDS_A_SECOND: u32 = 18;
 /** Rounds that may come back at once before the first wait. */
@@ -37,7 +38,10 @@ const ROUNDS_AT: usize = 8;
 
 let declared: bool = true;
 
-/** Once for every root context: without the longer life span a loop could not be seen, so none is begun. */
+/**
+ * Once for every root context: without the longer life span a loop could not be seen, so none is
+ * begun.
+ */
 export function declareHoldState(): void {
   if (!declareProperty(names.HOLD_STATE, SPAN_REQUEST)) declared = false;
 }
@@ -50,8 +54,8 @@ let away: u32 = 0;
 let lastAwayAt: u64 = 0;
 
 /**
- * Whether the current request comes back from a hold; it then loses the headers that the hold gave it,
- * because Envoy redirects a request with the headers it was sent with. Asks the host only while
+ * Whether the current request comes back from a hold; it then loses the headers that the hold gave
+ * it, because Envoy redirects a request with the headers it was sent with. Asks the host only while
  * some request is held, so that the path of known destinations keeps its two property reads.
  */
 export function comesBack(): bool {
@@ -69,7 +73,10 @@ function wasHeld(): bool {
   return getProperty(names.HOLD_STATE) == OK && gotSize() == STATE_SIZE;
 }
 
-/** Sends the current request to the companion for one round; false when its time or its rounds are over. */
+/**
+ * Sends the current request to the companion for one round; false when its time or its rounds are
+ * over.
+ */
 export function hold(destination: usize, size: u32, time: u64): bool {
   if (!beginRound(time) || !replaceHeader(names.X_DESTINATION, destination, size)) return false;
   const cluster = names.HOLD_CLUSTER;

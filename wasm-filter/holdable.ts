@@ -1,6 +1,6 @@
 /**
- * Whether Envoy can run a request again after a redirect to its own URL. One that it cannot would end with
- * the 307 of the companion at the app, which must never see it.
+ * Whether Envoy can run a request again after a redirect to its own URL. One that it cannot would
+ * end with the 307 of the companion at the app, which must never see it.
  */
 
 import { getHeader, gotAt, gotSize, REQUEST_HEADERS } from './abi';
@@ -21,7 +21,9 @@ import {
 /** The companion reads a held body to its end; more than this it refuses. */
 const MAX_BODY: u32 = 65536;
 
-/** Judges the current request: complete or small, neither tunnel nor gRPC stream, and its URL plain. */
+/**
+ * Judges the current request: complete or small, neither tunnel nor gRPC stream, and its URL plain.
+ */
 export function isHoldable(endOfStream: bool): bool {
   if (!got(METHOD) || equals(gotAt(), gotSize(), CONNECT)) return false;
   if (got(UPGRADE)) return false;

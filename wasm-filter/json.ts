@@ -1,6 +1,7 @@
 /**
- * A cursor over JSON text (RFC 8259) that never allocates: what the small plugin configuration needs.
- * Strings are given as they stand between the quotes; one with an escape matches no name of ours.
+ * A cursor over JSON text (RFC 8259) that never allocates: what the small plugin configuration
+ * needs. Strings are given as they stand between the quotes; one with an escape matches no name of
+ * ours.
  */
 
 let at: usize = 0;
@@ -90,7 +91,9 @@ function isScalar(c: u32): bool {
   return letter < 26 || c - 0x30 < 10 || c == 0x2b || c == 0x2d || c == 0x2e;
 }
 
-/** Skips one value of any kind. Brackets are counted, not matched: what is skipped is not judged. */
+/**
+ * Skips one value of any kind. Brackets are counted, not matched: what is skipped is not judged.
+ */
 export function skip(): void {
   let depth: u32 = 0;
   do {

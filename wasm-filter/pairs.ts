@@ -1,4 +1,7 @@
-/** Header pairs as the host reads them: count, sizes of each key and value, then the bytes with NULs. */
+/**
+ * Header pairs as the host reads them: count, sizes of each key and value, then the bytes with
+ * NULs.
+ */
 
 import { sizeOf } from './bytes';
 

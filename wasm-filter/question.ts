@@ -1,7 +1,7 @@
 /**
- * Open questions and the streams that wait for them. A question belongs to one destination; every stream
- * to it that comes while the question is open waits for the same answer. Both pools are bounded: a
- * stream that finds them full falls back at once.
+ * Open questions and the streams that wait for them. A question belongs to one destination; every
+ * stream to it that comes while the question is open waits for the same answer. Both pools are
+ * bounded: a stream that finds them full falls back at once.
  *
  * An answer arrives in the root context, whatever stream asked: streams are remembered here and
  * entered with `actFor`. A stream that went away meanwhile is skipped.

@@ -1,14 +1,14 @@
 /**
- * Reports to the node companion: totals and cumulative counts of every destination used since the last
- * report that was acknowledged. A report that is lost is repeated by the next one; one that arrives twice
- * says the same. One is under way at most.
+ * Reports to the node companion: totals and cumulative counts of every destination used since the
+ * last report that was acknowledged. A report that is lost is repeated by the next one; one that
+ * arrives twice says the same. One is under way at most.
  *
  * Body, little endian; companion/contract/filter-report.ts reads it:
  *   0 u32 magic "LZSR"   4 u16 layout   6 u16 entries   8 u32 filter version   12 u32 sequence
  *   16 u64 epoch         24 u64 totals, in the order of totals.ts
  *   then each entry: u8 kind, u8 0, u16 key size, u64 count, key
- * A companion of the release before reads it too: what is added is a kind of entry, or comes after the last
- * one, and makes the layout one more.
+ * A companion of the release before reads it too: what is added is a kind of entry, or comes after
+ * the last one, and makes the layout one more.
  */
 
 import { CALL_RESPONSE_HEADERS, call, getHeader, gotAt, gotSize, now, random, SECOND } from './abi';
@@ -41,12 +41,17 @@ let token: u32 = 0;
 let sentAt: u64 = 0;
 /** When a report was last taken or last tried. */
 let flushedAt: u64 = 0;
-/** Something was seen for the first time, or a report had no room for all: do not wait for the interval. */
+/**
+ * Something was seen for the first time, or a report had no room for all: do not wait for the
+ * interval.
+ */
 let urgent: bool = true;
 /** Where the next report starts in the tables, so that a full body starves nobody. */
 let cursor: u32 = 0;
 
-/** Begins this VM's life: a random number tells its counts from those of a VM before or beside it. */
+/**
+ * Begins this VM's life: a random number tells its counts from those of a VM before or beside it.
+ */
 export function startReports(): void {
   if (epoch != 0) return;
   epoch = random() ^ now();
@@ -72,7 +77,9 @@ export function reportIfDue(time: u64): void {
   sentAt = time;
 }
 
-/** The flush interval, up to a tenth shorter or longer, so that the proxies of a node spread out. */
+/**
+ * The flush interval, up to a tenth shorter or longer, so that the proxies of a node spread out.
+ */
 function interval(): u64 {
   const tenth = (<u64>flushSeconds() * SECOND) / 10;
   const spread = (epoch + sequence * 0x9e3779b9) % 21;
@@ -90,7 +97,10 @@ function send(size: u32): u32 {
   return call(names.NODE_CLUSTER, at, end, BODY, size, TIMEOUT_MS);
 }
 
-/** A companion that took a report this recently will take a held request: three heartbeats at the longest. */
+/**
+ * A companion that took a report this recently will take a held request: three heartbeats at the
+ * longest.
+ */
 const ALIVE: u64 = 90 * SECOND;
 
 let heardAt: u64 = 0;

@@ -2,9 +2,9 @@
  * Fixed tables of destinations: 8-way set-associative, as a CPU cache is. A look-up and an eviction
  * touch eight entries, whatever the keys are, so no app can make them slow by choosing names.
  *
- * Eviction: the entry of the set that was used longest ago goes, before those with open streams. While reports arrive, its count has been
- * acknowledged long before; if it has not, the total `lost` says so. An entry whose question is open
- * stays: streams wait on it.
+ * Eviction: the entry of the set that was used longest ago goes, before those with open streams.
+ * While reports arrive, its count has been acknowledged long before; if it has not, the total
+ * `lost` says so. An entry whose question is open stays: streams wait on it.
  */
 
 import { hash } from './bytes';
@@ -65,9 +65,14 @@ export class Table {
   clock: u64;
 }
 
-/** 2,048 clusters: far above what a scoped proxy carries, so that sets seldom fill before acknowledgement. */
+/**
+ * 2,048 clusters: far above what a scoped proxy carries, so that sets seldom fill before
+ * acknowledgement.
+ */
 const CLUSTER_SETS: u32 = 256;
-/** A cluster name: `outbound|65535|subset|` (subset a label, 63) and a host name (253), rounded up. */
+/**
+ * A cluster name: `outbound|65535|subset|` (subset a label, 63) and a host name (253), rounded up.
+ */
 const CLUSTER_KEY: u32 = 352;
 /** 512 unknown destinations at once; a crawler of more hosts asks again, a few ms each. */
 const DESTINATION_SETS: u32 = 64;
@@ -125,7 +130,9 @@ export function entryAt(table: Table, index: u32): Entry {
   return changetype<Entry>(table.entries + index * ENTRY_SIZE);
 }
 
-/** The entry of this key, made when it is new (its count is 0 then); null when no entry can be had. */
+/**
+ * The entry of this key, made when it is new (its count is 0 then); null when no entry can be had.
+ */
 export function obtain(table: Table, kind: u8, key: usize, size: u32): Entry | null {
   if (size > table.keyStride) return null;
   const h = hash(key, size, kind);
@@ -159,7 +166,9 @@ function claim(table: Table, first: u32, h: u64, kind: u8, key: usize, size: u32
 const NONE: u32 = 0xffffffff;
 const IN_USE: u64 = 1 << 63;
 
-/** Index of a free entry, else of the one used longest ago; NONE when all have their question open. */
+/**
+ * Index of a free entry, else of the one used longest ago; NONE when all have their question open.
+ */
 function victim(table: Table, first: u32): u32 {
   let oldest = NONE;
   let oldestUsed = u64.MAX_VALUE;

@@ -1,2 +1,5 @@
-/** The package's version as one number, `major << 16 | minor << 8 | patch`; a test holds it to package.json. */
+/**
+ * The package's version as one number, `major << 16 | minor << 8 | patch`; a test holds it to
+ * package.json.
+ */
 export const VERSION: u32 = (0 << 16) | (1 << 8) | 0;

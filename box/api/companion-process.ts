@@ -29,8 +29,8 @@ const readyMs = 120_000;
 const logBytesMax = 1 << 20;
 
 /**
- * Settings are flags without the dashes; `nodeFlags` are for Node.js itself. Returns when the process
- * says that it is ready.
+ * Settings are flags without the dashes; `nodeFlags` are for Node.js itself. Returns when the
+ * process says that it is ready.
  */
 export async function startCompanionProcess(
   role: Role,

@@ -23,7 +23,9 @@ export type PlayedNodes = {
   /** A workload's pods use a Service that they may not have used before. */
   see(workload: number, service: number): void;
   seeCluster(workload: number, cluster: string): void;
-  /** A pod of a workload calls a Service for the first time; resolves with what its filter is told. */
+  /**
+   * A pod of a workload calls a Service for the first time; resolves with what its filter is told.
+   */
   ask(workload: number, service: number): Promise<Answer>;
   stop(): void;
 };

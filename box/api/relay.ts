@@ -4,7 +4,9 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 /** A relay on the loopback address that connects from a source address of its own. */
 export type Relay = { address: string; stop(): void };
 
-/** Passes on what comes to the port, `from` the given address; gRPC clients cannot choose theirs. */
+/**
+ * Passes on what comes to the port, `from` the given address; gRPC clients cannot choose theirs.
+ */
 export async function startRelay(port: number, from: string): Promise<Relay> {
   const open = new Set<Socket>();
   const server = createServer((client) => {

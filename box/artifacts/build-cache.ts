@@ -26,8 +26,8 @@ export async function hashOfTree(dir: string): Promise<string> {
 }
 
 /**
- * Returns the folder `NAME-HASH` of the cache, building it first when it is not there. `pins` is all
- * that the result depends on. The folder appears whole or not at all, so a broken build leaves
+ * Returns the folder `NAME-HASH` of the cache, building it first when it is not there. `pins` is
+ * all that the result depends on. The folder appears whole or not at all, so a broken build leaves
  * nothing behind and two builders at once do no harm.
  */
 export async function cached(

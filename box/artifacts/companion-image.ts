@@ -76,7 +76,9 @@ async function nodeBase(progress: Progress): Promise<string> {
   return ociLayout([image], progress);
 }
 
-/** The folder with the modules of `npm ci --omit=dev --omit=optional`, made once for each lockfile. */
+/**
+ * The folder with the modules of `npm ci --omit=dev --omit=optional`, made once for each lockfile.
+ */
 async function productionModules(progress: Progress, source: string): Promise<string> {
   const locks = ['package.json', 'package-lock.json', '.npmrc'];
   const pins = await Promise.all(locks.map((name) => hashOfTree(join(source, name))));

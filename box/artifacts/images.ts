@@ -78,8 +78,9 @@ export async function imageOfFiles(
 }
 
 /**
- * The images as one OCI image layout (https://github.com/opencontainers/image-spec, image-layout.md),
- * a folder of the cache that `ctr image import` takes as a tar. Layers are hard links: nothing is copied.
+ * The images as one OCI image layout (https://github.com/opencontainers/image-spec,
+ * image-layout.md), a folder of the cache that `ctr image import` takes as a tar. Layers are hard
+ * links: nothing is copied.
  */
 export async function ociLayout(images: Image[], progress: Progress): Promise<string> {
   return cached('images', [JSON.stringify(images)], progress, async (dir) => {
@@ -142,8 +143,8 @@ function imageConfig(image: Image): object {
 }
 
 /**
- * Shell command that prints a layout as a tar. By its names: the time of the folder itself changes whenever
- * somebody takes it from the cache, and tar fails for that.
+ * Shell command that prints a layout as a tar. By its names: the time of the folder itself changes
+ * whenever somebody takes it from the cache, and tar fails for that.
  */
 export function tarOfLayout(dir: string): string {
   return `tar -C ${dir} -cf - oci-layout index.json blobs`;

@@ -13,8 +13,8 @@ const hashOfAll = async (dir: string, paths: string[]) =>
   hashOf(await Promise.all(paths.map((path) => hashOfTree(join(dir, path)))));
 
 /**
- * Runs `npm run build` in a folder of sources, unless what is built there is of these very sources: the
- * stamp holds the hashes of both, so a build by hand, whole or in part, makes it void.
+ * Runs `npm run build` in a folder of sources, unless what is built there is of these very sources:
+ * the stamp holds the hashes of both, so a build by hand, whole or in part, makes it void.
  */
 export async function ensureBuild(dir: string): Promise<void> {
   const of = await hashOfAll(dir, sources);

@@ -39,8 +39,8 @@ async function emptied(path: string): Promise<void> {
 }
 
 /**
- * Starts a program inside the cgroup, so that its sockets belong to it from the first on; `netns` is
- * the process whose network namespace it gets.
+ * Starts a program inside the cgroup, so that its sockets belong to it from the first on; `netns`
+ * is the process whose network namespace it gets.
  */
 export function spawnIn(
   cgroup: string,

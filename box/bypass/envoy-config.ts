@@ -2,7 +2,9 @@ import { addresses } from './pods.ts';
 
 type Json = { [key: string]: unknown };
 
-/** What an application port is carried as between its sidecars, and where the application listens. */
+/**
+ * What an application port is carried as between its sidecars, and where the application listens.
+ */
 export type Service = { port: number; local: number; kind: 'http' | 'http2' | 'tcp' };
 export type Certificates = { ca: string; certificate: string; key: string };
 
@@ -14,7 +16,9 @@ const address = (host: string, port: number): Json => ({
   socket_address: { address: host, port_value: port },
 });
 
-/** An Istio sidecar in small: 15001 takes what leaves, 15006 what comes in, mutual TLS between two. */
+/**
+ * An Istio sidecar in small: 15001 takes what leaves, 15006 what comes in, mutual TLS between two.
+ */
 export function sidecarConfig(services: Service[], certificates: Certificates): Json {
   return {
     admin: { address: address('127.0.0.1', 15000) },

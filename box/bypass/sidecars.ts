@@ -86,7 +86,9 @@ export async function startSidecars(cgroup: string): Promise<Sidecars> {
   };
 }
 
-/** Istio's rules in small: all that the client's application sends to a service, all that comes in. */
+/**
+ * Istio's rules in small: all that the client's application sends to a service, all that comes in.
+ */
 async function redirect(client: Pod, server: Pod): Promise<void> {
   const ports = Object.values(services).map(({ port }) => port);
   const match = ['-p', 'tcp', '-m', 'multiport', '--dports', ports.join(',')];

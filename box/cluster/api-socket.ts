@@ -3,8 +3,9 @@ import { apiSocketPath } from '../paths.ts';
 import { apiServer } from './network-plan.ts';
 
 /**
- * The API server as a socket in the mesh's folder, for programs of this machine that look at the cluster often:
- * its network is the box's own. Only bytes are passed on, so whoever comes needs the kubeconfig as well.
+ * The API server as a socket in the mesh's folder, for programs of this machine that look at the
+ * cluster often: its network is the box's own. Only bytes are passed on, so whoever comes needs the
+ * kubeconfig as well.
  */
 export function openApiSocket(): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (client) => {

@@ -80,7 +80,10 @@ async function main(): Promise<void> {
   say({ ready: true });
 }
 
-/** Tests end these to see what happens; the others end with the box, as half a cluster would only puzzle. */
+/**
+ * Tests end these to see what happens; the others end with the box, as half a cluster would only
+ * puzzle.
+ */
 const restarted = /^(etcd|kube-apiserver|node-\d+-(kubelet|kube-proxy|containerd))$/;
 
 function watch(daemon: Daemon): void {

@@ -17,9 +17,10 @@ export function hierarchies(): string[] {
 export const nodeCgroup = (node: string) => `/${prefix}/${node}`;
 
 /**
- * The share of the CPU that all pods of a mesh have together, where 1 is what each session beside them has: this
- * program, a compiler, the API server. Without it twenty busy pods would have no more than one of those,
- * and a question of 200 ms would be late for what ran beside it. The nodes' own programs keep a tenth.
+ * The share of the CPU that all pods of a mesh have together, where 1 is what each session beside
+ * them has: this program, a compiler, the API server. Without it twenty busy pods would have no
+ * more than one of those, and a question of 200 ms would be late for what ran beside it. The nodes'
+ * own programs keep a tenth.
  */
 const podsShare = 8;
 

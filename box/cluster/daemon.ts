@@ -13,7 +13,9 @@ export type Daemon = {
   again(): Daemon;
 };
 
-/** As a service manager would: not at once, so that a machine that lacks something is not kept busy. */
+/**
+ * As a service manager would: not at once, so that a machine that lacks something is not kept busy.
+ */
 const restartMs = 1_000;
 
 /** How much of a log an error shows. */

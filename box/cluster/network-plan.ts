@@ -15,7 +15,10 @@ export const clusterDomain = 'cluster.local';
 /** All pods of all nodes; each node owns a /24 of it. */
 export const podCidr = '10.244.0.0/16';
 
-/** A server outside the mesh, on the fabric; reached by this name, and any below the domain, from pods. */
+/**
+ * A server outside the mesh, on the fabric; reached by this name, and any below the domain, from
+ * pods.
+ */
 export const outside = {
   address: '10.254.0.200',
   host: 'outside.example.com',

@@ -192,7 +192,8 @@ function kubeletConfig(plan: NodePlan, dir: string): object {
     kubeAPIQPS: 100,
     kubeAPIBurst: 200,
     registryPullQPS: 0,
-    // What is killed on purpose comes back at once; the default doubles from ten seconds to five minutes.
+    // What is killed on purpose comes back at once; the default doubles from ten seconds to five
+    // minutes.
     crashLoopBackOff: { maxContainerRestartPeriod: '1s' },
   };
 }

@@ -62,7 +62,9 @@ async function createKubeletClient(): Promise<void> {
   await run('openssl', [...request, ...client, ...subject, ...files]);
 }
 
-/** A kubeconfig for one of the identities; needs the API server's certificate, so after its start. */
+/**
+ * A kubeconfig for one of the identities; needs the API server's certificate, so after its start.
+ */
 export async function writeKubeconfig(name: string): Promise<string> {
   const ca = await readFile(join(pkiDir, 'apiserver.crt'));
   const path = join(pkiDir, `${name}.kubeconfig`);

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 
-// The parts of an Envoy bootstrap that a scoped Istio sidecar with Lazyscope's EnvoyFilter has, as JSON of
-// Envoy's v3 API. Names of clusters, routes and headers are those of the manifests.
+// The parts of an Envoy bootstrap that a scoped Istio sidecar with Lazyscope's EnvoyFilter has, as
+// JSON of Envoy's v3 API. Names of clusters, routes and headers are those of the manifests.
 
 export type Json = { [key: string]: unknown };
 export type Bootstrap = Json;
@@ -35,7 +35,10 @@ export function cluster(name: string, port: number, more: Json = {}): Json {
   };
 }
 
-/** A known destination, what is outside, the gateway and the address itself, in this order, in plain text. */
+/**
+ * A known destination, what is outside, the gateway and the address itself, in this order, in plain
+ * text.
+ */
 export function sidecarClusters(ports: readonly number[], companionPort: number): Json[] {
   const upstreams = [knownCluster, 'PassthroughCluster', 'lazyscope-egress', 'lazyscope-direct'];
   return [
@@ -44,7 +47,9 @@ export function sidecarClusters(ports: readonly number[], companionPort: number)
   ];
 }
 
-/** Upstream TLS as the EnvoyFilter's clusters have it, with certificates from files instead of SDS. */
+/**
+ * Upstream TLS as the EnvoyFilter's clusters have it, with certificates from files instead of SDS.
+ */
 export function mutualTls(files: { ca: string; certificate: string; key: string }): Json {
   return {
     transport_socket: {
@@ -70,7 +75,9 @@ export function mutualTls(files: { ca: string; certificate: string; key: string 
   };
 }
 
-/** The plugin as Istio's WasmPlugin becomes it: fail open, no VM id, configuration as a JSON string. */
+/**
+ * The plugin as Istio's WasmPlugin becomes it: fail open, no VM id, configuration as a JSON string.
+ */
 function wasmConfig(pluginConfig: unknown): Json {
   return {
     name: 'app.lazyscope',
@@ -101,7 +108,10 @@ export function httpFilter(pluginConfig: unknown): Json {
   return { name: 'app.lazyscope', typed_config: httpPlugin(pluginConfig) };
 }
 
-/** An HTTP filter that is discovered from a file, as a WasmPlugin is by istiod's extension discovery. */
+/**
+ * An HTTP filter that is discovered from a file, as a WasmPlugin is by istiod's extension
+ * discovery.
+ */
 export function discoveredFilter(path: string): Json {
   return {
     name: 'app.lazyscope',

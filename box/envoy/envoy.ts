@@ -13,7 +13,10 @@ export type Envoy = {
   stop(): Promise<void>;
 };
 
-/** Starts Envoy on free ports and waits until it is ready; throws with its last lines when it is not. */
+/**
+ * Starts Envoy on free ports and waits until it is ready; throws with its last lines when it is
+ * not.
+ */
 export async function startEnvoy(bootstrap: Bootstrap, concurrency = 1): Promise<Envoy> {
   const reaper = await startReaper();
   try {

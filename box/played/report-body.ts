@@ -32,7 +32,10 @@ export function reportBody(epoch: bigint, sequence: number, entries: ReportEntry
   return Buffer.concat([head, ...parts]);
 }
 
-/** The report of the filter VM with this name as the companion decodes it: clusters with their counts. */
+/**
+ * The report of the filter VM with this name as the companion decodes it: clusters with their
+ * counts.
+ */
 export function filterReport(
   vm: string,
   sequence: number,

@@ -16,8 +16,8 @@ export type Backoff = {
 };
 
 /**
- * Milliseconds to wait after one more failure than `failures`; half of it is chance, because attempts that
- * many make at one time must not stay in step.
+ * Milliseconds to wait after one more failure than `failures`; half of it is chance, because
+ * attempts that many make at one time must not stay in step.
  */
 export function pauseOf(failures: number, { from, to }: PauseRange): number {
   const limit = Math.min(from * 2 ** failures, to);

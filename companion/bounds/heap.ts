@@ -1,4 +1,7 @@
-/** What is due first, first: a binary heap by time. Adding and taking cost the logarithm of its size. */
+/**
+ * What is due first, first: a binary heap by time. Adding and taking cost the logarithm of its
+ * size.
+ */
 export type Heap<Value> = {
   add(at: number, value: Value): void;
   /** When the first is due; Infinity where there is none. */

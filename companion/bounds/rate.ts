@@ -7,8 +7,9 @@ export type RateLimit = {
 };
 
 /**
- * Keys that are remembered; the oldest goes first. More pods than a node has, more nodes than a cluster,
- * and an attacker with as many addresses is no longer one that a bucket for each would stop.
+ * Keys that are remembered; the oldest goes first. More pods than a node has, more nodes than a
+ * cluster, and an attacker with as many addresses is no longer one that a bucket for each would
+ * stop.
  */
 const keysMax = 8_192;
 

@@ -77,7 +77,9 @@ export class LoaderRefusal extends Error {
 export type Loader = {
   readonly pid: number;
   probe(options?: { logLevel?: number }): Promise<Answers['probe']>;
-  /** Tries the kernel out on sockets of the loader's own, before `start`; the cgroup is its own too. */
+  /**
+   * Tries the kernel out on sockets of the loader's own, before `start`; the cgroup is its own too.
+   */
   selftest(cgroup: string): Promise<SelfTest>;
   start(policy: LoaderPolicy & { connections?: number }): Promise<PolicyAnswer>;
   policy(policy: LoaderPolicy): Promise<PolicyAnswer>;
@@ -98,7 +100,9 @@ type Waiting = {
   timer: NodeJS.Timeout;
 };
 
-/** Starts the loader at `path`; throws when there is no such program. The one file that spawns it. */
+/**
+ * Starts the loader at `path`; throws when there is no such program. The one file that spawns it.
+ */
 export async function startLoader(path: string): Promise<Loader> {
   const child = spawn(path, [], { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
   await once(child, 'spawn');

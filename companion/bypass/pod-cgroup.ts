@@ -19,11 +19,15 @@ async function isCgroup2(path: string): Promise<boolean> {
   return type === cgroup2;
 }
 
-/** The cgroup of this process in the v2 hierarchy, where its own sockets are; throws where it has none. */
+/**
+ * The cgroup of this process in the v2 hierarchy, where its own sockets are; throws where it has
+ * none.
+ */
 export async function ownCgroup(layout: Layout): Promise<string> {
   const text = await readFile('/proc/self/cgroup', 'utf8');
   const path = join(layout.root, /^0::(.*)$/m.exec(text)?.[1] ?? '/');
-  // The root of the whole machine is the only one without: its sockets are not ours to try things on.
+  // The root of the whole machine is the only one without: its sockets are not ours to try things
+  // on.
   await access(join(path, 'cgroup.events')).catch(() => {
     throw new Error(`this process has no cgroup of its own at ${path}: run it as a pod`);
   });
@@ -32,7 +36,8 @@ export async function ownCgroup(layout: Layout): Promise<string> {
 
 /**
  * Where a pod's cgroup may be, by what the kubelet names it: both cgroup drivers, and the extra
- * level of nodes that are containers themselves (kubernetes: pkg/kubelet/cm/cgroup_manager_linux.go).
+ * level of nodes that are containers themselves (kubernetes:
+ * pkg/kubelet/cm/cgroup_manager_linux.go).
  */
 export function podCgroups(uid: string, qosClass: string): string[] {
   const qos = qosClass === 'Guaranteed' ? '' : qosClass.toLowerCase();

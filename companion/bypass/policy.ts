@@ -65,7 +65,9 @@ function nameOf(image: string): string {
   return last.split(':')[0] ?? '';
 }
 
-/** Node-wide: a port that one pod excludes is excluded for all; over the bound, nothing is served. */
+/**
+ * Node-wide: a port that one pod excludes is excluded for all; over the bound, nothing is served.
+ */
 export function excludedPorts(
   ofNode: readonly number[],
   candidates: Iterable<Candidate>,

@@ -5,14 +5,18 @@ export const maxReportBytes = 65536;
 
 const magic = 0x52535a4c;
 /**
- * The latest layout that is known here. A later one may add kinds of entries, and bytes after the last
- * entry, both of which are left out; whatever changes what is there already takes another magic.
+ * The latest layout that is known here. A later one may add kinds of entries, and bytes after the
+ * last entry, both of which are left out; whatever changes what is there already takes another
+ * magic.
  */
 const layout = 1;
 const headBytes = 112;
 const entryHeadBytes = 12;
 
-/** Names of the filter's totals, in the order in which a report carries them (wasm-filter/totals.ts). */
+/**
+ * Names of the filter's totals, in the order in which a report carries them
+ * (wasm-filter/totals.ts).
+ */
 export const totalNames = [
   'requests',
   'connections',
@@ -30,7 +34,8 @@ export const totalNames = [
 export type TotalName = (typeof totalNames)[number];
 
 /**
- * A destination that a proxy used. `cluster` is Envoy's name, as `outbound|9080||reviews.app.svc.cluster.local`;
+ * A destination that a proxy used. `cluster` is Envoy's name, as
+ * `outbound|9080||reviews.app.svc.cluster.local`;
  * `address` is the original destination, `ip:port` with IPv6 in brackets.
  */
 export type Destination =
@@ -39,14 +44,14 @@ export type Destination =
   | { kind: 'tcp'; address: string };
 
 /**
- * `count` grows as long as the filter remembers the destination. One that is smaller than before, at the
- * same epoch, means that it was evicted and seen again: take it whole.
+ * `count` grows as long as the filter remembers the destination. One that is smaller than before,
+ * at the same epoch, means that it was evicted and seen again: take it whole.
  */
 export type ReportEntry = { destination: Destination; count: bigint };
 
 /**
- * What one filter VM has seen since it started. All numbers are cumulative: a report lost or seen twice does
- * no harm. `epoch` is the VM's random identity, `sequence` orders its reports.
+ * What one filter VM has seen since it started. All numbers are cumulative: a report lost or seen
+ * twice does no harm. `epoch` is the VM's random identity, `sequence` orders its reports.
  */
 export type FilterReport = {
   filterVersion: string;

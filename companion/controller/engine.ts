@@ -18,7 +18,9 @@ import { startTick } from './tick.ts';
 import { type Changed, createChanges } from './watch/changes.ts';
 import { startInformers } from './watch/informers.ts';
 
-/** What a controller does, apart from its network: it watches, learns, answers, plans and applies. */
+/**
+ * What a controller does, apart from its network: it watches, learns, answers, plans and applies.
+ */
 export type Engine = {
   /** What to do with the messages of node companions. */
   messages: NodeMessages;
@@ -66,8 +68,9 @@ export type EngineOptions = {
   /** Milliseconds since the epoch, of a clock that does not jump. */
   now: () => number;
   /**
-   * Digests of the filters that this replica serves, that of its own release first. Undefined outside of a
-   * cluster: there the proxies have their filter by other means than objects, so none is missing.
+   * Digests of the filters that this replica serves, that of its own release first. Undefined
+   * outside of a cluster: there the proxies have their filter by other means than objects, so none
+   * is missing.
    */
   served?: readonly string[] | undefined;
   /** Pause in milliseconds between two writes of one workload that nobody waits for. */

@@ -18,9 +18,10 @@ const bytesMax = 1 << 20;
 const warnings = { perSecond: 1 / 600, burst: 1 };
 
 /**
- * Serves the Wasm filter to pilot-agents, by its digest, and with it those of releases before: a namespace
- * goes on pinning the one that it was enabled with until somebody pins it anew. Read once, so that bytes
- * and digests agree; the digests that come back begin with that of this release.
+ * Serves the Wasm filter to pilot-agents, by its digest, and with it those of releases before: a
+ * namespace goes on pinning the one that it was enabled with until somebody pins it anew. Read
+ * once, so that bytes and digests agree; the digests that come back begin with that of this
+ * release.
  */
 export async function startFilterServer(
   config: Pick<ControllerConfig, 'wasmPath' | 'previousFiltersPath' | 'filterPort'>,

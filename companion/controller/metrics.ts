@@ -5,7 +5,14 @@ export type ControllerMetrics = ReturnType<typeof createControllerMetrics>;
 
 /** Every metric of the controller role. */
 export function createControllerMetrics(registry: Registry) {
-  const { counter, gauge, seconds } = describeMetrics(registry);
+  const describe = describeMetrics(registry);
+  return { ...ofWrites(describe), ...ofNodes(describe), ...ofScopes(describe) };
+}
+
+type Describe = ReturnType<typeof describeMetrics>;
+
+/** The leader and what it writes. */
+function ofWrites({ counter, gauge, seconds }: Describe) {
   return {
     leader: gauge('controller_leader', 'Whether this replica writes: 1 or 0.'),
     lastSync: gauge(
@@ -35,7 +42,12 @@ export function createControllerMetrics(registry: Registry) {
       'Writes that had to wait for the rate over all workloads.',
     ),
     pending: gauge('controller_workloads_pending', 'Workloads that wait to be looked at.'),
+  };
+}
 
+/** What nodes and agents ask and say. */
+function ofNodes({ counter, gauge, seconds }: Describe) {
+  return {
     streams: gauge('controller_node_streams', 'Node companions that are connected.'),
     streamsRefused: counter(
       'controller_streams_refused_total',
@@ -65,6 +77,12 @@ export function createControllerMetrics(registry: Registry) {
       ['release'],
     ),
     reports: counter('controller_reports_total', 'Reports of proxies taken in.'),
+  };
+}
+
+/** What is known, and what becomes of scopes. */
+function ofScopes({ counter, gauge }: Describe) {
+  return {
     learned: counter(
       'controller_destinations_learned_total',
       'Destinations seen for the first time.',

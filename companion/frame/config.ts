@@ -138,7 +138,8 @@ export const controllerSettings = {
   }),
   silenceSeconds: wholeNumber({
     about: 'how long proxies may be silent before their workload gets full configuration back',
-    // Kubernetes deletes the pods of a lost node after 350 s at most: by then they are out of the count.
+    // Kubernetes deletes the pods of a lost node after 350 s at most: by then they are out of the
+    // count.
     fallback: '420',
     // A filter speaks every 30 s, and its node passes that on every 30 s.
     min: 61,
@@ -175,7 +176,9 @@ export const controllerSettings = {
   }),
 };
 
-/** The bypass is a role of its own: what it may do in the kernel, no process that hears pods may. */
+/**
+ * The bypass is a role of its own: what it may do in the kernel, no process that hears pods may.
+ */
 export const bypassSettings = {
   ...common,
   nodeName: dnsName({ about: 'the name of the Kubernetes node whose sockets it joins' }),

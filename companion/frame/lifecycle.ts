@@ -4,7 +4,9 @@ type Hook = { name: string; run: () => Promise<void> | void };
 
 /** How a process starts and ends: what readiness still waits for, and what to close in order. */
 export type Lifecycle = {
-  /** Readiness waits for the task `name` until the returned function is called; a name is unique. */
+  /**
+   * Readiness waits for the task `name` until the returned function is called; a name is unique.
+   */
   registerTask(name: string): () => void;
   /** A line that `/readyz` adds for people; it does not change readiness. */
   detail(read: () => string): void;

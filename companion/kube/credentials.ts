@@ -16,8 +16,8 @@ export type ApiServer = {
 };
 
 /**
- * The API server as every pod finds it (Kubernetes documentation, "Accessing the Kubernetes API from
- * a Pod"): two variables and a folder that the kubelet keeps up to date.
+ * The API server as every pod finds it (Kubernetes documentation, "Accessing the Kubernetes API
+ * from a Pod"): two variables and a folder that the kubelet keeps up to date.
  */
 export function serviceAccount(
   folder: string,

@@ -2,8 +2,8 @@ import type { KubeObject } from './object.ts';
 
 /**
  * Leader election by a Lease, as client-go does it: writes carry the resource version, so that two
- * candidates cannot both win, and a holder counts as gone only after its Lease stood still for its whole
- * duration by the watcher's own clock. Clocks of two machines are never compared.
+ * candidates cannot both win, and a holder counts as gone only after its Lease stood still for its
+ * whole duration by the watcher's own clock. Clocks of two machines are never compared.
  *
  *   candidate: read -> (none) create, (free, ours or stood still) replace, (held) wait
  *   leader:    replace -> (409) read -> (ours) replace again, (another's) follow
@@ -34,7 +34,10 @@ export type ElectionEvent =
   /** The next attempt begins. */
   | { type: 'turn' }
   | { type: 'read'; lease: KubeObject | undefined }
-  /** Created or replaced; `from`: the moment before the request, since the server may have stamped it then. */
+  /**
+   * Created or replaced; `from`: the moment before the request, since the server may have stamped
+   * it then.
+   */
   | { type: 'written'; lease: KubeObject; from: Moment }
   /** Somebody wrote it since, or this process did and never got the answer (409). */
   | { type: 'conflict' }
@@ -71,7 +74,8 @@ export function everyMsOf({ leaseSeconds }: Pick<ElectionRules, 'leaseSeconds'>)
 /** Milliseconds for which this process may go on writing; 0 when it does not lead. */
 export function remainingMs({ until }: Election, now: Moment): number {
   if (!until) return 0;
-  // A paused machine stops the steady clock, a clock that is set changes the other: the shorter is safe.
+  // A paused machine stops the steady clock, a clock that is set changes the other: the shorter is
+  // safe.
   return Math.max(0, Math.floor(Math.min(until.steady - now.steady, until.wall - now.wall)));
 }
 
@@ -109,7 +113,8 @@ function afterRead(
   { identity, leaseSeconds }: ElectionRules,
 ): Election {
   if (!lease) {
-    // Somebody deleted it. Its holder stops within the duration, and must have before this one leads.
+    // Somebody deleted it. Its holder stops within the duration, and must have before this one
+    // leads.
     const notBefore = election.wasSeen ? now.steady + leaseSeconds * 1000 : election.notBefore;
     const absent = { known: 'none', until: undefined, observed: undefined } as const;
     return { ...election, ...absent, notBefore, wasSeen: false };

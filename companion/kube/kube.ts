@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { readKubeconfig, serviceAccount } from './credentials.ts';
 import { createKubeMetrics } from './metrics.ts';
-import { isKubeError, type Kube, KubeError, type KubeObject } from './object.ts';
+import { isKubeError, type Kube, KubeError, type KubeObject, type TokenReview } from './object.ts';
 import { collectionPath, objectPath } from './path.ts';
 import { createSend, type Send } from './request.ts';
 import { startWatch } from './watch.ts';
@@ -14,7 +14,9 @@ import { startWatch } from './watch.ts';
  * error.
  */
 
-/** `kubeconfig`: path of a file; empty for the service account in the folder `serviceAccountPath`. */
+/**
+ * `kubeconfig`: path of a file; empty for the service account in the folder `serviceAccountPath`.
+ */
 export type KubeConfig = { kubeconfig: string; serviceAccountPath: string };
 
 /** Throws when the configuration cannot be used; nothing is sent before the first request. */
@@ -42,9 +44,7 @@ export async function connectKube(
     }
   };
 
-  async function ask(...args: Parameters<Send>): Promise<KubeObject> {
-    return (await json(await send(...args))) as KubeObject;
-  }
+  const ask: Ask = async (...args) => (await json(await send(...args))) as KubeObject;
 
   return {
     watch: (resource, handler) =>
@@ -91,20 +91,24 @@ export async function connectKube(
         if (!isKubeError(error, 404)) throw error;
       }
     },
-    tokenReview: async (token, audiences) => {
-      const { status = {} } = await ask('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
-        body: {
-          apiVersion: 'authentication.k8s.io/v1',
-          kind: 'TokenReview',
-          spec: { token, audiences },
-        },
-      });
-      const { user = {}, error } = status;
-      const authenticated = status.authenticated === true;
-      return { authenticated, username: user.username, extra: user.extra, error };
-    },
+    tokenReview: (token, audiences) => tokenReview(ask, token, audiences),
     close,
   };
+}
+
+type Ask = (...args: Parameters<Send>) => Promise<KubeObject>;
+
+async function tokenReview(ask: Ask, token: string, audiences: string[]): Promise<TokenReview> {
+  const { status = {} } = await ask('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {
+    body: {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenReview',
+      spec: { token, audiences },
+    },
+  });
+  const { user = {}, error } = status;
+  const authenticated = status.authenticated === true;
+  return { authenticated, username: user.username, extra: user.extra, error };
 }
 
 /** One after the other, in the order of asking; a failure is its caller's alone. */

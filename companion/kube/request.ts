@@ -19,7 +19,9 @@ const connectionsMax = 64;
 /** Unused connections go before the API server ends them (90 s), so that no request meets that. */
 const idleMs = 30_000;
 
-/** Sends one request; resolves with a success whose body is still to be read, or throws a KubeError. */
+/**
+ * Sends one request; resolves with a success whose body is still to be read, or throws a KubeError.
+ */
 export type Send = (
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   path: string,
@@ -64,8 +66,8 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
     const silent = () => new Error(`silent for ${timeoutMs} ms`);
     sent.on('timeout', () => sent.destroy(silent()));
     await connected(sent, isTls);
-    // Looked at anew, because timers fire late in a process that was stopped: it may have held a lease
-    // when it began, and somebody else holds it now.
+    // Looked at anew, because timers fire late in a process that was stopped: it may have held a
+    // lease when it began, and somebody else holds it now.
     if (!options.signal && performance.now() - startedMs >= timeoutMs) {
       sent.destroy();
       throw new Error(`not sent within ${timeoutMs} ms`);

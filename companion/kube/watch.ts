@@ -22,9 +22,9 @@ const silenceMs = 150_000;
 /** etcd refuses objects above 1.5 MiB by default; a line above this is not from an API server. */
 const lineBytesMax = 16 * 1024 * 1024;
 /**
- * While a watch is away nothing new is known, so the longest pause is short: with it the companions of
- * 1,000 nodes ask a server that is away some 270 times a second. A watch that stood for as long was well,
- * even where it had nothing to tell.
+ * While a watch is away nothing new is known, so the longest pause is short: with it the companions
+ * of 1,000 nodes ask a server that is away some 270 times a second. A watch that stood for as long
+ * was well, even where it had nothing to tell.
  */
 const backoff = { from: 200, to: 10_000, healthyMs: 10_000 };
 
@@ -35,7 +35,9 @@ type WatchOptions = {
   send: Send;
   log: Logger;
   onBrokenWatch(plural: string): void;
-  /** Runs lists one at a time: each holds a page of objects, and after an outage all would at once. */
+  /**
+   * Runs lists one at a time: each holds a page of objects, and after an outage all would at once.
+   */
   inTurn<Result>(list: () => Promise<Result>): Promise<Result>;
 };
 
@@ -93,7 +95,8 @@ async function run(
         log.warn({ err: error, relist: resourceVersion === undefined }, 'watch broke');
       }
     }
-    // A server that tells of a gap is well; one that tells of it after a new list again is to be spared.
+    // A server that tells of a gap is well; one that tells of it after a new list again is to be
+    // spared.
     if (isGap && !wasGap) reset();
     wasGap = isGap;
     await pause(pauseAfter(performance.now() - watchedFrom), stopped);

@@ -12,8 +12,8 @@ export const connectionBounds = {
    */
   source: 1024,
   /**
-   * From addresses that are no pod that is served: one that has just started, or whose namespace was
-   * disabled while it held a request. They get an answer each, and the connection is closed.
+   * From addresses that are no pod that is served: one that has just started, or whose namespace
+   * was disabled while it held a request. They get an answer each, and the connection is closed.
    */
   strangers: 256,
 };
@@ -26,8 +26,9 @@ export type ConnectionsOptions = {
 };
 
 /**
- * Shares the connections of a port among those who ask. When all are taken, the source that has most of
- * them gives its oldest up to one that has fewer: a few pods that keep opening connections lock nobody out.
+ * Shares the connections of a port among those who ask. When all are taken, the source that has
+ * most of them gives its oldest up to one that has fewer: a few pods that keep opening connections
+ * lock nobody out.
  */
 export function shareConnections(server: Server, options: ConnectionsOptions): void {
   const { serves, metrics, bounds = connectionBounds } = options;

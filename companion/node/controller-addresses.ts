@@ -8,8 +8,9 @@ import type { NodeMetrics } from './metrics.ts';
 export const controllersMax = 16;
 
 /**
- * How soon a new replica is found; those that went are noticed by their stream. Without any, questions have
- * no answer, so it is looked for sooner. `minReadySeconds` of the controller's Deployment counts on the first.
+ * How soon a new replica is found; those that went are noticed by their stream. Without any,
+ * questions have no answer, so it is looked for sooner. `minReadySeconds` of the controller's
+ * Deployment counts on the first.
  */
 const lookupMs = { connected: 5_000, alone: 1_000 };
 

@@ -32,7 +32,7 @@ export type IngressOptions = {
 };
 
 export const ingressBounds = {
-  /** Reports: the contract. */
+  /** Reports: the bound of contract/filter-report.ts. */
   bodyBytes: 64 * 1024,
   /** Held requests carry the headers of the app: Envoy takes 60 KiB by default, plus our own. */
   headerBytes: 96 * 1024,

@@ -5,7 +5,14 @@ export type NodeMetrics = ReturnType<typeof createNodeMetrics>;
 
 /** Every metric of the node role. */
 export function createNodeMetrics(registry: Registry) {
-  const { counter, gauge, seconds } = describeMetrics(registry);
+  const describe = describeMetrics(registry);
+  return { ...ofPods(describe), ...ofControllers(describe) };
+}
+
+type Describe = ReturnType<typeof describeMetrics>;
+
+/** What pods send, and what is kept of it. */
+function ofPods({ counter, gauge }: Describe) {
   return {
     refused: counter(
       'node_refused_total',
@@ -34,7 +41,12 @@ export function createNodeMetrics(registry: Registry) {
       'What was dropped or not taken because a table is full, by table.',
       ['table'],
     ),
+  };
+}
 
+/** What controllers are asked and told, and what waits for them. */
+function ofControllers({ counter, gauge, seconds }: Describe) {
+  return {
     questions: counter(
       'node_questions_total',
       'Questions of filters by where the answer came from.',

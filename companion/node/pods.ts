@@ -135,8 +135,9 @@ export function plainAddress(address: string): string {
 }
 
 /**
- * Proxies rely on answers until they have full configuration again. The controller takes about a second
- * to give it to a namespace that was left; this is long enough for the largest at its rate of writes.
+ * Proxies rely on answers until they have full configuration again. The controller takes about a
+ * second to give it to a namespace that was left; this is long enough for the largest at its rate
+ * of writes.
  */
 const leaveMs = 60_000;
 

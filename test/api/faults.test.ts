@@ -16,7 +16,8 @@ import { namespaceOf, populate, workloadName } from '../../box/api/population.ts
 import { waitFor } from '../../box/mesh.ts';
 import { repoDir } from '../../box/paths.ts';
 
-// Two controllers, each behind a proxy of its own, against a real API server; pods and nodes are played.
+// Two controllers, each behind a proxy of its own, against a real API server; pods and nodes are
+// played.
 const population = { workloads: 10, services: 400 };
 const system = 'lazyscope-system';
 const lease = `/apis/coordination.k8s.io/v1/namespaces/${system}/leases/lazyscope-controller`;

@@ -51,7 +51,9 @@ async function listen(account: string) {
   const refusal = async () => {
     while (denied.length === 0) await sleep(20);
   };
-  /** Runs to the end or to the first refusal; what it throws is a refusal that it noticed itself. */
+  /**
+   * Runs to the end or to the first refusal; what it throws is a refusal that it noticed itself.
+   */
   async function run(journey: () => Promise<void>): Promise<string[]> {
     const late = sleep(longMs).then(() => denied.push(`not done within ${longMs} ms`));
     const done = journey().catch((error) => denied.push(String(error.message)));

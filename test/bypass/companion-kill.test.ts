@@ -34,7 +34,9 @@ async function redirectedBytes(hop: 'inbound' | 'outbound'): Promise<number> {
   return Number(line.exec(await agent.metrics())?.[1]);
 }
 
-/** Milliseconds until a loader without its companion is gone: it has nothing to do but one write. */
+/**
+ * Milliseconds until a loader without its companion is gone: it has nothing to do but one write.
+ */
 const offMs = 10_000;
 
 test('a companion that is killed under load fails no request, and leaves nothing behind', async () => {
@@ -65,7 +67,8 @@ test('a companion that is started again after a kill takes calls in again', asyn
   agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
   agent.tell(podObject);
   await agent.state(/^active/);
-  // The sidecars keep the connections between them, which were there before; those of the application are new.
+  // The sidecars keep the connections between them, which were there before; those of the
+  // application are new.
   const after = startLoad(sidecars, { bytesMax: 64 << 10, churn: true });
   const before = await redirectedBytes('outbound');
   while ((await redirectedBytes('outbound')) < before + (1 << 20));

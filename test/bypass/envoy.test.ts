@@ -31,13 +31,16 @@ beforeAll(async () => {
 });
 afterAll(() => sidecars.stop());
 
-/** Long bodies are streams of records: what is tried here is tried on connections that carry them. */
+/**
+ * Long bodies are streams of records: what is tried here is tried on connections that carry them.
+ */
 const kept = { streamSeconds: 0 };
 
 let loader: Loader;
 beforeEach(async () => {
   loader = await rig.accelerate(kept);
-  // Each container shows how it reads, on connections that stay on the stack; then there are new ones.
+  // Each container shows how it reads, on connections that stay on the stack; then there are new
+  // ones.
   await load({ bytesMax: 10, seconds: 0.2, churn: true });
   await restartEnvoys();
 });

@@ -20,7 +20,9 @@ export type Load = Partial<LoadOptions> & Pick<LoadOptions, 'bytesMax'>;
 export const startServer = (sidecars: Sidecars) =>
   sidecars.start(sidecars.server, command('serve', String(services.http.local)));
 
-/** In the pod of the client; the result comes when the time is over, or when the load is stopped. */
+/**
+ * In the pod of the client; the result comes when the time is over, or when the load is stopped.
+ */
 export function startLoad(sidecars: Sidecars, options: Load) {
   const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };
   const child = sidecars.start(sidecars.client, command('load', JSON.stringify(whole)));

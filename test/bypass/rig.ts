@@ -8,7 +8,9 @@ import { type Loader, type LoaderPolicy, startLoader } from '../../companion/byp
 
 export const loaderPath = join(repoDir, 'build/bypass/lazyscope-bypass');
 
-/** What most tests need: a cgroup, a process with sockets in it, a loader when a test starts one. */
+/**
+ * What most tests need: a cgroup, a process with sockets in it, a loader when a test starts one.
+ */
 export type Rig = {
   cgroup: string;
   agent: Agent;

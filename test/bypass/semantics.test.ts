@@ -223,7 +223,8 @@ test('a container whose reads block is left alone, after its first connection', 
     const ends = await reader.do('pair');
     return (await reader.do('blocked', ends)).events;
   };
-  // What the rule is for: a kernel tells a reader that is blocked on a socket map of a reset by EAGAIN.
+  // What the rule is for: a kernel tells a reader that is blocked on a socket map of a reset by
+  // EAGAIN.
   expect(await blocked()).toEqual(['EAGAIN', 'ECONNRESET']);
   expect(await blocked()).toEqual(['ECONNRESET', '0']);
   const { counters } = await loader.stats();

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Mesh, startMesh } from '../../embedded/mesh.ts';
 import { generateServices } from '../../embedded/services.ts';
 
-// The whole product without a cluster: real Envoys, the shipped filter, both roles of the companion.
+// The whole product without a cluster: real Envoys, the shipped filter, both roles of the
+// companion.
 
 let mesh: Mesh;
 /** Hosts that a filter asked about, with the strategy of the answer. */

@@ -21,8 +21,8 @@ import { routeConfig } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
-// The moment in which istiod has sent a host's routes but not its clusters, or taken back its clusters
-// but not its routes: without the filter Envoy answers 503 then.
+// The moment in which istiod has sent a host's routes but not its clusters, or taken back its
+// clusters but not its routes: without the filter Envoy answers 503 then.
 
 let companion: Companion;
 let upstreams: Upstream[] = [];
@@ -36,7 +36,10 @@ const hosts = Object.fromEntries(
   ),
 );
 
-/** What `passed.app` was before it was known: its calls went out by the route of unknown destinations. */
+/**
+ * What `passed.app` was before it was known: its calls went out by the route of unknown
+ * destinations.
+ */
 function withUnknownPath(config: Json): Json {
   const virtualHosts = config.virtual_hosts as { name: string; routes: Json[] }[];
   const passed = virtualHosts.find(({ name }) => name === 'passed.app');

@@ -37,7 +37,9 @@ let certificates: Certificates;
 let upstreams: Upstream[] = [];
 let envoy: Envoy;
 
-/** Answers stay cached by destination, so every test has a listener of its own, named by its number. */
+/**
+ * Answers stay cached by destination, so every test has a listener of its own, named by its number.
+ */
 const listeners = Array.from({ length: 9 }, (_, i) => `tcp-${i}`);
 let listener = -1;
 

@@ -112,7 +112,9 @@ export async function startMutualTls(
   return listen(createHttpsServer(options, (request, response) => echo(name, request, response)));
 }
 
-/** The same over plain TCP in mutual TLS: speaks first, or answers the first bytes; tells the SNI. */
+/**
+ * The same over plain TCP in mutual TLS: speaks first, or answers the first bytes; tells the SNI.
+ */
 export async function startMutualTcp(
   name: string,
   files: Certificates['server'],

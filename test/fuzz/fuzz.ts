@@ -15,7 +15,9 @@ const untilTimeIsOver = {
   markInterruptAsFailure: false,
 };
 
-/** Tries what was found before and then new input; a failure names the seed and path that repeat it. */
+/**
+ * Tries what was found before and then new input; a failure names the seed and path that repeat it.
+ */
 export async function fuzz<Input>(
   property: fc.IProperty<Input> | fc.IAsyncProperty<Input>,
   found: Input[] = [],

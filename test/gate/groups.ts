@@ -73,7 +73,9 @@ function kubectlNeeds(hasKubectl: boolean): More {
   return hasKubectl ? { quick: true } : { needs, after: ['tools'] };
 }
 
-/** Every group. What answers quickly comes first; of the others the lanes take the longest first. */
+/**
+ * Every group. What answers quickly comes first; of the others the lanes take the longest first.
+ */
 export function groupsOf(hasKubectl: boolean): Group[] {
   return [
     group('check', ['npm', 'run', '-s', 'check'], { quick: true }),

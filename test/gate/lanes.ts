@@ -7,7 +7,9 @@ export type Planned = {
   after?: readonly string[] | undefined;
   /** Groups with the same word never run beside each other. */
   apart?: string | undefined;
-  /** Needs only the time that the others leave: runs in a lane of its own, at the lowest priority. */
+  /**
+   * Needs only the time that the others leave: runs in a lane of its own, at the lowest priority.
+   */
   background?: boolean | undefined;
 };
 
@@ -17,9 +19,9 @@ type Running = { group: Planned; lane: number };
 export const backgroundLane = 0;
 
 /**
- * The group that a free lane takes next: one that others wait for, else the longest, so that no long
- * one is left for the end, where it would run alone. A lane that has nothing else to do helps with what
- * is for the background.
+ * The group that a free lane takes next: one that others wait for, else the longest, so that no
+ * long one is left for the end, where it would run alone. A lane that has nothing else to do helps
+ * with what is for the background.
  */
 export function nextFor<Group extends Planned>(
   lane: number,
@@ -38,7 +40,9 @@ export function nextFor<Group extends Planned>(
   return startable.find(({ background }) => !background) ?? forBackground;
 }
 
-/** Runs all groups, in as many lanes beside the one in the background; returns when all have ended. */
+/**
+ * Runs all groups, in as many lanes beside the one in the background; returns when all have ended.
+ */
 export async function runLanes<Group extends Planned>(
   groups: readonly Group[],
   lanes: number,

@@ -73,7 +73,9 @@ function failuresOf({ name, status, message, assertionResults }: FileReport): st
   return [...outside, ...tests];
 }
 
-/** The first lines of what a test failed with; the whole stands above, in the group's own output. */
+/**
+ * The first lines of what a test failed with; the whole stands above, in the group's own output.
+ */
 function excerpt(messages: readonly string[] = []): string {
   return messages
     .flatMap((message) => message.split('\n').slice(0, 12))

@@ -29,8 +29,9 @@ function cgroups(): string[] {
 }
 
 /**
- * Processes of the mesh of this folder, by what they are told or where they run; one beside it is none of
- * ours. What names no folder, as a shim, runs in the box's PID namespace, and cannot outlive it.
+ * Processes of the mesh of this folder, by what they are told or where they run; one beside it is
+ * none of ours. What names no folder, as a shim, runs in the box's PID namespace, and cannot
+ * outlive it.
  */
 async function processes(): Promise<string[]> {
   const found: string[] = [];

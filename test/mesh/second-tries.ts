@@ -3,13 +3,14 @@ import { call } from '../../box/app-call.ts';
 import { sentTo, untilImported, urlOf } from '../../box/fleet.ts';
 import type { Mesh, PodRef } from '../../box/mesh.ts';
 
-// A question has 200 ms. Where the machine is busy one may have no answer in that time, and what then
-// becomes of the call says nothing of the product. Only such a call may be made again: at a destination that
-// was never called, where the counters of late answers have grown by as many, and counted for all to see.
+// A question has 200 ms. Where the machine is busy one may have no answer in that time, and what
+// then becomes of the call says nothing of the product. Only such a call may be made again: at a
+// destination that was never called, where the counters of late answers have grown by as many, and
+// counted for all to see.
 
 /**
- * Counts the calls that were made again, in a line that the gate repeats at its end. Fails where they are
- * more than the answers that came late, or more than `most`.
+ * Counts the calls that were made again, in a line that the gate repeats at its end. Fails where
+ * they are more than the answers that came late, or more than `most`.
  */
 export function countSecondTries(what: string[], { late, most }: { late: number; most: number }) {
   if (what.length === 0) return;
@@ -26,7 +27,10 @@ type Companion = { status: { podIP: string; containerStatuses: { containerID: st
 const lateSamples =
   /^lazyscope_node_(questions_total\{source="(none|stale)"|holds_total\{outcome="(late|unanswered)").* (\d+)$/gm;
 
-/** Late answers so far: of each companion by its container, and of questions that these callers' Envoys gave up. */
+/**
+ * Late answers so far: of each companion by its container, and of questions that these callers'
+ * Envoys gave up.
+ */
 async function lateSoFar(mesh: Mesh, callers: PodRef[]): Promise<Map<string, number>> {
   const found = new Map<string, number>();
   const label = 'app.kubernetes.io/name=lazyscope-node';
@@ -59,8 +63,8 @@ export async function watchLateAnswers(mesh: Mesh, callers: PodRef[]) {
 }
 
 /**
- * Learns one more target of a fleet. Where nothing stands in for an answer, one that comes late fails the call:
- * then another target has one second try.
+ * Learns one more target of a fleet. Where nothing stands in for an answer, one that comes late
+ * fails the call: then another target has one second try.
  */
 export async function learnAnother(
   mesh: Mesh,

@@ -2,12 +2,16 @@ import { expect } from 'vitest';
 import { type LoadResult, load, type RunningLoad, startLoad } from '../../box/load.ts';
 import type { Mesh, PodRef } from '../../box/mesh.ts';
 
-// Loads whose every request counts. How many a second there are is this machine's affair: a load asks for
-// half of what was done a moment before, so that a slow machine sends fewer and none is left over.
+// Loads whose every request counts. How many a second there are is this machine's affair: a load
+// asks for half of what was done a moment before, so that a slow machine sends fewer and none is
+// left over.
 
 const referenceSeconds = 2;
 
-/** Requests a second that a load may ask for here and now: those wanted, or what this machine affords. */
+/**
+ * Requests a second that a load may ask for here and now: those wanted, or what this machine
+ * affords.
+ */
 export async function rateHere(
   mesh: Mesh,
   from: PodRef,
@@ -25,7 +29,10 @@ export async function rateHere(
   return rate;
 }
 
-/** Every request was answered 200 (or what the load was told to take), none was left out, and there were some. */
+/**
+ * Every request was answered 200 (or what the load was told to take), none was left out, and there
+ * were some.
+ */
 export function expectAllAnswered(result: LoadResult, { least }: { least: number }): void {
   const { sent, failed, unsent, failures } = result;
   expect({ failed, unsent, failures: failures.slice(0, 5) }).toEqual({
@@ -34,7 +41,10 @@ export function expectAllAnswered(result: LoadResult, { least }: { least: number
   expect(sent).toBeGreaterThanOrEqual(Math.max(1, Math.floor(least)));
 }
 
-/** Requests of a load at this rate that there must have been since it was started: half, as stopping takes time. */
+/**
+ * Requests of a load at this rate that there must have been since it was started: half, as stopping
+ * takes time.
+ */
 export const leastSince = ({ startedAt }: RunningLoad, rps: number) =>
   (rps * (Date.now() - startedAt)) / 2000;
 
@@ -59,7 +69,9 @@ export async function startTraffic(
     startLoad(mesh, from, first, { rps: firstRps, more: firstFlags }),
   ]);
   return {
-    /** Ends both; says what became of them, and the least number of requests each must have sent. */
+    /**
+     * Ends both; says what became of them, and the least number of requests each must have sent.
+     */
     async stop() {
       const least = {
         known: leastSince(knownLoad, rps),

@@ -1,18 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-
-const root = join(import.meta.dirname, '../..');
-const read = (file: string) => readFileSync(join(root, file), 'utf8');
-
-/** Files under version control or about to be, as a reader of the repository sees them. */
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-  cwd: root,
-  encoding: 'utf8',
-})
-  .split('\n')
-  .filter((file) => file !== '' && existsSync(join(root, file)));
+import { commentLinesOf, files, functionsOf, read, root } from './source.ts';
 
 const ending = (...endings: string[]) =>
   files.filter((file) => endings.some((each) => file.endsWith(each)));
@@ -75,4 +64,80 @@ test('every path of the repository that a document names in code style exists', 
     ))
       if (!existsSync(join(root, path))) broken.push(`${file}: ${path}`);
   expect(broken).toEqual([]);
+});
+
+const sources = ending('.ts').filter((file) => !file.includes('.test.'));
+const product = /^(companion|embedded|demo|box|bench|wasm-filter)\//;
+
+test('no function is too long to be seen at once, apart from the functions inside it', () => {
+  const functions = sources
+    .filter((file) => product.test(file))
+    .flatMap((file) => functionsOf(file).map((each) => ({ file, ...each })));
+  expect(functions.length).toBeGreaterThan(2_000);
+  // One table of what each kind adds to the indexes, and one of the lookups: the catalog's
+  // contents.
+  const allowed = 'companion/core/mesh/catalog.ts createCatalog';
+  expect(
+    functions.filter(({ file, name, lines }) => lines > 70 && `${file} ${name}` !== allowed),
+  ).toEqual([]);
+});
+
+test.each([
+  ['one', 'function f() {\n  a();\n  b();\n}', [{ name: 'f', lines: 4 }]],
+  [
+    'a factory',
+    'function make() {\n  return {\n    run() {\n      a();\n    },\n  };\n}',
+    [
+      { name: 'run', lines: 3 },
+      { name: 'make', lines: 5 },
+    ],
+  ],
+  ['an arrow', 'const g = () => {\n  a();\n};', [{ name: 'g', lines: 3 }]],
+])('lines of a function are counted: %s', (_, text, expected) => {
+  expect(functionsOf('any.ts', text)).toEqual(expected);
+});
+
+test('no comment is wider than the code', () => {
+  const wide = ending('.ts').flatMap((file) =>
+    commentLinesOf(file)
+      .filter(({ text }) => text.length > 100 && !/https?:\/\/\S{60}|biome-ignore/.test(text))
+      .map(({ line, text }) => `${file}:${line} ${text.length}`),
+  );
+  expect(wide).toEqual([]);
+});
+
+/**
+ * Files that a comment may name though they are not of this repository: of Istio, Envoy, the
+ * kernel.
+ */
+const foreign =
+  /^(pilot|pkg|tools|security|source|api|contrib|mesh|ext|include|linux)\/|^(sysexits|vmlinux|proxy_wasm_common)\.h$|^image-layout\.md$/;
+
+test('every file that a comment of the code names exists', () => {
+  const names = new Set(files.map((file) => basename(file)));
+  const lost: string[] = [];
+  for (const file of [...ending('.ts'), ...ending('.c', '.h')]) {
+    const lines = file.endsWith('.ts')
+      ? commentLinesOf(file).map(({ text }) => text)
+      : [...read(file).matchAll(/\/\*.*?\*\//gs)].map(([text]) => text);
+    for (const text of lines)
+      for (const [, path = ''] of text.matchAll(
+        /(?<![\w/.:-])((?:[\w.-]+\/)*[\w-]+(?:\.[\w-]+)*\.(?:ts|md|proto|c|h|sh|ya?ml))\b/g,
+      )) {
+        const isHere =
+          existsSync(join(root, path)) ||
+          existsSync(join(root, dirname(file), path)) ||
+          files.some((each) => each.endsWith(`/${path}`)) ||
+          (!path.includes('/') && names.has(path));
+        if (!isHere && !foreign.test(path)) lost.push(`${file}: ${path}`);
+      }
+  }
+  expect(lost).toEqual([]);
+});
+
+test('no comment sends its reader to a document without a name', () => {
+  const found = ending('.ts', '.c', '.h').filter((file) =>
+    /\bDESIGN\b|: the contract\b|see "[^"]+" (?:above|below)/.test(read(file)),
+  );
+  expect(found.filter((file) => file !== 'test/unit/tidy.test.ts')).toEqual([]);
 });

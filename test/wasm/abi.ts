@@ -40,7 +40,10 @@ export const moduleFunctions: { [name: string]: Signature } = {
   proxy_on_http_call_response: 'iiiii>',
 };
 
-/** Callable while the module starts or allocates (setRestrictedCallback in wasm.cc of proxy-wasm-cpp-host). */
+/**
+ * Callable while the module starts or allocates (setRestrictedCallback in wasm.cc of
+ * proxy-wasm-cpp-host).
+ */
 export const unrestricted = new Set([
   'env.proxy_log',
   'env.proxy_get_current_time_nanoseconds',

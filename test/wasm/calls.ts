@@ -58,7 +58,10 @@ export function tick(host: Host, root: number, seconds = 1n): void {
   host.tick(root);
 }
 
-/** Lets time pass until a report is sent, and settles it with this status, or by a broken connection. */
+/**
+ * Lets time pass until a report is sent, and settles it with this status, or by a broken
+ * connection.
+ */
 export function nextReport(
   host: Host,
   root: number,

@@ -12,7 +12,9 @@ const filterStateKeys = new Set([
 
 type Functions = { [name: string]: (...args: never[]) => number };
 
-/** The host functions by import name, as Envoy 1.40 behaves (context.cc, exports.cc, foreign.cc). */
+/**
+ * The host functions by import name, as Envoy 1.40 behaves (context.cc, exports.cc, foreign.cc).
+ */
 export function hostFunctionsOf(host: Host, memory: GuestMemory): Functions {
   const { ok, notFound, badArgument, internalFailure } = result;
   /** The stream acted for, or a stop with BadArgument when a root context is. */

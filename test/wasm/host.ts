@@ -48,8 +48,8 @@ export const filterTypes = readModuleTypes(filterBytes);
 const filterModule = new WebAssembly.Module(filterBytes);
 
 /**
- * One VM with the shipped bytes, behind a host as strict as Envoy's: what Envoy refuses is refused here,
- * what it does silently is done silently.
+ * One VM with the shipped bytes, behind a host as strict as Envoy's: what Envoy refuses is refused
+ * here, what it does silently is done silently.
  */
 export class Host {
   readonly logs: string[] = [];
@@ -128,7 +128,7 @@ export class Host {
     return value;
   }
 
-  /** The stream that is acted for, if any: the one named by set_effective_context, else the current one. */
+  /** The stream that is acted for: that of set_effective_context, else the current one. */
   effective(): Stream | undefined {
     return this.streams.get(this.acting === 0 ? this.current : this.acting);
   }
@@ -191,7 +191,7 @@ export class Host {
     return stream;
   }
 
-  /** `chain`: the name of the filter chain, of the one for unknown connections if nothing else is said. */
+  /** `chain`: name of the filter chain; by default the one for unknown connections. */
   connect(address: string, chain = 'virtualOutbound-catchall-tcp'): Stream {
     const properties = { 'destination\0address': address, 'xds\0filter_chain_name': chain };
     const stream = this.open('tcp', properties, {});
@@ -199,7 +199,7 @@ export class Host {
     return stream;
   }
 
-  /** Runs a request again as an internal redirect does: same headers, and the state that survives it. */
+  /** Runs a request again as an internal redirect does: same headers, same kept state. */
   redirect(stream: Stream, properties: { [path: string]: string }): Stream {
     this.close(stream);
     const { 'x-lazyscope-cluster': _, ...headers } = stream.headers;

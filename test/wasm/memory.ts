@@ -18,7 +18,9 @@ export type GuestMemory = {
   number(at: number, value: number): void;
   time(at: number, value: bigint): void;
   bytes(at: number, value: Uint8Array): void;
-  /** Copies a value in by the module's malloc and stores where it is; an empty one needs no room. */
+  /**
+   * Copies a value in by the module's malloc and stores where it is; an empty one needs no room.
+   */
   give(value: string | Uint8Array, outAt: number, outSize: number): void;
   pages(): number;
 };

@@ -12,8 +12,8 @@ const valueTypes: { [byte: number]: string } = { 127: 'i', 126: 'I', 125: 'f', 1
 const section = { type: 1, import: 2, function: 3, memory: 5, export: 7, start: 8 };
 
 /**
- * Reads the types of a WebAssembly module's imports and exports, which JavaScript's own reflection leaves
- * out (WebAssembly core specification 5.5, binary format of modules).
+ * Reads the types of a WebAssembly module's imports and exports, which JavaScript's own reflection
+ * leaves out (WebAssembly core specification 5.5, binary format of modules).
  */
 export function readModuleTypes(bytes: Uint8Array): ModuleTypes {
   const reader = new Reader(bytes, 8);

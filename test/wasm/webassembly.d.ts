@@ -1,4 +1,5 @@
-// What the host uses of the WebAssembly JavaScript API; its full types come only with those of a browser.
+// What the host uses of the WebAssembly JavaScript API; its full types come only with those of a
+// browser.
 declare namespace WebAssembly {
   type Imports = { [module: string]: { [name: string]: unknown } };
   class Module {

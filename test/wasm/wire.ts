@@ -25,7 +25,10 @@ export function decodePairs(bytes: Uint8Array): { [name: string]: string } {
   return pairs;
 }
 
-/** Fields of a flat protobuf message by number: strings and varints are all that these messages have. */
+/**
+ * Fields of a flat protobuf message by number: strings and varints are all that these messages
+ * have.
+ */
 export function decodeMessage(bytes: Uint8Array): Map<number, string | number> {
   const fields = new Map<number, string | number>();
   let at = 0;

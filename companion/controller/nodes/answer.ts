@@ -92,7 +92,10 @@ export function answer(
   };
 }
 
-/** Proxies of the namespace were told of Services that are not of this cluster, or there are other networks. */
+/**
+ * Proxies of the namespace were told of Services that are not of this cluster, or there are other
+ * networks.
+ */
 function hasOtherClusters(catalog: State['catalog'], namespace: string): boolean {
   if (catalog.hasOtherNetworks()) return true;
   for (const record of catalog.farHosts()) if (catalog.isVisible(record, namespace)) return true;
@@ -114,7 +117,9 @@ function nameOf({ namespace, name }: HostRecord): string {
   return `${namespace}/${name}`;
 }
 
-/** The entry that a scope needs for a call; a host of VirtualServices only is in their namespace. */
+/**
+ * The entry that a scope needs for a call; a host of VirtualServices only is in their namespace.
+ */
 function hostRefOf({ host, record, virtualServices }: Resolution): HostRef | undefined {
   const namespace = record?.namespace ?? virtualServices[0]?.namespace;
   return namespace === undefined ? undefined : { namespace, host };
@@ -139,8 +144,8 @@ function isCarriedByGateway(
 }
 
 /**
- * Whether the caller's proxy may lack something because of a scope of ours. With full configuration a call
- * is unknown to Istio itself, and stays so: watching must change nothing.
+ * Whether the caller's proxy may lack something because of a scope of ours. With full configuration
+ * a call is unknown to Istio itself, and stays so: watching must change nothing.
  */
 function mayBeNarrowed(
   { sidecars, imports }: State,

@@ -25,16 +25,25 @@ export type IdentifyOptions = {
 };
 
 const audience = 'lazyscope';
-/** What a bound token tells of its pod; the node since Kubernetes 1.30 (pkg/serviceaccount/claims.go). */
+/**
+ * What a bound token tells of its pod; the node since Kubernetes 1.30
+ * (pkg/serviceaccount/claims.go).
+ */
 const nodeNameKey = 'authentication.kubernetes.io/node-name';
 const podNameKey = 'authentication.kubernetes.io/pod-name';
 
 /** For a token that does not say when it ends, and for one that says years. */
 const trustedMsMax = 3_600_000;
-/** The API server has just accepted it: a clock of ours that is ahead must not cut every stream at once. */
+/**
+ * The API server has just accepted it: a clock of ours that is ahead must not cut every stream at
+ * once.
+ */
 const trustedMsMin = 60_000;
 
-/** Asks the API server whose token it is. Throws a StreamRefusal unless it is that of a node companion. */
+/**
+ * Asks the API server whose token it is. Throws a StreamRefusal unless it is that of a node
+ * companion.
+ */
 export async function identify(options: IdentifyOptions, token: string): Promise<NodeIdentity> {
   const { kube, namespace, nodeOfPod, now } = options;
   const review = await kube.tokenReview(token, [audience]);

@@ -37,8 +37,8 @@ export function learnReport(learning: Learning, pod: PodRecord, report: ProxyRep
     measuredAt: report.stats ? now() - (report.stats.secondsSinceRead ?? 0) * 1000 : 0,
   });
   metrics.reports.inc();
-  // A node remembers for as long as its pods live: what has expired is not taken in again by a controller
-  // that starts, or a stream that is opened anew.
+  // A node remembers for as long as its pods live: what has expired is not taken in again by a
+  // controller that starts, or a stream that is opened anew.
   const ttlMs = ttlOf(learning, pod);
   for (const edge of report.edges) {
     if (edge.secondsSinceSeen * 1000 > ttlMs) {

@@ -1,4 +1,3 @@
-import { createQuota } from '../../bounds/quota.ts';
 import type { Answer, ProxyGone, ProxyReport, Question } from '../../contract/rpc.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { liveMs } from '../../core/scope/proxies.ts';
@@ -7,6 +6,7 @@ import type { Life } from '../reconcile/inputs.ts';
 import type { State } from '../state/state.ts';
 import { modeOf } from '../state/workload-mode.ts';
 import { type AnswerConfig, answer } from './answer.ts';
+import { createAwaitedPods, isKnown } from './awaited-pods.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
 import type { NodeHandlers } from './streams.ts';
 
@@ -25,18 +25,10 @@ export type NodeMessagesOptions = {
   mark(key: string, urgent: boolean): void;
 };
 
-/**
- * Pods that nodes spoke of before the watch did; the watch is late by seconds, not by thousands. For
- * each node as many as start on it at once, so that one that makes pods up leaves room for others.
- */
-const awaitedMax = { all: 10_000, node: 256 };
-const awaitedMs = 60_000;
-
 /** Turns the words of nodes into knowledge, and questions into answers. */
 export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   const { state, metrics, config, life, now, mark } = options;
-  const awaited = new Map<string, Awaited>();
-  const quota = createQuota({ all: awaitedMax.all, perKey: awaitedMax.node });
+  const awaited = createAwaitedPods({ catalog: state.catalog, metrics, now });
   const learning: Learning = {
     state,
     metrics,
@@ -62,17 +54,8 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   ): PodRecord | 'unknown' | 'foreign' {
     const pod = state.catalog.pod(namespace, name);
     if (pod && isKnown(pod, podUid)) return pod.node === node ? pod : 'foreign';
-    awaitPod(node, { namespace, pod: name, podUid });
+    awaited.add(node, { namespace, pod: name, podUid });
     return 'unknown';
-  }
-
-  function awaitPod(node: string, { namespace, pod, podUid }: ProxyGone): void {
-    const key = `${node}/${namespace}/${pod}`;
-    if (!awaited.has(key) && !quota.enter(node)) {
-      metrics.ignored.inc({ reason: 'too many unknown pods' });
-      return;
-    }
-    awaited.set(key, { node, namespace, pod, podUid, until: now() + awaitedMs });
   }
 
   function noteRouteless(pod: PodRecord, entry: string): void {
@@ -128,26 +111,9 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
       end();
       return { id: question.id, ...decision };
     },
-    takeArrived() {
-      const arrived: { namespace: string; pod: string }[] = [];
-      for (const [key, { node, namespace, pod, podUid, until }] of awaited) {
-        const known = isKnown(state.catalog.pod(namespace, pod), podUid);
-        if (known) arrived.push({ namespace, pod });
-        if (!known && until >= now()) continue;
-        awaited.delete(key);
-        quota.leave(node);
-      }
-      return arrived;
-    },
+    takeArrived: awaited.takeArrived,
   };
 }
-
-/** The watch may have told of the pod, but not yet of the node that it was put on. */
-function isKnown(pod: PodRecord | undefined, uid: string): boolean {
-  return pod?.uid === uid && pod.node !== '';
-}
-
-type Awaited = ProxyGone & { node: string; until: number };
 
 function isLive({ proxies }: State, pod: PodRecord, now: number): boolean {
   return now - (proxies.of(pod)?.heartbeatAt ?? 0) <= liveMs;

@@ -6,9 +6,9 @@ import { selfSigned } from './x509.ts';
 
 /**
  * The certificate that all replicas serve with: made by the first of them, kept in a Secret, and
- * published as its own CA in a ConfigMap that node companions read. The one before it stays published
- * beside it, because replicas that did not restart yet serve with that; so do those that were published
- * before, since a Secret may be lost.
+ * published as its own CA in a ConfigMap that node companions read. The one before it stays
+ * published beside it, because replicas that did not restart yet serve with that; so do those that
+ * were published before, since a Secret may be lost.
  */
 
 const secretName = 'lazyscope-serving';
@@ -110,7 +110,9 @@ function isUsable({ certificate, key }: ServingKeys, now: number): boolean {
   }
 }
 
-/** The certificate and nothing around it: garbage among the CAs would make nodes refuse all of them. */
+/**
+ * The certificate and nothing around it: garbage among the CAs would make nodes refuse all of them.
+ */
 function readCertificate(pem: Buffer): string | undefined {
   try {
     return new X509Certificate(pem).toString();

@@ -46,7 +46,10 @@ export const nodeBounds = {
   reviews: 256,
   /** Tokens that one address may have reviewed: a companion shows one when it connects. */
   reviewRate: { perSecond: 1, burst: 40 },
-  /** 500 pods that each ask or report as fast as their companion lets them would be more: then it waits. */
+  /**
+   * 500 pods that each ask or report as fast as their companion lets them would be more: then it
+   * waits.
+   */
   messageRate: { perSecond: 5_000, burst: 20_000 },
   /** Answers that a node has not taken yet; at most 3 KB each. One that reads none gets no more. */
   answersWaiting: 1_024,

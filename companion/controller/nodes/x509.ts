@@ -1,8 +1,8 @@
 import { createHash, generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto';
 
 /**
- * X.509 certificates in the few lines of DER (ITU-T X.690, RFC 5280) that they take: node:crypto makes
- * keys and signatures, but no certificates.
+ * X.509 certificates in the few lines of DER (ITU-T X.690, RFC 5280) that they take: node:crypto
+ * makes keys and signatures, but no certificates.
  */
 
 export type KeyPair = { certificate: string; key: string };
@@ -74,8 +74,8 @@ function makeCertificate(
         ...(usages.length > 0
           ? [extension('551d25', false, sequence(...usages.map((id) => oid(id))))]
           : []),
-        // subjectKeyIdentifier and authorityKeyIdentifier: of two that are trusted and have one name,
-        // the right one vouches.
+        // subjectKeyIdentifier and authorityKeyIdentifier: of two that are trusted and have one
+        // name, the right one vouches.
         extension('551d0e', false, tagged(0x04, keyIdOf(spki))),
         extension('551d23', false, sequence(tagged(0x80, keyIdOf(issuerSpki)))),
         ...(altNames.length > 0 ? [extension('551d11', false, sequence(...altNames))] : []),

@@ -12,7 +12,9 @@ import type { Life } from './inputs.ts';
 export type Forgetting = {
   /** What has expired, for how long as the reports were heard; nothing is let go yet. */
   judge(workload: Workload, scope: ScopeRecord, edges: readonly Edge[]): Verdict;
-  /** The writes without it are made: what the verdict calls expired, and was not used since, goes. */
+  /**
+   * The writes without it are made: what the verdict calls expired, and was not used since, goes.
+   */
   letGo(workload: Workload, verdict: Verdict): void;
   /** The workload is gone, or belongs to nobody any more. */
   drop(key: string): void;
@@ -27,7 +29,9 @@ type Hearing = {
   verdict: Verdict;
 };
 
-/** Hosts leave in batches, because each change of a Sidecar makes istiod look at every proxy again. */
+/**
+ * Hosts leave in batches, because each change of a Sidecar makes istiod look at every proxy again.
+ */
 const batchMsMax = 600_000;
 const batchShareOfTtl = 0.1;
 

@@ -17,7 +17,9 @@ const fieldManager = 'lazyscope';
 /** A write that takes longer is given up and tried again. */
 const writeTimeoutMs = 10_000;
 
-/** The sink of a cluster: writes of the leader, measured, never begun or outlived without the lease. */
+/**
+ * The sink of a cluster: writes of the leader, measured, never begun or outlived without the lease.
+ */
 export function createKubeSink({ kube, log, metrics, leaseMs, now }: KubeSinkOptions): Sink {
   /** Each write has the time that is left of the lease, and none is begun without. */
   async function measured<Result>(

@@ -7,7 +7,10 @@ import { looksAt } from '../state/namespaces.ts';
 import type { State } from '../state/state.ts';
 import type { News, Sink } from './sink.ts';
 
-/** Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads are. */
+/**
+ * Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads
+ * are.
+ */
 export function obstacleOf(
   state: Pick<State, 'namespaces' | 'discovery' | 'systemNamespace'>,
   name: string,
@@ -19,7 +22,8 @@ export function obstacleOf(
     return { reason: 'Ambient', message };
   }
   for (const revision of revisions) {
-    // A scope relies on what is in the namespace of the system: without the sentinel, first calls are lost.
+    // A scope relies on what is in the namespace of the system: without the sentinel, first calls
+    // are lost.
     const hidden = [name, systemNamespace].find((each) => !looksAt(state, revision, each));
     if (hidden === undefined) continue;
     const configMap = meshConfigMapOf(discovery.has(revision) ? revision : defaultRevision);
@@ -85,7 +89,10 @@ function objectOf(kind: string, namespace: string, name: string): KubeObject {
   return { apiVersion: 'v1', kind, metadata: { name, namespace } };
 }
 
-/** Tells each notice once, and again when it says something else; a failure to tell is logged by the sink. */
+/**
+ * Tells each notice once, and again when it says something else; a failure to tell is logged by the
+ * sink.
+ */
 export function createNotices(options: { state: State; sink: Sink; metrics: ControllerMetrics }) {
   const { state, sink, metrics } = options;
   const told = new Map<string, string>();

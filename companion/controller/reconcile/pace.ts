@@ -34,9 +34,9 @@ type Entry = {
 };
 
 /**
- * Pause after a failure of a key, doubled up to the limit while it goes on failing. The limit is short,
- * because somebody may wait for the write when the API server is back; all attempts together are held to
- * the rate of writes.
+ * Pause after a failure of a key, doubled up to the limit while it goes on failing. The limit is
+ * short, because somebody may wait for the write when the API server is back; all attempts together
+ * are held to the rate of writes.
  */
 const retryMs = { from: 500, to: 5_000 };
 
@@ -46,7 +46,8 @@ const parallelMax = 8;
 export function createPace(options: PaceOptions): Pace {
   const { run, writesPerSecond, pauseMs, onThrottled, onFailed } = options;
   const entries = new Map<string, Entry>();
-  // Each marked entry is in one of these, or runs; what is due is taken without looking at the others.
+  // Each marked entry is in one of these, or runs; what is due is taken without looking at the
+  // others.
   const ready = { urgent: new Set<string>(), usual: new Set<string>() };
   const later = createHeap<string>();
   const running = new Set<Promise<void>>();

@@ -23,9 +23,9 @@ export type ReconcileOptions = LookOptions & { sink: Sink; metrics: ControllerMe
 
 export type Reconciler = {
   /**
-   * One look at a workload, `namespace/name`: its edges without what has expired, the scope that they
-   * make, the plan, its application and the record of it. Rejects when a write fails; nothing is let go
-   * then, and the next look does the same again.
+   * One look at a workload, `namespace/name`: its edges without what has expired, the scope that
+   * they make, the plan, its application and the record of it. Rejects when a write fails; nothing
+   * is let go then, and the next look does the same again.
    */
   runOnce(key: string): Promise<'wrote' | 'nothing'>;
   /** Workloads whose wait for figures, or to record them, is over; each once. */

@@ -32,7 +32,9 @@ export type Look = {
   watched: Watched;
 };
 
-/** The record of each look: the status of the WorkloadScope, and the Events that tell of changes. */
+/**
+ * The record of each look: the status of the WorkloadScope, and the Events that tell of changes.
+ */
 export type Records = {
   /** `waits`: there is something to record, but not yet. */
   write(look: Look, plan: Plan): Promise<'wrote' | 'nothing' | 'waits'>;

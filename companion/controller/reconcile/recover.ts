@@ -2,8 +2,8 @@ import { importedHosts, sidecarName } from '../../core/scope/sidecar.ts';
 import type { State } from '../state/state.ts';
 
 /**
- * Takes in what a Sidecar of ours imports though its scope does not record it: the leader before may
- * have ended between the two writes. Without this the next look would take the host away again.
+ * Takes in what a Sidecar of ours imports though its scope does not record it: the leader before
+ * may have ended between the two writes. Without this the next look would take the host away again.
  */
 export function recoverUnrecorded(
   { scopes, sidecars, edges }: State,

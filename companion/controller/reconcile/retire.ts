@@ -18,20 +18,26 @@ type RetireOptions = LookOptions & { sink: Sink; metrics: ControllerMetrics };
 const sidecars: Resource = { group: 'networking.istio.io', version: 'v1', plural: 'sidecars' };
 const scopes: Resource = { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' };
 
-/** What happens to scopes without a workload, and to workloads that nobody wants scoped any more. */
+/**
+ * What happens to scopes without a workload, and to workloads that nobody wants scoped any more.
+ */
 export type Retirement = {
   /**
-   * A scope whose workload is not there. Scaled to nothing, it waits as it is for its ttl. Where another
-   * workload has its pods now, its Sidecar would stand in the way of the new one.
+   * A scope whose workload is not there. Scaled to nothing, it waits as it is for its ttl. Where
+   * another workload has its pods now, its Sidecar would stand in the way of the new one.
    */
   retire(namespace: string, name: string): Promise<'wrote' | 'nothing'>;
-  /** A workload of a namespace that is not enabled any more: first its Sidecar goes, then its scope. */
+  /**
+   * A workload of a namespace that is not enabled any more: first its Sidecar goes, then its scope.
+   */
   leave(workload: Workload): Promise<'wrote' | 'nothing'>;
   /** The workload is there. */
   isThere(key: string): void;
 };
 
-/** Pods of a CronJob, or of a Deployment that is made anew, are away for moments: that is no news. */
+/**
+ * Pods of a CronJob, or of a Deployment that is made anew, are away for moments: that is no news.
+ */
 const goneMs = 60_000;
 
 export function createRetirement(options: RetireOptions): Retirement {

@@ -17,7 +17,9 @@ export type SentinelKeeper = {
   stop(): Promise<void>;
 };
 
-/** A new port is rare, and each write makes istiod push to every scoped proxy: gather for a moment. */
+/**
+ * A new port is rare, and each write makes istiod push to every scoped proxy: gather for a moment.
+ */
 const gatherMs = 1_000;
 const retryMs = 5_000;
 

@@ -4,8 +4,8 @@ import type { KubeObject, Resource } from '../../kube/object.ts';
 export type News = { reason: string; message: string; isWarning?: boolean };
 
 /**
- * Where a plan goes: the API server of a cluster (`kube-sink.ts`), or a mesh without one. The objects
- * are the same, and so is what the caller may rely on.
+ * Where a plan goes: the API server of a cluster (`kube-sink.ts`), or a mesh without one. The
+ * objects are the same, and so is what the caller may rely on.
  */
 export type Sink = {
   /** Whether this replica leads. */

@@ -11,8 +11,8 @@ export type FarHosts = {
 };
 
 /**
- * For a namespace as many as the largest remote cluster has that its workloads would call; the catalog keeps
- * 300 bytes of each.
+ * For a namespace as many as the largest remote cluster has that its workloads would call; the
+ * catalog keeps 300 bytes of each.
  */
 export const farHostsMax = { all: 5_000, namespace: 500 };
 

@@ -4,15 +4,15 @@ import { isTakenIn, revisionLabelOf } from '../../core/mesh/revision.ts';
 import type { KubeObject, Resource } from '../../kube/object.ts';
 
 /**
- * Where the filter is installed: without one of these objects the proxies of a namespace see no first
- * call, or cannot steer it, so nothing there may be narrowed.
+ * Where the filter is installed: without one of these objects the proxies of a namespace see no
+ * first call, or cannot steer it, so nothing there may be narrowed.
  */
 export type InstalledFilter = {
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
   /**
-   * `Kind name` of what is not there, or is for other pods only; nothing while nobody watches, as outside
-   * of a cluster.
+   * `Kind name` of what is not there, or is for other pods only; nothing while nobody watches, as
+   * outside of a cluster.
    */
   missing(namespace: string, pods: readonly PodRecord[]): string[];
   /** Pods that the selector of a part leaves out, though all parts are there. */
@@ -23,7 +23,9 @@ export type InstalledFilter = {
   watched(): void;
 };
 
-/** Names that the manifests of a namespace give; the EnvoyFilter refers to the plugins by theirs. */
+/**
+ * Names that the manifests of a namespace give; the EnvoyFilter refers to the plugins by theirs.
+ */
 const parts = ['EnvoyFilter lazyscope', 'WasmPlugin lazyscope', 'WasmPlugin lazyscope-tcp'];
 
 export const filterResources: Resource[] = [

@@ -1,6 +1,6 @@
 /**
- * Hosts that a scope imports and that its proxies still have no route to: istiod is late, or the scope
- * lacks something that the host needs. Kept until they have been told of, each once.
+ * Hosts that a scope imports and that its proxies still have no route to: istiod is late, or the
+ * scope lacks something that the host needs. Kept until they have been told of, each once.
  */
 export type MissingRoutes = {
   note(workload: string, entry: string): void;

@@ -18,7 +18,9 @@ export type AskedMode = Mode | 'unknown';
 
 type ServiceMode = { mode: AskedMode; text: string; selector: Record<string, string> };
 
-/** Of several Services the most careful word counts; an unknown one may mean any but a plain `off`. */
+/**
+ * Of several Services the most careful word counts; an unknown one may mean any but a plain `off`.
+ */
 const careful: readonly AskedMode[] = ['off', 'unknown', 'observe', 'enforce'];
 
 export function createServiceModes(): ServiceModes {

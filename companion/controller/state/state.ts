@@ -31,7 +31,10 @@ export type State = Discovery & {
   imports: Imports;
   missingRoutes: MissingRoutes;
   installedFilter: InstalledFilter;
-  /** Digests of the filters that this replica serves, that of its own release first; none outside of a cluster. */
+  /**
+   * Digests of the filters that this replica serves, that of its own release first; none outside of
+   * a cluster.
+   */
   served: readonly string[];
   serviceModes: ServiceModes;
   /** Revisions of istiod whose configuration of the mesh is read, the default one among them. */

@@ -89,7 +89,9 @@ export function startInformers(
   };
 }
 
-/** Kinds that install the filter, and may name services for proxies to call, those of others, too. */
+/**
+ * Kinds that install the filter, and may name services for proxies to call, those of others, too.
+ */
 function filterHandler(
   { installedFilter, catalog }: State,
   changed: Changed,
@@ -125,7 +127,8 @@ function catalogHandler(
     if (touches.includes('ports')) changed.ports();
     // Machines whose proxies a Sidecar of the namespace may select.
     if (touches === 'namespace') changed.namespace(object.metadata.namespace ?? '');
-    // A Service of TCP may be one that scopes have to import at once (core/eager.ts, besideHttp).
+    // A Service of TCP may be one that scopes have to import at once (core/scope/eager.ts,
+    // besideHttp).
     if (touches.includes('scopes') || declaresTcp(object)) changed.all();
   };
   return {

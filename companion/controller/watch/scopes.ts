@@ -37,8 +37,8 @@ export function scopeHandler(state: State, changed: Changed, leads: () => boolea
 }
 
 /**
- * By how much clocks of two replicas may differ. Uses are recorded to the hour: one at the turn of it may
- * be in the next hour for the follower, and would seem to be news.
+ * By how much clocks of two replicas may differ. Uses are recorded to the hour: one at the turn of
+ * it may be in the next hour for the follower, and would seem to be news.
  */
 const clocksApartMs = 60_000;
 
@@ -58,7 +58,8 @@ function takeOver({ edges }: State, known: ScopeRecord | undefined, record: Scop
 
 /**
  * What the leader wrote is known from the answer; the watch tells of it later, and before that of
- * what it replaced. Resource versions of one object grow (Kubernetes API concepts, "Resource versions").
+ * what it replaced. Resource versions of one object grow (Kubernetes API concepts, "Resource
+ * versions").
  */
 export function isStale(
   known: { uid: string; version: number } | undefined,

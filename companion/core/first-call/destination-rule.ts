@@ -7,8 +7,9 @@ import type { DestinationRuleRecord, TlsPolicy } from '../mesh/rules.ts';
 export type Client = { namespace: string; labels: Readonly<Record<string, string>> };
 
 /**
- * TLS mode of the DestinationRule in force for a client, '' where none says anything, by the order of istiod
- * (pilot/pkg/model/push_context.go, destinationRule): the client's namespace, the host's, the root namespace.
+ * TLS mode of the DestinationRule in force for a client, '' where none says anything, by the order
+ * of istiod (pilot/pkg/model/push_context.go, destinationRule): the client's namespace, the host's,
+ * the root namespace.
  */
 export function ruleTlsMode(
   catalog: Catalog,
@@ -56,7 +57,10 @@ type Consolidated = Pick<
   'namespace' | 'selector' | 'tls' | 'exportsWritten'
 >;
 
-/** As istiod joins rules of one namespace and host (pilot/pkg/model/destination_rule.go, mergeDestinationRule). */
+/**
+ * As istiod joins rules of one namespace and host (pilot/pkg/model/destination_rule.go,
+ * mergeDestinationRule).
+ */
 function consolidate(rules: readonly DestinationRuleRecord[]): Consolidated[] {
   const merged: Consolidated[] = [];
   for (const rule of [...rules].sort(bySelectorAndAge)) {
@@ -85,7 +89,10 @@ function isSameSelector(a: Client['labels'], b: Client['labels']): boolean {
   return selects(a, b) && selects(b, a);
 }
 
-/** The rule for clients with these labels, else the last that is for all (pilot/pkg/model/sidecar.go, DestinationRule). */
+/**
+ * The rule for clients with these labels, else the last that is for all
+ * (pilot/pkg/model/sidecar.go, DestinationRule).
+ */
 function modeFor(rules: readonly Consolidated[], port: number, client: Client): string {
   const selected = rules.find(
     ({ namespace, selector }) =>

@@ -18,10 +18,15 @@ export type Server = {
   plainReason: string;
 };
 
-/** `tunnel`: HBONE, through the ztunnel of the ambient mesh, which only a real cluster of istiod does. */
+/**
+ * `tunnel`: HBONE, through the ztunnel of the ambient mesh, which only a real cluster of istiod
+ * does.
+ */
 export type Speech = 'mtls' | 'plain' | 'tunnel';
 
-/** The servers of a port. Of a Service its ready endpoints, or with none ready those about to be. */
+/**
+ * The servers of a port. Of a Service its ready endpoints, or with none ready those about to be.
+ */
 export function serversOf(
   catalog: Catalog,
   record: HostRecord,
@@ -101,7 +106,9 @@ function unknownServer(address: string): Server {
   return { address, speech: 'plain', identity: undefined, network: '', plainReason };
 }
 
-/** pilot/pkg/xds/endpoints/mtls_checker.go, checkMtlsEnabled; endpoint_builder.go, supportTunnel. */
+/**
+ * pilot/pkg/xds/endpoints/mtls_checker.go, checkMtlsEnabled; endpoint_builder.go, supportTunnel.
+ */
 export function serverOfPod(
   catalog: Catalog,
   pod: PodRecord,

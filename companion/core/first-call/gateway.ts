@@ -6,11 +6,12 @@ import { defaultRevision } from '../mesh/revision.ts';
 import { type MeshNames, mtlsOf } from './mtls.ts';
 
 /**
- * Whether the lazy egress gateway, a Service at `host`, has a way to a port of a host for a caller's mutual TLS.
- * istiod gives a gateway what is exported to its namespace and known to its revision, the first record of each
- * host (pilot/pkg/model/sidecar.go, DefaultSidecarScopeForGateway), nothing outside of the mesh (gateway.go,
- * builtAutoPassthroughFilterChains), and of the endpoints those that take mutual TLS by the rules that hold in
- * the gateway's namespace; of a node-local Service, those on the gateway's node.
+ * Whether the lazy egress gateway, a Service at `host`, has a way to a port of a host for a
+ * caller's mutual TLS. istiod gives a gateway what is exported to its namespace and known to its
+ * revision, the first record of each host (pilot/pkg/model/sidecar.go,
+ * DefaultSidecarScopeForGateway), nothing outside of the mesh (gateway.go,
+ * builtAutoPassthroughFilterChains), and of the endpoints those that take mutual TLS by the rules
+ * that hold in the gateway's namespace; of a node-local Service, those on the gateway's node.
  */
 export function isCarried(
   catalog: Catalog,

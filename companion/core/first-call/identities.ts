@@ -1,10 +1,13 @@
-/** More would not fit the 2,048 bytes that the filter takes; then the trust domain alone is pinned. */
+/**
+ * More would not fit the 2,048 bytes that the filter takes; then the trust domain alone is pinned.
+ */
 export const identitiesMax = 16;
 const identitiesBytesMax = 2048;
 
 /**
  * Identities that a server may show, under every name of the trust domain, as istiod has them
- * (pilot/pkg/model/push_context.go, addServiceAccounts). Sorted; empty when there are too many to pin.
+ * (pilot/pkg/model/push_context.go, addServiceAccounts). Sorted; empty when there are too many to
+ * pin.
  */
 export function pinnedIdentities(
   identities: Iterable<string>,

@@ -18,7 +18,9 @@ export type Mtls = {
   speech: Exclude<Speech, 'tunnel'> | 'mixed' | 'own' | 'tunnel' | 'nobody';
   /** Why not mutual TLS to all; empty when it is. */
   reason: string;
-  /** SPIFFE identities of the servers that take mutual TLS, sorted; empty when unknown or too many. */
+  /**
+   * SPIFFE identities of the servers that take mutual TLS, sorted; empty when unknown or too many.
+   */
   identities: string[];
   /** Networks that the servers are on, '' for the default one. */
   networks: Set<string>;

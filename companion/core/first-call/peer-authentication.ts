@@ -8,9 +8,10 @@ import type { PeerAuthenticationRecord } from '../mesh/rules.ts';
 export type Peer = Pick<PodRecord, 'namespace' | 'labels' | 'revision'>;
 
 /**
- * Mode of the PeerAuthentication in force on a port that a workload listens on: the port of the oldest one
- * that selects it, then that one as a whole, then the namespace's, then the mesh's. Those of the root
- * namespace select nobody (pilot/pkg/security/authn/policy_applier.go, ComposePeerAuthentication).
+ * Mode of the PeerAuthentication in force on a port that a workload listens on: the port of the
+ * oldest one that selects it, then that one as a whole, then the namespace's, then the mesh's.
+ * Those of the root namespace select nobody (pilot/pkg/security/authn/policy_applier.go,
+ * ComposePeerAuthentication).
  */
 export function peerMode(
   catalog: Catalog,

@@ -67,8 +67,8 @@ function byName(
   const called = isWildcard(host) ? name : host;
   const virtualServices = virtualServicesOf(catalog, called, caller.namespace);
   if (!record) {
-    // istiod routes a host without a Service on port 80 alone (pilot/pkg/networking/core/route/route.go,
-    // buildSidecarVirtualHostsForVirtualService).
+    // istiod routes a host without a Service on port 80 alone
+    // (pilot/pkg/networking/core/route/route.go, buildSidecarVirtualHostsForVirtualService).
     if (virtualServices.length === 0 || port !== 80) return undefined;
     return { kind: 'virtual', host, port, ip, virtualServices, addressed: false, learnable: true };
   }
@@ -107,7 +107,8 @@ function recordByName(
 ): HostRecord | undefined {
   let alias = aliasNamed(catalog, name, caller);
   // An ExternalName is to istiod another name of a host of the mesh, where it names one
-  // (pilot/pkg/model/push_context.go, resolveServiceAliases). One that leads in a circle leads nowhere.
+  // (pilot/pkg/model/push_context.go, resolveServiceAliases). One that leads in a circle leads
+  // nowhere.
   for (let steps = 0; alias && steps < aliasStepsMax; steps++) {
     const record = recordNamed(catalog, alias, port, caller);
     if (record && !record.aliasOf) return record;
@@ -119,7 +120,9 @@ function recordByName(
 /** An alias of an alias of an alias: beyond what people write. */
 const aliasStepsMax = 8;
 
-/** What a name stands for that is an ExternalName; such a Service has the ports of the other one. */
+/**
+ * What a name stands for that is an ExternalName; such a Service has the ports of the other one.
+ */
 function aliasNamed(catalog: Catalog, name: string, caller: Caller): string | undefined {
   for (const full of fullNames(name, caller)) {
     const [record] = shownTo(catalog, catalog.hosts.exact(full), caller.namespace);
@@ -129,8 +132,8 @@ function aliasNamed(catalog: Catalog, name: string, caller: Caller): string | un
 }
 
 /**
- * The record that a name means on a port. Istio routes a name only on the ports that it declares, each by
- * itself: a wildcard with the port counts where an exact host has others.
+ * The record that a name means on a port. Istio routes a name only on the ports that it declares,
+ * each by itself: a wildcard with the port counts where an exact host has others.
  */
 function recordNamed(
   catalog: Catalog,
@@ -178,7 +181,8 @@ function byAddress(
   const found = first(catalog.hostsAt(address.ip));
   if (found) return ofAddress(found, call, address);
 
-  // Requests are routed by name alone: the address of a pod is none, not even of a headless Service.
+  // Requests are routed by name alone: the address of a pod is none, not even of a headless
+  // Service.
   const pod = call.tcp ? catalog.podAt(address.ip) : undefined;
   if (!pod) return undefined;
   // To istiod the address of a pod means something only where a headless Service has it.

@@ -7,8 +7,8 @@ export const firstCalls = ['gateway', 'direct', 'hold', 'passthrough', 'auto'] a
 export type FirstCall = (typeof firstCalls)[number];
 
 /**
- * `plain`: to the address that the app called, in plain text, also where the outbound policy refuses
- * what the proxy does not know; `passthrough`: whatever that policy says.
+ * `plain`: to the address that the app called, in plain text, also where the outbound policy
+ * refuses what the proxy does not know; `passthrough`: whatever that policy says.
  */
 export type Strategy = 'gateway' | 'direct' | 'hold' | 'plain' | 'passthrough';
 
@@ -26,7 +26,8 @@ export type Decision = {
  * How long an answer holds, in seconds. It matters only while the call stays unknown: once a scope
  * is live, the real route is taken and no answer is looked at.
  *  - resolved: bounds how long the identities of the endpoints may be out of date;
- *  - unresolved: short, since a Service of that name or address may appear at any moment, and is often
+ * - unresolved: short, since a Service of that name or address may appear at any moment, and is
+ *    often
  *    called before the watch has told of it;
  *  - empty: short, since a destination without endpoints is about to get some; also for one that
  *    is so new that the gateway is about to know it;
@@ -48,7 +49,7 @@ export type Call = {
   destinationAgeMs: number;
 };
 
-/** Chooses what happens to a first call (DESIGN section 2). */
+/** Chooses what happens to a first call. */
 export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   if (resolution.kind === 'external') {
     return plain('passthrough', 'not a host of the mesh', answerTtlSeconds.unresolved);
@@ -66,12 +67,14 @@ export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): 
 }
 
 /**
- * Two holds of the default two seconds, and one more: a route that has not come by then is not about to, and
- * each further request would wait as long for nothing.
+ * Two holds of the default two seconds, and one more: a route that has not come by then is not
+ * about to, and each further request would wait as long for nothing.
  */
 export const holdsInVainMs = 5_000;
 
-/** The decision where the host has been imported for so long: what is held in vain goes another way. */
+/**
+ * The decision where the host has been imported for so long: what is held in vain goes another way.
+ */
 export function afterHolds(decision: Decision, importedMs: number): Decision {
   const { strategy, otherwise, reason } = decision;
   if (strategy !== 'hold' || otherwise === '' || importedMs < holdsInVainMs) return decision;
@@ -132,7 +135,8 @@ type Way = { strategy: 'gateway' | 'direct'; reason: string };
 function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined {
   const { speech, networks } = mtls;
   const { pod, record } = resolution;
-  // A gateway would pick another pod than the one that was called by its address, and another node's.
+  // A gateway would pick another pod than the one that was called by its address, and another
+  // node's.
   const bound = pod !== undefined || record?.headless === true;
   if (speech === 'nobody') {
     // Nobody here: in another cluster there may be somebody, of whom the gateway knows.

@@ -39,7 +39,9 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     /** VirtualServices with rules for connections, in no order. */
     connectionRules(): Iterable<VirtualServiceRecord>;
     readonly destinationRules: HostIndex<DestinationRuleRecord>;
-    /** Services of type ExternalName that stand for the host, by themselves or by another of them. */
+    /**
+     * Services of type ExternalName that stand for the host, by themselves or by another of them.
+     */
     aliasesOf(host: string): HostRecord[];
     /** Every host of a ServiceEntry, in no order. */
     entries(): Iterable<HostRecord>;
@@ -159,8 +161,8 @@ export function createCatalog({
   return {
     hosts: hosts.byName,
     virtualServices,
-    // A delegate has to be visible to the one that delegates to it (pilot/pkg/model/virtualservice.go,
-    // mergeVirtualServicesIfNeeded).
+    // A delegate has to be visible to the one that delegates to it
+    // (pilot/pkg/model/virtualservice.go, mergeVirtualServicesIfNeeded).
     virtualServicesTo: (host) =>
       virtualServicesTo.get(host).flatMap((rule) => {
         if (rule.hosts.length > 0) return rule;

@@ -16,7 +16,10 @@ export const selectorSchema = z.object({
 const selectorsSchema = z.array(selectorSchema);
 const meshSchema = z.object({ discoverySelectors: selectorsSchema.nullish() }).nullish();
 
-/** Out of MeshConfig as YAML; throws for what istiod would not take either and stay with what it had. */
+/**
+ * Out of MeshConfig as YAML; throws for what istiod would not take either and stay with what it
+ * had.
+ */
 export function readDiscoverySelectors(mesh: string): DiscoverySelectors {
   return meshSchema.parse(parse(mesh))?.discoverySelectors ?? [];
 }

@@ -3,8 +3,9 @@ import { isDiscovered, selectorSchema } from './discovery.ts';
 import type { ExportTo } from './records.ts';
 
 /**
- * MeshConfig `serviceEntryVisibility`: how far ServiceEntries may be seen at most, by the labels of their
- * namespace (pilot/pkg/model/serviceentry_visibility.go). Only where it is said to apply to sidecars.
+ * MeshConfig `serviceEntryVisibility`: how far ServiceEntries may be seen at most, by the labels of
+ * their namespace (pilot/pkg/model/serviceentry_visibility.go). Only where it is said to apply to
+ * sidecars.
  */
 export type EntryVisibility = z.infer<typeof schema>;
 

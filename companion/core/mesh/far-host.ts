@@ -2,9 +2,9 @@ import type { KubeObject } from '../../kube/object.ts';
 import type { HostRecord } from './records.ts';
 
 /**
- * A host that istiod gave to a proxy and no object of this cluster explains: of a Service in another cluster, of
- * a ServiceImport, or of another source of configuration. In the form of an object, so that it is kept
- * as all others are.
+ * A host that istiod gave to a proxy and no object of this cluster explains: of a Service in
+ * another cluster, of a ServiceImport, or of another source of configuration. In the form of an
+ * object, so that it is kept as all others are.
  */
 export function farHostObject(host: string, ports: Iterable<number>, namespaces: Iterable<string>) {
   return {
@@ -16,8 +16,8 @@ export function farHostObject(host: string, ports: Iterable<number>, namespaces:
 }
 
 /**
- * Seen by the namespaces whose proxies told of it alone: what one proxy says must not decide where those of
- * others send their calls.
+ * Seen by the namespaces whose proxies told of it alone: what one proxy says must not decide where
+ * those of others send their calls.
  */
 export function readFarHost(
   { metadata, spec = {} }: KubeObject,
@@ -51,7 +51,9 @@ export function readFarHost(
   };
 }
 
-/** Services of a mesh are called by one name in all its clusters; MCS calls them by another, too. */
+/**
+ * Services of a mesh are called by one name in all its clusters; MCS calls them by another, too.
+ */
 function serviceNamespace(host: string, clusterDomain: string): string | undefined {
   const [name, namespace, ...rest] = host.split('.');
   const isService = [`svc.${clusterDomain}`, 'svc.clusterset.local'].includes(rest.join('.'));

@@ -5,9 +5,10 @@ import type { VirtualServiceRecord } from './rules.ts';
 type Exports = Pick<Catalog, 'exportsOf' | 'isVisible'>;
 
 /**
- * Records in the order in which istiod shows them to the sidecars of a namespace: what is exported to some
- * namespaces before what all see, and the older first (pilot/pkg/model/push_context.go,
- * servicesExportedToNamespace, SortServicesByCreationTime). What the namespace does not see is left out.
+ * Records in the order in which istiod shows them to the sidecars of a namespace: what is exported
+ * to some namespaces before what all see, and the older first (pilot/pkg/model/push_context.go,
+ * servicesExportedToNamespace, SortServicesByCreationTime). What the namespace does not see is left
+ * out.
  */
 export function inOrder(
   catalog: Exports,
@@ -42,10 +43,11 @@ function compare(a: readonly string[], b: readonly string[]): number {
 }
 
 /**
- * What stands for a host where sidecars of a namespace call it, one record for each object that it is made
- * of: the first is the one that gave it its namespace. `records` are all of that very host. The caller's own
- * namespace wins, then a Service over a ServiceEntry, then the first in order (pilot/pkg/model/sidecar.go,
- * selectServices); ServiceEntries of one namespace that agree become one (appendSidecarServices).
+ * What stands for a host where sidecars of a namespace call it, one record for each object that it
+ * is made of: the first is the one that gave it its namespace. `records` are all of that very host.
+ * The caller's own namespace wins, then a Service over a ServiceEntry, then the first in order
+ * (pilot/pkg/model/sidecar.go, selectServices); ServiceEntries of one namespace that agree become
+ * one (appendSidecarServices).
  */
 export function shownTo(
   catalog: Exports,
@@ -65,7 +67,10 @@ function wins(record: HostRecord, over: HostRecord, from: string): boolean {
   return over.namespace !== from && over.kind === 'entry' && record.kind === 'service';
 }
 
-/** Of records in order, what one host is made of: a Service alone, or ServiceEntries that agree with the first. */
+/**
+ * Of records in order, what one host is made of: a Service alone, or ServiceEntries that agree with
+ * the first.
+ */
 export function partsOf(ordered: readonly HostRecord[]): HostRecord[] {
   const service = ordered.find(({ kind }) => kind === 'service');
   if (service) return [service];

@@ -12,16 +12,23 @@ export function matchesHost(pattern: string, host: string): boolean {
   return isWildcard(pattern) ? host.endsWith(pattern.slice(1)) : pattern === host;
 }
 
-/** Values by host pattern. Lookup costs one step for each length of wildcard in use, however many there are. */
+/**
+ * Values by host pattern. Lookup costs one step for each length of wildcard in use, however many
+ * there are.
+ */
 export type HostIndex<Value> = {
   add(pattern: string, value: Value): void;
   remove(pattern: string, value: Value): void;
   exact(pattern: string): readonly Value[];
-  /** Those of the most specific pattern that has values passing the filter; exact beats wildcard. */
+  /**
+   * Those of the most specific pattern that has values passing the filter; exact beats wildcard.
+   */
   mostSpecific(host: string, accept: (value: Value) => boolean): readonly Value[];
   /** Those of every pattern that matches. */
   all(host: string): Value[];
-  /** Every pattern that falls under a wildcard, with its values. One step for each pattern there is. */
+  /**
+   * Every pattern that falls under a wildcard, with its values. One step for each pattern there is.
+   */
   under(wildcard: string): Iterable<readonly [string, readonly Value[]]>;
   patterns(): Iterable<string>;
 };

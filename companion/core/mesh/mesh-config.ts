@@ -29,8 +29,8 @@ export const noMeshConfig: MeshConfig = {
 };
 
 /**
- * Reads the ConfigMap, as istiod does (pilot/pkg/model/push_context.go, initDefaultExportMaps). One that
- * cannot be read means nothing, as to istiod, which keeps to what it had.
+ * Reads the ConfigMap, as istiod does (pilot/pkg/model/push_context.go, initDefaultExportMaps). One
+ * that cannot be read means nothing, as to istiod, which keeps to what it had.
  */
 export function readMeshConfig(object: KubeObject): MeshConfig {
   const mesh = parsed(object.data?.mesh);

@@ -62,7 +62,8 @@ export function readPod(object: KubeObject): PodRecord {
     serviceAccount: spec.serviceAccountName ?? 'default',
     acceptsMtls,
     isCaptured: annotations['ambient.istio.io/redirection'] === 'enabled',
-    // The injector leaves pods of the host's network alone: there is no traffic of theirs to redirect.
+    // The injector leaves pods of the host's network alone: there is no traffic of theirs to
+    // redirect.
     hasSidecar:
       !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
     dnsProxy: proxyEnv(spec, 'ISTIO_META_DNS_CAPTURE') === 'true',
@@ -79,7 +80,8 @@ export function readPod(object: KubeObject): PodRecord {
 
 /**
  * The node controller sets Ready to False and nothing else (Kubernetes, pkg/controller/util/node,
- * MarkPodsNotReady): its containers are still ready, and no reason is given, which a kubelet always does.
+ * MarkPodsNotReady): its containers are still ready, and no reason is given, which a kubelet always
+ * does.
  */
 function isNodeLost(status: Record<string, unknown>): boolean {
   if (status.reason === 'NodeLost') return true;

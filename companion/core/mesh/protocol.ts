@@ -47,8 +47,8 @@ export function protocolOf({ port, name = '', appProtocol, transport }: Declared
 }
 
 /**
- * The protocol of a ServiceEntry port, which istiod takes from its `protocol` alone, whatever the name and
- * number of the port (pilot/pkg/serviceregistry/serviceentry/conversion.go, convertPort).
+ * The protocol of a ServiceEntry port, which istiod takes from its `protocol` alone, whatever the
+ * name and number of the port (pilot/pkg/serviceregistry/serviceentry/conversion.go, convertPort).
  */
 export function entryProtocolOf(protocol = ''): Protocol {
   const text = protocol.toLowerCase();

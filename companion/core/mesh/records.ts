@@ -71,7 +71,10 @@ export type SliceRecord = {
   /** `namespace/name` of the Service. */
   service: string;
   endpoints: readonly Endpoint[];
-  /** Ports that the endpoints listen on, by the name of the Service's port; a lone one may have none. */
+  /**
+   * Ports that the endpoints listen on, by the name of the Service's port; a lone one may have
+   * none.
+   */
   ports: readonly { name: string; port: number }[];
 };
 
@@ -84,7 +87,9 @@ export function namespaceOf(object: KubeObject): string {
   return object.metadata.namespace ?? '';
 }
 
-/** Istio's ResolveShortnameToFQDN (pilot/pkg/model/config.go): only names without a dot are short. */
+/**
+ * Istio's ResolveShortnameToFQDN (pilot/pkg/model/config.go): only names without a dot are short.
+ */
 export function qualifyHost(host: string, namespace: string, clusterDomain: string): string {
   const name = host.toLowerCase();
   return name.includes('.') || name === '*' || name.includes(':')

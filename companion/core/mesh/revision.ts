@@ -1,8 +1,9 @@
 import type { KubeObject } from '../../kube/object.ts';
 
 /**
- * Several istiods may serve one cluster, each under the name of its revision. Each has a configuration of
- * the mesh of its own, and takes in objects of Istio that are for all revisions or for its own.
+ * Several istiods may serve one cluster, each under the name of its revision. Each has a
+ * configuration of the mesh of its own, and takes in objects of Istio that are for all revisions or
+ * for its own.
  */
 
 /** Name that an istiod has which was given none. */
@@ -15,14 +16,17 @@ export function revisionLabelOf({ metadata }: KubeObject): string | undefined {
   return metadata.labels?.[key];
 }
 
-/** Whether istiod of a revision takes in an object with this label (pkg/config/model.go, LabelsInRevision). */
+/**
+ * Whether istiod of a revision takes in an object with this label (pkg/config/model.go,
+ * LabelsInRevision).
+ */
 export function isTakenIn(label: string | undefined, revision: string): boolean {
   return label === undefined || label === revision;
 }
 
 /**
- * Of the istiod that configures the proxy of a pod, by the annotation of its injector. The labels of pod and
- * namespace may name a tag instead, and what a tag stands for may have changed since.
+ * Of the istiod that configures the proxy of a pod, by the annotation of its injector. The labels
+ * of pod and namespace may name a tag instead, and what a tag stands for may have changed since.
  */
 export function revisionOfPod({ metadata }: KubeObject): string {
   return metadata.annotations?.[key] || defaultRevision;
@@ -41,7 +45,9 @@ export function revisionOfConfigMap(name: string): string {
   return name === unrevisioned ? defaultRevision : name.slice(unrevisioned.length + 1);
 }
 
-/** What holds for a revision; where its ConfigMap is not read or not there, that of the default one. */
+/**
+ * What holds for a revision; where its ConfigMap is not read or not there, that of the default one.
+ */
 export function forRevision<Value>(
   byRevision: ReadonlyMap<string, Value>,
   revision: string,

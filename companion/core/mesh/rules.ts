@@ -119,9 +119,9 @@ function tlsPolicyOf({ tls, portLevelSettings = [] }: TrafficPolicy): TlsPolicy 
 }
 
 /**
- * The cluster of a port with settings of its own, but none of TLS, takes nothing from the rule, its endpoints
- * do: istiod leaves out that they speak mutual TLS (cluster_builder.go, MergeTrafficPolicy;
- * pilot/pkg/xds/endpoints/mtls_checker.go, trafficPolicyTLSModeForPort).
+ * The cluster of a port with settings of its own, but none of TLS, takes nothing from the rule, its
+ * endpoints do: istiod leaves out that they speak mutual TLS (cluster_builder.go,
+ * MergeTrafficPolicy; pilot/pkg/xds/endpoints/mtls_checker.go, trafficPolicyTLSModeForPort).
  */
 function portModeOf(tls: Tls | undefined, ofRule: string): string {
   if (tls) return tlsModeOf(tls);
@@ -129,8 +129,9 @@ function portModeOf(tls: Tls | undefined, ofRule: string): string {
 }
 
 /**
- * Empty: no TLS settings, so istiod decides. DISABLE is the zero value that JSON leaves out. ISTIO_MUTUAL
- * under a server name or identities of the rule's own is as good as MUTUAL: only its cluster has them.
+ * Empty: no TLS settings, so istiod decides. DISABLE is the zero value that JSON leaves out.
+ * ISTIO_MUTUAL under a server name or identities of the rule's own is as good as MUTUAL: only its
+ * cluster has them.
  */
 function tlsModeOf(tls: Tls | undefined): string {
   if (!tls) return '';

@@ -2,11 +2,14 @@ import type { KubeObject } from '../../kube/object.ts';
 import { namespaceOf } from './records.ts';
 
 /**
- * Services that proxies call by themselves, because configuration names them: no app ever calls them, so
- * nobody is seen to use them.
+ * Services that proxies call by themselves, because configuration names them: no app ever calls
+ * them, so nobody is seen to use them.
  */
 export type ServiceReference = {
-  /** `host`, or `namespace/host`, as istiod takes it (pilot/pkg/model/telemetry_logging.go, LookupCluster). */
+  /**
+   * `host`, or `namespace/host`, as istiod takes it (pilot/pkg/model/telemetry_logging.go,
+   * LookupCluster).
+   */
   service: string;
   /** Which object names it. */
   message: string;
@@ -21,8 +24,9 @@ export type ReferenceRecord = {
 };
 
 /**
- * The services of `extensionProviders`, whatever their type: each names its service in a field of that name,
- * the OpenTelemetry provider a second one in its sampler (istio.io/api, mesh/v1alpha1/config.proto).
+ * The services of `extensionProviders`, whatever their type: each names its service in a field of
+ * that name, the OpenTelemetry provider a second one in its sampler (istio.io/api,
+ * mesh/v1alpha1/config.proto).
  */
 export function providerReferences(providers: unknown, configMap: string): ServiceReference[] {
   if (!Array.isArray(providers)) return [];
@@ -41,7 +45,8 @@ export function providerReferences(providers: unknown, configMap: string): Servi
 /** Undefined where the object names no service, or is not for sidecars. */
 export function readReferences(object: KubeObject): ReferenceRecord | undefined {
   const { kind, metadata, spec = {} } = object;
-  // One with targets is for gateways and waypoints (pilot/pkg/model/policyattachment.go, ShouldAttachPolicy).
+  // One with targets is for gateways and waypoints (pilot/pkg/model/policyattachment.go,
+  // ShouldAttachPolicy).
   if (spec.targetRef || spec.targetRefs?.length > 0) return undefined;
   const services = new Set([
     ...annotatedServices(object),
@@ -64,13 +69,19 @@ export function clustersIn(text: string): string[] {
   return [...text.matchAll(forms)].flatMap(([, host = '']) => host.toLowerCase());
 }
 
-/** What istiod reads of an EnvoyFilter for gateways (pilot/pkg/model/envoyfilter.go); the wish is the same. */
+/**
+ * What istiod reads of an EnvoyFilter for gateways (pilot/pkg/model/envoyfilter.go); the wish is
+ * the same.
+ */
 function annotatedServices({ metadata }: KubeObject): string[] {
   const listed = metadata.annotations?.['envoyfilter.istio.io/referenced-services'] ?? '';
   return listed.split(',').flatMap((service) => service.trim() || []);
 }
 
-/** Where sidecars get keys by themselves, as istiod can be set to have it (PILOT_JWT_ENABLE_REMOTE_JWKS). */
+/**
+ * Where sidecars get keys by themselves, as istiod can be set to have it
+ * (PILOT_JWT_ENABLE_REMOTE_JWKS).
+ */
 function keyServers(rules: unknown): string[] {
   if (!Array.isArray(rules)) return [];
   return rules.flatMap((rule: { jwksUri?: unknown; jwks_uri?: unknown } | null) => {

@@ -5,7 +5,10 @@ import type { ExportTo, Visible } from './records.ts';
 import { defaultRevision, forRevision, isTakenIn } from './revision.ts';
 import type { ServiceReference } from './service-reference.ts';
 
-/** Whether istiod of a revision looks at a namespace (core/discovery.ts); what is in others is nothing to it. */
+/**
+ * Whether istiod of a revision looks at a namespace (core/mesh/discovery.ts); what is in others is
+ * nothing to it.
+ */
 export type LooksAt = (revision: string, namespace: string) => boolean;
 
 /** Labels of a namespace; none where it is not known. */
@@ -15,7 +18,9 @@ export type LabelsOf = (namespace: string) => Readonly<Record<string, string>>;
 export type Visibility = {
   /** By revision. */
   configs: Map<string, MeshConfig>;
-  /** Revisions of istiod that configure the sidecars of a namespace; none where it has no sidecar. */
+  /**
+   * Revisions of istiod that configure the sidecars of a namespace; none where it has no sidecar.
+   */
   revisionsIn(namespace: string): readonly string[];
   /** Must be called whenever a pod of the namespace came or went. */
   podsChanged(namespace: string): void;
@@ -24,15 +29,18 @@ export type Visibility = {
   /** The same as one revision of istiod has it. */
   isVisibleUnder(object: Visible, from: string, revision: string): boolean;
   /**
-   * To whom an object is exported, by itself or by the mesh's default, as istiod of the namespace `from` has
-   * it; undefined where that takes the object for nothing.
+   * To whom an object is exported, by itself or by the mesh's default, as istiod of the namespace
+   * `from` has it; undefined where that takes the object for nothing.
    */
   exportsOf(object: Visible, from: string): ExportTo | undefined;
   /** Other names that the trust domain has for the sidecars of a namespace. */
   trustDomainAliasesIn(namespace: string): readonly string[];
   /** Services of the extension providers that sidecars of a namespace may be told to call. */
   providersIn(namespace: string): readonly ServiceReference[];
-  /** The mesh configuration of some revision knows of several networks, and so of clusters besides this one. */
+  /**
+   * The mesh configuration of some revision knows of several networks, and so of clusters besides
+   * this one.
+   */
   hasOtherNetworks(): boolean;
 };
 
@@ -87,8 +95,8 @@ export function createVisibility(
     revisionsIn,
     podsChanged: (namespace) => void revisions.delete(namespace),
     exportsOf,
-    // Under several revisions one is enough: to import what a proxy does not see costs nothing, to leave out
-    // what it sees costs every call.
+    // Under several revisions one is enough: to import what a proxy does not see costs nothing, to
+    // leave out what it sees costs every call.
     isVisible: (object, from) =>
       revisionsFor(from).some((revision) => isVisibleUnder(object, from, revision)),
     isVisibleUnder,

@@ -23,7 +23,10 @@ export type BarrierInput = {
   proxies: ProxyCount;
   /** Milliseconds until the learning window ends; 0 or less when it has. */
   learningMs: number;
-  /** A proxy that is silent for longer, while its node is heard, has no filter any more, for all that can be known. */
+  /**
+   * A proxy that is silent for longer, while its node is heard, has no filter any more, for all
+   * that can be known.
+   */
   silenceMs: number;
 };
 

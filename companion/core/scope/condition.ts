@@ -1,6 +1,8 @@
 export type Mode = 'observe' | 'enforce' | 'off';
 
-/** Label that enables a namespace; on a Service it is an annotation, for the workloads it selects. */
+/**
+ * Label that enables a namespace; on a Service it is an annotation, for the workloads it selects.
+ */
 export const modeLabel = 'lazyscope.io/mode';
 
 export const modes: readonly Mode[] = ['observe', 'enforce', 'off'];
@@ -10,8 +12,9 @@ export function parseMode(text: unknown): Mode | undefined {
 }
 
 /**
- * The mode that a label or annotation asks for. A word that is none of `modes` is a slip of the pen, so
- * it takes nothing away: `last`, the mode in force before it, stays. Where there was none it is `off`.
+ * The mode that a label or annotation asks for. A word that is none of `modes` is a slip of the
+ * pen, so it takes nothing away: `last`, the mode in force before it, stays. Where there was none
+ * it is `off`.
  */
 export function modeInForce(text: string, last: Mode | undefined): Mode {
   return parseMode(text) ?? last ?? 'off';

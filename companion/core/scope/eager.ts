@@ -11,9 +11,10 @@ function* recordsOf(catalog: Catalog, entry: string): Generator<HostRecord> {
 }
 
 /**
- * Services that declare TCP on a port on which the scope has an HTTP listener. That listener takes every
- * address and waits for the first bytes of the app to see whether they are HTTP; a server that speaks
- * first would never be heard. With full configuration such a Service has a listener of its own.
+ * Services that declare TCP on a port on which the scope has an HTTP listener. That listener takes
+ * every address and waits for the first bytes of the app to see whether they are HTTP; a server
+ * that speaks first would never be heard. With full configuration such a Service has a listener of
+ * its own.
  */
 export function* besideHttp(
   catalog: Catalog,
@@ -50,8 +51,8 @@ function httpPortsOf({ host, ports }: HostRecord): { port: number; host: string 
 }
 
 /**
- * Hosts whose connections a VirtualService rules over. The first connection would go past its rules, and a
- * pool keeps it for days.
+ * Hosts whose connections a VirtualService rules over. The first connection would go past its
+ * rules, and a pool keeps it for days.
  */
 export function* ruledConnections(catalog: Catalog, namespace: string): Generator<EagerHost> {
   const seen = new Set<HostRecord>();
@@ -88,8 +89,8 @@ export function* eagerHosts(
 }
 
 /**
- * At 300 bytes each a third of what etcd takes as one object. With more than this the calls of the rest would
- * be lost, so such a workload is not narrowed (TooManyEager).
+ * At 300 bytes each a third of what etcd takes as one object. With more than this the calls of the
+ * rest would be lost, so such a workload is not narrowed (TooManyEager).
  */
 export const eagerMax = 1_500;
 

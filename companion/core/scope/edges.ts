@@ -31,8 +31,8 @@ export type EdgeStore = {
 export type Source = { namespace: string; owner: string };
 
 /**
- * Destinations of one owner: at 200 bytes each the status of a scope stays below half of the 1.5 MiB
- * that etcd takes. A workload with more is a gateway in all but name, and better off unscoped.
+ * Destinations of one owner: at 200 bytes each the status of a scope stays below half of the 1.5
+ * MiB that etcd takes. A workload with more is a gateway in all but name, and better off unscoped.
  */
 export const destinationsMax = 2_000;
 

@@ -1,8 +1,8 @@
 import type { Edge } from './edges.ts';
 
 /**
- * When a destination that was used once leaves the scope again. Forgetting too late costs some memory,
- * forgetting too early costs a first call, so every doubt keeps it.
+ * When a destination that was used once leaves the scope again. Forgetting too late costs some
+ * memory, forgetting too early costs a first call, so every doubt keeps it.
  */
 export type ExpiryInput = {
   /** Everything that the workload was seen to use. */
@@ -38,8 +38,8 @@ export type Verdict = {
 export const guardWindowMs = 3_600_000;
 
 /**
- * After a start, a change of leader or a gap in the reports, nothing expires for this long (or for the
- * ttl, if that is shorter): what was used meanwhile has yet to be told of.
+ * After a start, a change of leader or a gap in the reports, nothing expires for this long (or for
+ * the ttl, if that is shorter): what was used meanwhile has yet to be told of.
  */
 export const settleMsMax = 3_600_000;
 
@@ -59,7 +59,9 @@ export function expire(input: ExpiryInput): Verdict {
 
 const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000 };
 
-/** `72h`, `1h30m`, `90s`: what the definition of WorkloadScope takes; undefined for anything else. */
+/**
+ * `72h`, `1h30m`, `90s`: what the definition of WorkloadScope takes; undefined for anything else.
+ */
 export function durationMs(text: unknown): number | undefined {
   if (typeof text !== 'string' || !/^(\d{1,9}[smh])+$/.test(text)) return undefined;
   return [...text.matchAll(/(\d+)([smh])/g)].reduce(

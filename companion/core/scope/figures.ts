@@ -4,7 +4,9 @@ import type { ScopeStatus } from './workload-scope.ts';
 
 export type FiguresInput = {
   states: readonly ProxyState[];
-  /** The Sidecar was created in this very turn, so these figures still describe full configuration. */
+  /**
+   * The Sidecar was created in this very turn, so these figures still describe full configuration.
+   */
   justScoped: boolean;
   /** What was recorded last. */
   before: ScopeStatus | undefined;
@@ -14,8 +16,9 @@ export type FiguresInput = {
 type Figures = { clusters: number | undefined; bytes: number | undefined };
 
 /**
- * Figures read sooner after a scope came into force may be of the time before: istiod gathers changes
- * for 100 ms and then pushes, and both the age of figures and times of conditions are whole seconds.
+ * Figures read sooner after a scope came into force may be of the time before: istiod gathers
+ * changes for 100 ms and then pushes, and both the age of figures and times of conditions are whole
+ * seconds.
  */
 const settleMs = 2_000;
 

@@ -6,8 +6,9 @@ import { type ProvidersInput, providerHosts } from './providers.ts';
 import { unservableHosts, virtualHosts } from './unservable.ts';
 
 /**
- * Why a host is in a scope. `provider`: the proxy calls it by itself, as configuration says; `eager`: never
- * called, because its first call could not be served; `alias`: another name of a host that is in the scope.
+ * Why a host is in a scope. `provider`: the proxy calls it by itself, as configuration says;
+ * `eager`: never called, because its first call could not be served; `alias`: another name of a
+ * host that is in the scope.
  */
 export type Reason =
   | 'sentinel'
@@ -24,7 +25,9 @@ export type ScopeHost = {
   entry: string;
   reason: Reason;
   edge?: Edge;
-  /** Of an eager host, why it cannot wait for its first call; of a provider, which object names it. */
+  /**
+   * Of an eager host, why it cannot wait for its first call; of a provider, which object names it.
+   */
   message?: string;
 };
 
@@ -44,8 +47,8 @@ export type ScopeInput = ProvidersInput & {
 
 /**
  * The hosts that a workload's sidecar carries, sorted and each once; of several reasons the
- * strongest is kept (the order of `Reason`). What a VirtualService routes to, istiod imports by itself
- * (pilot/pkg/model/sidecar.go, collectImportedServices).
+ * strongest is kept (the order of `Reason`). What a VirtualService routes to, istiod imports by
+ * itself (pilot/pkg/model/sidecar.go, collectImportedServices).
  */
 export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   const { namespace, edges, pins, sentinel, gateway } = input;
@@ -96,8 +99,9 @@ export function entryOf({ namespace, host }: HostRef): string {
 }
 
 /**
- * Of several ServiceEntries that make one host in one namespace, a listener of exact hosts alone has the oldest
- * (pilot/pkg/model/sidecar.go, servicesForExactHosts); one with a wildcard, whatever it is, has them all.
+ * Of several ServiceEntries that make one host in one namespace, a listener of exact hosts alone
+ * has the oldest (pilot/pkg/model/sidecar.go, servicesForExactHosts); one with a wildcard, whatever
+ * it is, has them all.
  */
 function scanEntry({ namespace, host }: HostRef): string {
   return `${namespace}/*${host.slice(host.indexOf('.'))}`;

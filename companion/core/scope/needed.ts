@@ -4,7 +4,9 @@ import type { HostRecord } from '../mesh/records.ts';
 import type { VirtualServiceRecord } from '../mesh/rules.ts';
 import type { HostRef } from './edges.ts';
 
-/** What has to be imported beside a host, so that istiod makes of it what full configuration does. */
+/**
+ * What has to be imported beside a host, so that istiod makes of it what full configuration does.
+ */
 
 /** Each host that an entry of a scope imports; the hosts of a wildcard are those that are there. */
 function namesOf(catalog: Catalog, entry: string): { namespace: string; names: string[] } {
@@ -17,9 +19,10 @@ function namesOf(catalog: Catalog, entry: string): { namespace: string; names: s
 }
 
 /**
- * The VirtualServices that rule over a host of the scope, each in its own namespace: it applies only where
- * that namespace is imported with the host (pilot/pkg/model/virtualservice.go, SelectVirtualServices).
- * All of them, not only the most specific: istiod looks at each for a connection.
+ * The VirtualServices that rule over a host of the scope, each in its own namespace: it applies
+ * only where that namespace is imported with the host (pilot/pkg/model/virtualservice.go,
+ * SelectVirtualServices). All of them, not only the most specific: istiod looks at each for a
+ * connection.
  */
 export function* ruleHosts(catalog: Catalog, entry: string, namespace: string): Generator<HostRef> {
   const { namespace: own, names } = namesOf(catalog, entry);
@@ -58,9 +61,9 @@ function* ruledAliases(catalog: Catalog, name: string, rules: number): Generator
 }
 
 /**
- * Other names of a host of the scope. istiod gives a Service only those of its aliases that are imported
- * with the namespace of the Service (pilot/pkg/model/sidecar.go, matchingAliasService), whoever may see
- * them.
+ * Other names of a host of the scope. istiod gives a Service only those of its aliases that are
+ * imported with the namespace of the Service (pilot/pkg/model/sidecar.go, matchingAliasService),
+ * whoever may see them.
  */
 export function* aliasHosts(catalog: Catalog, entry: string): Generator<HostRef> {
   const { namespace, names } = namesOf(catalog, entry);
@@ -74,9 +77,9 @@ export function* aliasHosts(catalog: Catalog, entry: string): Generator<HostRef>
 }
 
 /**
- * The hosts that a destination may have been called by: Envoy tells of what a VirtualService routed to
- * only. Any host under a wildcard may be meant, and so may a name that stands in the VirtualService alone,
- * so the wildcard is imported as it is.
+ * The hosts that a destination may have been called by: Envoy tells of what a VirtualService routed
+ * to only. Any host under a wildcard may be meant, and so may a name that stands in the
+ * VirtualService alone, so the wildcard is imported as it is.
  */
 export function* calledHosts(
   catalog: Catalog,

@@ -1,6 +1,6 @@
 /**
- * Which node companions are connected to this replica. What is silent behind a companion that is not
- * heard, or not for long, may be well: nothing follows from it.
+ * Which node companions are connected to this replica. What is silent behind a companion that is
+ * not heard, or not for long, may be well: nothing follows from it.
  */
 export type NodeStreams = {
   opened(node: string, now: number): void;

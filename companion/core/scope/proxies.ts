@@ -30,7 +30,10 @@ export type ProxyCount = {
   live: number;
   /** Milliseconds for which the most silent one was not heard, as far as this replica knows. */
   silentMs: number;
-  /** The same, of proxies whose node was heard all the while: their filters do not speak for certain. */
+  /**
+   * The same, of proxies whose node was heard all the while: their filters do not speak for
+   * certain.
+   */
   judgedMs: number;
   /** For how long at least `silentShare` of the proxies was silent for certain. */
   quorumMs: number;
@@ -51,12 +54,15 @@ export type ProxyTold = Omit<ProxyState, 'firstLiveAt'>;
 export const liveMs = 90_000;
 /** A node that forgot to say goodbye is silent for ten reports. */
 const forgottenMs = 300_000;
-/** A proxy that is well answers its node within milliseconds; one that cannot must not hold up a scope. */
+/**
+ * A proxy that is well answers its node within milliseconds; one that cannot must not hold up a
+ * scope.
+ */
 const measureMs = 10_000;
 
 /**
- * The share of silent proxies that takes the scope of a workload away. One broken pod of many is better
- * restarted than paid for by all the others with the configuration of the whole mesh.
+ * The share of silent proxies that takes the scope of a workload away. One broken pod of many is
+ * better restarted than paid for by all the others with the configuration of the whole mesh.
  */
 export const silentShare = 0.25;
 
@@ -76,7 +82,8 @@ export function createProxyTable(
   streams: Pick<NodeStreams, 'since' | 'size'> = { since: () => 0, size: () => 1 },
 ): ProxyTable {
   const proxies = new Map<string, ProxyState>();
-  // By uid, when the filter was last heard; kept while the pod is counted, even if its node forgot it.
+  // By uid, when the filter was last heard; kept while the pod is counted, even if its node forgot
+  // it.
   const heard = new Map<string, { at: number; countedAt: number }>();
   const keyOf = ({ namespace, pod }: { namespace: string; pod: string }) => `${namespace}/${pod}`;
 

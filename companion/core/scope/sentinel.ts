@@ -3,9 +3,9 @@ import type { HostRecord } from '../mesh/records.ts';
 import { managedBy } from './sidecar.ts';
 
 /**
- * The sentinel: a ServiceEntry without endpoints that every scope imports, so that each HTTP port of
- * the mesh keeps its `0.0.0.0_PORT` listener. Without it an unknown call on that port would be bytes
- * to the proxy, and no HTTP filter would see it.
+ * The sentinel: a ServiceEntry without endpoints that every scope imports, so that each HTTP port
+ * of the mesh keeps its `0.0.0.0_PORT` listener. Without it an unknown call on that port would be
+ * bytes to the proxy, and no HTTP filter would see it.
  */
 export const sentinelHost = 'http-ports.lazyscope.internal';
 const sentinelName = 'lazyscope-http-ports';
@@ -22,8 +22,9 @@ export type SystemNamespaces = { namespace: string; rootNamespace: string };
  * Ports on which a Service or ServiceEntry speaks HTTP, declared or left to sniffing, less those
  * that any declares as TCP: a listener that looks for HTTP would keep a server-first protocol
  * waiting. That is istiod's own rule (see `protocolOf`). Never empty, since an entry needs a port.
- * Left out are ports that only Lazyscope or istiod has: no app speaks HTTP to them, each listener costs
- * every proxy about 60 KB, and whoever calls them all the same is served as TCP until they are learned.
+ * Left out are ports that only Lazyscope or istiod has: no app speaks HTTP to them, each listener
+ * costs every proxy about 60 KB, and whoever calls them all the same is served as TCP until they
+ * are learned.
  */
 export function sentinelPorts(
   records: Iterable<HostRecord>,

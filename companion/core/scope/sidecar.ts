@@ -48,7 +48,9 @@ export function sidecarName(workload: { name: string }): string {
   return `lazyscope-${workload.name}`;
 }
 
-/** The Sidecar of somebody else that already selects a pod of the workload; the oldest if several. */
+/**
+ * The Sidecar of somebody else that already selects a pod of the workload; the oldest if several.
+ */
 export function foreignSidecar(
   sidecars: Iterable<SidecarRecord>,
   workload: Workload,
@@ -68,8 +70,8 @@ export function foreignSidecar(
 
 /**
  * The default that the Sidecar of a workload takes the place of: the namespace's own, else the root
- * namespace's (Istio pilot/pkg/model/push_context.go, getSidecarScope). Of pods under several revisions one
- * that has it is enough.
+ * namespace's (Istio pilot/pkg/model/push_context.go, getSidecarScope). Of pods under several
+ * revisions one that has it is enough.
  */
 export function shadowedSidecar(
   sidecars: Iterable<SidecarRecord>,
@@ -102,8 +104,8 @@ function egressOf({ spec }: Pick<SidecarRecord, 'spec'>): Listener[] {
 }
 
 /**
- * Whether a default lets its namespace import the entry (`namespace/host`): the listener of the port,
- * else the one without a port (pilot/pkg/model/sidecar.go, GetEgressListenerForRDS).
+ * Whether a default lets its namespace import the entry (`namespace/host`): the listener of the
+ * port, else the one without a port (pilot/pkg/model/sidecar.go, GetEgressListenerForRDS).
  */
 export function admits(
   shadowed: SidecarRecord | undefined,
@@ -125,8 +127,9 @@ function isCatchAll({ port }: Listener): boolean {
 }
 
 /**
- * Why a workload under this default cannot be narrowed; undefined when it can. Where a listener stands for
- * each imported host, a host that is not imported has none that its first call could come to.
+ * Why a workload under this default cannot be narrowed; undefined when it can. Where a listener
+ * stands for each imported host, a host that is not imported has none that its first call could
+ * come to.
  */
 export function unnarrowable(shadowed: SidecarRecord): string | undefined {
   const egress = egressOf(shadowed);
@@ -153,7 +156,8 @@ function coversEntry(rule: string, entry: string, namespace: string): boolean {
   const [ruleNamespace = '', pattern = ''] = rule.split('/');
   const [entryNamespace = '', host = ''] = entry.split('/');
   const of = ruleNamespace === '.' ? namespace : ruleNamespace;
-  // Where istiod has a host from, nobody here may know; that it is there, a proxy told under this rule.
+  // Where istiod has a host from, nobody here may know; that it is there, a proxy told under this
+  // rule.
   const isMeant = of === '*' || of === '' || of === entryNamespace || entryNamespace === '*';
   return isMeant && matchesHost(pattern, host);
 }
@@ -194,14 +198,17 @@ export function sidecarOf({ workload, owner, hosts, shadowed }: SidecarInput): K
     },
     spec: {
       workloadSelector: { labels: { ...workload.selector } },
-      // Listeners of ports of their own stay as they are; the one without a port has to be the last.
+      // Listeners of ports of their own stay as they are; the one without a port has to be the
+      // last.
       egress: [...ofPorts, { hosts: [...hosts] }],
       ...Object.fromEntries(copied.map((field) => [field, shadowed?.spec[field]])),
     },
   };
 }
 
-/** The entries that a Sidecar of ours imports, apart from listeners that it repeats from a default. */
+/**
+ * The entries that a Sidecar of ours imports, apart from listeners that it repeats from a default.
+ */
 export function importedHosts(sidecar: Pick<SidecarRecord, 'spec'>): string[] {
   return egressOf(sidecar).find(isCatchAll)?.hosts ?? [];
 }

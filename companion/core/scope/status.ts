@@ -108,7 +108,8 @@ const clustersGrain = 0.25;
 
 /**
  * What is different enough to write: `now` for what people act on (hosts, mode, conditions), `soon`
- * for figures that appear or are of another kind, `later` for other counts and usage, `no` for nothing.
+ * for figures that appear or are of another kind, `later` for other counts and usage, `no` for
+ * nothing.
  */
 export function statusChange(
   before: ScopeStatus | undefined,

@@ -3,15 +3,16 @@ import { selects } from '../mesh/label-selector.ts';
 import type { Workload } from './workload.ts';
 
 /**
- * A machine outside of Kubernetes whose proxy a Sidecar of ours would narrow too, because it has the labels of
- * the pods. It has no filter: what it calls would be lost to it for good, unseen. istiod asks no more than
- * labels and namespace (pilot/pkg/model/push_context.go, getSidecarScope).
+ * A machine outside of Kubernetes whose proxy a Sidecar of ours would narrow too, because it has
+ * the labels of the pods. It has no filter: what it calls would be lost to it for good, unseen.
+ * istiod asks no more than labels and namespace (pilot/pkg/model/push_context.go, getSidecarScope).
  */
 export function unseenProxy(
   catalog: Pick<Catalog, 'workloadEntriesIn' | 'workloadGroupsIn'>,
   { namespace, selector }: Workload,
 ): string | undefined {
-  // Machines get this label when they connect, from `app` or a name; who has all others may have it too.
+  // Machines get this label when they connect, from `app` or a name; who has all others may have it
+  // too.
   const { 'service.istio.io/canonical-name': _, ...rest } = selector;
   const isSelected = ({ labels }: { labels: Workload['selector'] }) => selects(rest, labels);
   const entry = catalog

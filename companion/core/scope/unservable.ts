@@ -13,8 +13,8 @@ type Callers = {
 };
 
 /**
- * Hosts whose first call, where it cannot be held (a WebSocket, gRPC, a large body, a connection), nothing could
- * carry as full configuration does: it would go in plain text, or to another address.
+ * Hosts whose first call, where it cannot be held (a WebSocket, gRPC, a large body, a connection),
+ * nothing could carry as full configuration does: it would go in plain text, or to another address.
  */
 export function* unservableHosts(catalog: Catalog, input: Callers): Generator<EagerHost> {
   yield* ownTlsHosts(catalog, input);

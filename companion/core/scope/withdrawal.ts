@@ -3,15 +3,15 @@ import type { ScopeStatus } from './workload-scope.ts';
 
 /**
  * How fast silence may take scopes away. A withdrawn scope gives each proxy of its workload the
- * configuration of the whole mesh: istiod has to push it, and the proxy has to hold it. Too fast, and
- * what was lost on one node becomes an outage of all.
+ * configuration of the whole mesh: istiod has to push it, and the proxy has to hold it. Too fast,
+ * and what was lost on one node becomes an outage of all.
  */
 export type WithdrawalLimit = { workloadsPerMinute: number; bytesPerMinute: number };
 
 export type WithdrawalBudget = {
   /**
-   * Takes what the withdrawal of a workload costs; false: it has to wait. Asked again for the same key
-   * within a minute it costs nothing, since a write may fail and be tried again.
+   * Takes what the withdrawal of a workload costs; false: it has to wait. Asked again for the same
+   * key within a minute it costs nothing, since a write may fail and be tried again.
    */
   admit(key: string, gainBytes: number): boolean;
 };
@@ -25,8 +25,8 @@ export type Pending = {
 const minuteMs = 60_000;
 
 /**
- * What a proxy is taken to gain where its memory was never read with both configurations: a third of
- * what was measured in a mesh of 5,000 services (bench/results/memory.json).
+ * What a proxy is taken to gain where its memory was never read with both configurations: a third
+ * of what was measured in a mesh of 5,000 services (bench/results/memory.json).
  */
 export const unmeasuredGainBytes = 256e6;
 
@@ -38,9 +38,9 @@ export function gainBytesOf(status: ScopeStatus | undefined, proxies: number): n
 }
 
 /**
- * Two buckets that hold one minute's worth each. A workload that gains more than a minute's worth of
- * bytes goes when that bucket is full, and the next one waits until the debt is paid. So in any span of
- * m minutes at most (m + 1) minutes' worth goes, and one workload.
+ * Two buckets that hold one minute's worth each. A workload that gains more than a minute's worth
+ * of bytes goes when that bucket is full, and the next one waits until the debt is paid. So in any
+ * span of m minutes at most (m + 1) minutes' worth goes, and one workload.
  */
 export function createWithdrawalBudget(
   { workloadsPerMinute, bytesPerMinute }: WithdrawalLimit,

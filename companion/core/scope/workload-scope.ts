@@ -8,7 +8,9 @@ import type { Watched } from './learning.ts';
 import { managedBy, scopeApiVersion } from './sidecar.ts';
 import type { Workload } from './workload.ts';
 
-/** `WorkloadScope`: the intent of its user, and what is known of the workload, kept over restarts. */
+/**
+ * `WorkloadScope`: the intent of its user, and what is known of the workload, kept over restarts.
+ */
 export type ScopeRecord = {
   namespace: string;
   name: string;

@@ -25,7 +25,10 @@ let home: string;
 let rps: number;
 
 const known = [0, 1];
-/** First calls, one a second from before each fault until after it; a recovery takes some 20 s, or 5 minutes. */
+/**
+ * First calls, one a second from before each fault until after it; a recovery takes some 20 s, or 5
+ * minutes.
+ */
 const firstRps = 1;
 const firstMost = 300;
 const targets = 900;
@@ -78,9 +81,9 @@ const victims: Record<string, () => Promise<Victims>> = {
 const isControlPlane = (name: string) => name === 'etcd' || name === 'the API server';
 
 /**
- * Open watches keep an API server that is told to end for a minute in which it answers nobody, and after
- * 50 s without a word nodes count as lost with all their pods. What runs it does not wait for that long (a
- * kubelet: 30 s).
+ * Open watches keep an API server that is told to end for a minute in which it answers nobody, and
+ * after 50 s without a word nodes count as lost with all their pods. What runs it does not wait for
+ * that long (a kubelet: 30 s).
  */
 const graceMs = 10_000;
 

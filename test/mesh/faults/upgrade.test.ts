@@ -53,7 +53,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** No request fails from before `act` until after it, neither to what is known nor for the first time. */
+/**
+ * No request fails from before `act` until after it, neither to what is known nor for the first
+ * time.
+ */
 async function expectNoFailureWhile(act: () => Promise<void>): Promise<void> {
   const first = Array.from({ length: firstMost }, (_, i) => urlOf(fresh + i));
   const traffic = await startTraffic(mesh, client, {
@@ -97,7 +100,9 @@ const filters = (release: Release) => async () => {
   });
 };
 
-/** Between the two steps of an upgrade: the namespace still pins the filter of the release before. */
+/**
+ * Between the two steps of an upgrade: the namespace still pins the filter of the release before.
+ */
 async function startAnotherPod(): Promise<void> {
   const scale = (replicas: number) =>
     mesh.kubectl(['scale', 'deployment/client', `--replicas=${replicas}`, '-n', namespace]);

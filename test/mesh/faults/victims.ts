@@ -50,7 +50,10 @@ export function podVictims(mesh: Mesh, pods: Pod[], all: () => Promise<Pod[]>): 
   };
 }
 
-/** Every process of a program that runs beside the cluster; the box starts it again a second after its end. */
+/**
+ * Every process of a program that runs beside the cluster; the box starts it again a second after
+ * its end.
+ */
 export async function daemonVictims(mesh: Mesh, program: string): Promise<Victims> {
   const ids = await pidsOf(mesh, program);
   return {
@@ -87,8 +90,8 @@ async function pidsOf(mesh: Mesh, program: string): Promise<string[]> {
 }
 
 /**
- * Everything that runs on a node, ended at one moment as when its power goes: pods, runtime and kubelet.
- * The box starts the last two again, which bring the pods back; disk and address stay.
+ * Everything that runs on a node, ended at one moment as when its power goes: pods, runtime and
+ * kubelet. The box starts the last two again, which bring the pods back; disk and address stay.
  */
 export async function nodeVictims(mesh: Mesh, node: string): Promise<Victims> {
   const tasks = ['ctr', '-n', 'k8s.io', 'task', 'ls', '-q'];
@@ -119,8 +122,8 @@ export async function restartKubeProxy(mesh: Mesh): Promise<void> {
 }
 
 /**
- * The API server answers, nodes are there, every part of the product is ready, and a controller leads: it
- * reaches the API server by its Service, which kube-proxy finds again later than we do.
+ * The API server answers, nodes are there, every part of the product is ready, and a controller
+ * leads: it reaches the API server by its Service, which kube-proxy finds again later than we do.
  */
 export async function untilWell(mesh: Mesh): Promise<void> {
   await mesh.waitFor(
@@ -158,8 +161,8 @@ async function isLed(mesh: Mesh): Promise<boolean> {
 }
 
 /**
- * The kubelet waits longer with each end of a container, up to five minutes. These were ended on purpose,
- * so pods that wait are replaced by new ones, whose containers start at once.
+ * The kubelet waits longer with each end of a container, up to five minutes. These were ended on
+ * purpose, so pods that wait are replaced by new ones, whose containers start at once.
  */
 async function replaceWaiting(mesh: Mesh, namespace: string): Promise<void> {
   const { items } = (await mesh.get(['pods', '-n', namespace])) as { items: Pod[] };

@@ -22,7 +22,9 @@ beforeAll(async () => {
 const mesh = (...args: string[]) =>
   runResult('npm', ['run', '-s', 'mesh', '--', ...args], { cwd: repoDir });
 
-/** Starts `up` (or a test run's own mesh) and returns when it has said a line that contains `text`. */
+/**
+ * Starts `up` (or a test run's own mesh) and returns when it has said a line that contains `text`.
+ */
 async function startUntil(args: string[], text: string) {
   const child = spawn(process.execPath, ['--import', 'tsx', ...args], {
     cwd: repoDir,

@@ -10,7 +10,9 @@ type Call = {
 
 const megabytes50 = 50 * 1024 * 1024;
 
-/** Every kind of call, as `meshapp call` makes it. TCP calls half-close and wait for the farewell. */
+/**
+ * Every kind of call, as `meshapp call` makes it. TCP calls half-close and wait for the farewell.
+ */
 export const calls = {
   http1: { scheme: 'http', port: 'http', path: '/a?b=c' },
   post: { scheme: 'http', port: 'http', flags: ['--data', 'a body that can be sent again'] },

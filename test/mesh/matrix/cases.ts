@@ -43,7 +43,10 @@ type Table = Record<'destinations' | 'calls' | 'pairs', Row[]>;
 /** Ends the name of a case's second destination, for a second first call. */
 export const twin = '-2';
 
-/** Every case of the table, each with its twin; `name` is unique, a valid name of a Service; `index` its place. */
+/**
+ * Every case of the table, each with its twin; `name` is unique, a valid name of a Service; `index`
+ * its place.
+ */
 export function readCases(): Case[] {
   const text = readFileSync(join(import.meta.dirname, 'cases.yaml'), 'utf8');
   const { destinations, calls, pairs } = parse(text) as Table;

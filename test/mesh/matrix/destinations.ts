@@ -52,7 +52,9 @@ const wildcardEntry: Destination = {
   port: outsidePort,
 };
 
-/** An address of its own for each case; nothing but the mesh leads from it to the machine outside. */
+/**
+ * An address of its own for each case; nothing but the mesh leads from it to the machine outside.
+ */
 const addressOf = ({ test: { index } }: Context, last: string) => `240.9.${index}.${last}`;
 
 const addressEntry = (suffix: string): Destination => ({

@@ -62,7 +62,10 @@ async function crowd() {
   };
 }
 
-/** Three errors in a row, and what comes after them, from when Envoy's threads have heard to the end of the ejection. */
+/**
+ * Three errors in a row, and what comes after them, from when Envoy's threads have heard to the end
+ * of the ejection.
+ */
 async function fail() {
   const urls = ['/status/500', '/status/500', '/status/500', ...Array(30).fill('/')];
   const results = await batch(

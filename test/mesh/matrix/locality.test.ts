@@ -13,7 +13,8 @@ import { enableNamespace } from '../../../box/product.ts';
 import { appContainer, appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import type { BatchResult } from './outcome.ts';
 
-// One Service with an endpoint in the caller's zone and one in another: who answers, before and after narrowing.
+// One Service with an endpoint in the caller's zone and one in another: who answers, before and
+// after narrowing.
 
 const mesh = openMesh();
 const namespace = 'matrix-locality';

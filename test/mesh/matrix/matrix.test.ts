@@ -74,8 +74,9 @@ async function run(state: keyof typeof outcomes, addresses: Addresses): Promise<
 }
 
 /**
- * istiod takes its time to send some hundred new hosts to all, and what it has not sent yet fails. So what
- * is not as the table says is called again, until it is or there is nothing new for a while.
+ * istiod takes its time to send some hundred new hosts to all, and what it has not sent yet fails.
+ * So what is not as the table says is called again, until it is or there is nothing new for a
+ * while.
  */
 async function untilSettled(addresses: Addresses): Promise<void> {
   for (let round = 0, same = 0; same < 2; round++) {
@@ -102,9 +103,9 @@ const isAsTold = (each: Case, { namespace }: Client, outcome: Outcome | undefine
   outcome !== undefined && answerOf(outcome) === fullAnswer(each, namespace);
 
 /**
- * On a busy machine a question may not be answered in time, and the call takes the fallback, as it should. So
- * what went another way has a second chance, alone: a first call at a destination of its own. A test below
- * says that there were no more of these than late answers.
+ * On a busy machine a question may not be answered in time, and the call takes the fallback, as it
+ * should. So what went another way has a second chance, alone: a first call at a destination of its
+ * own. A test below says that there were no more of these than late answers.
  */
 async function runAgain(addresses: Addresses): Promise<void> {
   for (const client of clients) {

@@ -10,7 +10,10 @@ export type Paths = {
   milliseconds: Map<string, number>;
 };
 
-/** Requests that the Envoy of a client has sent, by cluster; its connection pools count those of TCP too. */
+/**
+ * Requests that the Envoy of a client has sent, by cluster; its connection pools count those of TCP
+ * too.
+ */
 export async function requestsOf(mesh: Mesh, { namespace, name }: Client) {
   const pod = await mesh.pod(namespace, `app=${name}`);
   const requests = new Map<string, number>();
@@ -46,8 +49,9 @@ export function firstCallRequests(requests: Map<string, number>): Record<string,
 }
 
 /**
- * A known call is an ordinary call: it may take three times as long as with full configuration, and half a
- * second more, because calls are made several at a time and one of them may have to wait for the CPU.
+ * A known call is an ordinary call: it may take three times as long as with full configuration, and
+ * half a second more, because calls are made several at a time and one of them may have to wait for
+ * the CPU.
  */
 const slowest = (fullMs: number) => 3 * fullMs + 500;
 

@@ -6,7 +6,8 @@ import { createFleet, deleteNamespaces, serviceObject } from '../../../box/fleet
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
-// The outbound policy of the whole mesh, by the mesh configuration; by a Sidecar it is part of the matrix.
+// The outbound policy of the whole mesh, by the mesh configuration; by a Sidecar it is part of the
+// matrix.
 
 const mesh = openMesh();
 const namespace = 'matrix-policy';
@@ -84,7 +85,8 @@ describe.each(modes)('$mode for the whole mesh', ({ mode, id, host, status }) =>
       const { error, body } = await call(mesh, from, url, '--timeout', '10s');
       return (error ?? '') === '' && JSON.stringify(body).includes('server');
     };
-    // By ALLOW_ANY_DYNAMIC_DNS Istio's outbound listener waits for the first bytes of every connection.
+    // By ALLOW_ANY_DYNAMIC_DNS Istio's outbound listener waits for the first bytes of every
+    // connection.
     expect(await heard(client)).toBe(mode === 'REGISTRY_ONLY');
     expect(await heard(unscoped)).toBe(mode === 'REGISTRY_ONLY');
   });

@@ -35,8 +35,8 @@ beforeAll(async () => {
 afterAll(() => deleteNamespaces(mesh, namespace, unscopedNamespace));
 
 /**
- * An answer that nobody knows the address is asked about again after 5 s (companion/core), then the scope is
- * written and pushed; thrice that.
+ * An answer that nobody knows the address is asked about again after 5 s (companion/core), then the
+ * scope is written and pushed; thrice that.
  */
 const laterMs = 15_000;
 /** A bound for what hangs. */
@@ -54,8 +54,8 @@ async function untilAnswered(from: PodRef, url: string): Promise<number> {
 }
 
 /**
- * What was changed is reached, and not much later than by a client with full configuration, which asks at the
- * same time: how long this machine takes to send a change to proxies, that one says.
+ * What was changed is reached, and not much later than by a client with full configuration, which
+ * asks at the same time: how long this machine takes to send a change to proxies, that one says.
  */
 async function expectReached(url: string): Promise<void> {
   const fully = url.replace(/:(\d+)/, `.${namespace}:$1`);

@@ -14,8 +14,8 @@ import { appPorts } from '../../../box/shop.ts';
 import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
 import type { BatchResult } from './outcome.ts';
 
-// Requests that cannot be held meet every moment of a scope's change: before, between and after what
-// istiod sends of clusters and routes.
+// Requests that cannot be held meet every moment of a scope's change: before, between and after
+// what istiod sends of clusters and routes.
 
 const mesh = openMesh();
 const namespace = 'matrix-streams';

@@ -139,7 +139,8 @@ test.each(['gateway', 'direct'] as const)(
       const honest = await call(mesh, client, `http://honest-${strategy}:${port}/`);
       return honest.status === 200 && honest.body.name === 'other';
     });
-    // Without an answer the identity would not be known, and the call let through to the trust domain.
+    // Without an answer the identity would not be known, and the call let through to the trust
+    // domain.
     await setFallback(mesh, namespace, ['client'], 'passthrough');
     const impostor = await call(mesh, client, `http://impostor-${strategy}:${port}/`);
     expect(impostor.status).toBe(503);

@@ -51,8 +51,9 @@ test('the gateway lends nobody its identity: who may not call directly may not b
 const request = 'GET / HTTP/1.1\\r\\nhost: target-3\\r\\nconnection: close\\r\\n\\r\\n';
 
 /**
- * What comes back to a request from a node: policies of the network are not relied on. The connection is made,
- * or this throws, and its end is what is waited for: by the server, or because of an error.
+ * What comes back to a request from a node: policies of the network are not relied on. The
+ * connection is made, or this throws, and its end is what is waited for: by the server, or because
+ * of an error.
  */
 async function ask(command: string): Promise<string> {
   const script = `timeout ${silentSeconds} bash -c "${command}" 2>&1; [ $? != 124 ]`;

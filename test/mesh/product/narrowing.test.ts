@@ -16,7 +16,9 @@ const tolerance = 0.05;
 
 afterAll(() => deleteNamespaces(mesh, shopNamespace));
 
-/** Without a dump of the configuration: it takes memory, just when the node companion may read it. */
+/**
+ * Without a dump of the configuration: it takes memory, just when the node companion may read it.
+ */
 async function allFigures() {
   const figures = new Map<string, Awaited<ReturnType<typeof proxySummary>>>();
   for (const name of shopWorkloads) {

@@ -26,7 +26,8 @@ const programs = () => ({
   kubectl: `exec ${mesh.argv('kubectl', []).join(' ')} "$@"`,
   // Whoever runs this test has installed and built already.
   npm: 'exit 0',
-  // There is no Docker here; the image of this very Dockerfile is on the nodes (companion-image.ts).
+  // There is no Docker here; the image of this very Dockerfile is on the nodes
+  // (companion-image.ts).
   docker: '[ "$*" = "build -t lazyscope/companion:0.1.0 ." ] && [ -e Dockerfile ]',
 });
 

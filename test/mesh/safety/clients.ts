@@ -30,7 +30,9 @@ type ClientOptions = {
   lingerSeconds?: number;
   /** After which its Envoy ends connections of listeners and clusters that went; Istio's is 45. */
   drainSeconds?: number;
-  /** What manifests/README.md advises where all is STRICT: a question without answer costs no call. */
+  /**
+   * What manifests/README.md advises where all is STRICT: a question without answer costs no call.
+   */
   fallbackDirect?: boolean;
 };
 

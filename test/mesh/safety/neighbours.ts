@@ -59,8 +59,8 @@ const once = (name: string) => ({
 const scheduled = 'report-29384756';
 
 /**
- * By the labels that istiod gives it. Envoy as it is here cannot start as one: it lacks the extension by
- * which waypoints find their workloads.
+ * By the labels that istiod gives it. Envoy as it is here cannot start as one: it lacks the
+ * extension by which waypoints find their workloads.
  */
 const waypoint = deployment('waypoint', {
   app: 'waypoint',

@@ -20,7 +20,10 @@ type Generated = {
   data?: { mesh: string };
 };
 
-/** What there is of an istiod beside the first, but for its webhook that validates, of which one is enough. */
+/**
+ * What there is of an istiod beside the first, but for its webhook that validates, of which one is
+ * enough.
+ */
 async function generated(mesh: Mesh): Promise<Generated[]> {
   const settings = [`revision=${secondRevision}`, 'profile=minimal', `hub=${imageHub}`];
   const gateway = 'components.ingressGateways[0]';

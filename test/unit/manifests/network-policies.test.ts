@@ -60,7 +60,9 @@ function selects(selector: Manifest | undefined, labels: Labels): boolean {
   );
 }
 
-/** The rules of NetworkPolicyPeer: without a namespace selector, pods of the policy's own namespace. */
+/**
+ * The rules of NetworkPolicyPeer: without a namespace selector, pods of the policy's own namespace.
+ */
 function isFrom({ namespaceSelector, podSelector }: Manifest, peer: Peer): boolean {
   const inNamespace = namespaceSelector
     ? selects(namespaceSelector, peer.namespace)

@@ -20,7 +20,9 @@ const defaults: ControllerConfig = {
   silenceSeconds: 300,
 };
 
-/** A controller as `runController` makes it, with a store in place of the API server and no network. */
+/**
+ * A controller as `runController` makes it, with a store in place of the API server and no network.
+ */
 export async function startController(
   kube: FakeKube,
   options: { leads?: boolean; life?: Partial<Life>; revisions?: string[]; served?: string[] } = {},

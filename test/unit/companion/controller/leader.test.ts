@@ -26,7 +26,9 @@ function holder(): string {
   return kube.all('Lease')[0]?.spec.holderIdentity;
 }
 
-/** What befalls a request: no connection, no answer ever, or no answer to what the server has done. */
+/**
+ * What befalls a request: no connection, no answer ever, or no answer to what the server has done.
+ */
 type Fault = 'away' | 'hangs' | 'lost' | 'lost and hangs';
 
 type Door = FakeKube & { faultOf(verb: 'get' | 'create' | 'replace'): Fault | undefined };

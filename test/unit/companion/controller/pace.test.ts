@@ -140,7 +140,9 @@ test('nothing starts after stop, which waits for what runs', async () => {
   expect(runs).toHaveLength(1);
 });
 
-/** Steps of all iterators of Map and Set while `work` runs: what a walk over all entries is made of. */
+/**
+ * Steps of all iterators of Map and Set while `work` runs: what a walk over all entries is made of.
+ */
 async function stepsOf(work: () => Promise<void>): Promise<number> {
   let steps = 0;
   const prototypes = [new Map().values(), new Set().values()].map(Object.getPrototypeOf);

@@ -6,7 +6,9 @@ import { filterObjects, kube, start } from './shop.ts';
 
 const served = ['a'.repeat(64), 'b'.repeat(64)];
 
-/** What is told of the namespace when its plugins pin a filter, by a controller that serves some. */
+/**
+ * What is told of the namespace when its plugins pin a filter, by a controller that serves some.
+ */
 async function toldOf(sha256: string | undefined, has = served): Promise<string[]> {
   for (const object of filterObjects('shop'))
     if (object.kind === 'WasmPlugin') kube.put({ ...object, spec: { sha256 } });

@@ -1,6 +1,8 @@
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 
-/** Makers of the Kubernetes objects that the tests of the core speak of, with the least there is. */
+/**
+ * Makers of the Kubernetes objects that the tests of the core speak of, with the least there is.
+ */
 
 type Ports = { name?: string; port: number; appProtocol?: string; protocol?: string }[];
 

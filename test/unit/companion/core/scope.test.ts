@@ -19,8 +19,8 @@ import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 
 /**
- * Each file of scope/ says in its description what it shows: what a workload in namespace `shop` was
- * seen to call, what the mesh is, and the Sidecar that follows.
+ * Each file of scope/ says in its description what it shows: what a workload in namespace `shop`
+ * was seen to call, what the mesh is, and the Sidecar that follows.
  */
 type Golden = {
   description: string;

@@ -128,7 +128,9 @@ test('a field of the contract that was released is there or reserved, never anot
   ]);
 });
 
-/** The messages of a proto file: each field by its number, and the numbers that may not come back. */
+/**
+ * The messages of a proto file: each field by its number, and the numbers that may not come back.
+ */
 function messagesIn(file: string) {
   const messages = new Map<string, { fields: Map<string, string>; reserved: Set<string> }>();
   for (const [, name = '', body = ''] of readFileSync(file, 'utf8').matchAll(
