@@ -32,7 +32,7 @@ bypass
 ${describeSettings(bypassSettings)}
 `;
 
-/** A role is loaded only when it runs: the node's memory counts on every node. */
+/** A role is loaded only when it runs, because the memory of the node role counts on every node. */
 async function main([role, ...args]: string[]): Promise<void> {
   if (role === '--help' || role === '-h' || args.includes('--help')) return print(usage);
   switch (role) {
@@ -101,6 +101,6 @@ function print(text: string): void {
 
 main(process.argv.slice(2)).catch((error: unknown) => {
   process.stderr.write(`lazyscope: ${error instanceof Error ? error.message : error}\n`);
-  // A start that failed half way leaves timers and sockets, so the process is ended here.
+  // A start that failed half-way leaves timers and sockets, so end the process here.
   process.exit(error instanceof ConfigError ? exitStatus.usage : exitStatus.failure);
 });

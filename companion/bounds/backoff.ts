@@ -1,17 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Milliseconds: the longest first pause, and the longest of all. Each failure more doubles it. */
+/**
+ * Milliseconds: the longest first pause, and the longest pause of all. Each further failure doubles
+ * the pause.
+ */
 export type PauseRange = { from: number; to: number };
 
 export type BackoffBounds = PauseRange & {
-  /** What lasted longer than this was well, however little came of it. */
+  /** An attempt that lasted longer than this counts as a success, even if it then failed. */
   healthyMs: number;
 };
 
 export type Backoff = {
   /** Milliseconds to wait after an attempt that lasted `stoodMs`. */
   pauseAfter(stoodMs: number): number;
-  /** The other side has shown that it is well: what fails next is the first to fail. */
+  /** The peer has been healthy, so the next failure counts as the first one. */
   reset(): void;
 };
 
@@ -24,7 +27,7 @@ export function pauseOf(failures: number, { from, to }: PauseRange): number {
   return limit / 2 + (Math.random() * limit) / 2;
 }
 
-/** The pauses of one that tries again and again. */
+/** Exponential backoff with jitter. An attempt that lasted `healthyMs` resets it. */
 export function createBackoff({ healthyMs, ...range }: BackoffBounds): Backoff {
   let failures = 0;
   return {
@@ -38,7 +41,7 @@ export function createBackoff({ healthyMs, ...range }: BackoffBounds): Backoff {
   };
 }
 
-/** Milliseconds of rest; over at once where the signal is or comes, which is no error. */
+/** Resolves after `ms` milliseconds, or as soon as the signal aborts. An abort is not an error. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

@@ -4,7 +4,7 @@
  */
 export type Heap<Value> = {
   add(at: number, value: Value): void;
-  /** When the first is due; Infinity where there is none. */
+  /** The time of the earliest entry; Infinity if the heap is empty. */
   nextAt(): number;
   take(): Value | undefined;
   size(): number;

@@ -1,8 +1,8 @@
-/** How many may be in at once: over all, and for each key. */
+/** Limits how many entries are in at the same time: in total, and for each key. */
 export type QuotaBounds = { all: number; perKey: number };
 
 export type Quota = {
-  /** False when there is no room; otherwise `leave` must follow, once. */
+  /** False if there is no room; otherwise the caller must call `leave` exactly once. */
   enter(key: string): boolean;
   leave(key: string): void;
 };

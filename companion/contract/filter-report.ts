@@ -61,15 +61,15 @@ export type FilterReport = {
   entries: ReportEntry[];
 };
 
-/** The bytes are no report of a filter that this companion understands. */
+/** The bytes are not a report that this companion understands. */
 export class ReportError extends Error {
   override name = 'ReportError';
 }
 
 /**
- * Decodes the body of `POST /v1/report`. Never trusts it: every size is checked and nothing is read
- * beyond the end.
- * @throws {ReportError} naming what is wrong and at which byte.
+ * Decodes the body of `POST /v1/report`. The decoder does not trust the body: it checks every size
+ * and never reads beyond the end.
+ * @throws {ReportError} naming the fault and its byte offset.
  */
 export function decodeReport(body: Uint8Array): FilterReport {
   if (body.length > maxReportBytes) {
@@ -125,7 +125,8 @@ function decodeEntries(view: DataView, count: number, isNewer: boolean): ReportE
 /** Cluster, HTTP, TCP. */
 const kindMax = 2;
 
-// Lenient on purpose: an odd byte in one authority must not cost the other entries of the report.
+// Lenient on purpose: an invalid byte in one authority must not cost the other entries of the
+// report.
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
 function decodeDestination(kind: number, key: Uint8Array, at: number): Destination {
@@ -141,7 +142,7 @@ function decodeDestination(kind: number, key: Uint8Array, at: number): Destinati
   return { kind: 'http', authority: text.slice(0, end), address: text.slice(end + 1) };
 }
 
-/** The destination as controllers are told of it. */
+/** The destination in the form that is sent to controllers. */
 export function edgeOf(used: Destination): Pick<ReportedEdge, 'cluster' | 'unknown'> {
   if (used.kind === 'cluster') return { cluster: used.cluster };
   const authority = used.kind === 'http' ? used.authority : '';

@@ -16,14 +16,14 @@ import type { UnknownCall } from '../core/first-call/resolve.ts';
 import type { ProxyStats } from '../core/scope/proxies.ts';
 
 /**
- * The types of companion.proto and its loader. A received message has every scalar and list
- * (absent ones as 0, '' and []); absent messages are null. 64-bit counters are numbers: above
- * 2^53 they lose their last digits, which no reader of a counter notices.
+ * The types of companion.proto and its loader. A received message has every scalar and list (absent
+ * fields as 0, '' and []); absent messages are null. 64-bit counters are numbers: above 2^53 they
+ * lose their last digits, which no reader of a counter notices.
  */
 
 export type Hello = { node: string; version: string };
 
-/** A newer token: the stream ends when the last one shown expires. */
+/** A newer token. The stream ends when the newest token expires. */
 export type Renew = { token: string };
 
 /** A destination that a proxy used: exactly one of `cluster` and `unknown` is set. */
@@ -35,7 +35,7 @@ export type ReportedEdge = {
   secondsSinceSeen: number;
 };
 
-/** What makes two observations the same destination. */
+/** Two observations with the same key are the same destination. */
 export function keyOf({ cluster, unknown }: Pick<ReportedEdge, 'cluster' | 'unknown'>): string {
   if (!unknown) return cluster ?? '';
   const { tcp, authority, destination } = unknown;
@@ -106,12 +106,13 @@ export type ControllerHandlers = {
 type ControllerClient = Client & { connect(metadata: Metadata): NodeStream };
 
 /**
- * Largest message in bytes. The largest there is: a complete report of one proxy, 1,024 edges
- * (`companion/node/aggregate.ts`) of a cluster name or authority of 512 bytes and an address.
+ * Largest message in bytes. The largest message is a complete report of one proxy: 1,024 edges
+ * (`companion/node/aggregate.ts`), each with a cluster name or an authority of 512 bytes and an
+ * address.
  */
 export const messageBytesMax = 1024 * 1024;
 
-/** The name in the controller's serving certificate, whatever address a replica is reached by. */
+/** The name in the controller's serving certificate; the same for every replica and address. */
 export const controllerServerName = 'lazyscope-controller';
 
 /** Metadata key that carries `Bearer <projected service account token>`. */
@@ -122,7 +123,7 @@ const limits: ChannelOptions = {
   'grpc.max_send_message_length': messageBytesMax,
 };
 
-/** Keepalive of both sides: a dead peer is noticed within 15 s, also while nothing is said. */
+/** Keepalive of both sides: a dead peer is noticed within 15 s, even if neither side sends data. */
 const keepalive: ChannelOptions = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,

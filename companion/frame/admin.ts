@@ -3,9 +3,9 @@ import { anyAddress } from './any-address.ts';
 import type { RoleDeps } from './role.ts';
 
 /**
- * Serves health, metrics and debug views to probes and people; nothing here changes anything.
- * `/livez` says that the event loop turns, `/readyz` what is still waited for,
- * and beside that what does not bear on it.
+ * Serves health, metrics and debug views to probes and people; no request changes anything.
+ * `/livez` answers while the event loop runs. `/readyz` lists the tasks that readiness waits for,
+ * and notes that do not affect readiness.
  */
 export async function startAdmin(
   { log, lifecycle, registry, debug }: RoleDeps,

@@ -141,7 +141,7 @@ export const controllerSettings = {
     // Kubernetes deletes the pods of a lost node after 350 s at most: by then they are out of the
     // count.
     fallback: '420',
-    // A filter speaks every 30 s, and its node passes that on every 30 s.
+    // A filter reports every 30 s, and its node companion forwards the report every 30 s.
     min: 61,
     max: 86_400,
     unit: 'seconds',

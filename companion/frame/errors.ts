@@ -1,10 +1,10 @@
-/** Exit statuses, from sysexits.h: a bad configuration is not worth a restart without a change. */
+/** Exit statuses of sysexits.h. A restart cannot help an invalid configuration. */
 export const exitStatus = { failure: 1, usage: 64 } as const;
 
-/** One setting that cannot be used: what was given and what to do about it. */
+/** One invalid setting: its value and the remedy. */
 export type ConfigProblem = { variable: string; value: string; problem: string; remedy: string };
 
-/** Every problem of a configuration at once, so that nobody repairs it one restart at a time. */
+/** All problems of a configuration together, so that users need not fix one problem per restart. */
 export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
   constructor(problems: readonly ConfigProblem[]) {

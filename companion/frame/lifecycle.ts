@@ -2,7 +2,10 @@ import type { Logger } from 'pino';
 
 type Hook = { name: string; run: () => Promise<void> | void };
 
-/** How a process starts and ends: what readiness still waits for, and what to close in order. */
+/**
+ * How a process starts and ends: the tasks that readiness waits for, and the hooks that run in
+ * order at stop.
+ */
 export type Lifecycle = {
   /**
    * Readiness waits for the task `name` until the returned function is called; a name is unique.
@@ -13,12 +16,15 @@ export type Lifecycle = {
   details(): string[];
   /** Names that readiness still waits for, in order; empty means ready. */
   ready(): string[];
-  /** Runs at stop, in reverse order of registration, so that users go before what they use. */
+  /**
+   * Registers a hook that runs at stop, in reverse order of registration, so that users of a
+   * resource stop before the resource.
+   */
   onStop(name: string, run: () => Promise<void> | void): void;
   /**
-   * Ends readiness, then runs the hooks one after the other, all within the deadline. A hook that
-   * fails or is still running at the deadline is logged and makes the result false. A further
-   * call joins the first.
+   * Ends readiness, then runs the hooks one after the other, all within the deadline. If a hook
+   * fails or is still running at the deadline, it is logged and the result is false. A further call
+   * joins the first.
    */
   stop(reason: string): Promise<boolean>;
 };
@@ -86,12 +92,12 @@ async function runHook(hook: Hook): Promise<'done' | Error> {
   }
 }
 
-/** Exit status after a signal: what a shell reports for a process killed by it. */
+/** Exit status after a signal, as a shell reports it for a killed process. */
 const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * The first SIGTERM or SIGINT stops in order and exits 0 (1 when something did not stop); the
- * second exits at once.
+ * The first SIGTERM or SIGINT stops in order and exits 0 (1 if a hook did not stop); the second
+ * exits at once.
  */
 export function stopOnSignals(lifecycle: Lifecycle, log: Logger): void {
   let seen = false;

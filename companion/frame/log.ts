@@ -3,10 +3,15 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 export const logLevels = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** Fields that may hold a credential; whoever logs a whole object by mistake leaks none. */
+/**
+ * Fields that may hold a credential. They are redacted even if a whole object is logged by mistake.
+ */
 const secrets = ['token', 'authorization', '*.token', '*.authorization', 'headers.authorization'];
 
-/** What waits for a reader of the log that is slow; then lines are lost rather than requests. */
+/**
+ * Bytes that wait for a slow reader of the log. Beyond that, log lines are dropped rather than
+ * requests.
+ */
 const waitingBytesMax = 1024 * 1024;
 
 /**
@@ -19,7 +24,7 @@ export function openStdout(onDrop: () => void): DestinationStream {
   return stdout;
 }
 
-/** One JSON object a line: constant messages, everything that varies in fields. */
+/** Logs one JSON object per line: constant messages, with all values in fields. */
 export function createLog(
   role: string,
   level: LogLevel,

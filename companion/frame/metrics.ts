@@ -13,7 +13,7 @@ export function createRegistry(version: string, role: string): Registry {
   return registry;
 }
 
-/** Shorthands that all register the same way: name, help, labels. */
+/** Shorthands that register metrics alike: name, help, labels. */
 export function describeMetrics(registry: Registry) {
   const registers = [registry];
   return {
@@ -31,7 +31,7 @@ export function describeMetrics(registry: Registry) {
   };
 }
 
-/** Lines of the log that nobody took in time. */
+/** Log lines that were dropped because the reader was too slow. */
 export function createLogMetrics(registry: Registry) {
   return describeMetrics(registry).counter(
     'log_lines_dropped_total',

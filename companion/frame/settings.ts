@@ -3,12 +3,12 @@ import { z } from 'zod';
 import { ConfigError, type ConfigProblem } from './errors.ts';
 
 /**
- * What one setting is. The variable and the flag follow from its key: `grpcPort` is
- * `LAZYSCOPE_GRPC_PORT` and `--grpc-port`; the flag wins.
+ * One setting. The variable and the flag follow from its key: `grpcPort` is `LAZYSCOPE_GRPC_PORT`
+ * and `--grpc-port`; the flag wins.
  */
 export type Setting<Value> = {
   schema: z.ZodType<Value>;
-  /** As one would write it; absent means required. */
+  /** In the form in which a user writes it; absent means that the setting is required. */
   fallback?: string;
   unit: string;
   bounds: string;
@@ -53,7 +53,7 @@ export function choice<const Value extends string>(
   };
 }
 
-/** A DNS-1123 name, with dots: what Kubernetes takes for namespaces, nodes and services. */
+/** A DNS-1123 name with dots, as Kubernetes accepts it for namespaces, nodes and services. */
 export function dnsName(options: Described): Setting<string> {
   const label = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
   const schema = z
@@ -63,7 +63,7 @@ export function dnsName(options: Described): Setting<string> {
   return { ...options, schema, unit: 'name', bounds: 'DNS name, at most 253 characters' };
 }
 
-/** Texts of one pattern, separated by commas; empty means none. */
+/** Strings of one pattern, separated by commas; empty means none. */
 function list(pattern: string, what: string) {
   return z
     .string()
@@ -115,7 +115,7 @@ export function flagOf(key: string): string {
   return key.replace(/[A-Z]/g, '-$&').toLowerCase();
 }
 
-/** Reads every setting of the table and throws one ConfigError with all that is wrong. */
+/** Reads every setting of the table and throws one ConfigError that lists all faults. */
 export function readSettings<Table extends Settings>(
   table: Table,
   env: Record<string, string | undefined>,
@@ -180,10 +180,15 @@ function readFlags(
   );
 }
 
-/** What Kubernetes sets for each Service of the namespace, such as LAZYSCOPE_NODE_SERVICE_HOST. */
+/**
+ * Variables that Kubernetes sets for each Service of the namespace, such as
+ * LAZYSCOPE_NODE_SERVICE_HOST.
+ */
 const serviceLink = /_(SERVICE_(HOST|PORT)(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/;
 
-/** A misspelt variable is silent otherwise, and its default works well enough to go unnoticed. */
+/**
+ * Without this check a misspelt variable would go unnoticed, because the default works well enough.
+ */
 function unknownVariables(
   table: Settings,
   env: Record<string, string | undefined>,

@@ -3,7 +3,10 @@ import type { RequestOptions } from 'node:https';
 import { isIPv6 } from 'node:net';
 import { join } from 'node:path';
 
-/** What a request carries to be let in, read anew for each: tokens and certificates rotate. */
+/**
+ * The credentials of a request. They are read for each request, because tokens and certificates
+ * rotate.
+ */
 export type Credentials = {
   headers: Record<string, string>;
   tls: Pick<RequestOptions, 'ca' | 'cert' | 'key' | 'rejectUnauthorized' | 'servername'>;
@@ -40,9 +43,9 @@ export function serviceAccount(
 }
 
 /**
- * The current cluster of a kubeconfig. Its many ways to log in are what the official client is for;
- * it is loaded only here, and left out of the image, because a companion in its pod has no use for
- * its 50 MB.
+ * The current cluster of a kubeconfig. The official client supports the many login methods of a
+ * kubeconfig. It is loaded only here and is not part of the image, because a companion in a pod
+ * does not need its 50 MB.
  */
 export async function readKubeconfig(path: string): Promise<ApiServer> {
   const { KubeConfig } = await import('@kubernetes/client-node').catch((cause: unknown) => {

@@ -9,7 +9,7 @@ import { createSend, type Send } from './request.ts';
 import { startWatch } from './watch.ts';
 
 /**
- * The only door to the API server. Requests are made by hand, because the generated API of the
+ * The only access to the API server. Requests are made by hand, because the generated API of the
  * official client defaults to strategic merge patches and its informer does not restart after an
  * error.
  */
@@ -38,7 +38,7 @@ export async function connectKube(
       return response;
     } catch (error) {
       const status = error instanceof KubeError ? String(error.status) : 'none';
-      // What is not there was asked for, and the answer says so.
+      // Deleting a missing object is a success.
       if (method !== 'GET' || status !== '404') requestsFailed.inc({ method, status });
       throw error;
     }

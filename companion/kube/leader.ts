@@ -32,9 +32,12 @@ export type LeaderOptions = {
 };
 
 const group = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' } as const;
-/** After an attempt that took longer than its share of time, the next one begins almost at once. */
+/**
+ * Pause after an attempt that took longer than its interval: the next attempt starts almost at
+ * once.
+ */
 const retryMsMin = 50;
-/** Requests of one attempt: a write that meets a conflict, a look, and the write again. */
+/** Requests of one attempt: a write that conflicts, a read, and the write again. */
 const requestsMax = 3;
 /** How soon the end of leadership is noticed while no request ends. */
 const watchMs = 100;
@@ -53,7 +56,10 @@ export function startLeader(options: LeaderOptions): Leader {
     election = next(election, event, clocks(), options);
   }
 
-  /** Losing is decided by the local clock, so it is noticed also while the API server is silent. */
+  /**
+   * The local clock decides that leadership is lost, so it is noticed even if the API server is
+   * silent.
+   */
   function settle(): void {
     const now = remainingMs(election, clocks()) > 0;
     if (now === leading) return;
@@ -79,7 +85,7 @@ export function startLeader(options: LeaderOptions): Leader {
       const startedMs = performance.now();
       await attempt();
       settle();
-      // From start to start: a slow server must not make renewals rarer than they have to be.
+      // From start to start: a slow server must not make renewals rarer than necessary.
       const spentMs = performance.now() - startedMs;
       const pauseMs = everyMs * (0.8 + Math.random() * 0.2) - spentMs;
       await pause(Math.max(retryMsMin, pauseMs), stopped.signal);
@@ -107,7 +113,7 @@ type Target = Pick<LeaderOptions, 'kube' | 'log' | 'namespace' | 'name' | 'ident
   leaseSeconds: number;
 };
 
-/** One request to the API server, and what it says about the Lease. */
+/** One request to the API server, and its result for the Lease. */
 async function request(
   target: Target,
   wanted: 'read' | 'create' | 'replace',
@@ -134,7 +140,7 @@ function read({ kube, name, namespace }: Target, timeoutMs: number) {
   return inTime(kube.get(group, name, namespace, { timeoutMs }), timeoutMs);
 }
 
-/** The version that was written last may not be known: the answer to it may have been lost. */
+/** The last written version may be unknown, because its answer may have been lost. */
 async function giveBack(
   target: Target,
   known: KubeObject | 'none' | undefined,
@@ -154,7 +160,7 @@ async function giveBack(
   if (lease?.spec?.holderIdentity === target.identity) await free(lease);
 }
 
-/** Whatever the request does: what it answers later is not waited for. */
+/** The attempt does not wait for a request that outlasts its timeout. */
 async function inTime<Result>(answer: Promise<Result>, timeoutMs: number): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -167,7 +173,7 @@ async function inTime<Result>(answer: Promise<Result>, timeoutMs: number): Promi
   }
 }
 
-/** Like `bounds/backoff.ts`, but by the timers that tests can turn. */
+/** Like `bounds/backoff.ts`, but with timers that tests can control. */
 function pause(ms: number, stopped: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {

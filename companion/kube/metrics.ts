@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client';
 import { describeMetrics } from '../frame/metrics.ts';
 
-/** What every role counts of their connection to the API server. */
+/** Metrics of the connection to the API server, for every role. */
 export function createKubeMetrics(registry: Registry) {
   const { counter, gauge } = describeMetrics(registry);
   return {

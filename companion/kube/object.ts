@@ -28,7 +28,7 @@ export type KubeObject = {
   [field: string]: any;
 };
 
-/** A collection; without `namespace` the one of the whole cluster. */
+/** A collection; without `namespace`, the collection of the whole cluster. */
 export type Resource = {
   group: string;
   version: string;
@@ -36,7 +36,7 @@ export type Resource = {
   namespace?: string;
   fieldSelector?: string;
   labelSelector?: string;
-  /** The cluster may not have this kind, or get it later; until then there are no such objects. */
+  /** The cluster may lack this kind, or get it later; until then there are no such objects. */
   optional?: true;
 };
 
@@ -44,7 +44,7 @@ export type WatchHandler = {
   upsert(object: KubeObject): void;
   /** After a gap only apiVersion, kind, name, namespace and uid of the lost object are known. */
   remove(object: KubeObject): void;
-  /** After every (re)list, when everything that was not in it has been removed. */
+  /** Called after every (re)list, when all objects that were missing from it have been removed. */
   synced?(): void;
 };
 
@@ -67,21 +67,21 @@ export type ApplyOptions = {
 export type Preconditions = { uid?: string; resourceVersion?: string };
 
 export type Kube = {
-  /** List and watch for as long as the process lives; repairs itself after every kind of gap. */
+  /** Lists and watches for the life of the process; recovers from every kind of gap. */
   watch(resource: Resource, handler: WatchHandler): Watch;
   /** Server-side apply. */
   apply(object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
   create(object: KubeObject, options?: { timeoutMs?: number }): Promise<KubeObject>;
-  /** Update guarded by `metadata.resourceVersion`: 409 when somebody else was faster. */
+  /** Update guarded by `metadata.resourceVersion`: 409 if another client was faster. */
   replace(object: KubeObject, options?: { timeoutMs?: number }): Promise<KubeObject>;
-  /** Undefined when there is no such object. */
+  /** Undefined if there is no such object. */
   get(
     resource: Resource,
     name: string,
     namespace?: string,
     options?: { timeoutMs?: number },
   ): Promise<KubeObject | undefined>;
-  /** Deleting what is gone already is success. */
+  /** Deleting a missing object is a success. */
   delete(
     resource: Resource,
     name: string,
@@ -93,7 +93,7 @@ export type Kube = {
   close(): void;
 };
 
-/** What the API server answered when it was not a success, or 0 when it did not answer. */
+/** The status of an unsuccessful answer of the API server, or 0 if it did not answer. */
 export class KubeError extends Error {
   readonly status: number;
   constructor(status: number, message: string, options?: ErrorOptions) {

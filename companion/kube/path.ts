@@ -1,6 +1,6 @@
 import type { KubeObject, Resource } from './object.ts';
 
-/** Collections by kind, for objects that are written and so carry a kind instead of a plural. */
+/** Collections by kind, for objects to write, which have a kind instead of a plural. */
 const plurals: Record<string, string> = {
   ConfigMap: 'configmaps',
   Event: 'events',
@@ -23,7 +23,7 @@ export function collectionPath(resource: Resource, namespace?: string, name?: st
   return `${root}${scope}/${plural}${name ? `/${encodeURIComponent(name)}` : ''}`;
 }
 
-/** Path of an object that is written, or of the collection that it is created in. */
+/** Path of an object to write, or of the collection to create it in. */
 export function objectPath(object: KubeObject, of: 'object' | 'collection' = 'object'): string {
   const plural = plurals[object.kind];
   if (!plural) throw new Error(`kind ${object.kind}: not in the table of kinds that are written`);

@@ -12,11 +12,14 @@ import { text } from 'node:stream/consumers';
 import type { ApiServer } from './credentials.ts';
 import { KubeError } from './object.ts';
 
-/** A request that is not a watch and takes longer than this will not succeed in time to matter. */
+/** A request (not a watch) that takes longer than this would succeed too late to be useful. */
 const defaultTimeoutMs = 10_000;
 /** A dozen watches hold one connection each; the rest is for writes, which are rate limited. */
 const connectionsMax = 64;
-/** Unused connections go before the API server ends them (90 s), so that no request meets that. */
+/**
+ * Unused connections are closed before the API server closes them (90 s), so that no request meets
+ * that.
+ */
 const idleMs = 30_000;
 
 /**
@@ -28,7 +31,7 @@ export type Send = (
   options: {
     body?: unknown;
     contentType?: string;
-    /** Milliseconds of silence, and without `signal` of the whole. */
+    /** Milliseconds of silence; without `signal`, milliseconds for the whole request. */
     timeoutMs?: number;
     signal?: AbortSignal;
   },
@@ -38,7 +41,7 @@ export type Send = (
 export function createSend({ url, credentials }: ApiServer): { send: Send; close(): void } {
   const pool = { keepAlive: true, maxSockets: connectionsMax, timeout: idleMs };
   const isTls = url.startsWith('https:');
-  // Connections made with other certificates than those of a request are not used for it.
+  // A request does not use connections that were made with other certificates.
   const agent = isTls ? new HttpsAgent(pool) : new HttpAgent(pool);
   const request = isTls ? httpsRequest : httpRequest;
 
@@ -74,7 +77,7 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
     }
     sent.end(payload);
     const [response] = (await once(sent, 'response')) as [IncomingMessage];
-    // From here on a failure is one of reading the answer.
+    // Later errors surface on the response; ignore them here.
     sent.on('error', () => undefined);
     sent.removeAllListeners('timeout').on('timeout', () => response.destroy(silent()));
     return addAbortSignal(signal, response);
@@ -92,11 +95,11 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
   return { send, close: () => agent.destroy() };
 }
 
-/** Waits for a connection of its own or of the pool; from then on, what is sent leaves at once. */
+/** Waits for a new or pooled connection; from then on, data is sent at once. */
 async function connected(sent: ClientRequest, isTls: boolean): Promise<void> {
   const [socket] = (await once(sent, 'socket')) as [Socket];
   if (!socket.connecting) return;
-  // The request tells of a failure, and the socket only that it is there.
+  // Errors are emitted on the request; the socket only signals that it has connected.
   await Promise.race([
     new Promise<void>((resolve) => socket.once(isTls ? 'secureConnect' : 'connect', resolve)),
     once(sent, 'close').then(() => undefined),

@@ -7,12 +7,14 @@ import { isKubeError } from './object.ts';
 import type { Send } from './request.ts';
 
 /**
- * One list and watch that repairs itself. The API server ends watches on its own, forgets old
- * resource versions (410), restarts, and refuses expired tokens; each of these leads back to a
- * watch, through a new list where events may have been lost.
+ * One list and watch that recovers by itself. The API server ends watches, forgets old resource
+ * versions (410), restarts, and refuses expired tokens. Each of these leads back to a watch,
+ * through a new list if events may have been lost.
  */
 
-/** Page of a list: large enough to be few requests, small enough to parse within milliseconds. */
+/**
+ * Page size of a list: large enough for few requests, small enough to parse within milliseconds.
+ */
 const listPage = 250;
 const listTimeoutMs = 60_000;
 /** The server ends a watch after this long, spread so that not all watches end together. */
@@ -43,7 +45,7 @@ type WatchOptions = {
 
 type WatchEvent = { type: string; object: KubeObject & { code?: number; message?: string } };
 
-/** Events may have been lost: only a new list can tell. */
+/** Events may have been lost; only a new list shows the current state. */
 class WatchGap extends Error {}
 
 export function startWatch(options: WatchOptions): Watch {
@@ -74,7 +76,7 @@ async function run(
       }
       watchedFrom = performance.now();
       for await (const event of watch(options, resourceVersion, stopped)) {
-        // A stream that delivers is healthy: one that ends at once must back off.
+        // A stream that delivers is healthy; a stream that ends at once must back off.
         reset();
         if (event.type === 'DELETED') known.remove(event.object);
         else if (event.type !== 'BOOKMARK') known.upsert(event.object);
@@ -86,7 +88,7 @@ async function run(
       isGap = error instanceof WatchGap || isKubeError(error, 410);
       if (isGap || isAbsent) resourceVersion = undefined;
       if (isAbsent) {
-        // Its definition is not there, or went with all its objects.
+        // The definition of the kind is missing, or was deleted with all its objects.
         known.keepOnly(new Set());
         onSynced();
         log.debug('the cluster does not have this kind');
@@ -106,16 +108,16 @@ async function run(
 type Known = {
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
-  /** Everything that is not in `seen` has gone while nobody watched. */
+  /** Objects that are not in `seen` were deleted while no watch was open. */
   keepOnly(seen: Set<string>): void;
 };
 
-/** Remembers which objects the handler knows, so that a new list can say what has gone. */
+/** Remembers which objects the handler knows, so that a new list can report deletions. */
 function trackKnown(handler: WatchHandler, log: Logger): Known {
   type Identity = Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>;
   const known = new Map<string, Identity>();
 
-  // A handler that throws is a bug; one bad object must not blind us for all others.
+  // A handler that throws is a bug; one bad object must not hide all others.
   function guarded(handle: (object: KubeObject) => void, object: KubeObject): void {
     try {
       handle(object);
@@ -173,7 +175,7 @@ async function list(
       metadata: { resourceVersion: string; continue?: string };
       items: KubeObject[];
     };
-    // Items of a typed list carry neither apiVersion nor kind.
+    // Items of a typed list have neither apiVersion nor kind.
     const kind = page.kind.replace(/List$/, '');
     for (const item of page.items) {
       const object = { ...item, apiVersion: page.apiVersion, kind };
@@ -207,7 +209,7 @@ async function* watch(
     if (event.type === 'ERROR') {
       throw new WatchGap(`${event.object.code ?? ''} ${event.object.message ?? 'watch error'}`);
     }
-    // Nobody can tell what changed; a new list does.
+    // The changes are unknown; a new list shows the state.
     if (event.type !== 'BOOKMARK' && typeof event.object.metadata.name !== 'string') {
       throw new WatchGap(`a watch event ${event.type} of an object without a name`);
     }

@@ -5,7 +5,7 @@ import type { Pod, Pods } from './pods.ts';
 
 export type Path = 'report' | 'resolve' | 'hold';
 
-/** Who is asking, or the status to refuse with. */
+/** The pod that asks, or the status to refuse with. */
 export type Admission = { pod: Pod } | { status: 403 | 429; reason: string };
 
 export type Admit = {
@@ -17,13 +17,14 @@ export type Admit = {
 const rates: Record<Path, Rate> = {
   // Every VM flushes at most once a second.
   report: { perSecond: 50, burst: 200 },
-  // A starting app calls everything it knows at once; then answers live for many seconds.
+  // A starting app calls all its destinations at once; after that, answers live for many seconds.
   resolve: { perSecond: 200, burst: 1000 },
-  // A first call takes two rounds of about 100 ms, so 256 held requests (hold.ts) are 2,560.
+  // A first call takes two rounds of about 100 ms, so 256 held requests (hold.ts) make 2,560
+  // requests a second.
   hold: { perSecond: 2500, burst: 5000 },
 };
 
-/** The source address names the pod; what a request says of itself is not looked at. */
+/** The source address identifies the pod; the content of the request does not. */
 export function createAdmit(pods: Pods, metrics: NodeMetrics, now: () => number): Admit {
   const limits = {
     report: createRateLimit(rates.report, now),

@@ -19,47 +19,47 @@ export type ObservedProxy = {
   /** Undefined while no filter of this proxy has reported. */
   heardAt: number | undefined;
   overflow: number;
-  /** What was read of the proxy, and when. */
+  /** The figures that were read from the proxy, and when. */
   stats: (ProxyStats & { at: number }) | undefined;
-  /** Grows with every change; a reader that remembers it can ask for what came later. */
+  /** Grows with every change, so that a reader can ask for the changes since a version. */
   version: number;
   /** The least recently changed destination comes first. */
   readonly destinations: Map<string, UsedDestination>;
-  /** The VM that was silent longest comes first. */
+  /** The VM that has been silent longest comes first. */
   readonly vms: Map<bigint, Vm>;
 };
 
 export type Outcome = {
   /** False: entries acknowledged by an earlier life of this process are missing; ask for all. */
   whole: boolean;
-  /** The proxy was heard for the first time, or used a destination that it had not used before. */
+  /** The proxy reported for the first time, or used a new destination. */
   firstSight: boolean;
 };
 
 export type Aggregate = {
   /**
-   * Counters are cumulative and a report repeats what was not acknowledged, so losing, repeating
-   * or reordering reports changes no sum.
+   * Counters are cumulative and a report repeats unacknowledged entries, so a lost, repeated or
+   * reordered report changes no sum.
    */
   record(pod: Pod, report: FilterReport): Outcome;
   setStats(pod: Pod, stats: ProxyStats): void;
   get(uid: string): ObservedProxy | undefined;
   proxies(): Iterable<ObservedProxy>;
-  /** What changed after `version` of the proxy; 0 gives everything. */
+  /** The changes after `version` of the proxy; 0 returns everything. */
   changesSince(proxy: ObservedProxy, version: number): ReportedEdge[];
   forget(uid: string): void;
 };
 
 export type AggregateBounds = {
-  /** A filter's table is smaller; several VMs of a proxy use mostly the same destinations. */
+  /** A filter's table is smaller, and the VMs of a proxy use mostly the same destinations. */
   destinationsPerProxy: number;
   /** Two VMs for each of 16 workers, and as many again while an update of the filter drains. */
   vmsPerProxy: number;
   /** 110 pods of 4 VMs with 500 destinations each; about 50 bytes a counter: 12 MB. */
   counters: number;
-  /** Longest name or authority taken, in characters; an Istio cluster name stays below 350. */
+  /** Longest accepted name or authority, in characters; Istio's cluster names stay below 350. */
   nameLength: number;
-  /** A filter is heard every 30 s, so one that was silent this long is gone. */
+  /** A filter reports every 30 s, so a filter that was silent this long is gone. */
   vmSilenceMs: number;
 };
 
@@ -121,7 +121,7 @@ function record(state: Records, pod: Pod, report: FilterReport): Outcome {
   proxy.filterVersion = report.filterVersion;
   proxy.heardAt = at;
   proxy.version += 1;
-  // One that comes late holds nothing that the newer one did not.
+  // A late report contains nothing that the newer report did not contain.
   if (report.sequence > vm.sequence) {
     vm.sequence = report.sequence;
     proxy.overflow += Math.max(0, overflow - vm.overflow);
@@ -164,7 +164,7 @@ function heardVm(state: Records, proxy: ObservedProxy, epoch: bigint, at: number
   return vm;
 }
 
-/** The sums keep what a dropped VM has counted; should it speak again, that is added twice. */
+/** The sums keep the counts of a dropped VM. If it reports again, they are added twice. */
 function dropSilentVms(state: Records, proxy: ObservedProxy, at: number): void {
   const { bounds, metrics } = state;
   for (const [epoch, vm] of proxy.vms) {
@@ -196,7 +196,7 @@ function observe(
   if (!fits(state, proxy, key, before === undefined)) return false;
   const known = proxy.destinations.get(key);
   const destination = known ?? { edge, count: 0, seenAt: at, changedAt: 0 };
-  // Fewer than before: the filter had forgotten this destination and saw it anew.
+  // The count is smaller than before: the filter had evicted this destination and saw it again.
   const more = before === undefined || count < before ? count : count - before;
   const sum = destination.count + more;
   destination.count = Math.min(sum, Number.MAX_SAFE_INTEGER);
@@ -210,7 +210,7 @@ function observe(
   return !known;
 }
 
-/** Makes room for a new destination, or says that there is none. */
+/** Makes room for a new destination; false if there is no room. */
 function fits(state: Records, proxy: ObservedProxy, key: string, isNew: boolean): boolean {
   const { bounds, metrics } = state;
   if (isNew && (key.length > bounds.nameLength + addressLength || !printable.test(key))) {
@@ -244,7 +244,7 @@ function changesSince(proxy: ObservedProxy, version: number, at: number): Report
   return edges;
 }
 
-/** `[IPv6]:port` and what separates the parts of a key. */
+/** `[IPv6]:port` and the separators of a key. */
 const addressLength = 64;
-/** No mesh name has anything else, and what reads logs and tables need not expect it. */
+/** No name in a mesh has other characters, so readers of logs and tables need not expect them. */
 const printable = /^[\x20-\x7e]+$/;

@@ -6,12 +6,12 @@ export const caConfigMap = { name: 'lazyscope-ca', key: 'ca.crt' };
 
 export type CaSource = { read(): Promise<Buffer | undefined>; stop(): void };
 
-/** A file, read anew for each connection, because whoever mounts it may replace it. */
+/** A file that is read for each connection, because it may be replaced at any time. */
 export function caFromFile(path: string): CaSource {
   return { read: () => readFile(path), stop: () => undefined };
 }
 
-/** The ConfigMap, followed by a watch: a new controller may have made a new CA. */
+/** The ConfigMap, followed by a watch, because a new controller may publish a new CA. */
 export function caFromKube(kube: Pick<Kube, 'watch'>, namespace: string): CaSource {
   let ca: Buffer | undefined;
   const watch: Watch = kube.watch(

@@ -4,10 +4,10 @@ import type { UnknownCall } from '../core/first-call/resolve.ts';
 const authorityLengthMax = 512;
 /** `ip:port` with an IPv6 address in brackets, as Envoy writes `destination.address`. */
 const destinationPattern = /^(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\]):\d{1,5}$/i;
-/** Printable ASCII without spaces; anything else is no authority that istiod would know. */
+/** Printable ASCII without spaces; istiod knows no other authority. */
 const authorityPattern = /^[\x21-\x7e]+$/;
 
-/** The call that a question is about, or what is wrong with its headers. */
+/** The call that a question is about, or the fault in its headers. */
 export function readCall(headers: IncomingHttpHeaders): UnknownCall | string {
   const kind = headers['x-lazyscope-call'];
   if (kind !== 'http' && kind !== 'tcp') return 'x-lazyscope-call is neither http nor tcp';
@@ -15,7 +15,7 @@ export function readCall(headers: IncomingHttpHeaders): UnknownCall | string {
   return checkCall(kind === 'tcp', authority, headers['x-lazyscope-destination']);
 }
 
-/** The call that a held request itself is, or what is wrong with its headers. */
+/** The held request itself as a call, or the fault in its headers. */
 export function readHeldCall(headers: IncomingHttpHeaders): UnknownCall | string {
   return checkCall(false, headers.host, headers['x-lazyscope-destination']);
 }

@@ -7,8 +7,8 @@ export const connectionBounds = {
   /** 110 pods with 8 workers and 3 clusters each are 2,640; about 10 KB each. */
   all: 4096,
   /**
-   * A held request keeps a connection, and one that is refused here fails, so this is four times
-   * what is held for a pod (hold.ts) before requests are sent back at once.
+   * A held request keeps a connection, and a refused connection fails the request. So this is four
+   * times the held requests of a pod (hold.ts), beyond which requests are sent back at once.
    */
   source: 1024,
   /**
@@ -19,7 +19,7 @@ export const connectionBounds = {
 };
 
 export type ConnectionsOptions = {
-  /** Whether the address is that of a pod which is served. */
+  /** Whether the address belongs to a served pod. */
   serves(address: string): boolean;
   metrics: NodeMetrics;
   bounds?: typeof connectionBounds;
@@ -72,7 +72,7 @@ export function shareConnections(server: Server, options: ConnectionsOptions): v
     if (isStranger) strangers += 1;
     socket.on('close', () => leave(source, socket, isStranger));
   });
-  // The last wall: a socket that was given up counts until it is closed.
+  // The final bound: a socket that was given up counts until it is closed.
   server.maxConnections = 2 * bounds.all;
   server.on('drop', () => metrics.connectionsDropped.inc({ bound: 'all' }));
 }

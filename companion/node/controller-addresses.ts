@@ -4,7 +4,7 @@ import { pause } from '../bounds/backoff.ts';
 import { messageOf } from '../frame/errors.ts';
 import type { NodeMetrics } from './metrics.ts';
 
-/** Replicas of a Deployment; more addresses than this are not a controller's Service. */
+/** Replicas of a Deployment; a name with more addresses is not the controller's Service. */
 export const controllersMax = 16;
 
 /**
@@ -23,11 +23,11 @@ export type AddressesOptions = {
   log: Logger;
   /** No stream is open. */
   isAlone(): boolean;
-  /** All that there are now; not called while nobody can tell. */
+  /** All current addresses; not called while the lookup fails. */
   onFound(addresses: Set<string>): void;
 };
 
-/** Looks the controllers up again and again, until the signal. */
+/** Looks the controllers up periodically, until the signal aborts. */
 export async function followAddresses(
   { service, resolve = resolveHost, metrics, log, isAlone, onFound }: AddressesOptions,
   stopped: AbortSignal,
@@ -38,9 +38,9 @@ export async function followAddresses(
       onFound(new Set((await resolve(service)).slice(0, controllersMax)));
       hasFailed = false;
     } catch (err) {
-      // Known addresses stay: DNS that is away says nothing about controllers.
+      // Known addresses stay, because a failure of DNS says nothing about controllers.
       metrics.streamFailures.inc({ reason: 'lookup' });
-      // The first is news; the metric counts the others.
+      // Only the first failure is logged; the metric counts the others.
       const level = hasFailed ? 'debug' : 'warn';
       log[level]({ service, err: messageOf(err) }, 'lookup of controllers failed');
       hasFailed = true;

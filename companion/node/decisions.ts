@@ -4,19 +4,19 @@ import type { UnknownCall } from '../core/first-call/resolve.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
-/** Asks the controllers; undefined when none answered in time. */
+/** Asks the controllers; undefined if none answered in time. */
 export type Ask = (pod: Pod, call: UnknownCall) => Promise<Answer | undefined>;
 
 export type TimedAnswer = {
   answer: Answer;
-  /** Whole seconds for which the caller may keep it: what is left of its time to live. */
+  /** Whole seconds for which the caller may keep the answer: the rest of its time to live. */
   ttlSeconds: number;
 };
 
 export type Decisions = {
   /**
-   * The answer for this caller: cached, or asked for, or, when no controller answers, the last
-   * one known however old. Undefined when there is none; the filter then falls back.
+   * The answer for this caller: from the cache, from a controller, or, if no controller answers,
+   * the last known answer of any age. Undefined if there is none; the filter then falls back.
    */
   decide(pod: Pod, call: UnknownCall): Promise<TimedAnswer | undefined>;
 };
@@ -30,7 +30,7 @@ export type DecisionBounds = {
 
 export const decisionBounds: DecisionBounds = { answers: 8192, open: 1024 };
 
-/** What the filter gets for an answer that is out of date: ask again soon, but not each time. */
+/** Time to live of an outdated answer: the filter asks again soon, but not for each call. */
 const staleTtlSeconds = 1;
 const ttlRange = { min: 1, max: 3600 };
 

@@ -4,15 +4,15 @@ import { readHeldCall } from './call-headers.ts';
 import type { Hold } from './hold.ts';
 import type { NodeMetrics } from './metrics.ts';
 
-/** The filter holds bodies up to 64 KiB; the body is read away and never looked at. */
+/** The filter holds bodies up to 64 KiB; the companion reads the body and discards it. */
 const bodyBytesMax = 64 * 1024;
 
 export type HeldRequestOptions = { admit: Admit; hold: Hold; metrics: NodeMetrics };
 
 /**
- * Answers a held request: any method, any path, any content. It never fails a request of the
- * app: what cannot or may not be held is sent back at once, and its proxy decides what to do. That
- * gives nothing away: the answer holds what the request said, and no controller is asked.
+ * Answers a held request with any method, path and content. It never fails a request of the app: a
+ * request that cannot or may not be held is sent back at once, and its proxy decides. The answer
+ * discloses nothing, because it contains only data of the request, and no controller is asked.
  */
 export async function answerHeld(
   { admit, hold, metrics }: HeldRequestOptions,
@@ -33,13 +33,15 @@ export async function answerHeld(
   response.writeHead(307, {
     location: `http://${request.headers.host}${request.url ?? '/'}`,
     'content-length': 0,
-    // What is left of a body that is too large cannot be told from a next request.
+    // The rest of a body that is too large cannot be told apart from a next request.
     ...(!complete && { connection: 'close' }),
   });
   response.end();
 }
 
-/** Resolves to true at the end of the body, to false as soon as it is too large or broken. */
+/**
+ * Resolves to true at the end of the body, and to false as soon as the body is too large or broken.
+ */
 function readAway(request: IncomingMessage): Promise<boolean> {
   let size = 0;
   return new Promise((resolve) => {

@@ -5,17 +5,17 @@ import type { Ask } from './decisions.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
-/** Why a held request was let go; in every case its proxy decides anew. */
+/** The reason why a held request was released; in every case its proxy decides again. */
 export type Release =
   /** The scope was written long enough ago to be live. */
   | 'live'
   /** The longest time of a round has passed. */
   | 'late'
-  /** The answer is not to hold any more. */
+  /** The new answer is not to hold. */
   | 'changed'
   /** No controller answered. */
   | 'unanswered'
-  /** Too many requests are held already, so this one was not. */
+  /** Too many requests are already held, so this request was not held. */
   | 'full'
   /** The process stops. */
   | 'stopping'
@@ -25,7 +25,7 @@ export type Release =
 export type Hold = {
   /** Resolves when the request should be sent back to its proxy. */
   wait(pod: Pod, call: UnknownCall, client: AbortSignal): Promise<Release>;
-  /** Lets every held request go. */
+  /** Releases every held request. */
   stop(): void;
 };
 
@@ -38,7 +38,7 @@ export type HoldBounds = {
 
 export const holdBounds: HoldBounds = { held: 1024, heldPerPod: 256 };
 
-/** How often a scope that is not yet written is asked for, and the pause before another try. */
+/** How often to ask about a scope that is not yet written, and the pause before another try. */
 const roundMs = 50;
 
 export type HoldOptions = {
@@ -47,7 +47,7 @@ export type HoldOptions = {
   now: () => number;
   /** Rejects when the signal aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
-  /** After this time a written scope is taken to be live. */
+  /** A written scope is assumed to be live after this time. */
   settleMs: number;
   /** Longest time of one wait. */
   holdMs: number;
@@ -56,7 +56,7 @@ export type HoldOptions = {
 
 export function createHold(options: HoldOptions): Hold {
   const { metrics, now, bounds = holdBounds } = options;
-  /** One for each held request. (AbortSignal.any would leave a trace in a signal that lives on.) */
+  /** One for each held request. (AbortSignal.any would leak memory in a long-lived signal.) */
   const leaves = new Set<AbortController>();
   let stopping = false;
   const heldByPod = new Map<string, number>();
@@ -116,8 +116,8 @@ async function waitUntilLive(
     const answer = await ask(pod, call);
     signal.throwIfAborted();
     const written = answer?.millisecondsSinceScopeWritten ?? 0;
-    // A request that finds the scope settled has come back too early, or came in between: it
-    // waits one round, or it would use up its redirects within milliseconds.
+    // If the scope is already settled, the request came back too early, or arrived in between. It
+    // waits one round; otherwise it would use up its redirects within milliseconds.
     const pause = written > 0 ? Math.max(settleMs - written, roundMs) : roundMs;
     await sleep(Math.min(pause, Math.max(0, end - now())), signal);
     if (!answer) return 'unanswered';
@@ -127,7 +127,7 @@ async function waitUntilLive(
   return 'late';
 }
 
-/** Requests held for the same thing share one question a round. */
+/** Requests that are held for the same destination share one question per round. */
 function shareAnswers({ ask, now, sleep }: HoldOptions): Ask {
   type Shared = { askedAt: number; answer: Promise<Answer | undefined> };
   const shared = new Map<string, Shared>();

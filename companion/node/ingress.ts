@@ -20,12 +20,12 @@ export type IngressOptions = {
   port: number;
   host: string;
   admit: Admit;
-  /** Whether the address is that of a pod which is served. */
+  /** Whether the address belongs to a served pod. */
   serves(address: string): boolean;
   aggregate: Aggregate;
   decisions: Decisions;
   hold: Hold;
-  /** A proxy has reported; `urgent`: it is new or used a destination for the first time. */
+  /** A proxy has reported; `urgent`: the proxy is new or used a destination for the first time. */
   onReport(pod: Pod, urgent: boolean): void;
   metrics: NodeMetrics;
   log: Logger;
@@ -34,26 +34,29 @@ export type IngressOptions = {
 export const ingressBounds = {
   /** Reports: the bound of contract/filter-report.ts. */
   bodyBytes: 64 * 1024,
-  /** Held requests carry the headers of the app: Envoy takes 60 KiB by default, plus our own. */
+  /**
+   * Held requests carry the headers of the app: Envoy accepts 60 KiB by default, plus the headers
+   * of the filter.
+   */
   headerBytes: 96 * 1024,
-  /** Connections not accepted yet: all may come at once when this process has been restarted. */
+  /** Backlog of connections: all proxies may connect at once after a restart of this process. */
   backlog: 4096,
-  /** Reports that are being received: 16 MB; two for each of 32 workers of a pod. */
+  /** Reports that are being received at once: 16 MB; two for each of 32 workers of a pod. */
   reports: { all: 256, perKey: 64 },
-  /** For the headers, and for the whole request: both come from the same machine. */
+  /** Timeouts for the headers and for the whole request; both come from the same machine. */
   receiveMs: 10_000,
-  /** How often Node.js looks for those that take longer. */
+  /** How often Node.js checks these timeouts. */
   checkMs: 2_000,
   /**
-   * Envoy keeps idle connections for an hour; closing first would now and then meet a request
-   * that is on its way.
+   * Envoy keeps idle connections for an hour. If the server closed first, it would sometimes meet a
+   * request in flight.
    */
   idleMs: 3_660_000,
 };
 
 /**
- * The port that filters talk to. Questions and reports go to fastify; everything else is a held
- * request of some app and goes to node:http directly, because a framework refuses methods, paths
+ * The port that filters connect to. Fastify serves questions and reports. All other requests are
+ * held requests of an app and go to node:http directly, because a framework refuses methods, paths
  * and content types that an app may use.
  */
 export async function startIngress(options: IngressOptions): Promise<FastifyInstance> {
@@ -85,7 +88,7 @@ export async function startIngress(options: IngressOptions): Promise<FastifyInst
   return server;
 }
 
-/** A report, or what is wrong with it. */
+/** A report, or the fault in it. */
 function readReport(body: Buffer): FilterReport | string {
   try {
     return decodeReport(body);
@@ -97,12 +100,12 @@ function readReport(body: Buffer): FilterReport | string {
 
 function routeReport(server: FastifyInstance, options: IngressOptions): void {
   const { aggregate, onReport, metrics, log } = options;
-  // The metric counts them all; a log that a pod can fill helps nobody.
+  // The metric counts all; a log that a pod can flood is useless.
   const warnings = createRateLimit({ perSecond: 0.1, burst: 5 }, () => performance.now());
   const receiving = createQuota(ingressBounds.reports);
   const admitted = new WeakMap<IncomingMessage, Pod>();
 
-  /** Before the body is read: what nobody asked for must not take memory. */
+  /** Before the body is read: an unsolicited body must not take memory. */
   async function admitReport({ raw }: { raw: IncomingMessage }, reply: FastifyReply) {
     const admission = options.admit(raw, 'report');
     if ('status' in admission) return refuse(reply, admission.status);
@@ -137,7 +140,7 @@ function routeReport(server: FastifyInstance, options: IngressOptions): void {
   );
 }
 
-/** What follows on the connection may be a body that nobody reads. */
+/** The rest of the connection may be a body that nobody reads. */
 function refuse(reply: FastifyReply, status: number): FastifyReply {
   return reply.code(status).header('connection', 'close').send();
 }
@@ -158,7 +161,7 @@ function routeResolve(server: FastifyInstance, options: IngressOptions): void {
   });
 }
 
-/** What a filter is told (wasm-filter/answer.ts reads it). */
+/** The answer to a filter (wasm-filter/answer.ts parses it). */
 export function answerHeaders(answer: Answer, ttlSeconds: number): Record<string, string> {
   const { strategy, otherwise, sni, identities } = answer;
   return {
@@ -171,8 +174,8 @@ export function answerHeaders(answer: Answer, ttlSeconds: number): Record<string
 }
 
 /**
- * A held request may have any path, ours too. What tells them apart are headers that the app
- * cannot set, because its proxy strips them.
+ * A held request may have any path, including the paths of this port. The distinction is made by
+ * headers that the app cannot set, because its proxy strips them.
  */
 function pathOf({ url, headers }: IncomingMessage): Path {
   if (url === '/v1/resolve' && headers['x-lazyscope-call'] !== undefined) return 'resolve';
@@ -192,13 +195,13 @@ function createIngressServer(
       requestTimeout: ingressBounds.receiveMs,
       connectionsCheckingInterval: ingressBounds.checkMs,
       keepAliveTimeout: ingressBounds.idleMs,
-      // Notices peers that went without a word, since idle connections are kept that long.
+      // Detects peers that disappeared without closing, since idle connections are kept that long.
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
       noDelay: true,
     },
     (request, response) => {
-      // Whoever is not served has no use for a connection that stays.
+      // A client that is not served needs no persistent connection.
       if (!options.serves(request.socket.remoteAddress ?? '')) response.shouldKeepAlive = false;
       if (pathOf(request) !== 'hold') return handleApi(request, response);
       answerHeld(options, request, response).catch((err) => {
@@ -212,8 +215,8 @@ function createIngressServer(
 }
 
 /**
- * What Node cannot parse (an unknown method, a path with bytes above ASCII, too many headers) has
- * no address to be sent back to, so a filter must not hold it.
+ * A request that Node cannot parse (an unknown method, a path with bytes above ASCII, too many
+ * headers) has no address to be sent back to, so a filter must not hold it.
  */
 function refuseUnparsed(
   metrics: NodeMetrics,

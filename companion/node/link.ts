@@ -14,28 +14,34 @@ import type { Aggregate, ObservedProxy } from './aggregate.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
-/** One open stream to one controller: sends each proxy whole, then what changes of it. */
+/** One open stream to one controller: sends each proxy whole, then its changes. */
 export type Link = {
   /** Something of this proxy changed; `urgent`: a destination was seen for the first time. */
   changed(uid: string, urgent: boolean): void;
   gone(pod: Pod): void;
-  /** False when the stream is too far behind to take it. */
+  /** False if the stream is too far behind to accept the message. */
   ask(question: Question): boolean;
-  /** Ends the timers; the stream itself belongs to the caller. */
+  /** Stops the timers; the caller owns the stream. */
   stop(): void;
 };
 
-/** First sights wait this long, so that those of one burst travel together. */
+/** New destinations wait this long, so that one message carries those of a burst. */
 const urgentMs = 20;
-/** Counts are for people and expiry, so they may wait. */
+/** Counts are only for people and expiry, so they may wait. */
 const usualMs = 2_000;
-/** The contract: every proxy at least this often, so that a silent filter is seen to be silent. */
+/** The contract: every proxy at least this often, so that controllers notice a silent filter. */
 const repeatMs = 30_000;
-/** A controller that takes nothing for this long is better found anew. */
+/** If a controller accepts nothing for this long, reconnect. */
 const stuckMs = 30_000;
-/** Messages written and not yet taken by the transport; each is small, and answers may not come. */
+/**
+ * Messages that are written but not yet taken by the transport; each is small, and answers may
+ * never come.
+ */
 const questionsQueuedMax = 1024;
-/** Pods that went while the stream was congested; controllers see pods go by themselves, too. */
+/**
+ * Pods that were deleted while the stream was congested; controllers also see deletions by their
+ * own watch.
+ */
 const goneMax = 4096;
 
 export type LinkOptions = {
@@ -49,7 +55,7 @@ export type LinkOptions = {
 };
 
 type Outbox = LinkOptions & {
-  /** Version of each proxy that was sent on this stream. */
+  /** The version of each proxy that was last sent on this stream. */
   sent: Map<string, number>;
   changed: Set<string>;
   gone: Map<string, Pod>;
@@ -90,7 +96,7 @@ export function startLink(options: LinkOptions): Link {
     },
     ask(question) {
       if (stream.writableLength >= questionsQueuedMax) return false;
-      // What this proxy did before it asked is part of the picture, but the answer cannot wait.
+      // The earlier calls of this proxy matter too, but the answer cannot wait for them.
       write(state, 'question', { question });
       return true;
     },
@@ -139,8 +145,8 @@ function schedule(state: Outbox, delayMs: number): void {
 }
 
 /**
- * Writes until the stream is congested; what is left stays in the sets, where later changes of
- * the same proxy merge with it, so that a slow controller never makes a queue grow.
+ * Writes until the stream is congested. The rest stays in the sets, where later changes of the same
+ * proxy merge with it, so that a slow controller never makes a queue grow.
  */
 function flush(state: Outbox): void {
   const { changed, gone, aggregate, sent, congestedSince, now } = state;
@@ -189,7 +195,7 @@ function agedStats(
   return { ...stats, secondsSinceRead: Math.max(0, Math.floor((now - at) / 1000)) };
 }
 
-/** False when the stream takes no more for now. */
+/** False if the stream accepts no more for now. */
 function write(state: Outbox, kind: string, message: NodeMessage): boolean {
   state.metrics.sent.inc({ kind });
   if (state.stream.write(message)) return true;

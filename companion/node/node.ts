@@ -22,7 +22,9 @@ import { createQuestions } from './questions.ts';
 import { type Scrape, startScrape } from './scrape.ts';
 import { startUplink, type Uplink } from './uplink.ts';
 
-/** The companion of one node: hears its filters, asks controllers, holds requests. */
+/**
+ * The companion of one node: receives the reports of its filters, asks controllers, holds requests.
+ */
 export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void> {
   const { lifecycle } = deps;
   const kube = await connectKube(config, deps);
@@ -30,12 +32,12 @@ export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void>
   await startNode(config, deps, kube);
 }
 
-/** What is around a node companion: in a cluster this, in an embedded mesh something nearer. */
+/** The environment of a node companion: a cluster, or an embedded mesh. */
 export type Surroundings = {
   connect: typeof startUplink;
   /** The address to listen on. */
   host: string;
-  /** Where a proxy tells its memory; undefined: where Istio's does. */
+  /** Port of the proxy's Prometheus stats; undefined means Istio's default. */
   statsPort: (() => number) | undefined;
 };
 
@@ -45,7 +47,10 @@ const cluster = (): Surroundings => ({
   statsPort: undefined,
 });
 
-/** With the API server given; returns the port it serves, for whoever configured port 0. */
+/**
+ * Starts with the given API server; returns the port that it serves, which the caller needs if it
+ * configured port 0.
+ */
 export async function startNode(
   config: NodeConfig,
   deps: RoleDeps,
@@ -149,7 +154,7 @@ function followStats(common: Common, pods: Pods, uplink: Uplink): Scrape {
     ...common,
     pods: pods.enabled,
     onStats(pod, stats, news) {
-      // The pod may have gone while it was asked.
+      // The pod may have been deleted during the request.
       if (!pods.isServed(pod)) return;
       common.aggregate.setStats(pod, stats);
       uplink.changed(pod.uid, news);

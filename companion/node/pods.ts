@@ -2,27 +2,27 @@ import { type Mode, modeInForce, modeLabel } from '../core/scope/condition.ts';
 import type { Kube, KubeObject, Watch, WatchHandler } from '../kube/object.ts';
 import type { NodeMetrics } from './metrics.ts';
 
-/** A pod of this node; the address that a request comes from names it, never its payload. */
+/** A pod of this node. The source address of a request identifies it, never the payload. */
 export type Pod = {
   uid: string;
   namespace: string;
   name: string;
   addresses: readonly string[];
   /**
-   * Pods with the same key get the same answers: made from one template (same owner), so same
-   * labels and service account; a pod without an owner stands for itself.
+   * Pods with the same key get the same answers: pods of one template (same owner) have the same
+   * labels and service account. A pod without an owner has its own key.
    */
   callerKey: string;
-  /** Has a sidecar that can be asked for its memory. */
+  /** Has a sidecar whose memory can be read. */
   hasProxy: boolean;
 };
 
 export type Pods = {
-  /** The pod with this source address, if it may be served and its namespace is enabled. */
+  /** The pod with this source address, if its namespace is enabled. */
   find(address: string): { pod: Pod } | { refused: 'unknown-source' | 'namespace-not-enabled' };
   /** Pods of enabled namespaces. */
   enabled(): Iterable<Pod>;
-  /** Still here, and its namespace enabled. */
+  /** Still exists, and its namespace is enabled. */
   isServed(pod: Pod): boolean;
   upsertPod(object: KubeObject): void;
   removePod(object: KubeObject): void;
@@ -35,16 +35,16 @@ const podsMax = 1024;
 
 export type PodsOptions = {
   metrics: NodeMetrics;
-  /** The pod is gone, or its namespace is not enabled any more. */
+  /** The pod is deleted, or its namespace is no longer enabled. */
   onGone(pod: Pod): void;
-  /** The mode of its namespace changed to another that is enabled. */
+  /** The namespace changed to another mode that is enabled. */
   onMode(pod: Pod): void;
 };
 
 export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
   const byUid = new Map<string, Pod>();
   const byAddress = new Map<string, Pod>();
-  /** Modes of the enabled ones. */
+  /** Modes in which a namespace is enabled. */
   const enabledNamespaces = new Map<string, Mode>();
 
   function forget(uid: string | undefined): Pod | undefined {
@@ -52,7 +52,7 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
     if (!pod) return undefined;
     byUid.delete(pod.uid);
     for (const address of pod.addresses) {
-      // The address may have gone to a newer pod already.
+      // A newer pod may already have the address.
       if (byAddress.get(address) === pod) byAddress.delete(address);
     }
     metrics.pods.set(byUid.size);
@@ -95,7 +95,7 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
       const { name, labels = {} } = object.metadata;
       const label = labels[modeLabel];
       if (label === undefined) return namespaceOff(name);
-      // In mode off too: a single workload of the namespace may be observed or scoped.
+      // Also in mode off: a single workload of the namespace may be observed or scoped.
       const before = enabledNamespaces.get(name);
       const mode = modeInForce(label, before);
       enabledNamespaces.set(name, mode);
@@ -106,7 +106,7 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
   };
 }
 
-/** Undefined for pods without an address of their own: host network, not started, ended. */
+/** Undefined for pods without their own address: host network, not started, ended. */
 function readPod({ metadata, spec, status }: KubeObject): Pod | undefined {
   const { uid, name, namespace, ownerReferences } = metadata;
   const ended = status?.phase === 'Succeeded' || status?.phase === 'Failed';
@@ -141,7 +141,7 @@ export function plainAddress(address: string): string {
  */
 const leaveMs = 60_000;
 
-/** Keeps the table current from the API server: the pods of this node, the enabled namespaces. */
+/** Follows the pods of this node and the enabled namespaces in the API server. */
 export function watchPods(kube: Pick<Kube, 'watch'>, nodeName: string, pods: Pods): Watch[] {
   const leaving = new Map<string, NodeJS.Timeout>();
   const stay = ({ metadata: { name } }: KubeObject) => {

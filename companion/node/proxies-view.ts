@@ -1,6 +1,6 @@
 import type { Aggregate } from './aggregate.ts';
 
-/** 110 pods of 50 destinations; the rest of a longer list is counted. */
+/** 110 pods with 50 destinations; the view counts the rest of a longer list. */
 const destinationsShown = 50;
 
 /** What /debug/proxies shows: each proxy with its most recently used destinations. */

@@ -5,14 +5,14 @@ import type { NodeMetrics } from './metrics.ts';
 
 export type Questions = {
   ask: Ask;
-  /** Takes what a controller answered; only the first answer to a question counts. */
+  /** Handles a controller's answer; only the first answer to a question counts. */
   answered(answer: Answer): void;
 };
 
 export type QuestionsOptions = {
   /**
-   * Sends to every connected controller and says to how many. All of them get the question at
-   * once: it is how each learns of the call, and it makes the fastest of them the one that counts.
+   * Sends to every connected controller and returns how many. All controllers get the question at
+   * once, because each learns the call from it, and the fastest answer counts.
    */
   send(question: Question): number;
   answerMs: number;
@@ -51,7 +51,7 @@ export function createQuestions(options: QuestionsOptions): Questions {
       if (!resolve) return;
       const problem = problemOf(answer);
       if (problem) {
-        // Waiting on: another controller may do better.
+        // Keep waiting: another controller may have a better answer.
         log.error({ answer, problem }, 'answer not usable');
         return;
       }

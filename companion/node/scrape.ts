@@ -7,9 +7,9 @@ import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 export type Scrape = {
-  /** A report came: a proxy that was not read yet is read at once. */
+  /** A report arrived: a proxy without figures is read at once. */
   reported(pod: Pod): void;
-  /** The configuration of the proxy is about to change: its figures are wanted when it has. */
+  /** The configuration of the proxy is about to change: read its figures after the change. */
   changing(pod: Pod): void;
   forget(pod: Pod): void;
   stop(): Promise<void>;
@@ -29,16 +29,21 @@ const statsPath = `/stats/prometheus?filter=${encodeURIComponent(
   '^(server\\.memory_(allocated|physical_size)|cluster_manager\\.active_clusters)$',
 )}`;
 
-/** Three gauges with their type lines are 400 bytes; without a filter it would be megabytes. */
+/**
+ * Three gauges with their type lines are 400 bytes; without a filter the answer would be megabytes.
+ */
 const bodyBytesMax = 64 * 1024;
 /** Envoy answers from its main thread, which a big configuration push may keep busy. */
 const timeoutMs = 5_000;
-/** At once: 110 pods take 14 turns of some milliseconds each, and a stuck pod blocks one of 8. */
+/**
+ * Concurrent reads: 110 pods take 14 turns of some milliseconds each, and a stuck pod blocks one of
+ * 8.
+ */
 const concurrency = 8;
 
 /**
- * After figures that are news, such as a scope that came into force: when istiod has pushed, and
- * when the proxy has given memory back (8 s in the worst case measured).
+ * Pauses after new figures, for example when a scope came into force: when istiod has pushed, and
+ * when the proxy has freed memory (8 s in the worst case measured).
  */
 const againMs = [5_000, 15_000];
 
@@ -50,17 +55,19 @@ export type ScrapeOptions = {
   intervalMs: number;
   metrics: NodeMetrics;
   log: Logger;
-  /** Asked for at each reading. */
+  /** Called at each reading. */
   port?: (() => number) | undefined;
   againMs?: readonly number[];
 };
 
 type Scraper = ScrapeOptions & {
   stopped: boolean;
-  /** Proxies whose turn has not come, by uid: each once, however often it was asked for. */
+  /**
+   * Uids of proxies that wait for their turn; each appears once, however often it was requested.
+   */
   queue: Map<string, Pod>;
   running: Map<AbortController, Promise<void>>;
-  /** Proxies that were asked, with the number of clusters of the last answer. */
+  /** Proxies that were read, with the number of clusters of the last reading. */
   clusters: Map<string, number | undefined>;
   timers: Map<string, NodeJS.Timeout[]>;
 };
@@ -105,7 +112,7 @@ function stopTimers({ timers }: Scraper, uid: string): void {
   timers.delete(uid);
 }
 
-/** Anew with each change, so that the last of a series is seen to its end. */
+/** Restarts with each change, so that the last change of a series is read to its end. */
 function readAgain(state: Scraper, pod: Pod): void {
   stopTimers(state, pod.uid);
   if (state.stopped || !pod.hasProxy) return;
@@ -139,12 +146,12 @@ function pump(state: Scraper): void {
 
 async function scrapePod(state: Scraper, pod: Pod, abort: AbortController): Promise<void> {
   const { metrics, log, clusters, onStats } = state;
-  // For the whole of it: a pod that sends a byte now and then must not keep the others waiting.
+  // Timeout for the whole read: a pod that sends a byte at a time must not delay the others.
   const deadline = setTimeout(() => abort.abort(new Error('no answer in time')), timeoutMs);
   try {
     const stats = await readStats(state, pod, abort.signal);
     metrics.scrapes.inc({ outcome: 'ok' });
-    // Forgotten meanwhile.
+    // The proxy was forgotten during the read.
     if (!clusters.has(pod.uid)) return;
     const news = clusters.get(pod.uid) !== stats.clusters;
     clusters.set(pod.uid, stats.clusters);
@@ -175,7 +182,8 @@ async function readStats(
     agent: false,
     signal,
   }).end();
-  // `once` reports a failure before the answer, reading the answer one after; here none is news.
+  // Errors are already reported by `once` and by reading the body; this listener only keeps them
+  // from being thrown.
   sent.on('error', () => undefined);
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   const stats = parseStats(await readBounded(response));
@@ -197,7 +205,7 @@ async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
   return Buffer.concat(chunks).toString('latin1');
 }
 
-/** The three gauges of a Prometheus text, or undefined when one is missing or not a count. */
+/** The three gauges of a Prometheus text, or undefined if one is missing or is not a count. */
 export function parseStats(text: string): ProxyStats | undefined {
   const found: Partial<ProxyStats> = {};
   for (const line of text.split('\n')) {

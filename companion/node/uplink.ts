@@ -21,18 +21,20 @@ import type { Pod } from './pods.ts';
 
 /** The streams to all controller replicas. */
 export type Uplink = {
-  /** Sends to every connected controller and says to how many. */
+  /** Sends to every connected controller and returns how many. */
   ask(question: Question): number;
   changed(uid: string, urgent: boolean): void;
   gone(pod: Pod): void;
   stop(): void;
 };
 
-/** To open a connection; `minReadySeconds` of the controller's Deployment counts on it. */
+/** Timeout to open a connection; `minReadySeconds` of the controller's Deployment relies on it. */
 const connectMs = 5_000;
-/** Of a stream that ended; `healthyMs` as long as the longest pause. */
+/** Pauses after a stream ended; `healthyMs` is as long as the longest pause. */
 const backoff = { from: 500, to: 10_000, healthyMs: 10_000 };
-/** The kubelet replaces a token well before it expires; a stream must show the new one in time. */
+/**
+ * The kubelet replaces a token well before it expires; a stream must present the new token in time.
+ */
 const renewMs = 60_000;
 
 export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
@@ -51,7 +53,9 @@ export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
 
 type Connections = UplinkOptions & {
   stopped: AbortController;
-  /** One loop for each address; it ends when the address leaves DNS and its stream has ended. */
+  /**
+   * One loop for each address. It ends when DNS no longer has the address and its stream has ended.
+   */
   addresses: Map<string, { wanted: boolean }>;
   links: Set<Link>;
 };
@@ -106,10 +110,10 @@ async function keepConnected(state: Connections, address: string): Promise<void>
     const started = now();
     const { kind, detail } = await runStream(state, address, log);
     if (stopped.signal.aborted) break;
-    // Waiting for the CA troubles nobody, and it should be used as soon as it is there.
+    // Waiting for the CA costs nothing, and the CA should be used as soon as it exists.
     if (kind === 'ca') reset();
     metrics.streamFailures.inc({ reason: kind });
-    // The first of a kind is news; the metric counts the others.
+    // Only the first failure of a kind is logged; the metric counts the others.
     log[kind === lastKind ? 'debug' : 'warn']({ kind, detail }, 'no controller stream');
     lastKind = kind;
     await pause(pauseAfter(now() - started), stopped.signal);
@@ -139,7 +143,7 @@ async function runStream(state: Connections, address: string, log: Logger): Prom
     if (stopped.signal.aborted) return { kind: 'stream', detail: 'stopping' };
     if (connection === 'late') return { kind: 'connect', detail: `not within ${connectMs} ms` };
     const stream = client.connect(metadata);
-    // Without a connection nothing is sent, but the stream ends at once and says why.
+    // Without a connection nothing is sent; the stream ends at once and reports the reason.
     if (connection === 'failed') return { kind: 'connect', detail: await endOf(stream) };
     return { kind: 'stream', detail: await follow(state, stream, log, token) };
   } finally {
@@ -147,7 +151,7 @@ async function runStream(state: Connections, address: string, log: Logger): Prom
   }
 }
 
-/** Tries once: the pause before the next attempt is ours to choose. */
+/** Tries once: the backoff of this file decides the pause before the next attempt. */
 async function connect(channel: ChannelInterface): Promise<'ready' | 'failed' | 'late'> {
   const deadline = Date.now() + connectMs;
   while (Date.now() < deadline) {
@@ -167,7 +171,7 @@ function renewToken(state: Connections, stream: NodeStream, first: string): Node
   const { metrics, renewEveryMs = renewMs } = state;
   let shown = first;
   return setInterval(async () => {
-    // One that cannot be read now, or is just being written, can be at the next turn.
+    // If the file cannot be read, or is being replaced, the next turn reads it.
     const token = await readToken(state).catch(() => '');
     if (token === '' || token === shown || stream.destroyed) return;
     shown = token;
@@ -176,7 +180,7 @@ function renewToken(state: Connections, stream: NodeStream, first: string): Node
   }, renewEveryMs);
 }
 
-/** What ended the stream, once it has. */
+/** The reason why the stream ended, once it has. */
 function endOf(stream: NodeStream): Promise<string> {
   let failure = 'ended by the controller';
   return new Promise((resolve) => {
@@ -185,12 +189,12 @@ function endOf(stream: NodeStream): Promise<string> {
     });
     stream.on('end', () => stream.end());
     stream.on('status', () => resolve(failure));
-    // Ends do not come while nobody reads.
+    // The end of a stream is only emitted while somebody reads.
     stream.resume();
   });
 }
 
-/** Uses the stream until it ends, for whatever reason. */
+/** Uses the stream until it ends for any reason. */
 async function follow(
   state: Connections,
   stream: NodeStream,
