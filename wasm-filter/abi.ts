@@ -42,7 +42,7 @@ export const SPAN_FILTER_CHAIN: u32 = 0;
 export const SPAN_REQUEST: u32 = 1;
 export const SPAN_CONNECTION: u32 = 2;
 
-/** Out-parameters: address and size of what was got, a call's token, a time. */
+/** Out-parameters: address and size of the data, the token of a call, a time. */
 const OUT: usize = memory.data(16, 8);
 
 export function gotAt(): usize {
@@ -78,7 +78,7 @@ export function getConfiguration(size: u32): bool {
   return proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, OUT, OUT + 4) == OK;
 }
 
-/** Starts a call to a cluster and returns its token, or 0 when it could not be started. */
+/** Starts a call to a cluster and returns its token, or 0 if the host could not start it. */
 export function call(
   cluster: usize,
   headers: usize,
@@ -102,7 +102,7 @@ export function call(
   return result == OK ? load<u32>(OUT) : 0;
 }
 
-/** Acts for this stream from now on in this call; false when the stream is gone. */
+/** Switches to this stream for the rest of the call; false if the stream has ended. */
 export function actFor(stream: u32): bool {
   return proxy_set_effective_context(stream) == OK;
 }

@@ -4,7 +4,7 @@
 
 import { decimal, NOT_A_NUMBER } from './bytes';
 
-/** Parses an IPv4 or IPv6 address into 16 bytes at `out`; false when it is none. */
+/** Parses an IPv4 or IPv6 address into 16 bytes at `out`; false if it is not an address. */
 export function parseAddress(at: usize, size: u32, out: usize): bool {
   return find(at, size, 0x3a) == size ? parseIpv4(at, size, out) : parseIpv6(at, size, out);
 }
@@ -31,7 +31,7 @@ export function isInside(address: usize, cidr: usize): bool {
   return <u32>(load<u8>(address + whole) ^ load<u8>(cidr + whole)) >> (8 - rest) == 0;
 }
 
-/** Size of the address in `ip:port` without brackets; its start is at +1 when it is in brackets. */
+/** Size of the address in `ip:port` without brackets; its start is at +1 if it is in brackets. */
 export function hostSize(at: usize, size: u32): u32 {
   if (size > 0 && load<u8>(at) == 0x5b) {
     const close = find(at, size, 0x5d);

@@ -1,4 +1,7 @@
-/** Answers of the node companion: reading one into a destination's entry, and how long it holds. */
+/**
+ * Answers of the node companion: reads an answer into a destination's entry, and says how long it
+ * holds.
+ */
 
 import { CALL_RESPONSE_HEADERS, getHeader, gotAt, gotSize, SECOND } from './abi';
 import { decimal, equals } from './bytes';
@@ -11,19 +14,21 @@ export const PASSTHROUGH: u8 = 1;
 export const GATEWAY: u8 = 2;
 export const DIRECT: u8 = 3;
 export const HOLD: u8 = 4;
-/** Through in plain text even where the outbound policy refuses what it does not know. */
+/** Plain text, even if the outbound policy refuses unknown destinations. */
 export const PLAIN: u8 = 5;
 
 const MAX_TTL_SECONDS: u32 = 3600;
-/** After a question without answer its destination is not asked about for this long. */
+/**
+ * After a question without an answer, the filter does not ask about the destination for this long.
+ */
 const QUIET: u64 = SECOND;
 
-/** What an answer said last, kept apart until all of it is known to be good. */
+/** The answer being read, kept apart until all of it is valid. */
 let strategy: u8 = UNANSWERED;
 let otherwise: u8 = UNANSWERED;
 let ttl: u32 = 0;
 
-/** Whether the host holds an answer at all; Envoy's own 503 and 504 mean that none came. */
+/** Whether the host holds an answer; Envoy's own 503 and 504 mean that no answer came. */
 export function hasAnswer(): bool {
   return got(names.STATUS) && decimal(gotAt(), gotSize()) == 200;
 }
@@ -49,9 +54,11 @@ export function missAnswer(entry: Entry, time: u64): void {
   entry.quietUntil = time + QUIET;
 }
 
-/** Whether the answer may be used unasked. A clock that jumped back ends the freshness. */
+/**
+ * Whether the answer may be used without asking again. A clock that jumped back ends the freshness.
+ */
 export function isFresh(entry: Entry, time: u64): bool {
-  // A held request needs a companion that is alive now, so `hold` is asked for each time.
+  // A held request needs a companion that is alive now, so the filter asks each time before `hold`.
   if (entry.strategy == UNANSWERED || entry.strategy == HOLD) return false;
   return time >= entry.answeredAt && time < entry.freshUntil;
 }

@@ -17,7 +17,7 @@ export function resetArena(): void {
   used = 0;
 }
 
-/** Marks what is in use now, for `rewindArena` to give back what came after. */
+/** Marks the current end, so that `rewindArena` can free everything allocated later. */
 export function markArena(): u32 {
   return used;
 }
@@ -26,7 +26,7 @@ export function rewindArena(mark: u32): void {
   used = mark;
 }
 
-/** Address of `size` bytes, 16-byte aligned, or 0 when the arena has no room for them. */
+/** Address of `size` bytes, 16-byte aligned, or 0 if the arena has no room. */
 export function allocate(size: u32): usize {
   // Compared before rounding up, which would wrap for sizes near 4 GiB.
   if (size > SIZE - used) return 0;

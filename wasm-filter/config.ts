@@ -36,9 +36,9 @@ const CIDR_SIZE: u32 = 17;
 const MODE_HTTP: u32 = 0;
 const MODE_TCP: u32 = 1;
 
-/** Longest time between two reports of what changed, so that a scope's expiry sees it in time. */
+/** Longest time between two reports of changes, so that the expiry of a scope sees them in time. */
 const MAX_FLUSH_SECONDS: u32 = 30;
-/** A caller waits this long at most; beyond it the scope will not come. */
+/** The longest time that a caller waits; a scope that takes longer will not come. */
 const MAX_HOLD_SECONDS: u32 = 10;
 
 // For each mode: number of CIDR blocks (0 = fall back to passthrough), then the blocks.
@@ -52,7 +52,7 @@ const DEFAULT_HOLD_SECONDS: u32 = 2;
 const FLUSH_SECONDS: usize = memory.data(8, 8);
 let heldSeconds: u32 = DEFAULT_HOLD_SECONDS;
 
-// What the configuration being read says so far.
+// The values of the configuration that is being read.
 let mode: u32 = MODE_HTTP;
 let flush: u32 = 0;
 let hold: u32 = 0;

@@ -1,4 +1,4 @@
-/** What happens to a request and to a connection: count the known, ask about the unknown. */
+/** Handles requests and connections: counts known destinations, asks about unknown ones. */
 
 import {
   CONTINUE,
@@ -57,7 +57,8 @@ const MAX_DESTINATION: u32 = 64;
 export function onRequest(stream: u32, endOfStream: bool): u32 {
   bump(REQUESTS);
   const hasHost = getProperty(VIRTUAL_HOST_NAME) == OK && gotSize() > 0;
-  // Its cluster may be any: that of an egressProxy, or none, where REGISTRY_ONLY answers 502.
+  // The route may have any cluster: that of an egressProxy, or none under REGISTRY_ONLY, which
+  // answers 502.
   const isUnknown =
     hasHost && (isOneOf(ALLOW_ANY, BLOCK_ALL) || equals(gotAt(), gotSize(), ALLOW_ANY_DYNAMIC_DNS));
   const result = getProperty(CLUSTER_NAME);
@@ -135,7 +136,7 @@ function unknownRequest(stream: u32, endOfStream: bool, passes: bool): u32 {
  * table full.
  */
 function entryOfRequest(destination: usize, destinationSize: u32): Entry | null {
-  // An authority too large for the arena fails here as one that is merely too long does below.
+  // An authority too large for the arena fails here; one that is only too long fails below.
   if (!getHeader(REQUEST_HEADERS, AUTHORITY)) return null;
   const size = gotSize();
   if (size == 0 || size > MAX_AUTHORITY) return null;

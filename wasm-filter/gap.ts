@@ -7,21 +7,24 @@
 import { SECOND } from './abi';
 import { Entry } from './table';
 
-/** Far above what a push takes on a busy machine, below what a caller waits. */
+/** Far longer than a push takes on a busy machine, shorter than a caller waits. */
 const GAP: u64 = SECOND;
-/** Misses further apart than this belong to two gaps: a held request comes back every 50 ms. */
+/** Misses further apart than this belong to different gaps: a held request returns every 50 ms. */
 const APART: u64 = SECOND / 4;
 /**
  * How long a 503 that is meant is let through at once, until it is asked again whether it still is.
  */
 const LEFT_ALONE: u64 = 10 * SECOND;
 
-/** Whether the cluster was found missing just now. */
+/** Whether the cluster was missing a moment ago. */
 export function isInGap(entry: Entry, time: u64): bool {
   return time - entry.missedAt <= APART;
 }
 
-/** Notes that the cluster is missing now; true when it has been for longer than any push takes. */
+/**
+ * Records that the cluster is missing now; true if it has been missing for longer than any push
+ * takes.
+ */
 export function isLongGap(entry: Entry, time: u64): bool {
   // Unsigned: a clock that jumped back by more than that begins a new gap, as one that went on
   // does.

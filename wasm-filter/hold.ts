@@ -29,10 +29,10 @@ import { bump, ERRORS, HELD } from './totals';
  * which the app would see the 307.
  */
 const ROUNDS_A_SECOND: u32 = 18;
-/** Rounds that may come back at once before the first wait. */
+/** Rounds that may return at once before the first wait. */
 const SPARE_ROUNDS: u32 = 4;
 
-/** When the hold began, and its rounds. */
+/** The start of the hold, and its rounds. */
 const STATE_SIZE: u32 = 12;
 const ROUNDS_AT: usize = 8;
 
@@ -46,10 +46,10 @@ export function declareHoldState(): void {
   if (!declareProperty(names.HOLD_STATE, SPAN_REQUEST)) declared = false;
 }
 
-/** A held request that has not come back by then never will: its client is gone. */
+/** A held request that has not returned by then never will: its client is gone. */
 const LOST_AFTER: u64 = 60 * SECOND;
 
-/** Requests that are at the companion, and when the last one went there. */
+/** Requests that are at the companion, and the time of the last one. */
 let away: u32 = 0;
 let lastAwayAt: u64 = 0;
 

@@ -18,7 +18,7 @@ import {
   UPGRADE,
 } from './names';
 
-/** The companion reads a held body to its end; more than this it refuses. */
+/** The companion reads a held body to its end and refuses more than this. */
 const MAX_BODY: u32 = 65536;
 
 /**
@@ -35,8 +35,8 @@ export function isHoldable(endOfStream: bool): bool {
 }
 
 /**
- * Host name or address, and perhaps a port. Envoy's URL parser takes less than its Host header: it
- * refuses `_` and drops user info (tried on 1.40, character by character).
+ * Host name or address, optionally with a port. Envoy's URL parser accepts less than its Host
+ * header: it refuses `_` and drops user info (tested on 1.40, character by character).
  */
 function isPlainAuthority(at: usize, size: u32): bool {
   if (size == 0) return false;

@@ -16,7 +16,7 @@ import { endLostQuestions, settle } from './question';
 import { reportIfDue, settleReport, startReports } from './report';
 import { bump, ERRORS } from './totals';
 
-/** New destinations are told within one tick; a wake-up a second costs nothing measurable. */
+/** New destinations are reported within one tick; a wake-up a second costs nothing measurable. */
 const TICK_MS: u32 = 1000;
 
 export function proxy_abi_version_0_2_1(): void {}
@@ -47,7 +47,7 @@ export function proxy_on_new_connection(stream: u32): u32 {
   return onConnection(stream);
 }
 
-/** The end of a request or connection, whatever became of it. */
+/** The end of a request or connection, for any reason. */
 export function proxy_on_delete(stream: u32): void {
   leave(stream);
 }
@@ -60,7 +60,7 @@ export function proxy_on_tick(_root: u32): void {
   reportIfDue(time);
 }
 
-/** Envoy tells a failure, as a timeout, by a response without headers. */
+/** Envoy signals a failure, for example a timeout, by a response without headers. */
 export function proxy_on_http_call_response(
   _root: u32,
   token: u32,

@@ -44,21 +44,21 @@ export function peek(): u32 {
   return 0;
 }
 
-/** Takes `character` when it is next. */
+/** Consumes `character` if it is next. */
 export function take(character: u32): bool {
   if (peek() != character) return false;
   at++;
   return true;
 }
 
-/** As `take`, but the text is broken when it is not next. */
+/** As `take`, but marks the text as broken if `character` is not next. */
 export function need(character: u32): bool {
   if (take(character)) return true;
   broken = true;
   return false;
 }
 
-/** Reads a string; false (and nothing read) when the next value is none. */
+/** Reads a string; false (and nothing read) if the next value is not a string. */
 export function takeString(): bool {
   if (!take(0x22)) return false;
   tokenAt = at;
@@ -75,7 +75,7 @@ export function takeString(): bool {
   return false;
 }
 
-/** Reads a number, true, false or null as text; false when the next value is none of these. */
+/** Reads a number, true, false or null as text; false if the next value is none of these. */
 export function takeScalar(): bool {
   const first = peek();
   if (!isScalar(first)) return false;

@@ -5,15 +5,15 @@ import { ascii } from './bytes';
 // Envoy properties, parts joined by NUL (source/extensions/filters/common/expr/context.h).
 export const CLUSTER_NAME = ascii('xds\0cluster_name');
 export const VIRTUAL_HOST_NAME = ascii('xds\0virtual_host_name');
-/** Put by the EnvoyFilter of the namespace on routes that answer by themselves. */
+/** Set by the EnvoyFilter of the namespace on routes that answer by themselves. */
 export const ROUTE_ANSWERS = ascii('xds\0route_metadata\0filter_metadata\0lazyscope\0answers');
 export const FILTER_CHAIN_NAME = ascii('xds\0filter_chain_name');
 export const DESTINATION_ADDRESS = ascii('destination\0address');
-/** Our own property: since when and how often this request was held. */
+/** Property of the filter: the start of the hold and its rounds. */
 export const HOLD_STATE = ascii('lazyscope_hold');
 
-// Where Istio sends what it does not know: outboundTrafficPolicy ALLOW_ANY, REGISTRY_ONLY, and
-// ALLOW_ANY_DYNAMIC_DNS (pilot/pkg/networking/util/util.go).
+// Clusters to which Istio sends unknown destinations: outboundTrafficPolicy ALLOW_ANY,
+// REGISTRY_ONLY, and ALLOW_ANY_DYNAMIC_DNS (pilot/pkg/networking/util/util.go).
 export const PASSTHROUGH_CLUSTER = ascii('PassthroughCluster');
 export const BLACK_HOLE_CLUSTER = ascii('BlackHoleCluster');
 export const DYNAMIC_DNS_CLUSTER = ascii('AllowAnyDynamicDNSCluster');
@@ -43,7 +43,7 @@ export const UPSTREAM_IDENTITIES = ascii('envoy.network.upstream_subject_alt_nam
 export const SET_FILTER_STATE = ascii('set_envoy_filter_state');
 export const DECLARE_PROPERTY = ascii('declare_property');
 
-// Headers of HTTP.
+// HTTP headers.
 export const METHOD = ascii(':method');
 export const PATH = ascii(':path');
 export const AUTHORITY = ascii(':authority');
@@ -59,7 +59,7 @@ export const CONNECT = ascii('CONNECT');
 export const GRPC = ascii('application/grpc');
 export const OCTET_STREAM = ascii('application/octet-stream');
 
-// Headers of ours.
+// Lazyscope's headers.
 export const X_CLUSTER = ascii('x-lazyscope-cluster');
 export const X_DESTINATION = ascii('x-lazyscope-destination');
 export const X_CALL = ascii('x-lazyscope-call');

@@ -22,7 +22,7 @@ class Slot {
   /** 0 = free. */
   stream: u32;
   entry: usize;
-  /** Tells whether the entry still holds the same destination. */
+  /** Identifies the destination, to detect that the entry now holds another one. */
   check: u32;
 }
 
@@ -63,7 +63,7 @@ export function leave(stream: u32): void {
 const EVERY: u64 = 60 * SECOND;
 let toldAt: u64 = 0;
 
-/** Whether destinations in use are to be told of again now. */
+/** Whether to report the destinations of open streams again now. */
 export function tellsOpen(time: u64): bool {
   if (time >= toldAt && time - toldAt < EVERY) return false;
   toldAt = time;

@@ -9,7 +9,7 @@ let start: usize = 0;
 let made: u32 = 0;
 let end: u32 = 0;
 
-/** Begins `count` pairs at `at`; the caller sees to the room. */
+/** Begins `count` pairs at `at`; the caller provides the room. */
 export function startPairs(at: usize, count: u32): void {
   start = at;
   made = 0;

@@ -3,8 +3,8 @@
  * stream to it that comes while the question is open waits for the same answer. Both pools are
  * bounded: a stream that finds them full falls back at once.
  *
- * An answer arrives in the root context, whatever stream asked: streams are remembered here and
- * entered with `actFor`. A stream that went away meanwhile is skipped.
+ * An answer arrives in the root context, whichever stream asked. So streams are remembered here and
+ * entered with `actFor`; a stream that has ended is skipped.
  */
 
 import { actFor, call, DOWNSTREAM_STREAM, REQUEST_STREAM, resume, SECOND } from './abi';
@@ -19,11 +19,13 @@ import { ANSWERED, ASKED, bump, ERRORS, OVERFLOW } from './totals';
 
 /** Questions are about distinct destinations; 64 at once in one worker is a start-up burst. */
 const MAX_QUESTIONS: u32 = 64;
-/** A paused stream costs Envoy its buffers; beyond this the fallback is the kinder choice. */
+/** A paused stream costs Envoy its buffers; beyond this the fallback is better. */
 const MAX_WAITERS: u32 = 512;
-/** Envoy ends a question after this; a request must get on within 250 ms. */
+/** Envoy ends a question after this time; a request must continue within 250 ms. */
 const TIMEOUT_MS: u32 = 200;
-/** A question older than this lost its answer: Envoy tells nobody when it drops a root context. */
+/**
+ * A question older than this lost its answer: Envoy does not report that it drops a root context.
+ */
 const LOST_AFTER: u64 = SECOND;
 
 @unmanaged
@@ -61,7 +63,7 @@ function waiterAt(number: u32): Waiter {
   return changetype<Waiter>(WAITERS + (number - 1) * WAITER_SIZE);
 }
 
-/** Lets the stream wait for the answer about its destination; false when it cannot. */
+/** Makes the stream wait for the answer about its destination; false if it cannot wait. */
 export function wait(entry: Entry, stream: u32, endOfStream: bool, time: u64): bool {
   if (freeWaiter == 0 && waitersMade == MAX_WAITERS) {
     bump(OVERFLOW);
@@ -124,7 +126,7 @@ function send(entry: Entry): u32 {
   return call(names.NODE_CLUSTER, at, size, 0, 0, TIMEOUT_MS);
 }
 
-/** Handles the response of a call when it answers a question; false when it answers none. */
+/** Handles the response of a call if it answers a question; false if it does not. */
 export function settle(token: u32, failed: bool, time: u64): bool {
   for (let i: u32 = 0; i < MAX_QUESTIONS; i++) {
     const question = questionAt(i);

@@ -39,14 +39,14 @@ let epoch: u64 = 0;
 let sequence: u32 = 0;
 let token: u32 = 0;
 let sentAt: u64 = 0;
-/** When a report was last taken or last tried. */
+/** When a report was last accepted or last tried. */
 let flushedAt: u64 = 0;
 /**
  * Something was seen for the first time, or a report had no room for all: do not wait for the
  * interval.
  */
 let urgent: bool = true;
-/** Where the next report starts in the tables, so that a full body starves nobody. */
+/** Where the next report starts in the tables, so that a full body cannot starve an entry. */
 let cursor: u32 = 0;
 
 /**
@@ -62,14 +62,14 @@ export function reportSoon(): void {
   urgent = true;
 }
 
-/** Sends a report when one is due and none is under way. */
+/** Sends a report if one is due and none is in flight. */
 export function reportIfDue(time: u64): void {
   if (token != 0 && time - sentAt <= LOST_AFTER) return;
   token = 0;
   const waited = time - flushedAt;
   const due = waited >= interval() || (urgent && waited >= SECOND / 2);
   if (!due) return;
-  // Not taken yet: the companion may be starting, or the namespace may be enabled in a moment.
+  // Not accepted yet: the companion may be starting, or the namespace is about to be enabled.
   const size = write(waited >= HEARTBEAT || urgent || heardAt == 0);
   if (size == 0) return;
   flushedAt = time;
@@ -105,12 +105,12 @@ const ALIVE: u64 = 90 * SECOND;
 
 let heardAt: u64 = 0;
 
-/** Whether the companion is known to live; a clock that jumped says no. */
+/** Whether the companion is known to be alive; false after a jump of the clock. */
 export function companionLives(time: u64): bool {
   return heardAt != 0 && time >= heardAt && time - heardAt < ALIVE;
 }
 
-/** Handles the response of a call when it is that of a report; false when it is not. */
+/** Handles the response of a call if it answers a report; false if it does not. */
 export function settleReport(responseToken: u32, failed: bool, time: u64): bool {
   if (token == 0 || responseToken != token) return false;
   token = 0;
@@ -129,7 +129,7 @@ function acknowledge(): void {
   }
 }
 
-/** The companion lost its memory: everything is sent again. */
+/** The companion lost its memory: send everything again. */
 function forgetAcknowledgements(): void {
   for (let i: u32 = 0; i < total(); i++) {
     const entry = nth(i);
@@ -139,7 +139,9 @@ function forgetAcknowledgements(): void {
   urgent = true;
 }
 
-/** Writes the body and returns its size; 0 when there is nothing to tell and none is `wanted`. */
+/**
+ * Writes the body and returns its size; 0 if there is nothing to report and no report is `wanted`.
+ */
 function write(wanted: bool): u32 {
   let end: u32 = HEAD_SIZE;
   let entries: u32 = 0;

@@ -39,7 +39,7 @@ export function steer(entry: Entry, confirmed: bool, endOfStream: bool, time: u6
   apply(strategy, isTcp, entry);
 }
 
-/** Steers a stream whose destination has no answer, or no room in the tables. */
+/** Routes a stream whose destination has no answer, or no room in the tables. */
 export function fallBack(isTcp: bool, destination: usize, size: u32): void {
   bump(FALLBACKS);
   const strategy = fallsBackToDirect(isTcp, destination, size) ? DIRECT : PASSTHROUGH;
@@ -50,9 +50,9 @@ function apply(strategy: u8, isTcp: bool, entry: Entry | null): void {
   if (strategy == PASSTHROUGH) return;
   let cluster = names.DIRECT_CLUSTER;
   if (strategy == GATEWAY) cluster = names.EGRESS_CLUSTER;
-  // istiod gives it to every sidecar, also under REGISTRY_ONLY.
+  // istiod sends this cluster to every sidecar, also under REGISTRY_ONLY.
   else if (strategy == PLAIN) cluster = names.PASSTHROUGH_CLUSTER;
-  // The cluster comes last: when something before it fails, the stream goes on untouched.
+  // The cluster comes last: if an earlier step fails, the stream continues unchanged.
   if (entry !== null && !applyTexts(entry, isTcp)) bump(ERRORS);
   else if (!applyCluster(cluster, isTcp)) bump(ERRORS);
 }

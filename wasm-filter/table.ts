@@ -1,6 +1,6 @@
 /**
- * Fixed tables of destinations: 8-way set-associative, as a CPU cache is. A look-up and an eviction
- * touch eight entries, whatever the keys are, so no app can make them slow by choosing names.
+ * Fixed tables of destinations: 8-way set-associative, like a CPU cache. A look-up and an eviction
+ * touch eight entries for any key, so no app can slow them down by its choice of names.
  *
  * Eviction: the entry of the set that was used longest ago goes, before those with open streams.
  * While reports arrive, its count has been acknowledged long before; if it has not, the total
@@ -22,16 +22,16 @@ export class Entry {
   /** 0 = free. */
   hash: u64;
   count: u64;
-  /** Count in the report that is under way. */
+  /** Count in the report that is in flight. */
   reported: u64;
   acknowledged: u64;
   /** Larger = more recent. */
   used: u64;
-  /** When the answer was given, until when it is fresh, and until when not to ask again. */
+  /** When the answer arrived, until when it is fresh, and until when not to ask again. */
   answeredAt: u64;
   freshUntil: u64;
   quietUntil: u64;
-  /** Since when its routes lack their cluster, and when that was last seen; see gap.ts. */
+  /** Since when its routes name a missing cluster, and when that was last seen; see gap.ts. */
   gapSince: u64;
   missedAt: u64;
   key: usize;
@@ -43,14 +43,14 @@ export class Entry {
   sniSize: u16;
   identitiesSize: u16;
   kind: u8;
-  /** The last answer known; 0 = none yet. */
+  /** The last known answer; 0 = none yet. */
   strategy: u8;
   otherwise: u8;
   /** Number of the open question plus one; 0 = none. */
   question: u8;
   /** Streams to it that have not ended. */
   open: u32;
-  /** When its route was last that of unknown destinations, that let the request pass. */
+  /** When it last had the route of unknown destinations, which let the request pass. */
   passed: bool;
 }
 
@@ -175,7 +175,7 @@ function victim(table: Table, first: u32): u32 {
   for (let way: u32 = 0; way < WAYS; way++) {
     const entry = entryAt(table, first + way);
     if (entry.hash == 0) return first + way;
-    // One in use goes only where all are.
+    // An entry with open streams is evicted only if all entries have open streams.
     const used = entry.open > 0 ? entry.used | IN_USE : entry.used;
     if (entry.question != 0 || used >= oldestUsed) continue;
     oldest = first + way;

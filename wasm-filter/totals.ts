@@ -1,6 +1,6 @@
 /** Counters of this VM since it started; every report carries them all, in this order. */
 
-/** Requests seen; one that is redirected back after being held is seen again. */
+/** Requests seen; a held request counts again when it returns. */
 export const REQUESTS: u32 = 0;
 /** TCP connections seen. */
 export const CONNECTIONS: u32 = 1;
@@ -8,15 +8,18 @@ export const CONNECTIONS: u32 = 1;
 export const ASKED: u32 = 2;
 /** Questions that got a usable answer. */
 export const ANSWERED: u32 = 3;
-/** Requests and connections served by an answer that no new one confirmed. */
+/** Requests and connections served by an answer that was not confirmed. */
 export const STALE: u32 = 4;
 /** Requests and connections served by the configured fallback. */
 export const FALLBACKS: u32 = 5;
 /** Rounds in which a request was held. */
 export const HELD: u32 = 6;
-/** Requests and connections that met a full table: questions, waiters, destinations or key size. */
+/**
+ * Requests and connections that found a bound reached: questions, waiters, destinations or key
+ * size.
+ */
 export const OVERFLOW: u32 = 7;
-/** Host functions that failed where they should not, and unusable answers. */
+/** Host functions that failed unexpectedly, and unusable answers. */
 export const ERRORS: u32 = 8;
 /** Configuration keys whose value was refused. */
 export const REFUSED_KEYS: u32 = 9;

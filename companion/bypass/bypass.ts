@@ -13,9 +13,13 @@ import { createReport, eventOf } from './report.ts';
 import { createServe } from './serve.ts';
 import { begin, describe, isLoaded, type Machine, next, type StateEvent } from './state.ts';
 
-/** Figures are read and pods looked for this often; a change of a pod is acted on at once. */
+/**
+ * Interval at which figures are read and pods are checked; a change of a pod takes effect at once.
+ */
 const roundMs = 5_000;
-/** Open connections get this long to end before the loader goes; they survive it in any case. */
+/**
+ * Open connections get this long to end before the loader exits; they survive its exit in any case.
+ */
 const drainSeconds = 5;
 
 type BypassKube = Pick<Kube, 'watch' | 'apply' | 'create'>;
@@ -27,7 +31,7 @@ export async function runBypass(config: BypassConfig, deps: RoleDeps): Promise<v
   startBypass(config, deps, kube);
 }
 
-/** Runs the bypass of this node for as long as the process lives: see state.ts for how. */
+/** Runs the bypass of this node for the life of the process; state.ts has the states. */
 export function startBypass(config: BypassConfig, deps: RoleDeps, kube: BypassKube): void {
   const { log, lifecycle, debug } = deps;
   const metrics = createBypassMetrics(deps.registry);
@@ -63,7 +67,7 @@ export function startBypass(config: BypassConfig, deps: RoleDeps, kube: BypassKu
   });
 }
 
-/** The loader and the state that it is in. */
+/** The loader and its state. */
 function createKernel(
   config: BypassConfig,
   { log }: Pick<RoleDeps, 'log'>,
@@ -97,7 +101,7 @@ function createKernel(
     const started = proof.loader;
     loader = started;
     happened({ type: 'proven' });
-    // Its end is news, unless we ended it.
+    // The end of the loader is logged unless this process ended it.
     void started.ended.then((reason) => {
       if (loader !== started) return;
       loader = undefined;
@@ -120,7 +124,7 @@ function createKernel(
     happened,
     state: () => machine.state,
     view: () => ({ ...machine, selftest: proof?.selftest, features: proof?.features }),
-    /** Starts or ends the loader, where the state says so; one that may be given work. */
+    /** Starts or ends the loader as the state requires; returns a loader that is ready for work. */
     async settle(): Promise<{ loader: Loader | undefined; proof: Proof | undefined }> {
       if (machine.state.name === 'probing' && performance.now() >= machine.notBefore) await start();
       if (machine.state.name === 'draining') await drain(drainSeconds);
@@ -130,7 +134,7 @@ function createKernel(
   };
 }
 
-/** One round at a time; whatever asks for one during another gets the next. */
+/** One round at a time; requests during a round share the next round. */
 function createRounds(round: () => Promise<void>, failed: (error: unknown) => void) {
   let running = Promise.resolve();
   let due = false;

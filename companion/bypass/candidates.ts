@@ -1,14 +1,14 @@
 import type { Kube, KubeObject, Watch } from '../kube/object.ts';
 import { type Candidate, isNodeOptedIn, readCandidate } from './policy.ts';
 
-/** Whether the node takes part, and its pods that ask to. */
+/** Whether the node takes part, and its pods that opted in. */
 export type Candidates = {
   optedIn(): boolean;
   all(): Candidate[];
   stop(): void;
 };
 
-/** Kept current from the API server; `changed` after each change that matters. */
+/** Follows the API server; calls `changed` after each relevant change. */
 export function watchCandidates(
   kube: Pick<Kube, 'watch'>,
   nodeName: string,

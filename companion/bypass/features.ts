@@ -2,13 +2,15 @@ import { access, readFile } from 'node:fs/promises';
 import { arch, release } from 'node:os';
 import type { Layout } from './pod-cgroup.ts';
 
-/** What of the node decides whether it can, and what else a cluster may choose nodes by. */
+/**
+ * The features of the node that the bypass requires, and others that a cluster may select nodes by.
+ */
 export type Features = {
   kernel: string;
   architecture: string;
   btf: boolean;
   cgroups: Layout['kind'];
-  /** The kernel takes kTLS; a socket that is redirected is kept from it. */
+  /** The kernel supports kTLS; a redirected socket cannot use it. */
   ktls: boolean;
   mptcp: boolean;
   aes: boolean;
@@ -45,10 +47,10 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
-/** The tracepoint `sock_recv_length` came with Linux 6.3; all else that is used is older. */
+/** The tracepoint `sock_recv_length` came with Linux 6.3; all other requirements are older. */
 const oldestKernel = { major: 6, minor: 3 };
 
-/** Why the node does not qualify before anything was tried; undefined when it may. */
+/** The reason why the node does not qualify, before any test; undefined if it may qualify. */
 export function disqualification({ kernel, btf, cgroups }: Features): string | undefined {
   const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
   if (major < oldestKernel.major || (major === oldestKernel.major && minor < oldestKernel.minor))
@@ -59,7 +61,7 @@ export function disqualification({ kernel, btf, cgroups }: Features): string | u
   return undefined;
 }
 
-/** Lines of a feature file of Node Feature Discovery, which makes a label of each. */
+/** Lines of a feature file of Node Feature Discovery, which turns each into a label. */
 export function featureFile(features: Features, qualified: boolean): string {
   const { kernel, btf, cgroups, ktls, mptcp, aes, avx512, vaes } = features;
   const [major = '0', minor = '0'] = kernel.split('.');

@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 
-/** Beyond these the loader is taken for stuck: verifying the programs takes milliseconds. */
+/** After these timeouts the loader counts as stuck: verifying the programs takes milliseconds. */
 const answerMs = 10_000;
-/** It moves 128 MiB, and waits two seconds where something does not come. */
+/** The self-test moves 128 MiB, and waits two seconds for data that does not arrive. */
 const selftestMs = 60_000;
-/** The last words of a loader that died, for the log. */
+/** The last output of a loader that died, for the log. */
 const stderrMax = 4096;
 
 const hop = z.object({
@@ -49,9 +49,9 @@ export type Stats = Answers['stats'];
 export type SelfTest = Answers['selftest'];
 export type PolicyAnswer = Answers['policy'];
 
-/** What `start` and `policy` set; what is left out has the default that bpf/README.md names. */
+/** The options of `start` and `policy`; bpf/README.md has the defaults. */
 export type LoaderPolicy = {
-  /** Folders of cgroup v2; left out, the ones that are attached stay. */
+  /** Folders of cgroup v2; if absent, the attached cgroups stay attached. */
   cgroups?: string[];
   ports?: number[];
   onlyPorts?: boolean;
@@ -63,7 +63,7 @@ export type LoaderPolicy = {
   streamSeconds?: number;
 };
 
-/** The loader answered no; `error` is the name of an errno value where the kernel said it. */
+/** The loader refused; `error` is the name of an errno value if the kernel returned one. */
 export class LoaderRefusal extends Error {
   readonly error: string | undefined;
   constructor(command: string, reason: string, error?: string) {
@@ -84,13 +84,15 @@ export type Loader = {
   start(policy: LoaderPolicy & { connections?: number }): Promise<PolicyAnswer>;
   policy(policy: LoaderPolicy): Promise<PolicyAnswer>;
   stats(): Promise<Stats>;
-  /** New connections stay on the stack, open ones go back to it as soon as they are read up. */
+  /**
+   * New connections stay on the stack; open connections return to it once they have no unread data.
+   */
   off(): Promise<void>;
-  /** `off`, waits for the last connection at most that long, and ends the loader. */
+  /** Sends `off`, waits at most this long for the last connection, and ends the loader. */
   drain(seconds: number): Promise<{ connections: number }>;
-  /** Closes its input, at which it switches off and exits; killed when it does not. */
+  /** Closes the loader's input, so that it switches off and exits; kills it if it does not exit. */
   close(): Promise<void>;
-  /** Says why, once it has ended. */
+  /** The reason for its end, once it has ended. */
   readonly ended: Promise<string>;
 };
 
@@ -112,7 +114,7 @@ export async function startLoader(path: string): Promise<Loader> {
   child.stderr.on('data', (chunk) => {
     stderr = (stderr + chunk).slice(-stderrMax);
   });
-  // A write to a loader that has just died; its end is reported by `exit`.
+  // A write to a loader that has just died; `exit` reports its end.
   child.stdin.on('error', () => {});
   createInterface({ input: child.stdout }).on('line', (line) => {
     const first = waiting.shift();
@@ -137,7 +139,7 @@ export async function startLoader(path: string): Promise<Loader> {
   ): Promise<Answers[Name]> => {
     if (over !== undefined) throw new Error(over);
     const line = await new Promise<string>((resolve, reject) => {
-      // Answers have no numbers: after a late one nothing could be told apart, so the loader goes.
+      // Answers have no numbers, so a late answer would be taken for the next one: end the loader.
       const timer = setTimeout(() => {
         reject(new Error(`${cmd}: no answer within ${timeoutMs} ms`));
         child.kill('SIGKILL');
@@ -167,7 +169,7 @@ export async function startLoader(path: string): Promise<Loader> {
   };
 }
 
-/** Reads a line of the loader; throws what it refused with, or what is wrong with the line. */
+/** Parses a line of the loader; throws the refusal in it, or the fault in the line. */
 export function readAnswer<Name extends Command>(cmd: Name, line: string): Answers[Name] {
   const refusal = z.object({ reason: z.string(), error: z.string().optional() });
   const answer = z.object({ ok: z.boolean(), cmd: z.string() }).loose().parse(JSON.parse(line));

@@ -7,7 +7,7 @@ const states: BypassState['name'][] = ['off', 'probing', 'refused', 'ready', 'ac
 
 export type BypassMetrics = ReturnType<typeof createBypassMetrics>;
 
-/** Registered only where the bypass is on. */
+/** Registered only if the bypass is on. */
 export function createBypassMetrics(registry: Registry) {
   const { counter, gauge } = describeMetrics(registry);
   const state = gauge('bypass_state', 'Always 1 for the state that the bypass is in.', ['state']);
@@ -37,7 +37,7 @@ export function createBypassMetrics(registry: Registry) {
       pods.set({ outcome: 'served' }, served);
       pods.set({ outcome: 'refused' }, refused);
     },
-    /** The figures of one loader grow; those of the next one begin at zero. */
+    /** The counters of a loader grow; those of its successor start at zero. */
     setStats(stats: Stats) {
       connections.set(stats.connections);
       unread.set(stats.unreadMax);

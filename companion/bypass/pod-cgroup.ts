@@ -6,7 +6,7 @@ const cgroup2 = 0x63677270;
 
 export type Layout = { kind: 'v2' | 'hybrid' | 'v1'; root: string };
 
-/** How the machine has its cgroups: `root` is where the v2 hierarchy is, if there is one. */
+/** The cgroup layout of the machine: `root` is the v2 hierarchy, if there is one. */
 export async function readLayout(mount: string): Promise<Layout> {
   if (await isCgroup2(mount)) return { kind: 'v2', root: mount };
   const unified = join(mount, 'unified');
@@ -57,7 +57,7 @@ export function podCgroups(uid: string, qosClass: string): string[] {
   ];
 }
 
-/** The one that is there; undefined where the pod has none in the v2 hierarchy. */
+/** The existing path; undefined if the pod has no cgroup in the v2 hierarchy. */
 export async function findPodCgroup(
   layout: Layout,
   uid: string,

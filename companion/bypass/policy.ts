@@ -1,22 +1,22 @@
 import type { KubeObject } from '../kube/object.ts';
 
-/** On a Node and on a pod: `enabled`. Anything else, or nothing, is no. */
+/** On a Node and on a pod: `enabled`. Any other value, or none, means no. */
 export const optIn = 'lazyscope.io/bypass';
 /** On a pod: ports, separated by commas, that stay on the stack on this node. */
 export const portsAnnotation = 'lazyscope.io/bypass-exclude-ports';
 
-/** A pod that asked for it, and what became of that. */
+/** A pod that opted in, and the result. */
 export type Candidate = {
   uid: string;
   namespace: string;
   name: string;
   qosClass: string;
   ports: number[];
-  /** Why it stays on the stack. */
+  /** The reason why it stays on the stack. */
   refused?: string;
 };
 
-/** What is known to lose: the last part of an image's path, and why. */
+/** Programs that are known to lose: the last part of the image's path, and the reason. */
 const losers: Readonly<Record<string, string>> = {
   haproxy: 'haproxy splices between sockets (option splice-auto), which hangs on a socket map',
   'haproxy-ingress': 'haproxy splices between sockets, which hangs on a socket map',
@@ -28,7 +28,7 @@ const losers: Readonly<Record<string, string>> = {
 /** As many as the loader takes (PORTS_MAX in bpf/bypass.h). */
 const portsMax = 256;
 
-/** Undefined for a pod that did not ask. */
+/** Undefined for a pod that did not opt in. */
 export function readCandidate({ metadata, spec, status }: KubeObject): Candidate | undefined {
   const { uid, namespace, name, annotations = {} } = metadata;
   if (annotations[optIn] !== 'enabled' || !uid || !namespace) return undefined;
@@ -50,7 +50,7 @@ export function readPorts(text: string): number[] | undefined {
 }
 
 function refusal(spec: KubeObject['spec'], status: KubeObject['status']): string | undefined {
-  // Its sockets would be those of the node, whose cgroup has everything in it.
+  // Its sockets belong to the node's cgroup, which contains all processes.
   if (spec.hostNetwork === true) return 'the pod uses the network of its node';
   if (status.phase === 'Succeeded' || status.phase === 'Failed') return 'the pod has ended';
   const images: string[] = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].map(

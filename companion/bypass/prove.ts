@@ -3,17 +3,23 @@ import { disqualification, type Features, readFeatures } from './features.ts';
 import { type Loader, type SelfTest, startLoader } from './loader.ts';
 import { type Layout, ownCgroup, readLayout } from './pod-cgroup.ts';
 
-/** What was found out about the node, and a loader that has passed, or why there is none. */
+/**
+ * The features of the node, and a loader that has passed the self-test, or the reason why there is
+ * none.
+ */
 export type Proof = {
   layout: Layout;
   features: Features;
   selftest?: SelfTest;
 } & ({ loader: Loader } | { refused: string });
 
-/** Where this process, and so the loader's self-test, has its own cgroup. */
+/** The cgroup of this process, and so of the loader's self-test. */
 const ownMount = '/sys/fs/cgroup';
 
-/** Tries the node, then the kernel on sockets of our own, before any other socket is touched. */
+/**
+ * Checks the node, then tests the kernel on the loader's own sockets, before any other socket is
+ * used.
+ */
 export async function prove(config: { loader: string; cgroups: string }): Promise<Proof> {
   const layout = await readLayout(config.cgroups);
   const features = await readFeatures(layout);

@@ -4,14 +4,16 @@ import type { SelfTest } from './loader.ts';
 import type { Candidate } from './policy.ts';
 import { type BypassState, describe } from './state.ts';
 
-/** Owns the fields below on the Node, and nothing else of it. */
+/** Field manager of the fields below on the Node, and of nothing else on it. */
 export const fieldManager = 'lazyscope-bypass';
 
 const capableLabel = 'lazyscope.io/bypass-capable';
 const stateAnnotation = 'lazyscope.io/bypass-state';
 const reportAnnotation = 'lazyscope.io/bypass-report';
 
-/** All annotations of an object have 256 KiB together; the reasons of this many pods fit in 8. */
+/**
+ * All annotations of an object have 256 KiB together; the reasons of this many pods fit into 8 KiB.
+ */
 const podsMax = 32;
 
 export type BypassReport = {
@@ -34,7 +36,7 @@ export function createReport(
   return { state, features, selftest: selftest?.checks, refused };
 }
 
-/** What the Node says of it, for server-side apply. */
+/** The report as fields of the Node, for server-side apply. */
 export function nodeOf(name: string, report: BypassReport): KubeObject {
   return {
     apiVersion: 'v1',
@@ -50,12 +52,12 @@ export function nodeOf(name: string, report: BypassReport): KubeObject {
   };
 }
 
-/** Has been tried and not failed; a node that was never asked is not known to be. */
+/** Tested and not failed; a node that was never tested is not known to be capable. */
 export function isCapable({ state, selftest }: Pick<BypassReport, 'state' | 'selftest'>): boolean {
   return state.name !== 'refused' && selftest !== undefined;
 }
 
-/** Tells of an end that nobody asked for; Events of Nodes belong to the namespace `default`. */
+/** Reports an unexpected end of the loader; Events of Nodes belong to the namespace `default`. */
 export function eventOf(node: string, reason: string, message: string, at: Date): KubeObject {
   const time = at.toISOString();
   return {

@@ -10,7 +10,10 @@ type Options = {
   log: Logger;
 };
 
-/** Brings the loader to what the pods ask for and reads its figures; the number of pods served. */
+/**
+ * Makes the loader serve the pods that opted in, and reads its figures; returns the number of pods
+ * served.
+ */
 export type Serve = (loader: Loader, layout: Layout, candidates: Candidate[]) => Promise<number>;
 
 export function createServe({ config, metrics, log }: Options): Serve {
@@ -27,7 +30,7 @@ export function createServe({ config, metrics, log }: Options): Serve {
     if (last?.loader !== loader || last.policy !== text) {
       const answer = await loader.policy(policy);
       for (const refused of answer.refused) log.warn({ ...refused }, 'pod not attached');
-      // What was refused, because the pod is just ending or beginning, is tried again.
+      // A pod that was refused because it is starting or ending is tried again.
       const settled = answer.refused.length === 0 ? text : '';
       last = { loader, policy: settled, pods: answer.cgroups };
     }

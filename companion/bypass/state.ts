@@ -9,9 +9,9 @@
 export type BypassState =
   | { name: 'off'; reason: string }
   | { name: 'probing'; attempt: number }
-  /** The kernel does not allow it, or did not pass; tried again much later. */
+  /** The kernel does not support the bypass or failed the self-test; tried again much later. */
   | { name: 'refused'; reason: string }
-  /** Loaded and proven, with no pod to serve. */
+  /** Loaded and tested, with no pod to serve. */
   | { name: 'ready' }
   | { name: 'active'; pods: number }
   | { name: 'draining'; reason: string };
@@ -27,20 +27,22 @@ export type StateEvent =
 
 export type Machine = {
   state: BypassState;
-  /** When the loader ended, of late; in milliseconds of a clock that does not jump. */
+  /** Recent ends of the loader, in milliseconds of a clock that does not jump. */
   ends: readonly number[];
-  /** Not before then may the loader be started. */
+  /** The loader may not be started before this time. */
   notBefore: number;
-  /** It flapped: off until nobody has wanted it for a moment. */
+  /** The loader flapped: off until the node's label is removed. */
   barred: boolean;
 };
 
-/** Pause after the first end of a loader; it doubles with each further one, up to the other. */
+/**
+ * Pause after the first end of a loader; it doubles with each further end, up to the second value.
+ */
 export const pauseMs = { first: 1_000, most: 60_000 };
-/** A loader that ends more often than this in that time will not get better by itself. */
+/** A loader that ends more often than this within this time will not recover by itself. */
 export const flapping = { ends: 5, withinMs: 600_000 };
 
-/** A self-test may fail because the node was busy, so that a refusal is not for ever. */
+/** A self-test may fail because the node was busy, so a refusal is not permanent. */
 export const retryMs = 600_000;
 
 export const begin: Machine = {
@@ -50,7 +52,7 @@ export const begin: Machine = {
   barred: false,
 };
 
-/** The machine after an event. An event that means nothing in a state changes nothing. */
+/** The next state after an event. An event without meaning in a state changes nothing. */
 export function next(machine: Machine, event: StateEvent, now: number): Machine {
   const { state } = machine;
   const to = (changed: BypassState): Machine => ({ ...machine, state: changed });
@@ -110,7 +112,7 @@ export function isLoaded({ name }: BypassState): boolean {
   return name === 'ready' || name === 'active';
 }
 
-/** One line for people: the state and what it stands for. */
+/** One line for people: the state and its reason. */
 export function describe(state: BypassState): string {
   switch (state.name) {
     case 'active':
