@@ -1,4 +1,4 @@
-import { copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -109,11 +109,17 @@ export async function enableNamespace(
   mode: Mode,
   firstCall?: FirstCall,
   release: Release = thisRelease,
+  components: readonly string[] = [],
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'lazyscope-namespace-'));
   try {
     await cp(join(repoDir, 'manifests', 'namespace'), join(dir, 'namespace'), { recursive: true });
     await cp(join(repoDir, 'manifests', 'example'), join(dir, 'example'), { recursive: true });
+    await cp(join(repoDir, 'manifests', 'components'), join(dir, 'components'), {
+      recursive: true,
+    });
+    const added = components.map((component) => `  - ../components/${component}\n`).join('');
+    await appendFile(join(dir, 'example', 'kustomization.yaml'), added);
     await copyFile(join(release.dir, 'build', 'filter.wasm'), join(dir, 'filter.wasm'));
     await run(join(dir, 'namespace', 'pin-filter.sh'), [join(dir, 'filter.wasm')]);
     const file = join(dir, 'example', 'namespace.yaml');

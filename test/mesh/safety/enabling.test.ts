@@ -1,0 +1,67 @@
+import { afterAll, expect, test } from 'vitest';
+import { call } from '../../../box/app-call.ts';
+import { thisRelease } from '../../../box/artifacts/companion-image.ts';
+import { deleteNamespaces, serviceObject, untilNarrowed } from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { enableNamespace } from '../../../box/product.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
+import { untilReason } from './rig.ts';
+
+const mesh = openMesh();
+const [atOnce, onRestart] = ['enabling-at-once', 'enabling-restart'] as const;
+const target = 'older';
+
+/** Istio's drainDuration, which these pods keep. */
+const drainSeconds = 45;
+
+afterAll(() => deleteNamespaces(mesh, atOnce, onRestart));
+
+/** A caller in a namespace that is not enabled yet. */
+async function callerIn(namespace: string, ...more: string[]): Promise<PodRef> {
+  const names = ['client', ...more];
+  await mesh.apply([
+    namespaceObject(namespace),
+    ...names.flatMap((name) => workload(namespace, name)),
+    serviceObject('servers', target),
+  ]);
+  await mesh.rollout(namespace);
+  const caller = await mesh.pod(namespace, 'app=client');
+  const { status } = await call(mesh, caller, `http://${target}.servers:${appPorts.http}/`);
+  expect(status).toBe(200);
+  return caller;
+}
+
+/** Opens a TCP connection and a WebSocket that speak again after a while; resolves to what went wrong. */
+function openStreams(caller: PodRef, seconds: number): Promise<unknown[]> {
+  const wait = ['--idle', `${seconds}s`, '--timeout', `${seconds + 15}s`];
+  const host = `${target}.servers`;
+  const streams = [
+    call(mesh, caller, `tcp://${host}:${appPorts.tcpEcho}`, '--send', 'line', ...wait),
+    call(mesh, caller, `ws://${host}:${appPorts.http}/ws`, '--websocket', ...wait),
+  ];
+  return Promise.all(streams.map(async (stream) => (await stream).error ?? ''));
+}
+
+test('narrowing at once cuts nothing that is older than the filter', async () => {
+  const caller = await callerIn(atOnce);
+  const streams = openStreams(caller, drainSeconds - 10);
+  await enableNamespace(mesh, atOnce, 'enforce');
+  await untilNarrowed(mesh, atOnce, ['client']);
+  expect(await streams).toEqual(['', '']);
+});
+
+test('with the component on-restart nothing older than the filter is cut, and rollouts bring it', async () => {
+  const caller = await callerIn(onRestart, 'other');
+  const streams = openStreams(caller, drainSeconds + 30);
+  await enableNamespace(mesh, onRestart, 'enforce', undefined, thisRelease, ['on-restart']);
+  const labels = { 'lazyscope.io/filter': 'enabled' };
+  const patch = JSON.stringify({ spec: { template: { metadata: { labels } } } });
+  await mesh.kubectl(['patch', 'deployment', 'other', '-n', onRestart, '-p', patch]);
+  await mesh.rollout(onRestart);
+  await untilNarrowed(mesh, onRestart, ['other']);
+  await untilReason(mesh, onRestart, 'FilterMissing');
+  expect(await streams).toEqual(['', '']);
+  await mesh.kubectl(['patch', 'deployment', 'client', '-n', onRestart, '-p', patch]);
+  await mesh.rollout(onRestart);
+  await untilNarrowed(mesh, onRestart, ['client']);
+});
