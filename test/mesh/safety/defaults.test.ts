@@ -61,10 +61,10 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 /** Who answered: the proxy, a Service of the mesh, the listener of its own. */
 async function answers(index: number) {
   const served = ({ status, body }: CallResult) => [status, body?.name];
-  const outside = await call(mesh, client, `http://${outside.host}:${appPorts.http}/`);
+  const unknown = await call(mesh, client, `http://${outside.host}:${appPorts.http}/`);
   const inside = await call(mesh, client, targetUrl(index));
   const local = await call(mesh, client, `tcp://127.0.0.1:${localPort}`, '--send', 'line');
-  return [served(outside), served(inside), local.error ?? ''];
+  return [served(unknown), served(inside), local.error ?? ''];
 }
 
 const expected = [[200, 'squid'], [200, 'server'], ''];
