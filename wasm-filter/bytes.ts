@@ -33,6 +33,17 @@ export function startsWith(at: usize, size: u32, literal: usize): bool {
 }
 
 /**
+ * Whether the bytes are one of the words of a literal that has a space before and after each.
+ */
+export function isWordOf(literal: usize, at: usize, size: u32): bool {
+  for (let i: u32 = 0; i + size + 2 <= sizeOf(literal); i++) {
+    if (load<u8>(literal + i) != 0x20 || load<u8>(literal + i + size + 1) != 0x20) continue;
+    if (size > 0 && memory.compare(literal + i + 1, at, size) == 0) return true;
+  }
+  return false;
+}
+
+/**
  * 64-bit hash, eight bytes a step; never 0. Keys are compared too, so it needs spread, not secrecy.
  */
 export function hash(at: usize, size: u32, seed: u64): u64 {

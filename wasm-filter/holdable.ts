@@ -6,15 +6,16 @@
 import { getHeader, gotAt, gotSize, REQUEST_HEADERS } from './abi';
 import { hostSize, parseAddress } from './address';
 import { allocate } from './arena';
-import { decimal, equals, startsWith } from './bytes';
+import { decimal, isWordOf, startsWith } from './bytes';
 import {
   AUTHORITY,
-  CONNECT,
   CONTENT_LENGTH,
   CONTENT_TYPE,
   GRPC,
+  HELD_METHODS,
   METHOD,
   PATH,
+  TRAILER,
   UPGRADE,
 } from './names';
 
@@ -22,11 +23,12 @@ import {
 const MAX_BODY: u32 = 65536;
 
 /**
- * Judges the current request: complete or small, neither tunnel nor gRPC stream, and its URL plain.
+ * Judges the current request: complete or small, neither tunnel nor gRPC stream, of a method that the
+ * companion can read, and its URL plain. Envoy runs a request again without its trailers.
  */
 export function isHoldable(endOfStream: bool): bool {
-  if (!got(METHOD) || equals(gotAt(), gotSize(), CONNECT)) return false;
-  if (got(UPGRADE)) return false;
+  if (!got(METHOD) || !isWordOf(HELD_METHODS, gotAt(), gotSize())) return false;
+  if (got(UPGRADE) || got(TRAILER)) return false;
   if (got(CONTENT_TYPE) && startsWith(gotAt(), gotSize(), GRPC)) return false;
   if (!endOfStream && !(got(CONTENT_LENGTH) && decimal(gotAt(), gotSize()) <= MAX_BODY))
     return false;

@@ -49,13 +49,17 @@ export const PATH = ascii(':path');
 export const AUTHORITY = ascii(':authority');
 export const STATUS = ascii(':status');
 export const UPGRADE = ascii('upgrade');
+export const TRAILER = ascii('trailer');
 export const CONTENT_TYPE = ascii('content-type');
 export const CONTENT_LENGTH = ascii('content-length');
 /** Set by Envoy on the request of an internal redirect. */
 export const ORIGINAL_URL = ascii('x-envoy-original-url');
 export const GET = ascii('GET');
 export const POST = ascii('POST');
-export const CONNECT = ascii('CONNECT');
+/** Those that the parser of the node companion knows: of HTTP (RFC 9110, 5789) and WebDAV, and PURGE. */
+export const HELD_METHODS = ascii(
+  ' GET HEAD POST PUT PATCH DELETE OPTIONS TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH PURGE ',
+);
 export const GRPC = ascii('application/grpc');
 export const OCTET_STREAM = ascii('application/octet-stream');
 

@@ -132,6 +132,21 @@ test.each([
   expect(held.seen?.body).toBe(steered.seen?.body);
 });
 
+// Those that Envoy's and the client's parsers know, too.
+test.each(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'LOCK', 'PURGE'])(
+  'a held %s request is run again as it was',
+  async (method) => {
+    const host = `${method.toLowerCase()}.app:9080`;
+    companion.hold = () => goLive(host);
+    const { status, seen } = await call(envoy.port('http'), { host }, { method, path: '/a?b' });
+    expect(status).toBe(200);
+    expect(companion.held.length).toBeGreaterThan(0);
+    // An answer to HEAD has no body to tell of it.
+    if (method !== 'HEAD')
+      expect([seen?.server, seen?.method, seen?.url]).toEqual(['reviews', method, '/a?b']);
+  },
+);
+
 test('the destination of a held request sees no header of ours', async () => {
   const host = 'clean.app:9080';
   companion.hold = () => goLive(host);
@@ -183,6 +198,12 @@ test('a companion that sends every request back at once cannot make it loop', as
 
 test.each([
   ['a large body', { 'content-length': '70000' }, { method: 'POST', body: 'x'.repeat(70_000) }],
+  [
+    'announced trailers',
+    { trailer: 'x-sum', 'content-length': '1' },
+    { method: 'POST', body: 'x' },
+  ],
+  ['a rare method', {}, { method: 'UNBIND' }],
   ['a body of unknown size', { 'transfer-encoding': 'chunked' }, { method: 'POST', body: 'x' }],
   [
     'gRPC',

@@ -46,6 +46,10 @@ function roundsOf(first: Stream): number {
 const unheld: [string, Headers, boolean][] = [
   ['a gRPC call', { 'content-type': 'application/grpc' }, false],
   ['an upgrade', { upgrade: 'websocket' }, true],
+  ['a tunnel', { ':method': 'CONNECT' }, true],
+  ['a method of its own', { ':method': 'REINDEX' }, true],
+  ['a part of a method', { ':method': 'GE' }, true],
+  ['announced trailers', { trailer: 'x-checksum', 'content-length': '4' }, false],
   ['a body of unknown length', {}, false],
 ];
 const websocket: Headers = { upgrade: 'websocket' };
