@@ -91,38 +91,5 @@ export const virtualDestinations = {
     gateways: ['some-gateway'],
     http: [{ ...mark('never'), directResponse: { status: 418 } }],
   })),
-  'virtual-wildcard': {
-    objects: (context) => [
-      ...ownService(context),
-      virtualService(context.namespace, context.test.name, {
-        hosts: [`*.${external(context)}`],
-        http: [{ ...mark('wildcard'), route: [toService(context)] }],
-      }),
-    ],
-    host: (context) => `any.${external(context)}`,
-    port: () => 80,
-  },
-  'virtual-redirect': ruled(() => ({
-    http: [{ redirect: { uri: '/elsewhere', redirectCode: 302 } }],
-  })),
-  'virtual-tcp-elsewhere': {
-    objects: (context) => {
-      const { namespace, test } = context;
-      const elsewhere = `${test.name}-to`;
-      const destination = {
-        host: hostOf(namespace, elsewhere),
-        port: { number: portOf(test).port },
-      };
-      return [
-        ...ownService(context),
-        serviceObject(namespace, elsewhere, 'permissive', [portOf(test).name]),
-        virtualService(namespace, test.name, {
-          hosts: [hostOf(namespace, test.name)],
-          tcp: [{ route: [{ destination }] }],
-        }),
-      ];
-    },
-    host: ({ test }) => test.name,
-  },
   'virtual-tcp': ruled((context) => ({ tcp: [{ route: [toService(context)] }] })),
 } as const satisfies Record<string, Destination>;
