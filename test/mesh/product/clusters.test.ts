@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { call } from '../../../box/app-call.ts';
+import {
+  clusterNames,
+  createFleet,
+  deleteNamespaces,
+  entryOf,
+  hostOf,
+  importedHosts,
+  serviceObject,
+  succeeded,
+} from '../../../box/fleet.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { type RemoteCluster, startRemoteCluster } from '../../../box/remote-cluster.ts';
+import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
+
+// A second cluster of the mesh, of which Lazyscope sees nothing but what istiod makes of it.
+
+const mesh = openMesh();
+const namespace = 'clusters';
+const unscoped = 'clusters-full';
+const ports = [{ name: 'http', port: appPorts.http }];
+/** Both are Services of the mesh; the first cluster has the Service of one of them, and no endpoint of either. */
+const both = ['elsewhere', 'far'];
+let remote: RemoteCluster;
+let full: PodRef;
+
+/** A port of the mesh's at an address of its own: which host is meant, the name in the request says. */
+const urlOf = (name: string) => `http://${addressOf[name] ?? ''}:${appPorts.http}/`;
+const addressOf: Record<string, string> = {};
+const callOf = (from: PodRef, name: string) =>
+  call(mesh, from, urlOf(name), '--host', `${hostOf(namespace, name)}:${appPorts.http}`);
+
+beforeAll(async () => {
+  remote = await startRemoteCluster(mesh);
+  const clients = ['teller', 'client', 'other'];
+  await createFleet(mesh, { namespace, clients, targets: 0, strict: true });
+  await mesh.apply([
+    namespaceObject(unscoped),
+    ...workload(unscoped, 'client'),
+    serviceObject(namespace, 'elsewhere', { selector: undefined, ports }),
+  ]);
+  await mesh.rollout(unscoped);
+  full = await mesh.pod(unscoped, 'app=client');
+  const server = await mesh.pod(namespace, 'app=server');
+  const { status } = await mesh.get(['pod', server.name, '-n', namespace]);
+  await remote.apply([
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
+    ...both.map((name) => serviceObject(namespace, name, { selector: { app: name }, ports })),
+  ]);
+  for (const service of both) {
+    const account = 'server';
+    await remote.endpoint({ namespace, service, account, ip: status.podIP, ports });
+  }
+  const { spec } = await mesh.get(['service', 'elsewhere', '-n', namespace]);
+  for (const name of both) addressOf[name] = spec.clusterIP;
+  await mesh.waitFor('istiod to know both', async () => {
+    const names = await clusterNames(mesh, full);
+    return both.every((name) =>
+      names.includes(`outbound|${appPorts.http}||${hostOf(namespace, name)}`),
+    );
+  });
+});
+
+afterAll(async () => {
+  await remote?.stop();
+  await deleteNamespaces(mesh, namespace, unscoped);
+});
+
+test.each(both)('with full configuration, %s is answered from the other cluster', async (name) => {
+  const { status, body } = await callOf(full, name);
+  expect([status, body.name]).toEqual([200, 'server']);
+});
+
+describe('a first call', () => {
+  test('to a Service whose endpoints are elsewhere is answered, as whom the caller is', async () => {
+    const client = await mesh.pod(namespace, 'app=client');
+    const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
+    const result = await callOf(client, 'elsewhere');
+    expect(succeeded(result, identity)).toEqual({ status: 200, error: '', sees: true });
+    await mesh.waitFor('it to be in the scope', async () =>
+      (await importedHosts(mesh, namespace, 'client')).includes(entryOf(namespace, 'elsewhere')),
+    );
+  });
+});
+
+test('a host that only istiod has is kept from a proxy that used it, and known to its namespace', async () => {
+  const teller = await mesh.pod(namespace, 'app=teller');
+  const pin = { spec: { pins: [entryOf(namespace, 'far')] } };
+  const patch = ['--type', 'merge', '-p', JSON.stringify(pin)];
+  await mesh.kubectl(['patch', 'workloadscope', 'teller', '-n', namespace, ...patch]);
+  const cluster = `outbound|${appPorts.http}||${hostOf(namespace, 'far')}`;
+  await mesh.waitFor('the pin in the proxy', async () =>
+    (await clusterNames(mesh, teller)).includes(cluster),
+  );
+  expect((await callOf(teller, 'far')).status).toBe(200);
+  const other = await mesh.pod(namespace, 'app=other');
+  await mesh.waitFor('it to be known to others', async () => {
+    const result = await callOf(other, 'far');
+    return result.status === 200 && result.body.name === 'server';
+  });
+  await mesh.waitFor('it to be in the scope', async () =>
+    (await importedHosts(mesh, namespace, 'other')).includes(entryOf(namespace, 'far')),
+  );
+  const known = await callOf(other, 'far');
+  expect([known.status, known.body.name]).toEqual([200, 'server']);
+});
