@@ -1,6 +1,6 @@
 /**
- * The only file that talks to the host: thin wrappers over env.ts. Nothing here traps or throws;
- * each function says whether the host obliged. What the host hands over lies in the arena until the
+ * The only file that calls the host: thin wrappers over env.ts. Nothing here traps or throws; each
+ * function returns whether the host call succeeded. Data from the host stays in the arena until the
  * call into the filter ends, at `gotAt()`, `gotSize()` bytes.
  */
 

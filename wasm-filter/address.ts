@@ -10,7 +10,8 @@ export function parseAddress(at: usize, size: u32, out: usize): bool {
 }
 
 /**
- * Parses `address/bits` into 16 bytes at `out` and one byte for the bits; false when it is none.
+ * Parses `address/bits` into 16 bytes at `out` and one byte for the bits; false if it is not a
+ * block.
  */
 export function parseCidr(at: usize, size: u32, out: usize): bool {
   const slash = find(at, size, 0x2f);

@@ -34,8 +34,8 @@ export function hasAnswer(): bool {
 }
 
 /**
- * Takes over the answer that the host holds. False when it cannot be used: a header missing, too
- * long or unknown; then the entry keeps the last answer known and stays quiet for a while.
+ * Reads the answer that the host holds into the entry. False if a header is missing, too long or
+ * unknown; the entry then keeps its last answer, and the filter does not ask for a while.
  */
 export function takeAnswer(entry: Entry, time: u64): bool {
   if (!readStrategies() || !readTtl() || !readTexts(entry)) {

@@ -1,7 +1,7 @@
 /**
- * Scratch memory for one call into the filter: what the host copies in and what the filter builds
- * for the host. Every entry point starts it afresh, so nothing is freed and nothing outlives a
- * call.
+ * Scratch memory for one call into the filter: data that the host copies in and data that the
+ * filter builds for the host. Every entry point resets the arena, so nothing is freed and nothing
+ * outlives a call.
  */
 
 /**

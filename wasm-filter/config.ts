@@ -1,11 +1,11 @@
 /**
  * The plugin configuration, a JSON object: `{"mode":"http"|"tcp","fallback":"passthrough"|"direct",
- * "directCidrs":["10.0.0.0/8"],"flushSeconds":5,"holdSeconds":2}`. Every key is optional. A value
- * that cannot be used leaves that key at its default, is logged and counted; nothing refuses a
- * configuration, because Envoy would then drop the filter.
+ * "directCidrs":["10.0.0.0/8"],"flushSeconds":5,"holdSeconds":2}`. Every key is optional. An
+ * invalid value leaves its key at the default, is logged and counted. No value makes the filter
+ * refuse a configuration, because Envoy would then drop the filter.
  *
  * Envoy runs the HTTP and the network plugin of the same bytes in one VM, so settings that differ
- * between the two are kept for each mode, and a request picks those of its kind.
+ * between the two are kept for each mode, and a request uses those of its kind.
  */
 
 import { getConfiguration, gotAt, gotSize, LOG_ERROR, LOG_WARN, log } from './abi';
@@ -84,7 +84,7 @@ export function fallsBackToDirect(isTcp: bool, at: usize, size: u32): bool {
 }
 
 /**
- * Reads the configuration that the host holds; `size` may be 0. Settings not named are the
+ * Reads the configuration that the host holds; `size` may be 0. Missing settings keep their
  * defaults.
  */
 export function configure(size: u32): void {
@@ -165,9 +165,7 @@ function readFallback(): void {
   refuse(names.FALLBACK_KEY);
 }
 
-/**
- * One block that is none refuses the whole list: half a list would send some traffic in plaintext.
- */
+/** One invalid block refuses the whole list: half a list would send some traffic in plain text. */
 function readCidrs(): void {
   let count: u32 = 0;
   let good: bool = cidrs != 0 && peek() == 0x5b;

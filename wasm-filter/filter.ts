@@ -77,12 +77,12 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
 }
 
 /**
- * The route of a known host names a cluster that is not there: istiod has just sent the cluster's
- * end before the route's, or the route before the cluster (both a few milliseconds), and Envoy
- * would answer 503. So the request goes round by the companion and meets routes and clusters anew;
- * one that cannot be held is steered as one to an unknown destination. Not so where the route
- * answers by itself, a redirect or a direct response of a VirtualService: that counts as used, by
- * the name that was called.
+ * The route of a known host names a cluster that does not exist: istiod has just removed the
+ * cluster before the route, or added the route before the cluster (both for a few milliseconds),
+ * and Envoy would answer 503. So the filter sends the request through the companion, and the
+ * request meets the current routes and clusters. A request that cannot be held is routed like a
+ * first call. This does not apply to a route that answers by itself, a redirect or a direct
+ * response of a VirtualService: it counts as used, by the name that was called.
  */
 function bridge(stream: u32, endOfStream: bool): u32 {
   const returned = comesBack();
@@ -132,8 +132,8 @@ function unknownRequest(stream: u32, endOfStream: bool, passes: bool): u32 {
 }
 
 /**
- * The entry of authority and destination; null when the authority is missing or too long, or the
- * table full.
+ * The entry of authority and destination; null if the authority is missing or too long, or the
+ * table is full.
  */
 function entryOfRequest(destination: usize, destinationSize: u32): Entry | null {
   // An authority too large for the arena fails here; one that is only too long fails below.
@@ -152,8 +152,8 @@ function entryOfRequest(destination: usize, destinationSize: u32): Entry | null 
 }
 
 /**
- * The filter stands in every chain of TCP: where Istio knows the destination the connection is
- * counted, by its address, and goes on.
+ * The filter is in every TCP chain. If Istio knows the destination, the filter counts the
+ * connection by its address and lets it continue.
  */
 export function onConnection(stream: u32): u32 {
   bump(CONNECTIONS);

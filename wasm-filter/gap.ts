@@ -1,7 +1,7 @@
 /**
- * How long the routes of a destination have named a cluster that is not there. istiod sends
- * clusters, endpoints and routes one after the other, so that is a matter of milliseconds; where it
- * lasts, a VirtualService names what does not exist, and its 503 is what it says.
+ * How long the routes of a destination have named a missing cluster. istiod sends clusters,
+ * endpoints and routes one after the other, so a gap normally lasts milliseconds. A longer gap
+ * means that a VirtualService names a cluster that does not exist, and Envoy's 503 is correct.
  */
 
 import { SECOND } from './abi';
@@ -11,9 +11,7 @@ import { Entry } from './table';
 const GAP: u64 = SECOND;
 /** Misses further apart than this belong to different gaps: a held request returns every 50 ms. */
 const APART: u64 = SECOND / 4;
-/**
- * How long a 503 that is meant is let through at once, until it is asked again whether it still is.
- */
+/** A correct 503 passes at once for this long; then the filter checks again. */
 const LEFT_ALONE: u64 = 10 * SECOND;
 
 /** Whether the cluster was missing a moment ago. */
@@ -26,8 +24,8 @@ export function isInGap(entry: Entry, time: u64): bool {
  * takes.
  */
 export function isLongGap(entry: Entry, time: u64): bool {
-  // Unsigned: a clock that jumped back by more than that begins a new gap, as one that went on
-  // does.
+  // Unsigned: a clock that jumped back by more than this starts a new gap, as a clock that jumped
+  // ahead does.
   const isNew = time - entry.missedAt > APART && entry.missedAt - time > LEFT_ALONE;
   if (isNew) entry.gapSince = time;
   else if (time - entry.gapSince >= GAP) {

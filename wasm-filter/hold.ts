@@ -1,8 +1,8 @@
 /**
- * Holding a request: it goes to the node companion, which answers 307 once the scope should be
- * live; Envoy then runs the same request again from the start, with a fresh view of the routes.
- * Since when and how often is kept in filter state that outlives that internal redirect and that no
- * app can write.
+ * Holds a request: the filter sends it to the node companion, which answers 307 once the scope
+ * should be live. Envoy then replays the same request with the current routes. The start of the
+ * hold and its rounds are kept in filter state that survives this internal redirect and that no app
+ * can write.
  */
 
 import {
@@ -24,9 +24,9 @@ import * as names from './names';
 import { bump, ERRORS, HELD } from './totals';
 
 /**
- * The companion takes about 50 ms a round and the question before it a few more, so time ends a
- * hold, not this. At 10 s it stays below the 200 of the route's max_internal_redirects, beyond
- * which the app would see the 307.
+ * The companion takes about 50 ms a round, and the question before it a few more, so the time limit
+ * ends a hold before this limit. At 10 s it stays below the 200 of the route's
+ * max_internal_redirects, beyond which the app would see the 307.
  */
 const ROUNDS_A_SECOND: u32 = 18;
 /** Rounds that may return at once before the first wait. */
@@ -39,8 +39,8 @@ const ROUNDS_AT: usize = 8;
 let declared: bool = true;
 
 /**
- * Once for every root context: without the longer life span a loop could not be seen, so none is
- * begun.
+ * Once per root context. Without the longer life span a loop could not be detected, so the filter
+ * holds nothing.
  */
 export function declareHoldState(): void {
   if (!declareProperty(names.HOLD_STATE, SPAN_REQUEST)) declared = false;
@@ -54,9 +54,9 @@ let away: u32 = 0;
 let lastAwayAt: u64 = 0;
 
 /**
- * Whether the current request comes back from a hold; it then loses the headers that the hold gave
- * it, because Envoy redirects a request with the headers it was sent with. Asks the host only while
- * some request is held, so that the path of known destinations keeps its two property reads.
+ * Whether the current request returns from a hold. The filter then removes the headers of the hold,
+ * because Envoy redirects a request with the headers that it was sent with. It asks the host only
+ * while some request is held, so that the path of known destinations needs only two property reads.
  */
 export function comesBack(): bool {
   if (away == 0 || !wasHeld()) return false;
@@ -74,8 +74,8 @@ function wasHeld(): bool {
 }
 
 /**
- * Sends the current request to the companion for one round; false when its time or its rounds are
- * over.
+ * Sends the current request to the companion for one round; false if its time or its rounds are
+ * used up.
  */
 export function hold(destination: usize, size: u32, time: u64): bool {
   if (!beginRound(time) || !replaceHeader(names.X_DESTINATION, destination, size)) return false;

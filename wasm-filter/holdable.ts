@@ -1,6 +1,6 @@
 /**
- * Whether Envoy can run a request again after a redirect to its own URL. One that it cannot would
- * end with the 307 of the companion at the app, which must never see it.
+ * Whether Envoy can replay a request after a redirect to its own URL. If it could not, the app
+ * would receive the companion's 307, which it must never see.
  */
 
 import { getHeader, gotAt, gotSize, REQUEST_HEADERS } from './abi';

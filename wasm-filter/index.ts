@@ -1,6 +1,6 @@
 /**
- * The module's exports: the callbacks of proxy-wasm ABI 0.2.1 in use and no others, because Envoy
- * calls into the VM for each one that exists. Version 0.2.1 on purpose: up to it a change of a
+ * The module's exports: only the callbacks of proxy-wasm ABI 0.2.1 that are in use, because Envoy
+ * calls into the VM for each exported one. Version 0.2.1 on purpose: up to it, a change of a
  * request header makes Envoy choose the route again.
  *
  * No callback traps, allocates or loops without bound: a trap ends this VM for every stream in it.
@@ -22,7 +22,7 @@ const TICK_MS: u32 = 1000;
 export function proxy_abi_version_0_2_1(): void {}
 
 /**
- * Called by the host for everything that it hands in; 0 makes the host's function fail, not the VM.
+ * The host calls this for all data that it passes in; 0 makes the host's function fail, not the VM.
  */
 export function malloc(size: u32): usize {
   return allocate(size);

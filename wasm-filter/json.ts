@@ -1,7 +1,7 @@
 /**
- * A cursor over JSON text (RFC 8259) that never allocates: what the small plugin configuration
- * needs. Strings are given as they stand between the quotes; one with an escape matches no name of
- * ours.
+ * A cursor over JSON text (RFC 8259) that never allocates: enough for the small plugin
+ * configuration. Strings are returned as they are between the quotes; a string with an escape
+ * matches no known name.
  */
 
 let at: usize = 0;
@@ -92,7 +92,7 @@ function isScalar(c: u32): bool {
 }
 
 /**
- * Skips one value of any kind. Brackets are counted, not matched: what is skipped is not judged.
+ * Skips one value of any kind. Brackets are counted, not matched: a skipped value is not validated.
  */
 export function skip(): void {
   let depth: u32 = 0;

@@ -23,8 +23,8 @@ export const ALLOW_ANY = ascii('allow_any');
 export const BLOCK_ALL = ascii('block_all');
 export const ALLOW_ANY_DYNAMIC_DNS = ascii('allow_any_dynamic_dns');
 
-// Istio's filter chains for connections that it does not know
-// (pilot/pkg/networking/core/listener.go); those of known ones have other names, or none.
+// Istio's filter chains for unknown connections (pilot/pkg/networking/core/listener.go); the chains
+// of known connections have other names, or none.
 export const CATCH_ALL_CHAIN = ascii('virtualOutbound-catchall-tcp');
 export const PASSTHROUGH_CHAIN = ascii('PassthroughFilterChain');
 

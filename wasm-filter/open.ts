@@ -1,16 +1,17 @@
 /**
- * Which destinations are in use for as long as a stream lasts: a connection, a WebSocket or a gRPC
- * stream may be silent for days, and its destination must not be taken for unused.
+ * Destinations in use for as long as a stream lasts. A connection, a WebSocket or a gRPC stream may
+ * be silent for days, and its destination must not count as unused.
  *
- * A set-associative table from stream to entry. A stream that finds its set full is not followed:
- * its destination counts as used when it began, as it would without this table.
+ * A set-associative table from stream to entry. A stream whose set is full is not followed: its
+ * destination counts as used at its start, as it would without this table.
  */
 
 import { SECOND } from './abi';
 import { Entry } from './table';
 
 /**
- * 4,096 streams at once in one worker: more than that are short ones, whose destinations are busy.
+ * 4,096 streams at once in one worker: streams beyond that are short, and their destinations are
+ * busy.
  */
 const SETS: u32 = 512;
 const WAYS: u32 = 8;
@@ -57,7 +58,7 @@ export function leave(stream: u32): void {
 }
 
 /**
- * What is open is told of this often: far below any time after which a destination is taken for
+ * How often open streams are reported: far below any time after which a destination counts as
  * unused.
  */
 const EVERY: u64 = 60 * SECOND;

@@ -42,16 +42,14 @@ let sentAt: u64 = 0;
 /** When a report was last accepted or last tried. */
 let flushedAt: u64 = 0;
 /**
- * Something was seen for the first time, or a report had no room for all: do not wait for the
- * interval.
+ * Something was seen for the first time, or a report had no room for all entries: do not wait for
+ * the interval.
  */
 let urgent: bool = true;
 /** Where the next report starts in the tables, so that a full body cannot starve an entry. */
 let cursor: u32 = 0;
 
-/**
- * Begins this VM's life: a random number tells its counts from those of a VM before or beside it.
- */
+/** Begins this VM's life: a random number distinguishes its counts from those of other VMs. */
 export function startReports(): void {
   if (epoch != 0) return;
   epoch = random() ^ now();
@@ -98,8 +96,8 @@ function send(size: u32): u32 {
 }
 
 /**
- * A companion that took a report this recently will take a held request: three heartbeats at the
- * longest.
+ * A companion that accepted a report this recently will accept a held request: three heartbeats at
+ * most.
  */
 const ALIVE: u64 = 90 * SECOND;
 

@@ -1,7 +1,4 @@
-/**
- * Sends the current stream where its destination's answer says, or where the configuration falls
- * back to.
- */
+/** Routes the current stream by the answer for its destination, or by the configured fallback. */
 
 import { replaceHeader, SPAN_CONNECTION, SPAN_FILTER_CHAIN, setFilterState } from './abi';
 import { DIRECT, GATEWAY, HOLD, PASSTHROUGH, PLAIN, UNANSWERED } from './answer';
@@ -15,8 +12,8 @@ import { Entry, MAX_SNI, TCP_DESTINATION } from './table';
 import { bump, ERRORS, FALLBACKS, STALE } from './totals';
 
 /**
- * Steers by the entry's answer. `confirmed`: the answer is fresh or was given just now; else it is
- * the last one known. `endOfStream`: the request has no body.
+ * Routes by the entry's answer. `confirmed`: the answer is fresh or has just arrived; otherwise it
+ * is the last known answer. `endOfStream`: the request has no body.
  */
 export function steer(entry: Entry, confirmed: bool, endOfStream: bool, time: u64): void {
   const isTcp = entry.kind == TCP_DESTINATION;
@@ -33,8 +30,9 @@ export function steer(entry: Entry, confirmed: bool, endOfStream: bool, time: u6
     if (held && hold(destination, destinationSize, time)) return;
     strategy = entry.otherwise;
   }
-  // Left alone it would meet the route of a host that is coming or going, whose cluster is not
-  // there; a moment ago it was let pass. Never where it was not: REGISTRY_ONLY stays closed.
+  // Without a marker, the stream would meet the route of a host that is being added or removed,
+  // whose cluster is missing, although it passed a moment ago. Only if it did pass: REGISTRY_ONLY
+  // stays closed.
   if (strategy == PASSTHROUGH && entry.passed && isInGap(entry, time)) strategy = PLAIN;
   apply(strategy, isTcp, entry);
 }
@@ -58,8 +56,8 @@ function apply(strategy: u8, isTcp: bool, entry: Entry | null): void {
 }
 
 /**
- * For HTTP the filter chain's span: the next request on the same connection has another
- * destination. For TCP the connection's, which is all there is.
+ * For HTTP the filter chain's span, because the next request on the same connection has another
+ * destination. For TCP the connection's span, the only one.
  */
 function applyTexts(entry: Entry, isTcp: bool): bool {
   const span = isTcp ? SPAN_CONNECTION : SPAN_FILTER_CHAIN;

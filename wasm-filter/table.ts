@@ -66,7 +66,7 @@ export class Table {
 }
 
 /**
- * 2,048 clusters: far above what a scoped proxy carries, so that sets seldom fill before
+ * 2,048 clusters: far more than a scoped proxy has, so that sets seldom fill before
  * acknowledgement.
  */
 const CLUSTER_SETS: u32 = 256;
@@ -130,9 +130,7 @@ export function entryAt(table: Table, index: u32): Entry {
   return changetype<Entry>(table.entries + index * ENTRY_SIZE);
 }
 
-/**
- * The entry of this key, made when it is new (its count is 0 then); null when no entry can be had.
- */
+/** The entry of this key. A new entry has the count 0. Null if there is no room. */
 export function obtain(table: Table, kind: u8, key: usize, size: u32): Entry | null {
   if (size > table.keyStride) return null;
   const h = hash(key, size, kind);
@@ -167,7 +165,7 @@ const NONE: u32 = 0xffffffff;
 const IN_USE: u64 = 1 << 63;
 
 /**
- * Index of a free entry, else of the one used longest ago; NONE when all have their question open.
+ * Index of a free entry, else of the least recently used one; NONE if all have an open question.
  */
 function victim(table: Table, first: u32): u32 {
   let oldest = NONE;

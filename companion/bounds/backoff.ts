@@ -19,8 +19,8 @@ export type Backoff = {
 };
 
 /**
- * Milliseconds to wait after one more failure than `failures`; half of it is chance, because
- * attempts that many make at one time must not stay in step.
+ * Milliseconds to wait after `failures` earlier failures. Half of the pause is random, so that
+ * clients that fail together do not retry together.
  */
 export function pauseOf(failures: number, { from, to }: PauseRange): number {
   const limit = Math.min(from * 2 ** failures, to);

@@ -1,14 +1,13 @@
 /**
- * How much faster or slower than real time it may run to make up for a difference: little enough
- * that no span that is waited for is noticeably off, enough to be right again after days.
+ * The largest deviation from real time while the clock makes up a difference: small enough that no
+ * timeout is noticeably wrong. A difference of one hour takes about four days to make up.
  */
 const slewMax = 0.01;
 
 /**
- * Milliseconds since the epoch, neither jumping nor going back: the time of day at the start,
- * counted on by the clock that counts time alone, and drawn slowly towards the time of day.
- * Somebody who sets the clock of the machine must not make every proxy look silent, or every
- * destination unused, from one moment to the next.
+ * Milliseconds since the epoch. The clock starts at the wall clock, advances with the monotonic
+ * clock, and is slewed towards the wall clock, so it never jumps or goes back. A step of the
+ * machine's wall clock must not make every proxy look silent, or every destination unused, at once.
  */
 export function steadyClock(
   wall: () => number = Date.now,

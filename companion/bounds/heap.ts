@@ -1,6 +1,5 @@
 /**
- * What is due first, first: a binary heap by time. Adding and taking cost the logarithm of its
- * size.
+ * A binary heap ordered by time: the earliest entry comes first. Adding and taking cost O(log n).
  */
 export type Heap<Value> = {
   add(at: number, value: Value): void;

@@ -7,9 +7,9 @@ export type RateLimit = {
 };
 
 /**
- * Keys that are remembered; the oldest goes first. More pods than a node has, more nodes than a
- * cluster, and an attacker with as many addresses is no longer one that a bucket for each would
- * stop.
+ * Keys that are remembered; the oldest is evicted first. The bound exceeds the pods of a node and
+ * the nodes of a cluster. An attacker with more addresses than this could not be stopped by a
+ * bucket for each address anyway.
  */
 const keysMax = 8_192;
 

@@ -78,7 +78,8 @@ export type Loader = {
   readonly pid: number;
   probe(options?: { logLevel?: number }): Promise<Answers['probe']>;
   /**
-   * Tries the kernel out on sockets of the loader's own, before `start`; the cgroup is its own too.
+   * Tests the kernel on the loader's own sockets, before `start`; the cgroup is the loader's own
+   * too.
    */
   selftest(cgroup: string): Promise<SelfTest>;
   start(policy: LoaderPolicy & { connections?: number }): Promise<PolicyAnswer>;
@@ -102,9 +103,7 @@ type Waiting = {
   timer: NodeJS.Timeout;
 };
 
-/**
- * Starts the loader at `path`; throws when there is no such program. The one file that spawns it.
- */
+/** Starts the loader at `path`; throws if there is no such program. Only this file spawns it. */
 export async function startLoader(path: string): Promise<Loader> {
   const child = spawn(path, [], { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
   await once(child, 'spawn');

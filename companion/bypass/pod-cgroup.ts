@@ -20,14 +20,12 @@ async function isCgroup2(path: string): Promise<boolean> {
 }
 
 /**
- * The cgroup of this process in the v2 hierarchy, where its own sockets are; throws where it has
- * none.
+ * This process's cgroup in the v2 hierarchy, which has its own sockets; throws if there is none.
  */
 export async function ownCgroup(layout: Layout): Promise<string> {
   const text = await readFile('/proc/self/cgroup', 'utf8');
   const path = join(layout.root, /^0::(.*)$/m.exec(text)?.[1] ?? '/');
-  // The root of the whole machine is the only one without: its sockets are not ours to try things
-  // on.
+  // Only the root of the whole machine has no parent; its sockets must not be used for tests.
   await access(join(path, 'cgroup.events')).catch(() => {
     throw new Error(`this process has no cgroup of its own at ${path}: run it as a pod`);
   });
@@ -35,7 +33,7 @@ export async function ownCgroup(layout: Layout): Promise<string> {
 }
 
 /**
- * Where a pod's cgroup may be, by what the kubelet names it: both cgroup drivers, and the extra
+ * Possible paths of a pod's cgroup, as the kubelet names them: both cgroup drivers, and the extra
  * level of nodes that are containers themselves (kubernetes:
  * pkg/kubelet/cm/cgroup_manager_linux.go).
  */

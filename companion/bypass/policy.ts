@@ -66,7 +66,8 @@ function nameOf(image: string): string {
 }
 
 /**
- * Node-wide: a port that one pod excludes is excluded for all; over the bound, nothing is served.
+ * Node-wide: a port that one pod excludes is excluded for all pods. Above the bound, no pod is
+ * served.
  */
 export function excludedPorts(
   ofNode: readonly number[],

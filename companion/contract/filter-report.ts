@@ -5,8 +5,8 @@ export const maxReportBytes = 65536;
 
 const magic = 0x52535a4c;
 /**
- * The latest layout that is known here. A later one may add kinds of entries, and bytes after the
- * last entry, both of which are left out; whatever changes what is there already takes another
+ * The newest layout that this decoder knows. A later layout may add kinds of entries, and bytes
+ * after the last entry; the decoder ignores both. Any change of existing fields takes another
  * magic.
  */
 const layout = 1;
@@ -44,14 +44,15 @@ export type Destination =
   | { kind: 'tcp'; address: string };
 
 /**
- * `count` grows as long as the filter remembers the destination. One that is smaller than before,
- * at the same epoch, means that it was evicted and seen again: take it whole.
+ * `count` grows as long as the filter remembers the destination. A count that is smaller than
+ * before, at the same epoch, means that the filter evicted the destination and saw it again: add
+ * the count whole.
  */
 export type ReportEntry = { destination: Destination; count: bigint };
 
 /**
- * What one filter VM has seen since it started. All numbers are cumulative: a report lost or seen
- * twice does no harm. `epoch` is the VM's random identity, `sequence` orders its reports.
+ * The counts of one filter VM since it started. All numbers are cumulative, so a lost or repeated
+ * report does no harm. `epoch` is the VM's random identity, `sequence` orders its reports.
  */
 export type FilterReport = {
   filterVersion: string;

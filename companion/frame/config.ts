@@ -138,8 +138,8 @@ export const controllerSettings = {
   }),
   silenceSeconds: wholeNumber({
     about: 'how long proxies may be silent before their workload gets full configuration back',
-    // Kubernetes deletes the pods of a lost node after 350 s at most: by then they are out of the
-    // count.
+    // Kubernetes deletes the pods of a lost node after 350 s at most, so they no longer count by
+    // then.
     fallback: '420',
     // A filter reports every 30 s, and its node companion forwards the report every 30 s.
     min: 61,
@@ -177,7 +177,8 @@ export const controllerSettings = {
 };
 
 /**
- * The bypass is a role of its own: what it may do in the kernel, no process that hears pods may.
+ * The bypass is a separate role, because a process that accepts requests from pods must not have
+ * its kernel capabilities.
  */
 export const bypassSettings = {
   ...common,

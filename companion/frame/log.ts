@@ -15,8 +15,8 @@ const secrets = ['token', 'authorization', '*.token', '*.authorization', 'header
 const waitingBytesMax = 1024 * 1024;
 
 /**
- * The standard output with a bound: Node.js keeps all that a pipe does not take, so that a runtime
- * that cannot write the log, for its disk is full, would use up the memory of the process.
+ * Standard output with a bound. Node.js buffers everything that a pipe does not accept, so a
+ * container runtime that cannot write the log (full disk) would exhaust the memory of the process.
  */
 export function openStdout(onDrop: () => void): DestinationStream {
   const stdout = pino.destination({ dest: 1, sync: false, maxLength: waitingBytesMax });

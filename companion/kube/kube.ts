@@ -111,7 +111,9 @@ async function tokenReview(ask: Ask, token: string, audiences: string[]): Promis
   return { authenticated, username: user.username, extra: user.extra, error };
 }
 
-/** One after the other, in the order of asking; a failure is its caller's alone. */
+/**
+ * Calls run one after the other, in the order of the requests; a failure affects only its caller.
+ */
 function createTurns(): <Result>(work: () => Promise<Result>) => Promise<Result> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

@@ -22,9 +22,7 @@ const connectionsMax = 64;
  */
 const idleMs = 30_000;
 
-/**
- * Sends one request; resolves with a success whose body is still to be read, or throws a KubeError.
- */
+/** Sends one request; resolves with a success whose body is still unread, or throws a KubeError. */
 export type Send = (
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   path: string,
@@ -69,8 +67,8 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
     const silent = () => new Error(`silent for ${timeoutMs} ms`);
     sent.on('timeout', () => sent.destroy(silent()));
     await connected(sent, isTls);
-    // Looked at anew, because timers fire late in a process that was stopped: it may have held a
-    // lease when it began, and somebody else holds it now.
+    // Checked again, because timers fire late in a process that was stopped: it may have held a
+    // lease at the start of the request, and another process holds it now.
     if (!options.signal && performance.now() - startedMs >= timeoutMs) {
       sent.destroy();
       throw new Error(`not sent within ${timeoutMs} ms`);

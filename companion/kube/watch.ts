@@ -24,9 +24,9 @@ const silenceMs = 150_000;
 /** etcd refuses objects above 1.5 MiB by default; a line above this is not from an API server. */
 const lineBytesMax = 16 * 1024 * 1024;
 /**
- * While a watch is away nothing new is known, so the longest pause is short: with it the companions
- * of 1,000 nodes ask a server that is away some 270 times a second. A watch that stood for as long
- * was well, even where it had nothing to tell.
+ * While a watch is down no change is seen, so the longest pause is short: with it, the companions
+ * of 1,000 nodes send an unavailable server some 270 requests a second. A watch that lasted this
+ * long was healthy, even if it delivered nothing.
  */
 const backoff = { from: 200, to: 10_000, healthyMs: 10_000 };
 
@@ -38,7 +38,8 @@ type WatchOptions = {
   log: Logger;
   onBrokenWatch(plural: string): void;
   /**
-   * Runs lists one at a time: each holds a page of objects, and after an outage all would at once.
+   * Runs lists one at a time: each holds a page of objects, and after an outage all lists would
+   * start at once.
    */
   inTurn<Result>(list: () => Promise<Result>): Promise<Result>;
 };
@@ -97,8 +98,8 @@ async function run(
         log.warn({ err: error, relist: resourceVersion === undefined }, 'watch broke');
       }
     }
-    // A server that tells of a gap is well; one that tells of it after a new list again is to be
-    // spared.
+    // A first gap means that the server is healthy, so retry at once. A second gap right after a
+    // fresh list means that it is struggling: back off.
     if (isGap && !wasGap) reset();
     wasGap = isGap;
     await pause(pauseAfter(performance.now() - watchedFrom), stopped);

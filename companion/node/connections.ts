@@ -12,8 +12,9 @@ export const connectionBounds = {
    */
   source: 1024,
   /**
-   * From addresses that are no pod that is served: one that has just started, or whose namespace
-   * was disabled while it held a request. They get an answer each, and the connection is closed.
+   * Connections from addresses that are not a served pod: a pod that has just started, or whose
+   * namespace was disabled while it held a request. Each gets one answer, and the connection is
+   * closed.
    */
   strangers: 256,
 };
@@ -26,9 +27,9 @@ export type ConnectionsOptions = {
 };
 
 /**
- * Shares the connections of a port among those who ask. When all are taken, the source that has
- * most of them gives its oldest up to one that has fewer: a few pods that keep opening connections
- * lock nobody out.
+ * Shares the connections of a port among its clients. If all are taken, the source with the most
+ * connections loses its oldest connection to a source with fewer. So a few pods that keep opening
+ * connections cannot lock others out.
  */
 export function shareConnections(server: Server, options: ConnectionsOptions): void {
   const { serves, metrics, bounds = connectionBounds } = options;

@@ -8,9 +8,9 @@ import type { NodeMetrics } from './metrics.ts';
 export const controllersMax = 16;
 
 /**
- * How soon a new replica is found; those that went are noticed by their stream. Without any,
- * questions have no answer, so it is looked for sooner. `minReadySeconds` of the controller's
- * Deployment counts on the first.
+ * How soon a new replica is found; the stream shows when a replica is gone. Without any controller,
+ * questions have no answer, so the interval is shorter. `minReadySeconds` of the controller's
+ * Deployment relies on the first value.
  */
 const lookupMs = { connected: 5_000, alone: 1_000 };
 

@@ -136,8 +136,8 @@ export function plainAddress(address: string): string {
 
 /**
  * Proxies rely on answers until they have full configuration again. The controller takes about a
- * second to give it to a namespace that was left; this is long enough for the largest at its rate
- * of writes.
+ * second to restore it after a namespace is disabled; this is long enough for the largest namespace
+ * at the controller's rate of writes.
  */
 const leaveMs = 60_000;
 

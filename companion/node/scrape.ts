@@ -72,9 +72,7 @@ type Scraper = ScrapeOptions & {
   timers: Map<string, NodeJS.Timeout[]>;
 };
 
-/**
- * Reads the memory of every enabled proxy of this node: at its first report, then again and again.
- */
+/** Reads the memory of every enabled proxy of this node: at its first report, then periodically. */
 export function startScrape(options: ScrapeOptions): Scrape {
   const state: Scraper = {
     ...options,
@@ -171,8 +169,8 @@ async function readStats(
   { addresses: [host = ''] }: Pod,
   signal: AbortSignal,
 ): Promise<ProxyStats> {
-  // Envoy may compress, which three lines are not worth. A connection each: rounds are seconds
-  // apart.
+  // Envoy may compress, which is useless for three lines. Each read has its own connection, because
+  // rounds are seconds apart.
   const headers = { 'accept-encoding': 'identity' };
   const sent = request({
     host,

@@ -3,12 +3,12 @@ import { selects } from '../mesh/label-selector.ts';
 import type { ExportTo, HostRecord } from '../mesh/records.ts';
 import type { DestinationRuleRecord, TlsPolicy } from '../mesh/rules.ts';
 
-/** Who calls: rules may be for some clients only. */
+/** The caller: a rule may apply to some clients only. */
 export type Client = { namespace: string; labels: Readonly<Record<string, string>> };
 
 /**
- * TLS mode of the DestinationRule in force for a client, '' where none says anything, by the order
- * of istiod (pilot/pkg/model/push_context.go, destinationRule): the client's namespace, the host's,
+ * TLS mode of the DestinationRule in force for a client, '' if no rule sets one, in the order of
+ * istiod (pilot/pkg/model/push_context.go, destinationRule): the client's namespace, the host's,
  * the root namespace.
  */
 export function ruleTlsMode(
@@ -29,7 +29,7 @@ export function ruleTlsMode(
   );
   if (own.length > 0) return modeFor(consolidate(own), port, client);
   for (const owner of [namespace, rootNamespace]) {
-    // The most specific rule hides the others, also from a client that it is not exported to.
+    // The most specific rule hides the others, even from a client that it is not exported to.
     const exported = candidates(owner, (to) => !isPrivate(to, owner)).filter((rule) => {
       const to = catalog.exportsOf(rule, from) ?? [];
       return isPublic(to) || isFor(to, from);
@@ -51,14 +51,14 @@ function isPrivate(to: ExportTo, owner: string): boolean {
   return to.length === 1 && isFor(to, owner, '.');
 }
 
-/** Rules of one host that istiod has made one. */
+/** Rules of one host that istiod merged into one. */
 type Consolidated = Pick<
   DestinationRuleRecord,
   'namespace' | 'selector' | 'tls' | 'exportsWritten'
 >;
 
 /**
- * As istiod joins rules of one namespace and host (pilot/pkg/model/destination_rule.go,
+ * Merges the rules of one namespace and host as istiod does (pilot/pkg/model/destination_rule.go,
  * mergeDestinationRule).
  */
 function consolidate(rules: readonly DestinationRuleRecord[]): Consolidated[] {
@@ -90,7 +90,7 @@ function isSameSelector(a: Client['labels'], b: Client['labels']): boolean {
 }
 
 /**
- * The rule for clients with these labels, else the last that is for all
+ * The rule for clients with these labels, else the last rule for all clients
  * (pilot/pkg/model/sidecar.go, DestinationRule).
  */
 function modeFor(rules: readonly Consolidated[], port: number, client: Client): string {

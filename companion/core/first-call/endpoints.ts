@@ -7,14 +7,14 @@ import type { WorkloadRecord } from '../mesh/workload-entry.ts';
 import { accountIdentity } from './identities.ts';
 import { type Peer, peerMode } from './peer-authentication.ts';
 
-/** One server behind a port of a host, as full configuration would speak to it. */
+/** One server behind a port of a host, as full configuration would call it. */
 export type Server = {
   address: string;
   speech: Speech;
-  /** `ns/NAMESPACE/sa/NAME`; undefined when nobody says as whom it answers. */
+  /** `ns/NAMESPACE/sa/NAME`; undefined if its identity is unknown. */
   identity: string | undefined;
   network: string;
-  /** Why it is spoken to in plain text; empty when it is not. */
+  /** The reason for plain text; empty if the call is not in plain text. */
   plainReason: string;
 };
 
@@ -25,7 +25,8 @@ export type Server = {
 export type Speech = 'mtls' | 'plain' | 'tunnel';
 
 /**
- * The servers of a port. Of a Service its ready endpoints, or with none ready those about to be.
+ * The servers of a port. For a Service, its ready endpoints; if none is ready, those that are
+ * starting.
  */
 export function serversOf(
   catalog: Catalog,
@@ -45,10 +46,10 @@ function serviceServers(
   port: HostPort,
   rootNamespace: string,
 ): Server[] {
-  // Which port an endpoint listens on, its slice says by the name of the Service's port.
+  // The EndpointSlice names the port of an endpoint by the name of the Service's port.
   const endpoints = [...catalog.slicesOf(record)].flatMap((slice) => {
     const served = slice.ports.find(({ name }) => name === port.name || name === '');
-    // A slice without ports serves any that is asked for.
+    // A slice without ports serves every port.
     const target = slice.ports.length === 0 ? port.port : served?.port;
     return target === undefined ? [] : slice.endpoints.map((each) => ({ ...each, target }));
   });
@@ -96,11 +97,11 @@ function entryServers(
     ];
   }
   if (servers.length > 0) return servers.map(ofWorkload);
-  // Where the host is, DNS says, or the app; as whom it answers, nobody.
+  // DNS, or the app, decides the address of the host, so its identity is unknown.
   return resolution === 'STATIC' ? [] : [unknownServer('')];
 }
 
-/** istiod takes an endpoint that is no pod for one without a sidecar. */
+/** istiod treats an endpoint that is not a pod as one without a sidecar. */
 function unknownServer(address: string): Server {
   const plainReason = 'an endpoint is not a pod of this mesh';
   return { address, speech: 'plain', identity: undefined, network: '', plainReason };

@@ -1,12 +1,12 @@
 /**
- * More would not fit the 2,048 bytes that the filter takes; then the trust domain alone is pinned.
+ * More would not fit the 2,048 bytes that the filter accepts; then only the trust domain is pinned.
  */
 export const identitiesMax = 16;
 const identitiesBytesMax = 2048;
 
 /**
- * Identities that a server may show, under every name of the trust domain, as istiod has them
- * (pilot/pkg/model/push_context.go, addServiceAccounts). Sorted; empty when there are too many to
+ * Identities that a server may present, under every name of the trust domain, as in istiod
+ * (pilot/pkg/model/push_context.go, addServiceAccounts). Sorted; empty if there are too many to
  * pin.
  */
 export function pinnedIdentities(
@@ -30,7 +30,7 @@ const spiffe = /^spiffe:\/\/[^/]+\/(ns\/[^/]+\/sa\/[^/]+)$/;
 
 function namesOf(identity: string, [own = '', ...aliases]: readonly string[]): string[] {
   const path = /^ns\/[^/]+\/sa\/[^/]+$/.test(identity) ? identity : spiffe.exec(identity)?.[1];
-  // A name of DNS, or a URI of some other form.
+  // A DNS name, or a URI of another form.
   if (path === undefined) return [identity];
   const first = path === identity ? `spiffe://${own}/${path}` : identity;
   return [first, ...aliases.map((alias) => `spiffe://${alias}/${path}`)];

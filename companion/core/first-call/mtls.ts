@@ -16,15 +16,15 @@ import { pinnedIdentities } from './identities.ts';
  */
 export type Mtls = {
   speech: Exclude<Speech, 'tunnel'> | 'mixed' | 'own' | 'tunnel' | 'nobody';
-  /** Why not mutual TLS to all; empty when it is. */
+  /** The reason why not all servers use mutual TLS; empty if all do. */
   reason: string;
   /**
-   * SPIFFE identities of the servers that take mutual TLS, sorted; empty when unknown or too many.
+   * SPIFFE identities of the servers that accept mutual TLS, sorted; empty if unknown or too many.
    */
   identities: string[];
-  /** Networks that the servers are on, '' for the default one. */
+  /** Networks of the servers, '' for the default network. */
   networks: Set<string>;
-  /** Addresses of the servers, as far as they are known. */
+  /** Known addresses of the servers. */
   addresses: Set<string>;
 };
 
@@ -32,7 +32,7 @@ export type MeshNames = { trustDomain: string; rootNamespace: string };
 
 type Target = { record: HostRecord; port: number; pod?: PodRecord | undefined };
 
-/** Mutual TLS of a host's port, or of one pod of it, as a client would speak it. */
+/** Mutual TLS of a host's port, or of one pod of it, as a client would use it. */
 export function mtlsOf(
   catalog: Catalog,
   { record, port, pod }: Target,
@@ -56,7 +56,7 @@ export function mtlsOf(
   return {
     ...found,
     identities:
-      // A server that nobody names may show any identity of the mesh.
+      // An unnamed server may present any identity of the mesh.
       identities.length < spoken.length
         ? []
         : pinnedIdentities(

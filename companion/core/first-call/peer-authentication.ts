@@ -4,13 +4,13 @@ import type { PodRecord } from '../mesh/pod-record.ts';
 import { isTakenIn } from '../mesh/revision.ts';
 import type { PeerAuthenticationRecord } from '../mesh/rules.ts';
 
-/** What a PeerAuthentication is looked up by. */
+/** The key of a PeerAuthentication. */
 export type Peer = Pick<PodRecord, 'namespace' | 'labels' | 'revision'>;
 
 /**
- * Mode of the PeerAuthentication in force on a port that a workload listens on: the port of the
- * oldest one that selects it, then that one as a whole, then the namespace's, then the mesh's.
- * Those of the root namespace select nobody (pilot/pkg/security/authn/policy_applier.go,
+ * Mode of the PeerAuthentication in force on a port of a workload: the port of the oldest one that
+ * selects the workload, then its default, then the namespace's, then the mesh's. Selectors in the
+ * root namespace select nothing (pilot/pkg/security/authn/policy_applier.go,
  * ComposePeerAuthentication).
  */
 export function peerMode(

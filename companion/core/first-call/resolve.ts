@@ -8,24 +8,24 @@ import type { PodRecord } from '../mesh/pod-record.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import type { VirtualServiceRecord } from '../mesh/rules.ts';
 
-/** A call that met no route, as the filter saw it. */
+/** A call without a route, as the filter saw it. */
 export type UnknownCall = { tcp: boolean; authority: string; destination: string };
 
-/** Where a call belongs. */
+/** The destination of a call. */
 export type Resolution = {
-  /** `virtual`: a host that exists only in a VirtualService; `external`: none of the mesh. */
+  /** `virtual`: a host that exists only in a VirtualService; `external`: not a host of the mesh. */
   kind: 'service' | 'entry' | 'virtual' | 'external';
-  /** The host as the registry names it; for `virtual` as the caller named it. */
+  /** The host as the registry names it; for `virtual`, as the caller named it. */
   host: string;
   port: number;
   /** The address that the app called. */
   ip: string;
   record?: HostRecord;
-  /** Mesh VirtualServices that rule over the host. */
+  /** VirtualServices for the mesh that apply to the host. */
   virtualServices: readonly VirtualServiceRecord[];
-  /** The pod that was called by its own address: only that pod can answer. */
+  /** The pod that was called by its own address: only this pod can answer. */
   pod?: PodRecord;
-  /** The address that the app called is the host's own, so that a call to it goes nowhere else. */
+  /** The address that the app called belongs to the host, so the call can reach nothing else. */
   addressed: boolean;
   /** Whether a scope with this host gives the next such call a route. */
   learnable: boolean;
@@ -33,7 +33,7 @@ export type Resolution = {
 
 export type Caller = { namespace: string; clusterDomain: string };
 
-/** Finds the destination of a call, following istiod's rules of what a name means to the caller. */
+/** Finds the destination of a call by istiod's rules for names. */
 export function resolve(catalog: Catalog, call: UnknownCall, caller: Caller): Resolution {
   const address = parseAddress(call.destination);
   const host = call.tcp ? undefined : hostOfAuthority(call.authority);
@@ -67,7 +67,7 @@ function byName(
   const called = isWildcard(host) ? name : host;
   const virtualServices = virtualServicesOf(catalog, called, caller.namespace);
   if (!record) {
-    // istiod routes a host without a Service on port 80 alone
+    // istiod routes a host without a Service on port 80 only
     // (pilot/pkg/networking/core/route/route.go, buildSidecarVirtualHostsForVirtualService).
     if (virtualServices.length === 0 || port !== 80) return undefined;
     return { kind: 'virtual', host, port, ip, virtualServices, addressed: false, learnable: true };
@@ -96,8 +96,8 @@ function isAddressOf(catalog: Catalog, record: HostRecord, ip: string): boolean 
 
 /**
  * The names under which istiod makes a host reachable (pilot/pkg/networking/core/httproute.go,
- * generateVirtualHostDomains): in full, `name.ns.svc`, `name.ns`, `name` in its own namespace, and
- * pods of headless services by `pod.name...`.
+ * generateVirtualHostDomains): the full name, `name.ns.svc`, `name.ns`, `name` in its own
+ * namespace, and pods of headless services by `pod.name...`.
  */
 function recordByName(
   catalog: Catalog,
@@ -106,9 +106,8 @@ function recordByName(
   caller: Caller,
 ): HostRecord | undefined {
   let alias = aliasNamed(catalog, name, caller);
-  // An ExternalName is to istiod another name of a host of the mesh, where it names one
-  // (pilot/pkg/model/push_context.go, resolveServiceAliases). One that leads in a circle leads
-  // nowhere.
+  // To istiod, an ExternalName that names a host of the mesh is another name of that host
+  // (pilot/pkg/model/push_context.go, resolveServiceAliases). A circle of aliases leads nowhere.
   for (let steps = 0; alias && steps < aliasStepsMax; steps++) {
     const record = recordNamed(catalog, alias, port, caller);
     if (record && !record.aliasOf) return record;
@@ -117,12 +116,10 @@ function recordByName(
   return recordNamed(catalog, name, port, caller);
 }
 
-/** An alias of an alias of an alias: beyond what people write. */
+/** Longer chains of aliases are not written in practice. */
 const aliasStepsMax = 8;
 
-/**
- * What a name stands for that is an ExternalName; such a Service has the ports of the other one.
- */
+/** The record that an ExternalName stands for; such a Service has the ports of its target. */
 function aliasNamed(catalog: Catalog, name: string, caller: Caller): string | undefined {
   for (const full of fullNames(name, caller)) {
     const [record] = shownTo(catalog, catalog.hosts.exact(full), caller.namespace);
@@ -133,7 +130,7 @@ function aliasNamed(catalog: Catalog, name: string, caller: Caller): string | un
 
 /**
  * The record that a name means on a port. Istio routes a name only on the ports that it declares,
- * each by itself: a wildcard with the port counts where an exact host has others.
+ * each separately: a wildcard with the port applies if the exact host has only other ports.
  */
 function recordNamed(
   catalog: Catalog,
@@ -181,11 +178,11 @@ function byAddress(
   const found = first(catalog.hostsAt(address.ip));
   if (found) return ofAddress(found, call, address);
 
-  // Requests are routed by name alone: the address of a pod is none, not even of a headless
+  // Requests are routed by name only: the address of a pod is not a name, not even for a headless
   // Service.
   const pod = call.tcp ? catalog.podAt(address.ip) : undefined;
   if (!pod) return undefined;
-  // To istiod the address of a pod means something only where a headless Service has it.
+  // To istiod, the address of a pod has a meaning only if a headless Service has it.
   const owner = first(catalog.servicesOfEndpoint(address.ip).filter(({ headless }) => headless));
   return owner && { ...ofAddress(owner, call, address), pod };
 }
@@ -198,10 +195,11 @@ function ofAddress(record: HostRecord, call: UnknownCall, { ip, port }: Address)
     port,
     ip,
     record,
-    // Rules of a VirtualService go by the name in the request, and this one names something else.
+    // Rules of a VirtualService apply to the name in the request, and this name means something
+    // else.
     virtualServices: [],
     addressed: true,
-    // A port declared HTTP is routed by name alone: importing the host would not catch this call.
+    // A port declared as HTTP is routed by name only: importing the host would not route this call.
     learnable:
       !isWildcard(record.host) &&
       (call.tcp || protocol !== 'http' || isIP(hostOfAuthority(call.authority) ?? '') !== 0),

@@ -2,7 +2,7 @@ import { gatewayLagMs } from './arrivals.ts';
 import type { Mtls } from './mtls.ts';
 import type { Resolution } from './resolve.ts';
 
-/** What a namespace or scope may ask for. */
+/** Strategies that a namespace or scope may set. */
 export const firstCalls = ['gateway', 'direct', 'hold', 'passthrough', 'auto'] as const;
 export type FirstCall = (typeof firstCalls)[number];
 
@@ -39,13 +39,13 @@ export type Call = {
   tcp: boolean;
   firstCall: FirstCall;
   callerNetwork: string;
-  /** Whether the lazy egress gateway has an endpoint that takes connections. */
+  /** Whether the lazy egress gateway has an endpoint that accepts connections. */
   gatewayReady: boolean;
   /** Whether the gateway has a way to the destination (core/first-call/gateway.ts). */
   gatewayCarries: boolean;
   /** Whether hosts may have endpoints that this cluster does not know. */
   otherClusters: boolean;
-  /** Milliseconds since the destination became reachable; infinite when that was long ago. */
+  /** Milliseconds since the destination became reachable; infinite if that was long ago. */
   destinationAgeMs: number;
 };
 
@@ -87,12 +87,14 @@ export function afterHolds(decision: Decision, importedMs: number): Decision {
   };
 }
 
-/** Why only the real route will do for this host, or undefined when another way keeps it whole. */
+/**
+ * The reason why only the real route serves this host fully, or undefined if another way does too.
+ */
 function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | undefined {
   const { kind, virtualServices, learnable, record, port } = resolution;
   const { speech, reason } = mtls;
-  // The redirect leads to the real route only where a scope can bring it, and a request on a port
-  // declared TCP has none: its connection would have to be opened anew.
+  // The redirect leads to the real route only if a scope can bring that route. A request on a port
+  // declared as TCP has none: its connection would have to be opened again.
   const isTcp = record?.ports.some((each) => each.port === port && each.protocol === 'tcp');
   if (!learnable || isTcp) return undefined;
   const [rule] = virtualServices;
@@ -100,7 +102,8 @@ function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | un
   if (call.firstCall === 'passthrough') return undefined;
   if (kind === 'entry') return 'a ServiceEntry says how the host is reached';
   if (speech === 'own' || speech === 'tunnel') return reason;
-  // The gateway leaves out those that take no mutual TLS; without it any endpoint may be met.
+  // The gateway leaves out servers that refuse mutual TLS; without the gateway a call may reach any
+  // endpoint.
   if (speech === 'mixed' && !leadsByGateway(call)) return reason;
   if (!isDialled(resolution, mtls) && (speech === 'plain' || !leadsByGateway(call))) {
     return elsewhere;
@@ -112,7 +115,8 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   const isNew = call.destinationAgeMs < gatewayLagMs;
   const isSettled = !isNew && mtls.speech !== 'nobody';
   const ttl = isSettled ? answerTtlSeconds.resolved : answerTtlSeconds.empty;
-  // Full configuration would let these through; an address that is not the host's it would not.
+  // Full configuration would let these calls through, but not calls to an address that is not the
+  // host's.
   const open = resolution.addressed ? 'plain' : 'passthrough';
   if (call.firstCall === 'passthrough') return plain(open, 'passthrough is asked for', ttl);
   const way = wayOf(call, resolution, mtls);
@@ -122,7 +126,7 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
     strategy: way.strategy,
     otherwise: '',
     sni: `outbound_.${port}_._.${host}`,
-    // The gateway may choose a server of another cluster, which may have another account.
+    // The gateway may choose a server of another cluster, which may have another service account.
     identities: way.strategy === 'gateway' && call.otherClusters ? [] : mtls.identities,
     ttlSeconds: ttl,
     reason: way.reason,
@@ -131,21 +135,20 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
 
 type Way = { strategy: 'gateway' | 'direct'; reason: string };
 
-/** How mutual TLS reaches the destination; undefined where it speaks none. */
+/** How mutual TLS reaches the destination; undefined if the destination does not use it. */
 function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined {
   const { speech, networks } = mtls;
   const { pod, record } = resolution;
-  // A gateway would pick another pod than the one that was called by its address, and another
-  // node's.
+  // A gateway would choose another pod than the called one, and another node's pod.
   const bound = pod !== undefined || record?.headless === true;
   if (speech === 'nobody') {
-    // Nobody here: in another cluster there may be somebody, of whom the gateway knows.
+    // No server here: another cluster, which the gateway knows, may have one.
     if (bound || record?.kind !== 'service' || !leadsByGateway(call)) return undefined;
     return { strategy: 'gateway', reason: 'endpoints are elsewhere, if anywhere' };
   }
   if (speech === 'plain') return undefined;
   const direct = (reason: string): Way => ({ strategy: 'direct', reason });
-  // Such a server refuses this mutual TLS, which is better than to tell everybody in plain text.
+  // Such a server refuses this mutual TLS, which is better than plain text that anybody could read.
   if (speech === 'own' || speech === 'tunnel') return direct(`${mtls.reason}; never in plain text`);
   if (!isDialled(resolution, mtls) && leadsByGateway(call)) {
     return { strategy: 'gateway', reason: elsewhere };
@@ -153,7 +156,7 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
   if (bound) return direct('one pod is meant');
   if (record?.nodeLocal)
     return direct('internalTrafficPolicy Local: the node of the caller is meant');
-  // Only the gateway leads to another network; on this one, mTLS straight there does as well.
+  // Only the gateway leads to another network; on this network, direct mTLS is as good.
   const here = [...networks].every((network) => network === call.callerNetwork);
   if (!here && call.gatewayCarries) {
     return { strategy: 'gateway', reason: 'endpoints are on another network' };

@@ -1,16 +1,16 @@
 import { isIP } from 'node:net';
 import { createMultimap } from './multimap.ts';
 
-/** Values by address or by range of addresses (`240.1.0.0/16`), as a ServiceEntry names them. */
+/** Values by address or by address range (`240.1.0.0/16`), as a ServiceEntry names them. */
 export type AddressIndex<Value> = {
   add(address: string, value: Value): void;
   remove(address: string, value: Value): void;
-  /** Those of the address itself, else those of the narrowest range that holds it. */
+  /** The values of the address itself, else of the narrowest range that contains it. */
   get(ip: string): readonly Value[];
   size(): number;
 };
 
-/** Look-up costs one step for each length of prefix in use, however many ranges there are. */
+/** A look-up costs one step for each prefix length in use, for any number of ranges. */
 export function createAddressIndex<Value>(): AddressIndex<Value> {
   const byNetwork = createMultimap<Value>();
   const lengths = new Map<number, number>();
@@ -39,7 +39,7 @@ export function createAddressIndex<Value>(): AddressIndex<Value> {
   };
 }
 
-/** Whether an address or range names the address. */
+/** Whether an address or range contains the address. */
 export function holdsAddress(address: string, ip: string): boolean {
   if (address === ip) return true;
   const range = parseRange(address);

@@ -3,13 +3,13 @@ import { isIP, isIPv6 } from 'node:net';
 /** An address that a proxy was asked to connect to. */
 export type Address = { ip: string; port: number };
 
-/** The longest authority that is looked at, as in the filter's contract. */
+/** The longest accepted authority, as in the filter's contract. */
 const authorityBytesMax = 512;
 
 /**
- * The host of an `:authority`, lower case, without port and without the final dot. The port is left
- * out on purpose: Istio routes with `ignore_port_in_host_matching`, so only the port of the
- * original destination counts. Undefined when there is no host in it (RFC 3986 section 3.2.2).
+ * The host of an `:authority`, lower case, without port and final dot. Istio routes with
+ * `ignore_port_in_host_matching`, so only the port of the original destination counts. Undefined if
+ * there is no host in it (RFC 3986 section 3.2.2).
  */
 export function hostOfAuthority(authority: string): string | undefined {
   if (authority.length === 0 || authority.length > authorityBytesMax) return undefined;
@@ -30,7 +30,7 @@ function isPortSuffix(text: string): boolean {
   return /^:\d{0,5}$/.test(text);
 }
 
-/** Reads `ip:port` or `[ip]:port`; undefined when it is neither. */
+/** Parses `ip:port` or `[ip]:port`; undefined if it is neither. */
 export function parseAddress(text: string): Address | undefined {
   const [, bracketed, plain, digits] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
   const ip = bracketed ?? plain;

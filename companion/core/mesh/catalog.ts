@@ -27,8 +27,8 @@ import { createVisibility, type LabelsOf, type LooksAt, type Visibility } from '
 import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
 
 /**
- * What the mesh is: kept up to date object by object, every question answered by lookup. Removing
- * what was added leaves nothing behind.
+ * The state of the mesh: updated object by object, and every query is a look-up. Removing an object
+ * leaves nothing behind.
  */
 export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
   Omit<WorkloadTable, 'kinds' | 'sizes' | 'capturedPods'> & {
@@ -39,9 +39,7 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     /** VirtualServices with rules for connections, in no order. */
     connectionRules(): Iterable<VirtualServiceRecord>;
     readonly destinationRules: HostIndex<DestinationRuleRecord>;
-    /**
-     * Services of type ExternalName that stand for the host, by themselves or by another of them.
-     */
+    /** Services of type ExternalName that stand for the host, directly or through another one. */
     aliasesOf(host: string): HostRecord[];
     /** Every host of a ServiceEntry, in no order. */
     entries(): Iterable<HostRecord>;
@@ -49,7 +47,7 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     farHosts(): Iterable<HostRecord>;
     /** Services that declare the port as TCP, in no order. */
     tcpServicesOn(port: number): readonly HostRecord[];
-    /** Those that name the address, or the narrowest range that it is in. */
+    /** Records that name the address, or the narrowest range that contains it. */
     hostsAt(ip: string): readonly HostRecord[];
     /** Services that have the address among their endpoints. */
     servicesOfEndpoint(ip: string): HostRecord[];
@@ -62,7 +60,7 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     peerAuthenticationsIn(namespace: string): Iterable<PeerAuthenticationRecord>;
     /** Objects of a namespace that name services for its sidecars to call. */
     referencesIn(namespace: string): readonly ReferenceRecord[];
-    /** Takes in or replaces an object of a kind in `catalogKinds`. */
+    /** Adds or replaces an object of a kind in `catalogKinds`. */
     upsert(object: KubeObject): void;
     remove(object: KubeObject): void;
     /** Entries in each index, for metrics. */
@@ -145,7 +143,7 @@ export function createCatalog({
   };
 
   const known = new Map<string, unknown[]>();
-  /** Made anew when it is asked for after a change; there is no captured pod in most meshes. */
+  /** Rebuilt on demand after a change; most meshes have no captured pod. */
   let captured: Set<HostRecord> | undefined;
   const servicesOfEndpoint = (ip: string) => [
     ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
@@ -201,7 +199,8 @@ export function createCatalog({
       remove(object);
       const records = kind.read(object);
       if (records.length === 0) return;
-      // Known before it is added: what an add that throws has left behind goes with the object.
+      // Registered before it is added, so that removing the object also removes the remains of an
+      // add that threw.
       known.set(objectKey(object), records);
       for (const record of records) kind.add(record);
     },

@@ -1,7 +1,7 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 
-/** Which namespaces istiod looks at: MeshConfig `discoverySelectors`; none means all. */
+/** The namespaces that istiod watches: MeshConfig `discoverySelectors`; none means all. */
 export type DiscoverySelectors = z.infer<typeof selectorsSchema>;
 
 const expressionSchema = z.discriminatedUnion('operator', [
@@ -17,8 +17,8 @@ const selectorsSchema = z.array(selectorSchema);
 const meshSchema = z.object({ discoverySelectors: selectorsSchema.nullish() }).nullish();
 
 /**
- * Out of MeshConfig as YAML; throws for what istiod would not take either and stay with what it
- * had.
+ * Parses MeshConfig YAML; throws for a value that istiod would refuse too, keeping the previous
+ * one.
  */
 export function readDiscoverySelectors(mesh: string): DiscoverySelectors {
   return meshSchema.parse(parse(mesh))?.discoverySelectors ?? [];

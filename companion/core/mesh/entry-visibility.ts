@@ -9,7 +9,7 @@ import type { ExportTo } from './records.ts';
  */
 export type EntryVisibility = z.infer<typeof schema>;
 
-// Whatever else it says means PUBLIC, as to istiod.
+// Any other value means PUBLIC, as in istiod.
 const visibility = z.enum(['PUBLIC', 'NAMESPACE', 'NONE']).catch('PUBLIC');
 const rule = z.object({ namespaceSelector: selectorSchema.optional() });
 const policy = z.object({ visibility: visibility, matchingRules: z.array(rule).default([]) });
@@ -25,14 +25,14 @@ export function readEntryVisibility(value: unknown): EntryVisibility | undefined
 
 type Labels = Readonly<Record<string, string>>;
 
-/** What is left of an entry's `exportTo` (pilot/pkg/model/push_context.go, serviceExportTo). */
+/** The rest of an entry's `exportTo` (pilot/pkg/model/push_context.go, serviceExportTo). */
 export function cappedExports(
   { policies, defaultVisibility }: EntryVisibility,
   exportTo: ExportTo,
   namespace: string,
   labels: Labels,
 ): ExportTo {
-  // A rule of a kind that is not known here matches nothing.
+  // A rule of an unknown kind matches nothing.
   const first = policies.find(({ matchingRules }) =>
     matchingRules.every(({ namespaceSelector: selector }) =>
       selector ? isDiscovered([selector], labels) : false,

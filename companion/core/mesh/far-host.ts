@@ -16,8 +16,8 @@ export function farHostObject(host: string, ports: Iterable<number>, namespaces:
 }
 
 /**
- * Seen by the namespaces whose proxies told of it alone: what one proxy says must not decide where
- * those of others send their calls.
+ * Visible only to the namespaces whose proxies reported it: a report of one proxy must not decide
+ * where the proxies of other namespaces send their calls.
  */
 export function readFarHost(
   { metadata, spec = {} }: KubeObject,
@@ -26,7 +26,8 @@ export function readFarHost(
   const host = metadata.name;
   const service = serviceNamespace(host, clusterDomain);
   return {
-    // What is no Service is reached as its cluster says, which a first call can only wait for.
+    // A host that is not a Service is reached as its cluster says; a first call can only wait for
+    // that.
     kind: service === undefined ? 'entry' : 'service',
     isFar: true,
     namespace: service ?? '*',
@@ -51,9 +52,7 @@ export function readFarHost(
   };
 }
 
-/**
- * Services of a mesh are called by one name in all its clusters; MCS calls them by another, too.
- */
+/** Services of a mesh have one name in all its clusters; MCS gives them another name, too. */
 function serviceNamespace(host: string, clusterDomain: string): string | undefined {
   const [name, namespace, ...rest] = host.split('.');
   const isService = [`svc.${clusterDomain}`, 'svc.clusterset.local'].includes(rest.join('.'));

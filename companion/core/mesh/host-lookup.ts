@@ -26,7 +26,7 @@ export function inOrder(
         .map(({ record }) => record);
 }
 
-/** What this cluster has explains a host better than what was heard of it. */
+/** A record of this cluster describes a host better than a report. */
 function nearest(records: readonly HostRecord[]): readonly HostRecord[] {
   const near = records.filter(({ isFar }) => !isFar);
   return near.length > 0 ? near : records;
@@ -68,8 +68,8 @@ function wins(record: HostRecord, over: HostRecord, from: string): boolean {
 }
 
 /**
- * Of records in order, what one host is made of: a Service alone, or ServiceEntries that agree with
- * the first.
+ * The records, in order, that make up one host: one Service, or ServiceEntries that agree with the
+ * first.
  */
 export function partsOf(ordered: readonly HostRecord[]): HostRecord[] {
   const service = ordered.find(({ kind }) => kind === 'service');
@@ -84,7 +84,7 @@ export function hasPort(record: HostRecord, port: number): boolean {
   return record.ports.some((each) => each.port === port && each.protocol !== 'udp');
 }
 
-/** Mesh VirtualServices that rule over a host, as seen from a namespace. */
+/** VirtualServices for the mesh that apply to a host, as seen from a namespace. */
 export function virtualServicesOf(
   catalog: Catalog,
   host: string,

@@ -13,29 +13,28 @@ export function matchesHost(pattern: string, host: string): boolean {
 }
 
 /**
- * Values by host pattern. Lookup costs one step for each length of wildcard in use, however many
- * there are.
+ * Values by host pattern. A look-up costs one step for each wildcard length in use, for any number
+ * of wildcards.
  */
 export type HostIndex<Value> = {
   add(pattern: string, value: Value): void;
   remove(pattern: string, value: Value): void;
   exact(pattern: string): readonly Value[];
   /**
-   * Those of the most specific pattern that has values passing the filter; exact beats wildcard.
+   * The values of the most specific pattern that has values passing the filter; exact beats
+   * wildcard.
    */
   mostSpecific(host: string, accept: (value: Value) => boolean): readonly Value[];
-  /** Those of every pattern that matches. */
+  /** The values of every pattern that matches. */
   all(host: string): Value[];
-  /**
-   * Every pattern that falls under a wildcard, with its values. One step for each pattern there is.
-   */
+  /** Every pattern under a wildcard, with its values. Costs one step for each existing pattern. */
   under(wildcard: string): Iterable<readonly [string, readonly Value[]]>;
   patterns(): Iterable<string>;
 };
 
 export function createHostIndex<Value>(): HostIndex<Value> {
   const byPattern = new Map<string, Value[]>();
-  /** How many patterns have so many characters after the `*`. */
+  /** How many patterns have this many characters after the `*`. */
   const lengths = new Map<number, number>();
   const none: readonly Value[] = [];
 

@@ -4,17 +4,17 @@ import { type EntryVisibility, readEntryVisibility } from './entry-visibility.ts
 import type { ExportTo } from './records.ts';
 import { providerReferences, type ServiceReference } from './service-reference.ts';
 
-/** What is read of the mesh configuration. */
+/** The fields of the mesh configuration that Lazyscope reads. */
 export type MeshConfig = {
-  /** Who sees objects that do not say so themselves. */
+  /** The default visibility of objects without `exportTo`. */
   exportTo: Record<ExportedKind, ExportTo>;
-  /** Trust domains that identities of the mesh may have besides its own. */
+  /** Further trust domains that identities of the mesh may have. */
   trustDomainAliases: readonly string[];
   /** How far ServiceEntries may be seen; undefined: as their `exportTo` says. */
   entryVisibility?: EntryVisibility | undefined;
   /** Services of its extension providers. */
   providers: readonly ServiceReference[];
-  /** It knows of networks, and so of clusters, besides that of this cluster. */
+  /** It configures networks, and so clusters, besides those of this cluster. */
   hasNetworks: boolean;
 };
 
@@ -29,8 +29,8 @@ export const noMeshConfig: MeshConfig = {
 };
 
 /**
- * Reads the ConfigMap, as istiod does (pilot/pkg/model/push_context.go, initDefaultExportMaps). One
- * that cannot be read means nothing, as to istiod, which keeps to what it had.
+ * Reads the ConfigMap as istiod does (pilot/pkg/model/push_context.go, initDefaultExportMaps). An
+ * unreadable one is ignored, as in istiod, which keeps the previous one.
  */
 export function readMeshConfig(object: KubeObject): MeshConfig {
   const mesh = parsed(object.data?.mesh);

@@ -13,22 +13,25 @@ export type PodRecord = {
   acceptsMtls: boolean;
   /** ztunnel of the ambient mesh takes its traffic: Istio's proxies reach it through HBONE. */
   isCaptured: boolean;
-  /** Has a sidecar, and not one that acts as a gateway: `Sidecar` objects do not apply to those. */
+  /** Has a sidecar that does not act as a gateway; `Sidecar` objects do not apply to gateways. */
   hasSidecar: boolean;
   network: string;
-  /** Name of what made it: the Deployment, StatefulSet, DaemonSet or CronJob. */
+  /** Name of its owner: the Deployment, StatefulSet, DaemonSet or CronJob. */
   owner: string;
   running: boolean;
   /** Its proxy answers the DNS queries of the app (ISTIO_META_DNS_CAPTURE). */
   dnsProxy: boolean;
-  /** Connections of its app reach the proxy by themselves: interception mode REDIRECT or TPROXY. */
+  /**
+   * Traffic of its app reaches the proxy without the app's help: interception mode REDIRECT or
+   * TPROXY.
+   */
   intercepted: boolean;
-  /** Its node is lost: what is said of it is old, and it can be reached by nobody. */
+  /** Its node is lost: its status is old, and it cannot be reached. */
   nodeLost: boolean;
-  /** Its proxy runs, or nobody says that it does not. */
+  /** Its proxy runs, or nothing says that it does not. */
   proxyRunning: boolean;
   node: string;
-  /** Of the istiod that injected the proxy, and configures it. */
+  /** The revision of the istiod that injected and configures the proxy. */
   revision: string;
 };
 
@@ -56,14 +59,13 @@ export function readPod(object: KubeObject): PodRecord {
     namespace: namespaceOf(object),
     name: object.metadata.name,
     uid: object.metadata.uid ?? '',
-    // Pods of the host's network share its address, so that it names no pod.
+    // Pods of the host network share its address, so the address identifies no pod.
     ips: spec.hostNetwork ? [] : ips,
     labels,
     serviceAccount: spec.serviceAccountName ?? 'default',
     acceptsMtls,
     isCaptured: annotations['ambient.istio.io/redirection'] === 'enabled',
-    // The injector leaves pods of the host's network alone: there is no traffic of theirs to
-    // redirect.
+    // The injector skips pods of the host network: their traffic cannot be redirected.
     hasSidecar:
       !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),
     dnsProxy: proxyEnv(spec, 'ISTIO_META_DNS_CAPTURE') === 'true',
@@ -101,13 +103,13 @@ function proxyEnv(spec: Record<string, unknown>, wanted: string): string | undef
   return proxy?.env?.find(({ name }) => name === wanted)?.value;
 }
 
-/** A gateway that was not injected says by its arguments what it is: `proxy router`. */
+/** A gateway that was not injected has the arguments `proxy router`. */
 function runsRouter(spec: Record<string, unknown>): boolean {
   const containers = (spec.containers ?? []) as Container[];
   return containers.some(({ name, args = [] }) => name === proxyName && args.includes('router'));
 }
 
-/** The name of what the user wrote, past the generated ReplicaSet or Job in between. */
+/** The name of the user's object, skipping the generated ReplicaSet or Job. */
 function ownerOf({ metadata }: KubeObject): string {
   const labels = metadata.labels ?? {};
   const owner = metadata.ownerReferences?.find(({ controller }) => controller);

@@ -1,6 +1,6 @@
 /**
- * What a port carries, as istiod decides it. `sniffed`: nothing is declared, Envoy looks at the
- * first bytes.
+ * The protocol of a port, as istiod decides it. `sniffed`: undeclared, Envoy looks at the first
+ * bytes.
  */
 export type Protocol = 'http' | 'tcp' | 'udp' | 'sniffed';
 

@@ -4,64 +4,67 @@ import { revisionLabelOf } from './revision.ts';
 import { type WorkloadRecord, type WorkloadSpec, workloadOf } from './workload-entry.ts';
 
 /**
- * What is kept of each watched object: the fields that a decision reads and nothing else, because
- * a mesh of 5,000 services has to fit in a small process.
+ * The records of watched objects contain only the fields that decisions read, because a mesh of
+ * 5,000 services must fit in a small process.
  */
 
 /** `exportTo` of Istio: namespaces that see an object, `.` its own; empty means all. */
 export type ExportTo = readonly string[];
 
-/** `exportTo` is undefined where the object does not say: the mesh's default counts. */
+/** `exportTo` is undefined if the object does not set it: the mesh's default applies. */
 export type Visible = {
   kind: 'service' | 'entry' | 'virtualService' | 'destinationRule';
   namespace: string;
   exportTo: ExportTo | undefined;
-  /** Of an object of Istio, its label; a Service is taken in by every revision. */
+  /** The revision label of an Istio object; every revision watches Services. */
   revision?: string | undefined;
 };
 
 export type HostPort = {
   port: number;
   protocol: Protocol;
-  /** By which endpoints say on which port of theirs they serve it. */
+  /** The name by which endpoints declare the port on which they serve it. */
   name: string;
-  /** Where endpoints that do not say serve it: a number, or a name of theirs. */
+  /** The port of endpoints that do not declare one: a number, or a name. */
   target: number | string;
 };
 
 /** One host of the mesh's registry: a Kubernetes Service, or one host of a ServiceEntry. */
 export type HostRecord = Visible & {
   kind: 'service' | 'entry';
-  /** No object of this cluster: a proxy told that istiod has it (far-host.ts). */
+  /** Not an object of this cluster: a proxy reported that istiod has it (far-host.ts). */
   isFar?: true;
   name: string;
   host: string;
   ports: readonly HostPort[];
-  /** Of a ServiceEntry also ranges, `240.1.0.0/16`. */
+  /** For a ServiceEntry also ranges, `240.1.0.0/16`. */
   addresses: readonly string[];
   headless: boolean;
   /** Outside the mesh: MESH_EXTERNAL, or a Service of type ExternalName. */
   external: boolean;
   /** The host that a Service of type ExternalName stands for; empty for all others. */
   aliasOf: string;
-  /** Of a ServiceEntry, how its endpoints are found; empty for a Service. */
+  /** For a ServiceEntry, how its endpoints are found; empty for a Service. */
   resolution: string;
-  /** Istio sends where the app connected, whatever address that is: resolution NONE. */
+  /** Istio sends the call to the address that the app connected to: resolution NONE. */
   anyAddress: boolean;
   /** Labels of its servers: pods and WorkloadEntries of its namespace. */
   selector: Readonly<Record<string, string>> | undefined;
-  /** Servers that a ServiceEntry names itself. */
+  /** Servers that a ServiceEntry lists itself. */
   servers: readonly WorkloadRecord[];
-  /** Its endpoints are those on the node of who asks: internalTrafficPolicy Local. */
+  /** Its endpoints are those on the caller's node: internalTrafficPolicy Local. */
   nodeLocal: boolean;
   /**
    * Identities of its servers beyond those of its endpoints: a URI or DNS name as it is, or
    * `ns/NAMESPACE/sa/NAME` of any trust domain of the mesh.
    */
   identities: readonly string[];
-  /** Of a ServiceEntry, what two of one host and namespace must agree in to be one to istiod. */
+  /**
+   * For a ServiceEntry, the fields in which two entries of one host and namespace must agree for
+   * istiod to merge them.
+   */
   mergeKey: string;
-  /** When it was made, in the form of Kubernetes; older ones win. */
+  /** Creation time in the form of Kubernetes; older objects win. */
   created: string;
 };
 
@@ -71,10 +74,7 @@ export type SliceRecord = {
   /** `namespace/name` of the Service. */
   service: string;
   endpoints: readonly Endpoint[];
-  /**
-   * Ports that the endpoints listen on, by the name of the Service's port; a lone one may have
-   * none.
-   */
+  /** Ports of the endpoints, by the name of the Service's port; a single port may have no name. */
   ports: readonly { name: string; port: number }[];
 };
 
@@ -97,7 +97,7 @@ export function qualifyHost(host: string, namespace: string, clusterDomain: stri
     : `${name}.${namespace}.svc.${clusterDomain}`;
 }
 
-/** Addresses are looked into: what is none must not fail when it is indexed. */
+/** Addresses are parsed, so an invalid one must not fail when it is indexed. */
 function textsIn(values: unknown[]): string[] {
   return values.filter((value): value is string => typeof value === 'string' && value !== '');
 }
@@ -217,7 +217,7 @@ export function readSlice(object: KubeObject): SliceRecord {
     endpoints: ((object.endpoints ?? []) as Raw[]).flatMap((raw) =>
       (raw.addresses ?? []).map((ip) => ({
         ip,
-        // Absent means unknown, which consumers take for ready (EndpointConditions of Kubernetes).
+        // Absent means unknown, which consumers treat as ready (EndpointConditions of Kubernetes).
         ready: raw.conditions?.ready !== false,
         ...(raw.targetRef?.kind === 'Pod' && {
           pod: `${raw.targetRef.namespace ?? namespace}/${raw.targetRef.name}`,

@@ -1,17 +1,16 @@
 import type { KubeObject } from '../../kube/object.ts';
 
 /**
- * Several istiods may serve one cluster, each under the name of its revision. Each has a
- * configuration of the mesh of its own, and takes in objects of Istio that are for all revisions or
- * for its own.
+ * Several istiods may serve one cluster, each under the name of its revision. Each has its own mesh
+ * configuration, and reads Istio objects for all revisions or for its own.
  */
 
-/** Name that an istiod has which was given none. */
+/** Name of an istiod without a revision name. */
 export const defaultRevision = 'default';
 
 const key = 'istio.io/rev';
 
-/** The revision that an object of Istio is for; undefined: for all. */
+/** The revision that an Istio object applies to; undefined: all. */
 export function revisionLabelOf({ metadata }: KubeObject): string | undefined {
   return metadata.labels?.[key];
 }
@@ -25,8 +24,8 @@ export function isTakenIn(label: string | undefined, revision: string): boolean 
 }
 
 /**
- * Of the istiod that configures the proxy of a pod, by the annotation of its injector. The labels
- * of pod and namespace may name a tag instead, and what a tag stands for may have changed since.
+ * The revision of the istiod that configures a pod's proxy, from the injector's annotation. The
+ * labels of pod and namespace may name a tag instead, and the tag may have moved since.
  */
 export function revisionOfPod({ metadata }: KubeObject): string {
   return metadata.annotations?.[key] || defaultRevision;
@@ -35,18 +34,21 @@ export function revisionOfPod({ metadata }: KubeObject): string {
 /** Name of the ConfigMap in Istio's root namespace that the default revision reads. */
 const unrevisioned = 'istio';
 
-/** Name of the one that a revision reads (pilot/pkg/bootstrap/mesh.go, getMeshConfigMapName). */
+/**
+ * Name of the ConfigMap that a revision reads (pilot/pkg/bootstrap/mesh.go, getMeshConfigMapName).
+ */
 export function meshConfigMapOf(revision: string): string {
   return revision === defaultRevision ? unrevisioned : `${unrevisioned}-${revision}`;
 }
 
-/** The revision that reads a ConfigMap of such a name. */
+/** The revision that reads a ConfigMap of this name. */
 export function revisionOfConfigMap(name: string): string {
   return name === unrevisioned ? defaultRevision : name.slice(unrevisioned.length + 1);
 }
 
 /**
- * What holds for a revision; where its ConfigMap is not read or not there, that of the default one.
+ * The configuration of a revision; if its ConfigMap is missing or not read, that of the default
+ * revision.
  */
 export function forRevision<Value>(
   byRevision: ReadonlyMap<string, Value>,

@@ -2,17 +2,17 @@ import type { KubeObject } from '../../kube/object.ts';
 import { exportToOf, namespaceOf, qualifyHost, type Visible } from './records.ts';
 import { revisionLabelOf } from './revision.ts';
 
-/** What is kept of Istio's rules on hosts and pods. */
+/** Records of Istio's rules about hosts and pods. */
 
 export type VirtualServiceRecord = Visible & {
   kind: 'virtualService';
   name: string;
-  /** None: a delegate, whose routes count where another VirtualService says so. */
+  /** None: a delegate, whose routes apply through another VirtualService. */
   hosts: readonly string[];
   destinations: readonly string[];
   /** `namespace/name` of VirtualServices that hold some of its routes. */
   delegates: readonly string[];
-  /** Has rules for connections (`tcp`, `tls`), which are looked at once, when one is made. */
+  /** Has rules for connections (`tcp`, `tls`), which Envoy evaluates once per connection. */
   rulesConnections: boolean;
 };
 
@@ -20,16 +20,16 @@ export type DestinationRuleRecord = Visible & {
   kind: 'destinationRule';
   name: string;
   host: string;
-  /** The clients in its namespace that it is for; undefined: all. */
+  /** The clients in its namespace that it applies to; undefined: all. */
   selector: Readonly<Record<string, string>> | undefined;
-  /** Its `exportTo` as it is written: istiod joins only rules of one host that agree in it. */
+  /** Its `exportTo` as written: istiod merges only rules of one host with the same `exportTo`. */
   exportsWritten: string;
-  /** What it says of TLS; undefined: it has no traffic policy at all. */
+  /** Its TLS settings; undefined: it has no traffic policy. */
   tls: TlsPolicy | undefined;
   created: string;
 };
 
-/** TLS modes of a traffic policy, '' where it says nothing of TLS. */
+/** TLS modes of a traffic policy, '' if it has no TLS settings. */
 export type TlsPolicy = { mode: string; portModes: Readonly<Record<number, string>> };
 
 export type PeerAuthenticationRecord = {
@@ -42,7 +42,7 @@ export type PeerAuthenticationRecord = {
   revision: string | undefined;
 };
 
-/** Undefined when it binds to gateways only. */
+/** Undefined if it binds to gateways only. */
 export function readVirtualService(
   object: KubeObject,
   clusterDomain: string,
@@ -91,7 +91,7 @@ export function readDestinationRule(
     kind: 'destinationRule',
     namespace,
     name: object.metadata.name,
-    // istiod exports no rule that is for some clients of its namespace.
+    // istiod does not export a rule that applies to some clients of its namespace.
     exportTo: workloadSelector ? ['.'] : exportToOf(exports),
     exportsWritten: workloadSelector ? '.' : [...new Set<string>(exports)].sort().join(),
     revision: revisionLabelOf(object),
@@ -144,7 +144,7 @@ export function readPeerAuthentication(object: KubeObject): PeerAuthenticationRe
   return {
     namespace: namespaceOf(object),
     name: object.metadata.name,
-    // One without labels is for all, as none is.
+    // A rule without labels applies to all clients, like a rule without a selector.
     selector:
       Object.keys(selector?.matchLabels ?? {}).length > 0 ? selector.matchLabels : undefined,
     mode: mtls?.mode ?? 'UNSET',

@@ -2,8 +2,8 @@ import type { KubeObject } from '../../kube/object.ts';
 import { namespaceOf } from './records.ts';
 
 /**
- * Services that proxies call by themselves, because configuration names them: no app ever calls
- * them, so nobody is seen to use them.
+ * Services that proxies call by themselves because configuration names them. No app calls them, so
+ * nothing is learned about them.
  */
 export type ServiceReference = {
   /**
@@ -11,11 +11,11 @@ export type ServiceReference = {
    * LookupCluster).
    */
   service: string;
-  /** Which object names it. */
+  /** The object that names it. */
   message: string;
 };
 
-/** An object that names such services, and the sidecars of its namespace that it is for. */
+/** An object that names such services, and the sidecars of its namespace that it applies to. */
 export type ReferenceRecord = {
   namespace: string;
   /** No labels mean all. */
@@ -42,10 +42,10 @@ export function providerReferences(providers: unknown, configMap: string): Servi
   });
 }
 
-/** Undefined where the object names no service, or is not for sidecars. */
+/** Undefined if the object names no service, or does not apply to sidecars. */
 export function readReferences(object: KubeObject): ReferenceRecord | undefined {
   const { kind, metadata, spec = {} } = object;
-  // One with targets is for gateways and waypoints (pilot/pkg/model/policyattachment.go,
+  // A policy with targets applies to gateways and waypoints (pilot/pkg/model/policyattachment.go,
   // ShouldAttachPolicy).
   if (spec.targetRef || spec.targetRefs?.length > 0) return undefined;
   const services = new Set([
@@ -79,8 +79,7 @@ function annotatedServices({ metadata }: KubeObject): string[] {
 }
 
 /**
- * Where sidecars get keys by themselves, as istiod can be set to have it
- * (PILOT_JWT_ENABLE_REMOTE_JWKS).
+ * If sidecars fetch keys by themselves, as istiod can be configured (PILOT_JWT_ENABLE_REMOTE_JWKS).
  */
 function keyServers(rules: unknown): string[] {
   if (!Array.isArray(rules)) return [];

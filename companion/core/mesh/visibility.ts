@@ -6,40 +6,37 @@ import { defaultRevision, forRevision, isTakenIn } from './revision.ts';
 import type { ServiceReference } from './service-reference.ts';
 
 /**
- * Whether istiod of a revision looks at a namespace (core/mesh/discovery.ts); what is in others is
- * nothing to it.
+ * Whether istiod of a revision watches a namespace (core/mesh/discovery.ts); it ignores other
+ * namespaces.
  */
 export type LooksAt = (revision: string, namespace: string) => boolean;
 
-/** Labels of a namespace; none where it is not known. */
+/** Labels of a namespace; none if it is unknown. */
 export type LabelsOf = (namespace: string) => Readonly<Record<string, string>>;
 
-/** Who sees what, by `exportTo`, the configuration of the mesh and the revision of istiod. */
+/** Who sees which objects, by `exportTo`, the mesh configuration and the revision of istiod. */
 export type Visibility = {
   /** By revision. */
   configs: Map<string, MeshConfig>;
-  /**
-   * Revisions of istiod that configure the sidecars of a namespace; none where it has no sidecar.
-   */
+  /** Revisions of istiod that configure the sidecars of a namespace; none if it has no sidecar. */
   revisionsIn(namespace: string): readonly string[];
-  /** Must be called whenever a pod of the namespace came or went. */
+  /** Must be called whenever a pod of the namespace was added or removed. */
   podsChanged(namespace: string): void;
   /** Whether an object is seen from a namespace. */
   isVisible(object: Visible, from: string): boolean;
-  /** The same as one revision of istiod has it. */
+  /** The same for one revision of istiod. */
   isVisibleUnder(object: Visible, from: string, revision: string): boolean;
   /**
    * To whom an object is exported, by itself or by the mesh's default, as istiod of the namespace
-   * `from` has it; undefined where that takes the object for nothing.
+   * `from` decides; undefined if that istiod ignores the object.
    */
   exportsOf(object: Visible, from: string): ExportTo | undefined;
-  /** Other names that the trust domain has for the sidecars of a namespace. */
+  /** Other names of the trust domain for the sidecars of a namespace. */
   trustDomainAliasesIn(namespace: string): readonly string[];
   /** Services of the extension providers that sidecars of a namespace may be told to call. */
   providersIn(namespace: string): readonly ServiceReference[];
   /**
-   * The mesh configuration of some revision knows of several networks, and so of clusters besides
-   * this one.
+   * The mesh configuration of some revision has several networks, and so clusters besides this one.
    */
   hasOtherNetworks(): boolean;
 };
@@ -95,8 +92,8 @@ export function createVisibility(
     revisionsIn,
     podsChanged: (namespace) => void revisions.delete(namespace),
     exportsOf,
-    // Under several revisions one is enough: to import what a proxy does not see costs nothing, to
-    // leave out what it sees costs every call.
+    // With several revisions, one is enough: importing a host that a proxy does not see costs
+    // nothing, but omitting a host that it sees costs every call.
     isVisible: (object, from) =>
       revisionsFor(from).some((revision) => isVisibleUnder(object, from, revision)),
     isVisibleUnder,

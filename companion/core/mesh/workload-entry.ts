@@ -1,33 +1,33 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { revisionLabelOf } from './revision.ts';
 
-/** A server that is no pod: a WorkloadEntry, or an endpoint that a ServiceEntry names. */
+/** A server that is not a pod: a WorkloadEntry, or an endpoint that a ServiceEntry lists. */
 export type WorkloadRecord = {
   namespace: string;
   name: string;
-  /** An address of IP, a name of DNS, or `unix:` and a path. */
+  /** An IP address, a DNS name, or `unix:` and a path. */
   address: string;
   labels: Readonly<Record<string, string>>;
   /** Ports that it listens on, by name. */
   ports: Readonly<Record<string, number>>;
-  /** Empty: nobody says as whom it answers. */
+  /** Empty: its identity is unknown. */
   serviceAccount: string;
   /** Its proxy terminates mutual TLS. */
   acceptsMtls: boolean;
-  /** A proxy of it is, or was, connected to istiod, or is said to be there. */
+  /** Its proxy is or was connected to istiod, or is declared to exist. */
   hasProxy: boolean;
   network: string;
   revision: string | undefined;
 };
 
-/** Machines of a WorkloadGroup have proxies, whether there is a WorkloadEntry for each or not. */
+/** Machines of a WorkloadGroup have proxies, with or without a WorkloadEntry for each. */
 export type WorkloadGroupRecord = {
   namespace: string;
   name: string;
   labels: Readonly<Record<string, string>>;
 };
 
-/** What a WorkloadEntry and an endpoint of a ServiceEntry have in common. */
+/** The common fields of a WorkloadEntry and an endpoint of a ServiceEntry. */
 export type WorkloadSpec = {
   address?: string;
   labels?: Record<string, string>;
@@ -49,7 +49,7 @@ export function workloadOf(
   return { namespace, name: '', address, labels, ...rest, revision: undefined };
 }
 
-/** What istiod notes on a WorkloadEntry of a proxy that is, or was, connected. */
+/** istiod's annotation on a WorkloadEntry whose proxy is or was connected. */
 const proxyAnnotations = ['istio.io/autoRegistrationGroup', 'istio.io/workloadController'];
 
 export function readWorkloadEntry(object: KubeObject): WorkloadRecord {

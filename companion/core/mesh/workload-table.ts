@@ -8,7 +8,7 @@ import {
   type WorkloadRecord,
 } from './workload-entry.ts';
 
-/** Pods, and machines that are none. */
+/** Pods, and machines outside of Kubernetes. */
 export type WorkloadTable = {
   kinds: Record<'Pod' | 'WorkloadEntry' | 'WorkloadGroup', Kind>;
   podAt(ip: string): PodRecord | undefined;
@@ -50,7 +50,8 @@ export function createWorkloadTable(podsChanged: (namespace: string) => void): W
         groups[verb](record.namespace, record),
       ),
     },
-    // A finished pod keeps its address in its status while another may have got it already.
+    // A finished pod keeps its address in its status, while another pod may already have the
+    // address.
     podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
     pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
     capturedPods: () => captured,
