@@ -148,7 +148,9 @@ function meshHandle(state: State, boxPid: string) {
     /** GET on the Envoy admin of a pod's sidecar. */
     admin,
     figures: (pod: PodRef) => proxyFigures((path) => admin(pod, path)),
-    /** The first ready pod of a workload, by label selector; waits for one that is not ready yet. */
+    /**
+     * The first ready pod of a workload, by label selector; waits for one that is not ready yet.
+     */
     pod: (namespace: string, selector: string): Promise<PodRef> =>
       waitFor(`a ready pod in ${namespace} with ${selector}`, async () => {
         const { items } = (await get(['pods', '-n', namespace, '-l', selector])) as {

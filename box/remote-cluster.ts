@@ -10,8 +10,8 @@ import type { Mesh } from './mesh.ts';
 import { run } from './run.ts';
 
 /**
- * A second cluster of the mesh, as far as istiod sees one: an API server without nodes, on the fabric of the box.
- * Its pods are entries that name addresses of pods of the first cluster.
+ * A second cluster of the mesh, as far as istiod sees one: an API server without nodes, on the
+ * fabric of the box. Its pods are entries that name addresses of pods of the first cluster.
  */
 export type RemoteCluster = {
   apply(objects: object[]): Promise<void>;
@@ -33,7 +33,10 @@ const etcd = { client: 7379, peer: 7380 };
 const token = 'remote';
 const secret = { name: 'istio-remote-secret-remote', namespace: 'istio-system' };
 
-/** Starts it and gives istiod the secret by which it is told, as `istioctl create-remote-secret` would. */
+/**
+ * Starts it and gives istiod the secret by which it is told, as `istioctl create-remote-secret`
+ * would.
+ */
 export async function startRemoteCluster(mesh: Mesh): Promise<RemoteCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-remote-'));
   const file = (name: string) => join(folder, name);

@@ -23,8 +23,8 @@ import {
 const MAX_BODY: u32 = 65536;
 
 /**
- * Judges the current request: complete or small, neither tunnel nor gRPC stream, of a method that the
- * companion can read, and its URL plain. Envoy runs a request again without its trailers.
+ * Judges the current request: complete or small, neither tunnel nor gRPC stream, of a method that
+ * the companion can read, and its URL plain. Envoy runs a request again without its trailers.
  */
 export function isHoldable(endOfStream: bool): bool {
   if (!got(METHOD) || !isWordOf(HELD_METHODS, gotAt(), gotSize())) return false;

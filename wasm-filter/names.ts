@@ -56,7 +56,10 @@ export const CONTENT_LENGTH = ascii('content-length');
 export const ORIGINAL_URL = ascii('x-envoy-original-url');
 export const GET = ascii('GET');
 export const POST = ascii('POST');
-/** Those that the parser of the node companion knows: of HTTP (RFC 9110, 5789) and WebDAV, and PURGE. */
+/**
+ * Those that the parser of the node companion knows: of HTTP (RFC 9110, 5789) and WebDAV, and
+ * PURGE.
+ */
 export const HELD_METHODS = ascii(
   ' GET HEAD POST PUT PATCH DELETE OPTIONS TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH PURGE ',
 );

@@ -65,7 +65,8 @@ async function run(state: keyof typeof outcomes, addresses: Addresses): Promise<
     if (state === 'unknown') return;
     const path = paths[state].get(labelOf(client));
     if (!path) return;
-    // With full configuration all that was ever sent: pushes go on, and each may set a counter back.
+    // With full configuration all that was ever sent: pushes go on, and each may set a counter
+    // back.
     const unchanged = state === 'full' ? new Map<string, number>() : before;
     path.requests = grown(unchanged, await requestsOf(mesh, client));
     const better = state === 'full' ? Math.max : Math.min;

@@ -24,7 +24,10 @@ export async function requestsOf(mesh: Mesh, { namespace, name }: Client) {
   return requests;
 }
 
-/** What was added, without clusters that nothing went by. A cluster that is sent anew counts from nothing. */
+/**
+ * What was added, without clusters that nothing went by. A cluster that is sent anew counts from
+ * nothing.
+ */
 export function grown(before: Map<string, number>, after: Map<string, number>) {
   const since = (name: string, count: number) => {
     const earlier = before.get(name) ?? 0;

@@ -20,12 +20,17 @@ const mesh = openMesh();
 const namespace = 'clusters';
 const unscoped = 'clusters-full';
 const ports = [{ name: 'http', port: appPorts.http }];
-/** Both are Services of the mesh; the first cluster has the Service of one of them, and no endpoint of either. */
+/**
+ * Both are Services of the mesh; the first cluster has the Service of one of them, and no endpoint
+ * of either.
+ */
 const both = ['elsewhere', 'far'];
 let remote: RemoteCluster;
 let full: PodRef;
 
-/** A port of the mesh's at an address of its own: which host is meant, the name in the request says. */
+/**
+ * A port of the mesh's at an address of its own: which host is meant, the name in the request says.
+ */
 const urlOf = (name: string) => `http://${addressOf[name] ?? ''}:${appPorts.http}/`;
 const addressOf: Record<string, string> = {};
 const callOf = (from: PodRef, name: string) =>

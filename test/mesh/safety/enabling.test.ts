@@ -31,7 +31,10 @@ async function callerIn(namespace: string, ...more: string[]): Promise<PodRef> {
   return caller;
 }
 
-/** Opens a TCP connection and a WebSocket that speak again after a while; resolves to what went wrong. */
+/**
+ * Opens a TCP connection and a WebSocket that speak again after a while; resolves to what went
+ * wrong.
+ */
 function openStreams(caller: PodRef, seconds: number): Promise<unknown[]> {
   const wait = ['--idle', `${seconds}s`, '--timeout', `${seconds + 15}s`];
   const host = `${target}.servers`;

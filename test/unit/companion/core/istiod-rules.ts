@@ -1,6 +1,7 @@
 /**
- * What istiod would have a proxy with full configuration speak to an endpoint, written from its rules and not from
- * the core: mtls_checker.go, policy_applier.go, push_context.go (destinationRule) and sidecar.go (DestinationRule).
+ * What istiod would have a proxy with full configuration speak to an endpoint, written from its
+ * rules and not from the core: mtls_checker.go, policy_applier.go, push_context.go
+ * (destinationRule) and sidecar.go (DestinationRule).
  */
 
 export type Rule = {
