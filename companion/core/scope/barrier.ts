@@ -2,7 +2,7 @@ import type { Mode, Scoped } from './condition.ts';
 import type { ProxyCount } from './proxies.ts';
 import type { SidecarRecord } from './sidecar.ts';
 
-/** Why a workload can have no scope of ours at all, whatever its proxies do. */
+/** Why a workload cannot have a scope, whatever the state of its proxies. */
 export type Refusal = {
   reason:
     | 'Ambient'
@@ -18,24 +18,25 @@ export type Refusal = {
 
 export type BarrierInput = {
   refusal: Refusal | undefined;
-  /** Somebody else's Sidecar that selects the workload. */
+  /** A Sidecar of another owner that selects the workload. */
   foreign: SidecarRecord | undefined;
   proxies: ProxyCount;
   /** Milliseconds until the learning window ends; 0 or less when it has. */
   learningMs: number;
   /**
-   * A proxy that is silent for longer, while its node is heard, has no filter any more, for all
-   * that can be known.
+   * A proxy that is silent for longer, while its node companion reports, has lost its filter, as
+   * far as can be known.
    */
   silenceMs: number;
 };
 
-/** `withdraws`: a scope that is in force goes too; otherwise it stays, and only grows. */
+/** `withdraws`: a scope in force is removed too; otherwise the scope stays, and only grows. */
 export type Barrier = Scoped & { withdraws: boolean };
 
 /**
- * What stands in the way of narrowing a workload, one thing at a time, the most lasting first. Any
- * of the first four means that first calls of the scoped workload may go unseen.
+ * The reason that prevents narrowing a workload, checked from the most to the least permanent. The
+ * reasons marked `withdraws` mean that first calls may go unseen, so an existing scope is removed
+ * too.
  */
 export function barrierOf(input: BarrierInput): Barrier | undefined {
   const { refusal, foreign, proxies, learningMs, silenceMs } = input;
@@ -66,7 +67,7 @@ function barrier(reason: string, message: string, withdraws: boolean): Barrier {
   return { status: 'False', reason, message, withdraws };
 }
 
-/** Reasons that somebody should look into; the others pass by themselves or are as wanted. */
+/** Reasons that need attention; the others pass by themselves or are intended. */
 const worrying = new Set([
   'Ambient',
   'BoundListeners',
@@ -84,13 +85,13 @@ export function isWorrying({ reason }: { reason: string }): boolean {
   return worrying.has(reason);
 }
 
-/** Condition `Ready`: whether anything but the mode stands in the way. */
+/** Condition `Ready`: whether any reason other than the mode prevents narrowing. */
 export function readyOf(found: Barrier | undefined): Scoped {
   if (found) return { status: 'False', reason: found.reason, message: found.message };
   return { status: 'True', reason: 'Ready', message: 'Nothing stands in the way of narrowing.' };
 }
 
-/** Why a mode keeps no scope; undefined for the one that does. */
+/** Why a mode has no scope; undefined for the mode that has one. */
 export function modeReason(mode: Mode): Scoped | undefined {
   if (mode === 'off') {
     const message = 'Mode off, or no label lazyscope.io/mode at the namespace: full configuration.';

@@ -1,4 +1,4 @@
-/** JSON with sorted keys: the API server gives fields back in an order of its own. */
+/** JSON with sorted keys, because the API server returns fields in its own order. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>
     part && typeof part === 'object' && !Array.isArray(part)

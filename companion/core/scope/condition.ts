@@ -12,9 +12,8 @@ export function parseMode(text: unknown): Mode | undefined {
 }
 
 /**
- * The mode that a label or annotation asks for. A word that is none of `modes` is a slip of the
- * pen, so it takes nothing away: `last`, the mode in force before it, stays. Where there was none
- * it is `off`.
+ * The mode that a label or annotation asks for. A value that is not in `modes` is a mistake and
+ * removes nothing: `last`, the previous mode, stays. Without a previous mode it is `off`.
  */
 export function modeInForce(text: string, last: Mode | undefined): Mode {
   return parseMode(text) ?? last ?? 'off';
@@ -25,7 +24,7 @@ export type Scoped = { status: 'True' | 'False'; reason: string; message: string
 
 export type Condition = Scoped & { type: string; lastTransitionTime: string };
 
-/** Anything with conditions, as the status of a WorkloadScope is. */
+/** Any object with conditions, such as the status of a WorkloadScope. */
 type Conditioned = { conditions?: readonly Condition[] };
 
 export function conditionOf(

@@ -4,17 +4,16 @@ import { recordsUnder } from './needed.ts';
 
 export type EagerHost = { entry: string; message: string };
 
-/** An entry of a scope, `namespace/host`, as its record in the catalog. */
+/** An entry of a scope, `namespace/host`, with its record in the catalog. */
 function* recordsOf(catalog: Catalog, entry: string): Generator<HostRecord> {
   const [namespace, host = ''] = entry.split('/');
   for (const record of catalog.hosts.exact(host)) if (record.namespace === namespace) yield record;
 }
 
 /**
- * Services that declare TCP on a port on which the scope has an HTTP listener. That listener takes
- * every address and waits for the first bytes of the app to see whether they are HTTP; a server
- * that speaks first would never be heard. With full configuration such a Service has a listener of
- * its own.
+ * Services that declare TCP on a port on which the scope has an HTTP listener. That listener
+ * accepts every address and waits for the first bytes of the app to detect HTTP, so a server that
+ * speaks first would never be heard. With full configuration such a Service has its own listener.
  */
 export function* besideHttp(
   catalog: Catalog,
@@ -33,7 +32,7 @@ export function* besideHttp(
         if (seen.has(found) || !catalog.isVisible(record, namespace)) continue;
         if (seen.size >= eagerMax) return;
         seen.add(found);
-        // It may bring HTTP ports of its own.
+        // The host may bring HTTP ports of its own.
         waiting.push(found);
         yield {
           entry: found,
@@ -51,8 +50,8 @@ function httpPortsOf({ host, ports }: HostRecord): { port: number; host: string 
 }
 
 /**
- * Hosts whose connections a VirtualService rules over. The first connection would go past its
- * rules, and a pool keeps it for days.
+ * Hosts with VirtualService rules for connections. The first connection would bypass the rules, and
+ * a connection pool may keep it for days.
  */
 export function* ruledConnections(catalog: Catalog, namespace: string): Generator<EagerHost> {
   const seen = new Set<HostRecord>();
@@ -70,8 +69,8 @@ export function* ruledConnections(catalog: Catalog, namespace: string): Generato
 }
 
 /**
- * Hosts that cannot wait for their first call, because that call could not be served, each with the
- * reason in words. The more of them, the less a scope is worth: it is the price of these kinds.
+ * Hosts whose first call could not be served, each with the reason in words. Each of them makes the
+ * scope less useful.
  */
 export function* eagerHosts(
   catalog: Catalog,
@@ -89,8 +88,8 @@ export function* eagerHosts(
 }
 
 /**
- * At 300 bytes each a third of what etcd takes as one object. With more than this the calls of the
- * rest would be lost, so such a workload is not narrowed (TooManyEager).
+ * At 300 bytes each, a third of the size that etcd accepts for one object. With more hosts than
+ * this, the calls of the rest would be lost, so such a workload is not narrowed (TooManyEager).
  */
 export const eagerMax = 1_500;
 

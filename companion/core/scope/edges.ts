@@ -1,7 +1,7 @@
 /**
- * Who calls whom, as far as it was seen. An edge goes from an owner of pods (a Deployment and its
- * kin) to a host of the registry, both within the mesh: what does not resolve is never kept, so
- * that nobody fills the store with names that he made up.
+ * Who calls whom, as reported. An edge goes from an owner of pods (a Deployment or another
+ * controller) to a host of the registry. A name that does not resolve is never kept, so that nobody
+ * can fill the store with invented names.
  */
 
 /** A host with the namespace that it belongs to: an entry of a Sidecar. */
@@ -14,11 +14,11 @@ export type Edge = HostRef & {
 };
 
 export type EdgeStore = {
-  /** Notes a sighting; says whether it is the first of that destination from that owner. */
+  /** Records a sighting; true if it is the first of that destination from that owner. */
   see(source: Source, destination: HostRef, seenAt: number): 'first' | 'again' | 'full';
-  /** Takes in edges of an earlier life, keeping the widest span of what is known. */
+  /** Adds edges of an earlier process, keeping the widest known span. */
   restore(source: Source, edges: Iterable<Edge>): void;
-  /** One destination, or everything that an owner was seen to use. */
+  /** One destination, or all destinations of an owner. */
   forget(source: Source, destination?: HostRef): void;
   forgetNamespace(namespace: string): void;
   /** Sorted by namespace and host. */
@@ -31,8 +31,9 @@ export type EdgeStore = {
 export type Source = { namespace: string; owner: string };
 
 /**
- * Destinations of one owner: at 200 bytes each the status of a scope stays below half of the 1.5
- * MiB that etcd takes. A workload with more is a gateway in all but name, and better off unscoped.
+ * Destinations of one owner: at 200 bytes each, the status of a scope stays below half of the 1.5
+ * MiB that etcd accepts. A workload with more destinations is in effect a gateway, and should not
+ * be scoped.
  */
 export const destinationsMax = 2_000;
 

@@ -1,19 +1,19 @@
 import type { Edge } from './edges.ts';
 
 /**
- * When a destination that was used once leaves the scope again. Forgetting too late costs some
- * memory, forgetting too early costs a first call, so every doubt keeps it.
+ * Decides when an unused destination leaves the scope. Late expiry costs some memory and early
+ * expiry costs a first call, so any doubt keeps the destination.
  */
 export type ExpiryInput = {
-  /** Everything that the workload was seen to use. */
+  /** Every destination that the workload used. */
   edges: readonly Edge[];
-  /** Does not age: pinned, or used in ways that nobody counts. */
+  /** Does not expire: pinned, or used in ways that are not counted. */
   isExempt(edge: Edge): boolean;
   /** Milliseconds since the epoch. */
   now: number;
   /** How long a destination stays unused. */
   ttlMs: number;
-  /** Since when every proxy was heard without a gap; undefined while one is not. */
+  /** Since when every proxy has reported without a gap; undefined while one does not. */
   heardSince: number | undefined;
   /** Destinations that have expired within `guardWindowMs`. */
   expiredLately: number;
@@ -22,15 +22,15 @@ export type ExpiryInput = {
 
 /** How much of a scope may expire within an hour, however long it was unused. */
 export type ShrinkGuard = {
-  /** Of the destinations of the workload, 0 to 1; one may always go. */
+  /** Share of the workload's destinations, 0 to 1; at least one may expire. */
   share: number;
   count: number;
 };
 
 export type Verdict = {
-  /** Those that were unused for longest come first. */
+  /** Destinations that were unused for longest come first. */
   expired: Edge[];
-  /** Past their time, and kept for `reason`. */
+  /** Past their ttl, but kept for `reason`. */
   kept: number;
   reason?: 'ReportsMissing' | 'Settling' | 'ShrinkGuard';
 };
@@ -39,7 +39,7 @@ export const guardWindowMs = 3_600_000;
 
 /**
  * After a start, a change of leader or a gap in the reports, nothing expires for this long (or for
- * the ttl, if that is shorter): what was used meanwhile has yet to be told of.
+ * the ttl, if shorter), because use in the meantime may not have been reported yet.
  */
 export const settleMsMax = 3_600_000;
 
@@ -60,7 +60,8 @@ export function expire(input: ExpiryInput): Verdict {
 const unitMs: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000 };
 
 /**
- * `72h`, `1h30m`, `90s`: what the definition of WorkloadScope takes; undefined for anything else.
+ * `72h`, `1h30m`, `90s`: the form that the CRD of WorkloadScope accepts; undefined for any other
+ * form.
  */
 export function durationMs(text: unknown): number | undefined {
   if (typeof text !== 'string' || !/^(\d{1,9}[smh])+$/.test(text)) return undefined;

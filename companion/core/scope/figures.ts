@@ -8,7 +8,7 @@ export type FiguresInput = {
    * The Sidecar was created in this very turn, so these figures still describe full configuration.
    */
   justScoped: boolean;
-  /** What was recorded last. */
+  /** The last recorded figures. */
   before: ScopeStatus | undefined;
 };
 
@@ -16,16 +16,16 @@ export type FiguresInput = {
 type Figures = { clusters: number | undefined; bytes: number | undefined };
 
 /**
- * Figures read sooner after a scope came into force may be of the time before: istiod gathers
- * changes for 100 ms and then pushes, and both the age of figures and times of conditions are whole
- * seconds.
+ * Figures that were read sooner after a scope came into force may be older than the scope: istiod
+ * debounces changes for 100 ms and then pushes, and both the age of figures and the times of
+ * conditions are whole seconds.
  */
 const settleMs = 2_000;
 
 /**
- * What the proxies take with full and with narrow configuration. Each is read while it is in force;
- * at other times, and by a restarted controller that knows nothing yet, what is recorded stands.
- * `previous` and `condition`: whether the scope was in force at the last record, and is now.
+ * The size of the proxies with full and with narrow configuration. Each is read while it is in
+ * force; otherwise, and in a restarted controller, the recorded value stays. `previous` and
+ * `condition`: whether the scope was in force at the last record, and is now.
  */
 export function figuresOf(
   { states, justScoped, before }: FiguresInput,
@@ -50,7 +50,7 @@ function sinceOf({ lastTransitionTime }: Condition): number {
   return Date.parse(lastTransitionTime) || 0;
 }
 
-/** Of the proxies that were measured at that time or later. */
+/** Means over the proxies that were measured at that time or later. */
 function usageOf(states: readonly ProxyState[], since: number): Figures | undefined {
   const stats = states.flatMap((state) =>
     state.stats && state.measuredAt >= since ? [state.stats] : [],

@@ -26,7 +26,8 @@ export type ScopeHost = {
   reason: Reason;
   edge?: Edge;
   /**
-   * Of an eager host, why it cannot wait for its first call; of a provider, which object names it.
+   * For an eager host, why its first call could not be served; for a provider, the object that
+   * names it.
    */
   message?: string;
 };
@@ -39,16 +40,16 @@ export type ScopeInput = ProvidersInput & {
   excludes: readonly string[];
   sentinel: HostRef;
   gateway: HostRef;
-  /** A proxy of the workload answers DNS by itself. */
+  /** A proxy of the workload answers DNS itself. */
   dnsProxy: boolean;
-  /** Where the default Sidecar of the namespace sends what is unknown. */
+  /** Where the default Sidecar of the namespace sends unknown calls. */
   egressProxy?: { host: string; message: string } | undefined;
 };
 
 /**
- * The hosts that a workload's sidecar carries, sorted and each once; of several reasons the
- * strongest is kept (the order of `Reason`). What a VirtualService routes to, istiod imports by
- * itself (pilot/pkg/model/sidecar.go, collectImportedServices).
+ * The hosts of a workload's scope, sorted and without duplicates; of several reasons the strongest
+ * is kept (the order of `Reason`). istiod itself imports the hosts that a VirtualService routes to
+ * (pilot/pkg/model/sidecar.go, collectImportedServices).
  */
 export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   const { namespace, edges, pins, sentinel, gateway } = input;
@@ -80,10 +81,11 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   addEager(ruledConnections(catalog, namespace));
   addEager(unservableHosts(catalog, input));
   addEager(eagerHosts(catalog, namespace, input.dnsProxy));
-  // The sentinel leaves such ports out by itself.
+  // The sentinel itself leaves out such ports.
   const others = [...hosts.keys()].filter((entry) => entry !== entryOf(sentinel));
   addEager(besideHttp(catalog, namespace, others));
-  // A Map goes on with what is added meanwhile: rules on an alias are rules, too.
+  // A Map iterates over entries that are added during the iteration, so rules on an alias are
+  // found, too.
   for (const entry of hosts.keys()) {
     addNeeded(ruleHosts(catalog, entry, namespace), 'virtualservice');
     addNeeded(aliasHosts(catalog, entry), 'alias');
@@ -99,9 +101,9 @@ export function entryOf({ namespace, host }: HostRef): string {
 }
 
 /**
- * Of several ServiceEntries that make one host in one namespace, a listener of exact hosts alone
- * has the oldest (pilot/pkg/model/sidecar.go, servicesForExactHosts); one with a wildcard, whatever
- * it is, has them all.
+ * If several ServiceEntries declare one host in one namespace, a listener with exact hosts has only
+ * the oldest (pilot/pkg/model/sidecar.go, servicesForExactHosts); a listener with any wildcard has
+ * them all.
  */
 function scanEntry({ namespace, host }: HostRef): string {
   return `${namespace}/*${host.slice(host.indexOf('.'))}`;
@@ -113,7 +115,7 @@ function isInParts(catalog: Catalog, entry: string): boolean {
   return records.length > 1 && records.filter((each) => each.namespace === namespace).length > 1;
 }
 
-/** Without its cluster every call to what is unknown would fail. */
+/** Without its cluster every unknown call would fail. */
 function* egressProxyHosts(
   catalog: Catalog,
   { namespace, egressProxy }: ScopeInput,

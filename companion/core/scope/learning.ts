@@ -1,10 +1,10 @@
 import type { ProxyCount } from './proxies.ts';
 
-/** How long a workload has been watched; milliseconds since the epoch. */
+/** How long a workload has been observed; milliseconds since the epoch. */
 export type Watched = {
-  /** Since when every proxy reports; undefined while that never was. */
+  /** Since when every proxy reports; undefined if that has never been the case. */
   learningSince: number | undefined;
-  /** Since when one is silent for certain; undefined while none is. */
+  /** Since when a proxy is certainly silent; undefined while none is. */
   silentSince: number | undefined;
 };
 
@@ -17,9 +17,9 @@ export type WatchedInput = {
 };
 
 /**
- * The learning window counts from the first moment in which every proxy reported. A new pod, a
- * restart or an outage does not start it anew, since what was learned stays known and filters tell
- * afterwards what they saw meanwhile; a gap longer than the window itself does.
+ * The learning window starts when every proxy reports for the first time. A new pod, a restart or
+ * an outage does not reset the window, because learned hosts stay known and filters report later
+ * what they saw meanwhile. A gap longer than the window does reset it.
  */
 export function watchedOf(input: WatchedInput): Watched {
   const { before, proxies, silenceMs, learningWindowMs, now } = input;
@@ -33,7 +33,7 @@ export function watchedOf(input: WatchedInput): Watched {
   return { ...before, silentSince: before.silentSince ?? now - silentMs };
 }
 
-/** Milliseconds until the window ends; 0 or less when it has. */
+/** Milliseconds until the window ends; 0 or less after its end. */
 export function learningMsOf({ learningSince }: Watched, windowMs: number, now: number): number {
   return learningSince === undefined ? windowMs : learningSince + windowMs - now;
 }

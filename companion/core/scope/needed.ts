@@ -5,10 +5,11 @@ import type { VirtualServiceRecord } from '../mesh/rules.ts';
 import type { HostRef } from './edges.ts';
 
 /**
- * What has to be imported beside a host, so that istiod makes of it what full configuration does.
+ * Entries to import with a host, so that istiod configures the host as it does with full
+ * configuration.
  */
 
-/** Each host that an entry of a scope imports; the hosts of a wildcard are those that are there. */
+/** Each host that an entry of a scope imports; for a wildcard, the existing hosts. */
 function namesOf(catalog: Catalog, entry: string): { namespace: string; names: string[] } {
   const [namespace = '', host = ''] = entry.split('/');
   if (!isWildcard(host)) return { namespace, names: [host] };
@@ -19,10 +20,10 @@ function namesOf(catalog: Catalog, entry: string): { namespace: string; names: s
 }
 
 /**
- * The VirtualServices that rule over a host of the scope, each in its own namespace: it applies
- * only where that namespace is imported with the host (pilot/pkg/model/virtualservice.go,
- * SelectVirtualServices). All of them, not only the most specific: istiod looks at each for a
- * connection.
+ * The VirtualServices for a host of the scope, each in its own namespace: a VirtualService applies
+ * only if its namespace is imported with the host (pilot/pkg/model/virtualservice.go,
+ * SelectVirtualServices). All of them, not only the most specific, because istiod evaluates each
+ * for a connection.
  */
 export function* ruleHosts(catalog: Catalog, entry: string, namespace: string): Generator<HostRef> {
   const { namespace: own, names } = namesOf(catalog, entry);
@@ -54,16 +55,16 @@ export function* ruleHosts(catalog: Catalog, entry: string, namespace: string): 
   }
 }
 
-/** Istio finds the alias that a rule is for in the namespace of the alias only. */
+/** Istio finds the alias of a rule only in the namespace of the alias. */
 function* ruledAliases(catalog: Catalog, name: string, rules: number): Generator<HostRef> {
   if (rules === 0) return;
   for (const record of catalog.hosts.exact(name)) if (record.aliasOf !== '') yield record;
 }
 
 /**
- * Other names of a host of the scope. istiod gives a Service only those of its aliases that are
- * imported with the namespace of the Service (pilot/pkg/model/sidecar.go, matchingAliasService),
- * whoever may see them.
+ * Other names of a host of the scope. istiod gives a Service only the aliases that are imported
+ * with the namespace of the Service (pilot/pkg/model/sidecar.go, matchingAliasService), whoever may
+ * see them.
  */
 export function* aliasHosts(catalog: Catalog, entry: string): Generator<HostRef> {
   const { namespace, names } = namesOf(catalog, entry);
@@ -77,9 +78,9 @@ export function* aliasHosts(catalog: Catalog, entry: string): Generator<HostRef>
 }
 
 /**
- * The hosts that a destination may have been called by: Envoy tells of what a VirtualService routed
- * to only. Any host under a wildcard may be meant, and so may a name that stands in the
- * VirtualService alone, so the wildcard is imported as it is.
+ * The hosts by which a destination may have been called: Envoy reports only the destination of a
+ * VirtualService's route. The app may have called any host under a wildcard, or a name that only
+ * the VirtualService has, so the wildcard is imported unchanged.
  */
 export function* calledHosts(
   catalog: Catalog,

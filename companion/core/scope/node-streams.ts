@@ -1,11 +1,11 @@
 /**
- * Which node companions are connected to this replica. What is silent behind a companion that is
- * not heard, or not for long, may be well: nothing follows from it.
+ * The node companions that are connected to this replica. Proxies may be healthy although their
+ * companion does not report, or has not for long, so their silence proves nothing.
  */
 export type NodeStreams = {
   opened(node: string, now: number): void;
   closed(node: string): void;
-  /** When the newest stream of the node was opened; undefined while none is. */
+  /** When the newest stream of the node was opened; undefined if there is none. */
   since(node: string): number | undefined;
   /** Nodes with a stream. */
   size(): number;
@@ -15,7 +15,7 @@ export function createNodeStreams(): NodeStreams {
   const nodes = new Map<string, { streams: number; since: number }>();
   return {
     opened(node, now) {
-      // A companion that starts anew knows nothing yet, also while its predecessor still speaks.
+      // A new companion has no data yet, even while its predecessor still reports.
       nodes.set(node, { streams: (nodes.get(node)?.streams ?? 0) + 1, since: now });
     },
     closed(node) {

@@ -10,7 +10,7 @@ export type PlanInput = SidecarInput &
   BarrierInput & {
     mode: Mode;
     current: SidecarRecord | undefined;
-    /** Whether silence may take the scope away now; asked only when it would. */
+    /** Whether silence may withdraw the scope now; called only if it would. */
     admitWithdrawal(): boolean;
   };
 
@@ -23,9 +23,9 @@ export type Plan = {
   change: Change;
   /** Condition `Scoped`: whether the Sidecar is in force, and why or why not. */
   scoped: Scoped;
-  /** Condition `Ready`: what, apart from the mode, stands in the way of narrowing. */
+  /** Condition `Ready`: the reason, other than the mode, that prevents narrowing. */
   ready: Scoped;
-  /** The scope stays although proxies are silent, and why. */
+  /** The scope stays although proxies are silent; the reason. */
   pending?: Pending | undefined;
 };
 
@@ -66,12 +66,12 @@ export function planScope(input: PlanInput): Plan {
   const hosts = barrier ? union(importedHosts(current), input.hosts) : input.hosts;
   const sidecar = sidecarOf({ ...input, hosts });
   const change: Change = same(sidecar, current) ? { verb: 'none' } : { verb: 'update', sidecar };
-  // A pod that starts is no news where the scope is in force already.
+  // A starting pod changes nothing while the scope is in force.
   const pending = pendingOf(proxies, input.silenceMs);
   return { change, scoped: enforced(hosts), ready: readyOf(undefined), pending };
 }
 
-/** What full configuration costs can be read only while it is in force. */
+/** The size of full configuration can be read only while it is in force. */
 function measuring({ total, unmeasured }: ProxyCount): Scoped {
   const message = `Reads the memory of ${unmeasured} of ${total} proxies first.`;
   return { status: 'False', reason: 'Measuring', message };

@@ -11,10 +11,10 @@ export type ProvidersInput = {
 };
 
 /**
- * Hosts that the proxies of a workload call by themselves. istiod names their clusters wherever
- * they are in the registry, but makes the clusters for imported hosts only, so that without them
- * authorization by a provider refuses every call, and spans and logs are lost. What is declared is
- * imported, used or not: whether a policy selects the workload may change at any moment.
+ * Hosts that the proxies of a workload call by themselves. istiod names the clusters of all such
+ * hosts but creates clusters only for imported hosts; without them, authorization by a provider
+ * refuses every call, and spans and logs are lost. All declared hosts are imported, because a
+ * policy may select the workload at any moment.
  */
 export function* providerHosts(
   catalog: Catalog,
@@ -33,9 +33,9 @@ export function* providerHosts(
 }
 
 /**
- * The entries that import a service, visible or not: the registry of istiod is the judge, which may
- * know of Services in other clusters. What is no name of a host would make istiod refuse the whole
- * Sidecar.
+ * The entries that import a service, visible or not: only istiod's registry is complete, because it
+ * may have Services of other clusters. istiod would refuse the whole Sidecar for an entry that is
+ * not a host name.
  */
 function entriesOf(catalog: Catalog, service: string): string[] {
   const [first = '', second, ...rest] = service.toLowerCase().split('/');
@@ -49,8 +49,8 @@ function entriesOf(catalog: Catalog, service: string): string[] {
 }
 
 /**
- * As istiod checks names (pkg/config/validation/agent/validation.go, ValidateFQDN), without a lone
- * number.
+ * Validates names as istiod does (pkg/config/validation/agent/validation.go, ValidateFQDN), except
+ * that a number alone is refused.
  */
 function isHost(text: string): boolean {
   const labels = text.split('.');

@@ -1,7 +1,7 @@
 import type { PodRecord } from '../mesh/pod-record.ts';
 import type { NodeStreams } from './node-streams.ts';
 
-/** How the proxies are doing, as their nodes tell. */
+/** The state of the proxies, as their node companions report it. */
 
 export type ProxyStats = { allocatedBytes: number; physicalBytes: number; clusters: number };
 
@@ -10,7 +10,7 @@ export type ProxyState = {
   pod: string;
   uid: string;
   filterVersion: string;
-  /** Milliseconds since the epoch; 0 when no filter of the proxy was ever heard. */
+  /** Milliseconds since the epoch; 0 if no filter of the proxy has ever reported. */
   heartbeatAt: number;
   /** Milliseconds since the epoch: the node still knows the proxy. */
   reportedAt: number;
@@ -18,51 +18,51 @@ export type ProxyState = {
   stats: ProxyStats | undefined;
   /** Milliseconds since the epoch at which `stats` were read; 0 without. */
   measuredAt: number;
-  /** Milliseconds since the epoch: when a live filter of the proxy was first told of; 0: never. */
+  /** Milliseconds since the epoch of the first report of a live filter; 0: never. */
   firstLiveAt: number;
 };
 
 /** Counts of a workload's proxies. */
 export type ProxyCount = {
-  /** Those of lost nodes are not counted: they call nothing that anybody could see. */
+  /** Proxies of lost nodes do not count: nobody could observe their calls. */
   total: number;
-  /** With a filter that was heard of recently. */
+  /** Proxies whose filter reported recently. */
   live: number;
-  /** Milliseconds for which the most silent one was not heard, as far as this replica knows. */
+  /** Milliseconds since the last report of the most silent proxy, as far as this replica knows. */
   silentMs: number;
   /**
-   * The same, of proxies whose node was heard all the while: their filters do not speak for
-   * certain.
+   * The same for proxies whose node companion has reported throughout: their filters are certainly
+   * silent.
    */
   judgedMs: number;
-  /** For how long at least `silentShare` of the proxies was silent for certain. */
+  /** For how long at least `silentShare` of the proxies has certainly been silent. */
   quorumMs: number;
-  /** No node at all is heard. */
+  /** No node companion reports. */
   isDeaf: boolean;
   /** Proxies on lost nodes. */
   lost: number;
-  /** Live ones whose memory was never read. */
+  /** Live proxies whose memory was never read. */
   unmeasured: number;
-  /** Milliseconds until nobody waits for their figures any more. */
+  /** Milliseconds until nothing waits for their figures any more. */
   measuringMs: number;
 };
 
-/** What one report says; the rest is remembered from those before. */
+/** The data of one report; the rest is remembered from earlier reports. */
 export type ProxyTold = Omit<ProxyState, 'firstLiveAt'>;
 
-/** The filter speaks at least every 30 s: two lost heartbeats are bad luck, three are silence. */
+/** The filter reports at least every 30 s: two lost heartbeats may be chance, three are silence. */
 export const liveMs = 90_000;
-/** A node that forgot to say goodbye is silent for ten reports. */
+/** A node companion that ended without a farewell is silent for ten reports. */
 const forgottenMs = 300_000;
 /**
- * A proxy that is well answers its node within milliseconds; one that cannot must not hold up a
- * scope.
+ * A healthy proxy answers its node companion within milliseconds; a proxy that cannot must not
+ * delay a scope.
  */
 const measureMs = 10_000;
 
 /**
- * The share of silent proxies that takes the scope of a workload away. One broken pod of many is
- * better restarted than paid for by all the others with the configuration of the whole mesh.
+ * The share of silent proxies that withdraws the scope of a workload. If only a few pods are
+ * broken, restarting them is cheaper than full configuration for all the others.
  */
 export const silentShare = 0.25;
 
@@ -70,20 +70,20 @@ export type ProxyTable = {
   report(told: ProxyTold): void;
   gone(proxy: { namespace: string; pod: string; uid: string }): void;
   of(pod: PodRecord): ProxyState | undefined;
-  /** A pod that was never heard is silent from when it was first counted. */
+  /** A pod that has never reported is silent from the time it was first counted. */
   count(pods: readonly PodRecord[], now: number): ProxyCount;
-  /** Drops proxies that nobody has spoken of for long; returns how many. */
+  /** Drops proxies without reports for long; returns how many. */
   expire(now: number): number;
   values(): Iterable<ProxyState>;
 };
 
-/** Without streams every node counts as heard all the time. */
+/** Without streams every node counts as reporting all the time. */
 export function createProxyTable(
   streams: Pick<NodeStreams, 'since' | 'size'> = { since: () => 0, size: () => 1 },
 ): ProxyTable {
   const proxies = new Map<string, ProxyState>();
-  // By uid, when the filter was last heard; kept while the pod is counted, even if its node forgot
-  // it.
+  // Last heartbeat by pod uid. It outlives the node's own record, so that a restarted companion
+  // does not reset the silence.
   const heard = new Map<string, { at: number; countedAt: number }>();
   const keyOf = ({ namespace, pod }: { namespace: string; pod: string }) => `${namespace}/${pod}`;
 
@@ -115,7 +115,7 @@ export function createProxyTable(
     },
     of,
     count(pods, now) {
-      // Where no proxy runs yet, or any more, none can report: such a pod must not hold up others.
+      // If no proxy runs yet, or any more, none can report; such a pod must not delay the others.
       const placed = pods.filter(({ ips, proxyRunning }) => ips.length > 0 && proxyRunning);
       const started = placed.filter(({ nodeLost }) => !nodeLost);
       const silences = started.map((pod) => now - heardAt(pod, now));
@@ -132,7 +132,8 @@ export function createProxyTable(
         live: live.length,
         silentMs: Math.max(0, ...silences),
         judgedMs: judged[0] ?? 0,
-        // Of all, lost ones too: a node that goes must not make a few silent proxies a quorum.
+        // Share of all proxies, including lost ones, so that the loss of a node cannot turn a few
+        // silent proxies into a quorum.
         quorumMs: judged[Math.max(1, Math.ceil(silentShare * placed.length)) - 1] ?? 0,
         isDeaf: streams.size() === 0,
         lost: placed.length - started.length,

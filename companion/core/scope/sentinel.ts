@@ -12,19 +12,18 @@ const sentinelName = 'lazyscope-http-ports';
 
 /** Ports that the proxy itself listens on (Istio "Ports used by Istio", sidecar). */
 const proxyPorts = new Set([15000, 15001, 15006, 15008, 15009, 15020, 15021, 15053, 15090]);
-/** Ports of istiod that are no TLS (Istio "Ports used by Istio", control plane). */
+/** Ports of istiod without TLS (Istio "Ports used by Istio", control plane). */
 const istiodPorts = new Set([15010, 15014]);
 
 /** The namespaces of Lazyscope and of istiod. */
 export type SystemNamespaces = { namespace: string; rootNamespace: string };
 
 /**
- * Ports on which a Service or ServiceEntry speaks HTTP, declared or left to sniffing, less those
- * that any declares as TCP: a listener that looks for HTTP would keep a server-first protocol
- * waiting. That is istiod's own rule (see `protocolOf`). Never empty, since an entry needs a port.
- * Left out are ports that only Lazyscope or istiod has: no app speaks HTTP to them, each listener
- * costs every proxy about 60 KB, and whoever calls them all the same is served as TCP until they
- * are learned.
+ * Ports on which a Service or ServiceEntry speaks HTTP, declared or sniffed, except those that any
+ * of them declares as TCP: a listener that detects HTTP would delay a server-first protocol. That
+ * is istiod's own rule (see `protocolOf`). Never empty, because a ServiceEntry needs a port. Ports
+ * that only Lazyscope or istiod has are left out: no app speaks HTTP to them, and each listener
+ * costs every proxy about 60 KB. A call to such a port is served as TCP until its host is learned.
  */
 export function sentinelPorts(
   records: Iterable<HostRecord>,

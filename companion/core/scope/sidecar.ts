@@ -4,7 +4,7 @@ import { selects } from '../mesh/label-selector.ts';
 import { isTakenIn, revisionLabelOf } from '../mesh/revision.ts';
 import type { Workload } from './workload.ts';
 
-/** Marks the objects that are ours; others are never changed. */
+/** Marks Lazyscope's objects; others are never changed. */
 export const managedBy = { 'app.kubernetes.io/managed-by': 'lazyscope' } as const;
 export const scopeApiVersion = 'lazyscope.io/v1alpha1';
 
@@ -17,11 +17,11 @@ export type SidecarRecord = {
   uid: string;
   version: number;
   created: string;
-  /** Undefined: holds for every workload of its namespace. */
+  /** Undefined: applies to every workload of its namespace. */
   selector: Readonly<Record<string, string>> | undefined;
   ours: boolean;
   ownerUid: string;
-  /** Of the istiod that it is for; undefined: for all. */
+  /** The revision of istiod that it applies to; undefined: all. */
   revision: string | undefined;
   spec: SidecarSpec;
 };
@@ -48,9 +48,7 @@ export function sidecarName(workload: { name: string }): string {
   return `lazyscope-${workload.name}`;
 }
 
-/**
- * The Sidecar of somebody else that already selects a pod of the workload; the oldest if several.
- */
+/** A Sidecar of another owner that already selects a pod of the workload; the oldest if several. */
 export function foreignSidecar(
   sidecars: Iterable<SidecarRecord>,
   workload: Workload,
@@ -69,9 +67,9 @@ export function foreignSidecar(
 }
 
 /**
- * The default that the Sidecar of a workload takes the place of: the namespace's own, else the root
- * namespace's (Istio pilot/pkg/model/push_context.go, getSidecarScope). Of pods under several
- * revisions one that has it is enough.
+ * The default Sidecar that the workload's Sidecar replaces: the namespace's own, else the root
+ * namespace's (Istio pilot/pkg/model/push_context.go, getSidecarScope). If the pods have several
+ * revisions, one revision with a default is enough.
  */
 export function shadowedSidecar(
   sidecars: Iterable<SidecarRecord>,
@@ -127,9 +125,8 @@ function isCatchAll({ port }: Listener): boolean {
 }
 
 /**
- * Why a workload under this default cannot be narrowed; undefined when it can. Where a listener
- * stands for each imported host, a host that is not imported has none that its first call could
- * come to.
+ * Why a workload under this default cannot be narrowed; undefined if it can. If each imported host
+ * has its own listener, a host that is not imported has no listener for its first call.
  */
 export function unnarrowable(shadowed: SidecarRecord): string | undefined {
   const egress = egressOf(shadowed);
@@ -142,7 +139,7 @@ export function unnarrowable(shadowed: SidecarRecord): string | undefined {
   return undefined;
 }
 
-/** Where a default sends what its proxies do not know, and in whose name. */
+/** Where a default sends unknown calls, and the object that says so. */
 export function egressProxyOf(
   shadowed: SidecarRecord | undefined,
 ): { host: string; message: string } | undefined {
@@ -156,22 +153,24 @@ function coversEntry(rule: string, entry: string, namespace: string): boolean {
   const [ruleNamespace = '', pattern = ''] = rule.split('/');
   const [entryNamespace = '', host = ''] = entry.split('/');
   const of = ruleNamespace === '.' ? namespace : ruleNamespace;
-  // Where istiod has a host from, nobody here may know; that it is there, a proxy told under this
-  // rule.
+  // istiod's source of the host is unknown here; a proxy has reported under this rule that it
+  // exists.
   const isMeant = of === '*' || of === '' || of === entryNamespace || entryNamespace === '*';
   return isMeant && matchesHost(pattern, host);
 }
 
 export type SidecarInput = {
   workload: Workload;
-  /** The WorkloadScope that owns the Sidecar, so that it goes when the scope goes. */
+  /** The WorkloadScope that owns the Sidecar, so that Kubernetes deletes the Sidecar with it. */
   owner: { name: string; uid: string };
   /** Sorted entries of `egress.hosts`. */
   hosts: readonly string[];
   shadowed: SidecarRecord | undefined;
 };
 
-/** Fields of a default Sidecar that ours would silently switch off if it did not repeat them. */
+/**
+ * Fields of a default Sidecar that the workload's Sidecar must repeat, or it would switch them off.
+ */
 const repeated = ['ingress', 'inboundConnectionPool', 'outboundTrafficPolicy'] as const;
 
 /** The Sidecar of a workload. The same input gives the same bytes. */
@@ -198,8 +197,7 @@ export function sidecarOf({ workload, owner, hosts, shadowed }: SidecarInput): K
     },
     spec: {
       workloadSelector: { labels: { ...workload.selector } },
-      // Listeners of ports of their own stay as they are; the one without a port has to be the
-      // last.
+      // Listeners with a port stay unchanged; the listener without a port must come last.
       egress: [...ofPorts, { hosts: [...hosts] }],
       ...Object.fromEntries(copied.map((field) => [field, shadowed?.spec[field]])),
     },
@@ -207,7 +205,8 @@ export function sidecarOf({ workload, owner, hosts, shadowed }: SidecarInput): K
 }
 
 /**
- * The entries that a Sidecar of ours imports, apart from listeners that it repeats from a default.
+ * The entries that a Sidecar of Lazyscope imports, apart from listeners that it repeats from a
+ * default.
  */
 export function importedHosts(sidecar: Pick<SidecarRecord, 'spec'>): string[] {
   return egressOf(sidecar).find(isCatchAll)?.hosts ?? [];

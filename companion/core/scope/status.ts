@@ -64,7 +64,7 @@ export function statusOf(input: StatusInput): ScopeStatus {
   };
 }
 
-/** What is in use, and what is about to expire. */
+/** Destinations in use, and destinations that are about to expire. */
 function usageOf({ hosts, ttlMs, verdict, now }: StatusInput) {
   const edges = hosts.flatMap(({ edge }) => edge ?? []);
   const last = Math.max(...edges.map(({ lastSeen }) => lastSeen));
@@ -101,9 +101,12 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)}MB`;
 }
 
-/** Usage that moved by less than this share is not worth a write. */
+/** A change of usage by less than this share is not worth a write. */
 const usageGrain = 0.03;
-/** A change of this share of the clusters is what people wait for: a scope that came or went. */
+/**
+ * A change of the clusters by this share is a scope that was applied or removed, which users wait
+ * for.
+ */
 const clustersGrain = 0.25;
 
 /**
@@ -122,7 +125,7 @@ export function statusChange(
       owners,
       [status.learningSince, status.silentSince, status.goneSince],
       hosts.map(({ host, reason }) => [host, reason]),
-      // Others may add conditions of their own.
+      // Others may add their own conditions.
       conditions
         .filter(({ type }) => ['Scoped', 'Ready', 'WithdrawalPending'].includes(type))
         .map(({ type, status: state, reason }) => [type, state, reason]),
@@ -152,7 +155,7 @@ function moved(pairs: (number | undefined)[][], share: number): boolean {
   return pairs.some(([a, b]) => a !== b && (!a || !b || Math.abs(a - b) / a > share));
 }
 
-/** What is known of a workload stays on record while none of its pods is there. */
+/** The record of a workload stays while it has no pods. */
 export function goneStatus(
   { name, status: before }: Pick<ScopeRecord, 'name' | 'status'>,
   found: { mode: Mode; isScoped: boolean; goneSince: number; now: number },

@@ -3,9 +3,10 @@ import { selects } from '../mesh/label-selector.ts';
 import type { Workload } from './workload.ts';
 
 /**
- * A machine outside of Kubernetes whose proxy a Sidecar of ours would narrow too, because it has
- * the labels of the pods. It has no filter: what it calls would be lost to it for good, unseen.
- * istiod asks no more than labels and namespace (pilot/pkg/model/push_context.go, getSidecarScope).
+ * A machine outside of Kubernetes whose proxy a Sidecar would narrow too, because it has the labels
+ * of the pods. The machine has no filter, so its calls to other hosts would fail without being
+ * seen. istiod compares only labels and namespace (pilot/pkg/model/push_context.go,
+ * getSidecarScope).
  */
 export function unseenProxy(
   catalog: Pick<Catalog, 'workloadEntriesIn' | 'workloadGroupsIn'>,

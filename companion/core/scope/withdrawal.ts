@@ -2,21 +2,21 @@ import type { ProxyCount } from './proxies.ts';
 import type { ScopeStatus } from './workload-scope.ts';
 
 /**
- * How fast silence may take scopes away. A withdrawn scope gives each proxy of its workload the
- * configuration of the whole mesh: istiod has to push it, and the proxy has to hold it. Too fast,
- * and what was lost on one node becomes an outage of all.
+ * Limits how fast silence may withdraw scopes. A withdrawn scope gives each proxy of its workload
+ * full configuration: istiod has to push it, and the proxy has to hold it. Without a limit, the
+ * loss of one node could become an outage of the mesh.
  */
 export type WithdrawalLimit = { workloadsPerMinute: number; bytesPerMinute: number };
 
 export type WithdrawalBudget = {
   /**
-   * Takes what the withdrawal of a workload costs; false: it has to wait. Asked again for the same
-   * key within a minute it costs nothing, since a write may fail and be tried again.
+   * Takes the cost of a workload's withdrawal; false: it has to wait. A repeated request for the
+   * same key within a minute costs nothing, because a write may fail and be retried.
    */
   admit(key: string, gainBytes: number): boolean;
 };
 
-/** Why silent proxies do not take a scope away, or not yet. */
+/** Why silent proxies do not withdraw a scope, or not yet. */
 export type Pending = {
   reason: 'Budget' | 'BelowQuorum' | 'NodeUnheard' | 'Deaf';
   message: string;
@@ -30,7 +30,10 @@ const minuteMs = 60_000;
  */
 export const unmeasuredGainBytes = 256e6;
 
-/** Bytes that the proxies of a workload gain when its scope goes: as measured before and after. */
+/**
+ * Bytes that the proxies of a workload gain if its scope is withdrawn, as measured with both
+ * configurations.
+ */
 export function gainBytesOf(status: ScopeStatus | undefined, proxies: number): number {
   const { beforeBytes, afterBytes } = status?.memory ?? {};
   const isMeasured = beforeBytes !== undefined && afterBytes !== undefined;
@@ -38,9 +41,9 @@ export function gainBytesOf(status: ScopeStatus | undefined, proxies: number): n
 }
 
 /**
- * Two buckets that hold one minute's worth each. A workload that gains more than a minute's worth
- * of bytes goes when that bucket is full, and the next one waits until the debt is paid. So in any
- * span of m minutes at most (m + 1) minutes' worth goes, and one workload.
+ * Two buckets with one minute's worth each. A workload that gains more than a minute's worth of
+ * bytes is withdrawn when that bucket is full, and the next one waits until the debt is paid. So in
+ * any span of m minutes at most (m + 1) minutes' worth is withdrawn, plus one workload.
  */
 export function createWithdrawalBudget(
   { workloadsPerMinute, bytesPerMinute }: WithdrawalLimit,
@@ -73,7 +76,7 @@ export function createWithdrawalBudget(
   };
 }
 
-/** Why the silence of proxies takes nothing away; undefined where none is silent for that long. */
+/** Why the silence of proxies withdraws nothing; undefined if no proxy is silent for that long. */
 export function pendingOf(
   { silentMs, judgedMs, quorumMs, total, isDeaf }: ProxyCount,
   silenceMs: number,

@@ -8,9 +8,7 @@ import type { Watched } from './learning.ts';
 import { managedBy, scopeApiVersion } from './sidecar.ts';
 import type { Workload } from './workload.ts';
 
-/**
- * `WorkloadScope`: the intent of its user, and what is known of the workload, kept over restarts.
- */
+/** `WorkloadScope`: the user's intent, and the learned data of the workload, kept over restarts. */
 export type ScopeRecord = {
   namespace: string;
   name: string;
@@ -22,9 +20,9 @@ export type ScopeRecord = {
   firstCall: FirstCall | undefined;
   pins: string[];
   excludes: string[];
-  /** How long an unused destination stays; undefined: as the controller is set. */
+  /** How long an unused destination stays; undefined: the controller's setting. */
   ttlMs: number | undefined;
-  /** Its user asked for something in `spec`, so it is not ours to delete. */
+  /** The user set something in `spec`, so the controller must not delete the object. */
   isIntended: boolean;
   owners: string[];
   status: ScopeStatus | undefined;
@@ -33,7 +31,7 @@ export type ScopeRecord = {
 export type ScopeStatus = {
   mode: Mode;
   owners: string[];
-  /** Since when all proxies report, one is silent, or no pod is there. */
+  /** Since when all proxies report, one is silent, or there is no pod. */
   learningSince?: string;
   silentSince?: string;
   goneSince?: string;
@@ -87,22 +85,22 @@ export function workloadScopeOf({ namespace, name, selector }: Workload): KubeOb
   };
 }
 
-/** How coarse `lastSeen` is: every change of it is a write of the whole object to etcd. */
+/** Resolution of `lastSeen`: every change of it writes the whole object to etcd. */
 export const lastSeenGrainMs = 3_600_000;
 
-/** For how long the workload was watched, as far as it was recorded. */
+/** How long the workload was observed, as recorded. */
 export function watchedBefore(status: ScopeStatus | undefined): Watched {
   const { learningSince, silentSince } = status ?? {};
   return { learningSince: timeIn(learningSince), silentSince: timeIn(silentSince) };
 }
 
-/** What an earlier controller had learned, for every owner that the scope was for. */
+/** The data that an earlier controller learned, for every owner of the scope. */
 export function* learnedEdges(record: ScopeRecord): Generator<[Source, Edge[]]> {
   const edges = (record.status?.hosts ?? []).flatMap(({ host, reason, firstSeen, lastSeen }) => {
     const [namespace, name, ...rest] = host.split('/');
     if (reason !== 'learned' || !namespace || !name || rest.length > 0) return [];
     const first = Date.parse(firstSeen ?? '') || 0;
-    // Written rounded down: taken for the latest that it can have been, or it would expire early.
+    // Stored rounded down and read as the latest possible time, so that it does not expire early.
     const last = (Date.parse(lastSeen ?? '') || first) + lastSeenGrainMs - 1;
     return [{ namespace, host: name, firstSeen: first, lastSeen: last }];
   });

@@ -13,8 +13,8 @@ export type Workload = {
 };
 
 /**
- * Labels that controllers or the injector put on pods. They differ from pod to pod or from rollout
- * to rollout, so that a selector with them would stop selecting.
+ * Labels that controllers or the injector add to pods. They differ between pods or rollouts, so a
+ * selector with them would stop matching.
  */
 const generated = new Set([
   'pod-template-hash',
@@ -36,9 +36,9 @@ type Labels = Readonly<Record<string, string>>;
 type Group = { owners: string[]; selector: Labels; pods: PodRecord[]; labelSets: Labels[] };
 
 /**
- * Groups the pods of one namespace that have a sidecar. A group's selector is what all its pods
- * have in common; where it would also select a pod of another group the two become one, since a
- * scope that is too wide is safe and two scopes for one pod are not.
+ * Groups the pods of one namespace that have a sidecar. A group's selector is the common labels of
+ * its pods. If it would also select a pod of another group, the two groups are merged: a scope that
+ * is too wide is safe, but two scopes for one pod are not.
  */
 export function groupWorkloads(pods: Iterable<PodRecord>): Workload[] {
   const byOwner = new Map<string, PodRecord[]>();
@@ -51,7 +51,7 @@ export function groupWorkloads(pods: Iterable<PodRecord>): Workload[] {
   let groups = [...byOwner.keys()]
     .sort()
     .map((owner) => groupOf([owner], byOwner.get(owner) ?? []));
-  // Each turn joins at least two groups or is the last.
+  // Each turn merges at least two groups or is the last.
   for (;;) {
     const merged = mergeOverlapping(groups);
     if (merged.length === groups.length) break;
@@ -108,8 +108,8 @@ function mergeOverlapping(groups: Group[]): Group[] {
     return next === group ? group : find(next);
   };
   for (const group of groups) {
-    // Only groups that have its rarest label can be selected by it. One without labels in common
-    // gets no Sidecar, so it selects nothing and must not draw its whole namespace in.
+    // Only groups with its rarest label can match it. A group without common labels gets no
+    // Sidecar, so it selects nothing and must not absorb its whole namespace.
     const candidates = labelKeys(group.selector)
       .map((label) => groupsByLabel.get(label) ?? new Set<Group>())
       .sort((a, b) => a.size - b.size)[0];
