@@ -151,13 +151,14 @@ async function call<Body>(url: string, dispatcher: Agent, method: string, body?:
   throw new Error(`${method} ${url}: ${statusCode} ${text.slice(0, 300)}`);
 }
 
-/** The kinds of Istio and of the product. */
+/** The kinds of the Gateway API, of Istio and of the product. */
 async function applyDefinitions(binaries: Binaries, access: string[]): Promise<void> {
   const kubectl = (args: string[], input = '') =>
     run(binary(binaries, 'kubectl'), [...access, ...args], { input });
   const istio = await run(binary(binaries, 'istioctl'), ['manifest', 'generate']);
   const product = await kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
-  const definitions = parseAllDocuments(`${istio}\n---\n${product}`)
+  const gatewayApi = await readFile(binary(binaries, 'gateway-api.yaml'), 'utf8');
+  const definitions = parseAllDocuments(`${gatewayApi}\n---\n${istio}\n---\n${product}`)
     .map((document) => document.toJS() as { kind?: string } | null)
     .filter((object) => object?.kind === 'CustomResourceDefinition');
   const input = definitions.map((object) => JSON.stringify(object)).join('\n---\n');

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import { boxDir } from '../paths.ts';
 import { run } from '../run.ts';
 import { cached, hashOfTree, type Progress } from './build-cache.ts';
+import { ensureGatewayApi } from './gateway-api.ts';
 
 type GoModule = {
   /** Folder below `modules/` with the go.mod and go.sum that pin it. */
@@ -90,6 +91,7 @@ export async function ensureBinaries(progress: Progress): Promise<Binaries> {
       binaries[name] = join(dir, name);
     }
   }
+  binaries['gateway-api.yaml'] = await ensureGatewayApi(progress);
   return binaries;
 }
 

@@ -1,48 +1,16 @@
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { readService } from '../../core/mesh/records.ts';
 import { readSidecar } from '../../core/scope/sidecar.ts';
-import type { Kube, KubeObject, Resource, Watch, WatchHandler } from '../../kube/object.ts';
+import type { Kube, KubeObject, Watch, WatchHandler } from '../../kube/object.ts';
 import { filterResources } from '../state/installed-filter.ts';
 import { readNamespace } from '../state/namespaces.ts';
 import type { State } from '../state/state.ts';
+import { catalogKinds, type Touches } from './catalog-kinds.ts';
 import type { Changed } from './changes.ts';
 import { meshHandler, meshResource } from './mesh.ts';
 import { isStale, scopeHandler } from './scopes.ts';
 
 const networking = { group: 'networking.istio.io', version: 'v1' };
-
-type Touches = 'ports' | 'scopes' | 'ports and scopes' | 'answers' | 'namespace';
-
-/** Kinds that go to the catalog, and what a change of them may change. */
-const catalogKinds: { resource: Resource; touches: Touches }[] = [
-  { resource: { group: '', version: 'v1', plural: 'services' }, touches: 'ports' },
-  { resource: { ...networking, plural: 'serviceentries' }, touches: 'ports and scopes' },
-  { resource: { ...networking, plural: 'virtualservices' }, touches: 'scopes' },
-  { resource: { ...networking, plural: 'destinationrules' }, touches: 'scopes' },
-  { resource: { ...networking, plural: 'workloadentries' }, touches: 'namespace' },
-  { resource: { ...networking, plural: 'workloadgroups' }, touches: 'namespace' },
-  {
-    resource: { group: 'discovery.k8s.io', version: 'v1', plural: 'endpointslices' },
-    touches: 'answers',
-  },
-  {
-    resource: { group: 'security.istio.io', version: 'v1', plural: 'peerauthentications' },
-    touches: 'answers',
-  },
-  {
-    resource: { group: 'security.istio.io', version: 'v1', plural: 'requestauthentications' },
-    touches: 'scopes',
-  },
-  {
-    resource: {
-      group: 'extensions.istio.io',
-      version: 'v1alpha1',
-      plural: 'trafficextensions',
-      optional: true,
-    },
-    touches: 'scopes',
-  },
-];
 
 export type InformerOptions = {
   rootNamespace: string;
@@ -123,13 +91,15 @@ function catalogHandler(
 ): WatchHandler {
   // What the first list tells of has been there for who knows how long.
   let isListed = false;
+  const isTarget = ({ kind, metadata: { namespace = '', name } }: KubeObject) =>
+    kind === 'Service' && catalog.isTarget({ kind: 'service', namespace, name });
   const touch = (object: KubeObject) => {
     if (touches.includes('ports')) changed.ports();
     // Machines whose proxies a Sidecar of the namespace may select.
     if (touches === 'namespace') changed.namespace(object.metadata.namespace ?? '');
     // A Service of TCP may be one that scopes have to import at once (core/scope/eager.ts,
-    // besideHttp).
-    if (touches.includes('scopes') || declaresTcp(object)) changed.all();
+    // besideHttp); one that a route is for makes the route a rule (core/mesh/gateway-route.ts).
+    if (touches.includes('scopes') || declaresTcp(object) || isTarget(object)) changed.all();
   };
   return {
     upsert(object) {

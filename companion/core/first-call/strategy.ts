@@ -98,7 +98,7 @@ function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | un
   const isTcp = record?.ports.some((each) => each.port === port && each.protocol === 'tcp');
   if (!learnable || isTcp) return undefined;
   const [rule] = virtualServices;
-  if (rule) return `VirtualService ${rule.namespace}/${rule.name} has rules for the host`;
+  if (rule) return `${rule.madeFrom} ${rule.namespace}/${rule.name} has rules for the host`;
   if (call.firstCall === 'passthrough') return undefined;
   if (kind === 'entry') return 'a ServiceEntry says how the host is reached';
   if (speech === 'own' || speech === 'tunnel') return reason;

@@ -1,12 +1,11 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { readFarHost } from './far-host.ts';
-import { createHostIndex, type HostIndex } from './host-pattern.ts';
+import type { HostIndex } from './host-pattern.ts';
 import { createHostTable } from './host-table.ts';
 import { bothWays, type Kind } from './indexed-kind.ts';
 import { type MeshConfig, readMeshConfig } from './mesh-config.ts';
 import { createMultimap } from './multimap.ts';
 import {
-  type Endpoint,
   type HostRecord,
   readService,
   readServiceEntry,
@@ -14,15 +13,9 @@ import {
   type SliceRecord,
 } from './records.ts';
 import { revisionOfConfigMap } from './revision.ts';
-import {
-  type DestinationRuleRecord,
-  type PeerAuthenticationRecord,
-  readDestinationRule,
-  readPeerAuthentication,
-  readVirtualService,
-  type VirtualServiceRecord,
-} from './rules.ts';
-import { type ReferenceRecord, readReferences } from './service-reference.ts';
+import { createRuleTable, type RuleTable } from './rule-table.ts';
+import { type PeerAuthenticationRecord, readPeerAuthentication } from './rules.ts';
+import { type ReferenceRecord, readReferences, referringKinds } from './service-reference.ts';
 import { createVisibility, type LabelsOf, type LooksAt, type Visibility } from './visibility.ts';
 import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
 
@@ -31,14 +24,9 @@ import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
  * leaves nothing behind.
  */
 export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
+  Omit<RuleTable, 'kinds' | 'sizes' | 'targetChanged'> &
   Omit<WorkloadTable, 'kinds' | 'sizes' | 'capturedPods'> & {
     readonly hosts: HostIndex<HostRecord>;
-    readonly virtualServices: HostIndex<VirtualServiceRecord>;
-    /** VirtualServices that route to a host, by themselves or by a delegate. */
-    virtualServicesTo(host: string): VirtualServiceRecord[];
-    /** VirtualServices with rules for connections, in no order. */
-    connectionRules(): Iterable<VirtualServiceRecord>;
-    readonly destinationRules: HostIndex<DestinationRuleRecord>;
     /** Services of type ExternalName that stand for the host, directly or through another one. */
     aliasesOf(host: string): HostRecord[];
     /** Every host of a ServiceEntry, in no order. */
@@ -67,9 +55,6 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     sizes(): Record<string, number>;
   };
 
-/** Kinds whose objects may name services for sidecars to call. */
-const referringKinds = ['EnvoyFilter', 'WasmPlugin', 'TrafficExtension', 'RequestAuthentication'];
-
 type CatalogOptions = { clusterDomain: string; looksAt?: LooksAt; labelsOf?: LabelsOf };
 
 export function createCatalog({
@@ -78,11 +63,6 @@ export function createCatalog({
   labelsOf = () => ({}),
 }: CatalogOptions): Catalog {
   const hosts = createHostTable();
-  const virtualServices = createHostIndex<VirtualServiceRecord>();
-  const virtualServicesTo = createMultimap<VirtualServiceRecord>();
-  const byDelegate = createMultimap<VirtualServiceRecord>();
-  const connectionRules = new Set<VirtualServiceRecord>();
-  const destinationRules = createHostIndex<DestinationRuleRecord>();
   const { services } = hosts;
   const slices = createMultimap<SliceRecord>();
   const slicesByEndpoint = createMultimap<SliceRecord>();
@@ -100,31 +80,27 @@ export function createCatalog({
     (verb, record: ReferenceRecord) => references[verb](record.namespace, record),
   );
 
+  const { isVisible } = visibility;
+  const rules = createRuleTable({ clusterDomain, hostsOf: hosts.named, isVisible });
+  const touchHost = (verb: 'add' | 'remove', record: HostRecord) => {
+    hosts[verb](record);
+    rules.targetChanged(record);
+  };
+
   const kinds: Record<string, Kind> = {
-    Service: { ...hosts, read: (object) => [readService(object, clusterDomain)] },
-    ServiceEntry: { ...hosts, read: readServiceEntry },
     FarHost: { ...hosts, read: (object) => [readFarHost(object, clusterDomain)] },
+    Service: bothWays((object) => readService(object, clusterDomain), touchHost),
+    ServiceEntry: bothWays(readServiceEntry, touchHost),
+    ...rules.kinds,
     EndpointSlice: bothWays(
       (object) => [readSlice(object)],
       (verb, slice: SliceRecord) => {
         slices[verb](slice.service, slice);
-        for (const ip of addressesOf(slice.endpoints)) slicesByEndpoint[verb](ip, slice);
+        for (const ip of new Set(slice.endpoints.map(({ ip }) => ip)))
+          slicesByEndpoint[verb](ip, slice);
       },
     ),
     ...workloads.kinds,
-    VirtualService: bothWays(
-      (object) => readVirtualService(object, clusterDomain) ?? [],
-      (verb, record: VirtualServiceRecord) => {
-        for (const host of record.hosts) virtualServices[verb](host, record);
-        for (const host of record.destinations) virtualServicesTo[verb](host, record);
-        for (const delegate of record.delegates) byDelegate[verb](delegate, record);
-        if (record.rulesConnections) connectionRules[verb === 'add' ? 'add' : 'delete'](record);
-      },
-    ),
-    DestinationRule: bothWays(
-      (object) => [readDestinationRule(object, clusterDomain)],
-      (verb, record: DestinationRuleRecord) => destinationRules[verb](record.host, record),
-    ),
     PeerAuthentication: bothWays(
       (object) => [readPeerAuthentication(object)],
       (verb, record: PeerAuthenticationRecord) =>
@@ -158,17 +134,11 @@ export function createCatalog({
 
   return {
     hosts: hosts.byName,
-    virtualServices,
-    // A delegate has to be visible to the one that delegates to it
-    // (pilot/pkg/model/virtualservice.go, mergeVirtualServicesIfNeeded).
-    virtualServicesTo: (host) =>
-      virtualServicesTo.get(host).flatMap((rule) => {
-        if (rule.hosts.length > 0) return rule;
-        const roots = byDelegate.get(keyOf(rule));
-        return roots.filter((root) => visibility.isVisible(rule, root.namespace));
-      }),
-    connectionRules: () => connectionRules,
-    destinationRules,
+    virtualServices: rules.virtualServices,
+    virtualServicesTo: rules.virtualServicesTo,
+    connectionRules: rules.connectionRules,
+    destinationRules: rules.destinationRules,
+    isTarget: rules.isTarget,
     aliasesOf: hosts.aliasesOf,
     entries: () => hosts.entries,
     farHosts: () => hosts.far,
@@ -216,19 +186,11 @@ export function createCatalog({
       ...workloads.sizes(),
       peerAuthentications: peerAuthentications.size(),
       references: references.size(),
-      hosts: count(hosts.byName),
-      virtualServices: count(virtualServices),
-      virtualServicesTo: virtualServicesTo.size(),
-      delegates: byDelegate.size(),
-      connectionRules: connectionRules.size,
+      ...rules.sizes(),
+      hosts: [...hosts.byName.patterns()].length,
       aliases: hosts.aliases.size(),
-      destinationRules: count(destinationRules),
     }),
   };
-}
-
-function addressesOf(endpoints: readonly Endpoint[]): Set<string> {
-  return new Set(endpoints.map(({ ip }) => ip));
 }
 
 function keyOf({ namespace, name }: { namespace: string; name: string }): string {
@@ -237,8 +199,4 @@ function keyOf({ namespace, name }: { namespace: string; name: string }): string
 
 function objectKey({ kind, metadata: { namespace, name } }: KubeObject): string {
   return `${kind}/${namespace ?? ''}/${name}`;
-}
-
-function count(index: HostIndex<unknown>): number {
-  return [...index.patterns()].length;
 }

@@ -17,6 +17,8 @@ export type HostTable = {
   readonly services: ReadonlyMap<string, HostRecord>;
   /** Hosts that no object of this cluster explains. */
   readonly far: ReadonlySet<HostRecord>;
+  /** The host of a Service, or those of a ServiceEntry. */
+  named(object: Pick<HostRecord, 'kind' | 'namespace' | 'name'>): readonly HostRecord[];
   /** Every host of a ServiceEntry. */
   readonly entries: ReadonlySet<HostRecord>;
   add(record: HostRecord): void;
@@ -31,11 +33,15 @@ export function createHostTable(): HostTable {
   const services = new Map<string, HostRecord>();
   const entries = new Set<HostRecord>();
   const far = new Set<HostRecord>();
+  const entriesByName = createMultimap<HostRecord>();
 
   function touch(verb: 'add' | 'remove', record: HostRecord): void {
     byName[verb](record.host, record);
     for (const address of record.addresses) byAddress[verb](address, record);
-    if (record.kind === 'entry') return;
+    if (record.kind === 'entry') {
+      entriesByName[verb](`${record.namespace}/${record.name}`, record);
+      return;
+    }
     if (record.aliasOf) aliases[verb](record.aliasOf, record);
     for (const { port, protocol } of record.ports) {
       if (protocol === 'tcp') byTcpPort[verb](String(port), record);
@@ -58,6 +64,12 @@ export function createHostTable(): HostTable {
       return [...found.values()].flatMap((alias) => alias ?? []);
     },
     services,
+    named({ kind, namespace, name }) {
+      const key = `${namespace}/${name}`;
+      if (kind === 'entry') return entriesByName.get(key);
+      const service = services.get(key);
+      return service ? [service] : [];
+    },
     entries,
     far,
     add(record) {

@@ -7,6 +7,8 @@ import { revisionLabelOf } from './revision.ts';
 export type VirtualServiceRecord = Visible & {
   kind: 'virtualService';
   name: string;
+  /** The kind of the object that it is: a VirtualService, or a route of the Gateway API. */
+  madeFrom: string;
   /** None: a delegate, whose routes apply through another VirtualService. */
   hosts: readonly string[];
   destinations: readonly string[];
@@ -68,6 +70,7 @@ export function readVirtualService(
   const qualify = (host: string) => qualifyHost(host, namespace, clusterDomain);
   return {
     kind: 'virtualService',
+    madeFrom: object.kind,
     namespace,
     name: object.metadata.name,
     exportTo: exportToOf(spec.exportTo),

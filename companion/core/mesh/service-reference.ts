@@ -23,6 +23,14 @@ export type ReferenceRecord = {
   references: readonly ServiceReference[];
 };
 
+/** Kinds whose objects may name such services. */
+export const referringKinds = [
+  'EnvoyFilter',
+  'WasmPlugin',
+  'TrafficExtension',
+  'RequestAuthentication',
+];
+
 /**
  * The services of `extensionProviders`, whatever their type: each names its service in a field of
  * that name, the OpenTelemetry provider a second one in its sampler (istio.io/api,

@@ -57,7 +57,7 @@ export function* ruledConnections(catalog: Catalog, namespace: string): Generato
   const seen = new Set<HostRecord>();
   for (const rule of catalog.connectionRules()) {
     if (!catalog.isVisible(rule, namespace)) continue;
-    const message = `VirtualService ${rule.namespace}/${rule.name} has rules for its connections, which the first would go past`;
+    const message = `${rule.madeFrom} ${rule.namespace}/${rule.name} has rules for its connections, which the first would go past`;
     for (const record of rule.hosts.flatMap((host) => [...recordsUnder(catalog, host)])) {
       const isConcerned = record.ports.some(({ protocol }) => protocol !== 'http');
       if (seen.has(record) || !isConcerned || !catalog.isVisible(record, namespace)) continue;
