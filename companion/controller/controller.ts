@@ -12,8 +12,8 @@ import { createNodes } from './nodes/streams.ts';
 import { createKubeSink } from './reconcile/kube-sink.ts';
 
 /**
- * Every replica watches, listens and answers; the one that holds the lease also writes. Order
- * matters: nothing is written before everything was read, or an empty memory would narrow scopes.
+ * Every replica watches, listens and answers; the holder of the Lease also writes. Nothing is
+ * written before everything was read, because an empty state would narrow scopes.
  */
 export async function runController(
   config: ControllerConfig,
@@ -60,7 +60,8 @@ export async function runController(
   });
   leaseMs = leader.remainingMs;
   engine.startTick(nodes);
-  // In reverse: first no new work, then the lease goes, so that nobody else writes meanwhile.
+  // In reverse order: new work stops first, then the Lease is released, so that no other replica
+  // writes meanwhile.
   lifecycle.onStop('lease', () => leader.release());
   lifecycle.onStop('writes', () => engine.settle());
   debug.set('workloads', () => [...engine.state.scopes.values()].slice(0, 1_000));

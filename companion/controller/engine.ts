@@ -18,24 +18,22 @@ import { startTick } from './tick.ts';
 import { type Changed, createChanges } from './watch/changes.ts';
 import { startInformers } from './watch/informers.ts';
 
-/**
- * What a controller does, apart from its network: it watches, learns, answers, plans and applies.
- */
+/** The controller without its network: it watches, learns, answers, plans and applies. */
 export type Engine = {
-  /** What to do with the messages of node companions. */
+  /** Handlers for the messages of node companions. */
   messages: NodeMessages;
   state: State;
   /** Resolves when everything was read once; nothing may be written or answered before. */
   synced: Promise<void>;
-  /** Starts the clock of the controller: repair, expiry, figures. */
+  /** Starts the periodic work: repair, expiry, figures. */
   startTick(nodes: Pick<Nodes, 'forget' | 'expire'>): void;
-  /** Looks at everything: this replica leads from now on. Call it after `synced`. */
+  /** Reconciles everything, because this replica leads from now on. Call it after `synced`. */
   lead(): void;
-  /** Begins no further work, and resolves when the writes under way have ended. */
+  /** Starts no further work, and resolves when the writes in flight have ended. */
   settle(): Promise<void>;
-  /** Watches no more, and settles. */
+  /** Stops the watches, and settles. */
   stop(): Promise<void>;
-  /** The parts that the clock drives, for those who drive them by hand. */
+  /** The periodic parts, for callers that run them by hand. */
   parts: { changed: Changed; pace: Pace; reconciler: Reconciler; sentinel: SentinelKeeper };
 };
 
@@ -61,19 +59,18 @@ export type EngineConfig = Pick<
 export type EngineOptions = {
   config: EngineConfig;
   kube: Pick<Kube, 'watch'>;
-  /** Where plans go; it also says whether this replica leads. */
+  /** Where plans are applied; it also says whether this replica leads. */
   sink: Sink;
   log: Logger;
   metrics: ControllerMetrics;
   /** Milliseconds since the epoch, of a clock that does not jump. */
   now: () => number;
   /**
-   * Digests of the filters that this replica serves, that of its own release first. Undefined
-   * outside of a cluster: there the proxies have their filter by other means than objects, so none
-   * is missing.
+   * Digests of the filters that this replica serves, its own release first. Undefined outside of a
+   * cluster, where proxies get their filter without objects, so none is missing.
    */
   served?: readonly string[] | undefined;
-  /** Pause in milliseconds between two writes of one workload that nobody waits for. */
+  /** Pause in milliseconds between two writes of one workload that are not urgent. */
   pauseMs?: number;
 };
 

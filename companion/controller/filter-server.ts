@@ -10,18 +10,17 @@ import type { ControllerMetrics } from './metrics.ts';
 
 type Filter = { wasm: Buffer; sha256: string; release: 'this' | 'previous' };
 
-/** An upgrade leads over one release; whoever comes from further behind has other troubles. */
+/** An upgrade normally goes from one release to the next, so one would do; the rest is margin. */
 const previousMax = 8;
-/** Fifty times what the filter has; all are kept in memory. */
+/** Fifty times the size of the filter; all are kept in memory. */
 const bytesMax = 1 << 20;
-/** One line for each digest: a proxy that starts tries several times. */
+/** One log line for each digest, because a starting proxy tries several times. */
 const warnings = { perSecond: 1 / 600, burst: 1 };
 
 /**
- * Serves the Wasm filter to pilot-agents, by its digest, and with it those of releases before: a
- * namespace goes on pinning the one that it was enabled with until somebody pins it anew. Read
- * once, so that bytes and digests agree; the digests that come back begin with that of this
- * release.
+ * Serves the Wasm filter, and those of previous releases, to pilot-agents by digest: a namespace
+ * keeps pinning the filter that it was enabled with until it is pinned again. The files are read
+ * once, so that bytes and digests agree. The first returned digest is that of this release.
  */
 export async function startFilterServer(
   config: Pick<ControllerConfig, 'wasmPath' | 'previousFiltersPath' | 'filterPort'>,
@@ -62,7 +61,7 @@ const remedies = {
   previous: { name: 'LAZYSCOPE_PREVIOUS_FILTERS_PATH', remedy: 'take out what is not needed' },
 };
 
-/** Without the folder there are none: the first release has none before it. */
+/** Without the folder there is no previous filter, as in the first release. */
 async function readPrevious(folder: string): Promise<Filter[]> {
   const files = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];

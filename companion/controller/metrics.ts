@@ -11,7 +11,7 @@ export function createControllerMetrics(registry: Registry) {
 
 type Describe = ReturnType<typeof describeMetrics>;
 
-/** The leader and what it writes. */
+/** The leader and its writes. */
 function ofWrites({ counter, gauge, seconds }: Describe) {
   return {
     leader: gauge('controller_leader', 'Whether this replica writes: 1 or 0.'),
@@ -45,7 +45,7 @@ function ofWrites({ counter, gauge, seconds }: Describe) {
   };
 }
 
-/** What nodes and agents ask and say. */
+/** Messages of node companions and requests of agents. */
 function ofNodes({ counter, gauge, seconds }: Describe) {
   return {
     streams: gauge('controller_node_streams', 'Node companions that are connected.'),
@@ -80,7 +80,7 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
   };
 }
 
-/** What is known, and what becomes of scopes. */
+/** Learned data, and the scopes made of it. */
 function ofScopes({ counter, gauge }: Describe) {
   return {
     learned: counter(

@@ -24,10 +24,10 @@ export type TickOptions = {
 };
 
 const tickMs = 1_000;
-/** Everything is looked at this often, so that a lost event or a failed write heals by itself. */
+/** Interval of a full pass, which repairs lost events and failed writes. */
 const ticksPerPass = 10;
 
-/** The one clock of the controller: expiry, repair, figures. */
+/** The only timer of the controller: expiry, repair, figures. */
 export function startTick(options: TickOptions): { stop(): void } {
   const { state, metrics, changed, pace, reconciler, nodes, messages } = options;
   const { life, sink, now } = options;
@@ -40,14 +40,14 @@ export function startTick(options: TickOptions): { stop(): void } {
     for (const key of reconciler.takeDue()) pace.mark(key, false);
     metrics.pending.set(pace.pending());
     if (ticks % ticksPerPass !== 0) return;
-    // The pass before is through when nothing waits any more.
+    // The previous pass has ended when nothing waits any more.
     if (sink.mayWrite() && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
     state.proxies.expire(now());
     state.farHosts.expire(now() - life.ttlMs);
     measure(state, metrics);
     changed.all();
     changed.ports();
-    // Never fails: what cannot be told is logged.
+    // Never fails: an Event that cannot be sent is logged.
     void options.notices.look();
   }
 

@@ -27,17 +27,19 @@ export type AnswerConfig = MeshNames & {
 };
 
 export type Answered = Decision & {
-  /** What the caller's scope has to import for this call; undefined when that would not help. */
+  /**
+   * The entry that the caller's scope must import for this call; undefined if that would not help.
+   */
   learn: HostRef | undefined;
   /** 0 while the host is not in the scope. */
   millisecondsSinceScopeWritten: number;
-  /** The entry that is in the scope for long enough and brought no route; undefined: none. */
+  /** The entry that has been in the scope for long enough but brought no route; undefined: none. */
   routeless?: string | undefined;
 };
 
 export type Asker = { namespace: string; pod: PodRecord | undefined };
 
-/** Decides about a first call from what this replica knows, without waiting for anything. */
+/** Decides about a first call from this replica's state, without waiting. */
 export function answer(
   state: State,
   config: AnswerConfig,
@@ -62,7 +64,7 @@ export function answer(
       ? host
       : undefined;
   if (!mayBeNarrowed(state, { namespace, pod, workload }, now)) {
-    // Short, as a scope may come into force at any moment.
+    // Short, because a scope may come into force at any moment.
     const ttlSeconds = answerTtlSeconds.empty;
     return { ...passthrough('no scope is in force: Istio decides'), ttlSeconds, learn };
   }
@@ -76,7 +78,7 @@ export function answer(
       gatewayCarries: isCarriedByGateway(state, config, resolution),
       destinationAgeMs: ageOf(state, resolution, now),
     },
-    // A request is held only for a scope that will come.
+    // A request is held only for a scope that is about to come.
     { ...resolution, learnable: learn !== undefined && mode === 'enforce' },
     mtlsOfResolution(state, config, { namespace, labels: pod?.labels ?? {} }, resolution),
   );
@@ -93,8 +95,7 @@ export function answer(
 }
 
 /**
- * Proxies of the namespace were told of Services that are not of this cluster, or there are other
- * networks.
+ * Proxies of the namespace have reported Services of other clusters, or there are other networks.
  */
 function hasOtherClusters(catalog: State['catalog'], namespace: string): boolean {
   if (catalog.hasOtherNetworks()) return true;
@@ -106,7 +107,7 @@ function isReady({ catalog }: State, host: string): boolean {
   return catalog.hosts.exact(host).some((record) => catalog.isReachable(nameOf(record)));
 }
 
-/** Only Services come and go with their pods; a ServiceEntry is held for, or goes elsewhere. */
+/** Only Services come and go with their pods; a ServiceEntry is held for, or goes another way. */
 function ageOf({ arrivals }: State, { record }: Resolution, now: number): number {
   return record?.kind === 'service'
     ? arrivals.ageMs(nameOf(record), now)
@@ -144,15 +145,15 @@ function isCarriedByGateway(
 }
 
 /**
- * Whether the caller's proxy may lack something because of a scope of ours. With full configuration
- * a call is unknown to Istio itself, and stays so: watching must change nothing.
+ * Whether a scope may hide something from the caller's proxy. With full configuration, a call that
+ * the proxy does not know is unknown to Istio too and must stay so: observing must change nothing.
  */
 function mayBeNarrowed(
   { sidecars, imports }: State,
   { namespace, pod, workload }: Asker & { workload: Workload | undefined },
   now: number,
 ): boolean {
-  // Also by the Sidecar of a workload that was renamed; any, as long as the pod is not known.
+  // Also by the Sidecar of a renamed workload; by any Sidecar while the pod is unknown.
   const selected = [...sidecars.in(namespace)].some(
     ({ ours, selector = {} }) => ours && (!pod || selects(selector, pod.labels)),
   );
@@ -161,7 +162,7 @@ function mayBeNarrowed(
   );
 }
 
-/** Somebody restricted this workload on purpose: his word stands, first call or not. */
+/** A user's Sidecar excludes this host: return the reason, so that the call is passed through. */
 function barrier(
   { sidecars, imports, catalog }: State,
   { rootNamespace }: AnswerConfig,
@@ -170,7 +171,7 @@ function barrier(
 ): string | undefined {
   const inNamespace = [...sidecars.in(namespace)];
   const foreign = workload && foreignSidecar(inNamespace, workload);
-  // While proxies have our scope, a call that is unknown says nothing about the other Sidecar.
+  // While proxies have Lazyscope's scope, an unknown call says nothing about the other Sidecar.
   const isOurs = workload && imports.wasInForce(namespace, sidecarName(workload), now);
   if (foreign && !isOurs) return `Sidecar ${foreign.name} of the namespace rules`;
   const shadowed = shadowedSidecar(

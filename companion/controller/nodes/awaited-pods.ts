@@ -5,18 +5,19 @@ import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 
 /**
- * Pods that a node spoke of and the watch has not told of yet: the node is asked again when it has.
+ * Pods that a node reported before this replica's watch knew them; the node is asked again
+ * afterwards.
  */
 export type AwaitedPods = {
   add(node: string, pod: ProxyGone): void;
-  /** Those that are known by now; each once. */
+  /** The pods that are known by now; each once. */
   takeArrived(): { namespace: string; pod: string }[];
 };
 
 /**
- * Pods that nodes spoke of before the watch did; the watch is late by seconds, not by thousands.
- * For each node as many as start on it at once, so that one that makes pods up leaves room for
- * others.
+ * Pods that a node reported before the watch knew them. The watch is late by seconds; thousands at
+ * once would mean a made-up list. The bound per node is the number of pods that start on it at
+ * once, so that one node leaves room for others.
  */
 const awaitedMax = { all: 10_000, node: 256 };
 const awaitedMs = 60_000;
@@ -54,7 +55,7 @@ export function createAwaitedPods(options: {
   };
 }
 
-/** The watch may have told of the pod, but not yet of the node that it was put on. */
+/** The watch may know the pod, but not yet its node. */
 export function isKnown(pod: PodRecord | undefined, uid: string): boolean {
   return pod?.uid === uid && pod.node !== '';
 }

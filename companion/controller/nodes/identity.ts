@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import type { Kube } from '../../kube/object.ts';
 
-/** Why a stream is not served, or not any more. */
+/** Why a stream is refused or ended. */
 export class StreamRefusal extends Error {
   readonly code: status;
   readonly reason: string;
@@ -12,7 +12,9 @@ export class StreamRefusal extends Error {
   }
 }
 
-/** Who a node companion is, and until when its token says so, in milliseconds since the epoch. */
+/**
+ * The identity of a node companion, and the expiry of its token in milliseconds since the epoch.
+ */
 export type NodeIdentity = { node: string; expiresAt: number };
 
 export type IdentifyOptions = {
@@ -26,22 +28,22 @@ export type IdentifyOptions = {
 
 const audience = 'lazyscope';
 /**
- * What a bound token tells of its pod; the node since Kubernetes 1.30
+ * The claims of a bound token about its pod; the node since Kubernetes 1.30
  * (pkg/serviceaccount/claims.go).
  */
 const nodeNameKey = 'authentication.kubernetes.io/node-name';
 const podNameKey = 'authentication.kubernetes.io/pod-name';
 
-/** For a token that does not say when it ends, and for one that says years. */
+/** For a token without an expiry, or with an expiry in years. */
 const trustedMsMax = 3_600_000;
 /**
- * The API server has just accepted it: a clock of ours that is ahead must not cut every stream at
+ * The API server has just accepted it: if this clock is ahead, it must not end every stream at
  * once.
  */
 const trustedMsMin = 60_000;
 
 /**
- * Asks the API server whose token it is. Throws a StreamRefusal unless it is that of a node
+ * Asks the API server for the owner of a token. Throws a StreamRefusal unless it is a node
  * companion.
  */
 export async function identify(options: IdentifyOptions, token: string): Promise<NodeIdentity> {
@@ -62,7 +64,7 @@ export async function identify(options: IdentifyOptions, token: string): Promise
   const pod = review.extra?.[podNameKey]?.[0];
   const node = review.extra?.[nodeNameKey]?.[0] ?? (pod && nodeOfPod(pod));
   if (!node) {
-    // Whoever may ask the API server for tokens of the account could speak for every node.
+    // A client that may request tokens of the account could otherwise report for every node.
     const detail = `pod ${pod ?? 'none'}: the token is not bound to a node; use a projected one`;
     throw new StreamRefusal(status.PERMISSION_DENIED, 'unbound token', detail);
   }

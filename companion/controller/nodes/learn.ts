@@ -13,14 +13,14 @@ export type Learning = {
   metrics: ControllerMetrics;
   clusterDomain: string;
   gatewayHost: string;
-  /** How long a destination stays unused, where its scope does not say so. */
+  /** How long an unused destination stays, unless its scope sets another time. */
   ttlMs: number;
   now: () => number;
-  /** `first`: the destination was never seen from this workload, so its scope cannot wait. */
+  /** `first`: the destination is new for this workload, so its scope cannot wait. */
   onSeen(pod: PodRecord, sighting: 'first' | 'again'): void;
 };
 
-/** Takes in what the proxy of a pod used. */
+/** Records the destinations that the proxy of a pod used. */
 export function learnReport(learning: Learning, pod: PodRecord, report: ProxyReport): void {
   const { metrics, state, now } = learning;
   const { namespace, name, uid } = pod;
@@ -37,8 +37,8 @@ export function learnReport(learning: Learning, pod: PodRecord, report: ProxyRep
     measuredAt: report.stats ? now() - (report.stats.secondsSinceRead ?? 0) * 1000 : 0,
   });
   metrics.reports.inc();
-  // A node remembers for as long as its pods live: what has expired is not taken in again by a
-  // controller that starts, or a stream that is opened anew.
+  // A node companion remembers destinations as long as its pods live. A controller that starts, or
+  // a new stream, must not learn expired destinations from it again.
   const ttlMs = ttlOf(learning, pod);
   for (const edge of report.edges) {
     if (edge.secondsSinceSeen * 1000 > ttlMs) {
@@ -57,7 +57,7 @@ function ttlOf({ state, ttlMs }: Learning, pod: PodRecord): number {
   return (workload && state.scopes.get(workload.namespace, workload.name)?.ttlMs) ?? ttlMs;
 }
 
-/** Notes that a pod needs a host. */
+/** Records that a pod needs a host. */
 export function learnHost(
   { state, metrics, onSeen }: Learning,
   pod: PodRecord,
@@ -93,10 +93,10 @@ function destinationOf(
   const cluster = parseClusterName(edge.cluster ?? '');
   if (!cluster) return 'not a host of the mesh';
   const { host, port } = cluster;
-  // What every scope has anyway is not worth remembering.
+  // Hosts that every scope has anyway need no record.
   if (host === sentinelHost || host === gatewayHost) return 'in every scope';
   const { catalog } = state;
-  // The name of a cluster is of istiod's making: it has the host, though this cluster has not.
+  // istiod made the cluster name, so the host exists, even if it is not in this cluster.
   if (catalog.hosts.exact(host).every(({ isFar }) => isFar)) {
     const isNoted = state.farHosts.note(host, port, namespace, seenAt);
     if (!isNoted) return 'too many hosts of other clusters';

@@ -11,7 +11,7 @@ import { type Learning, learnHost, learnReport } from './learn.ts';
 import type { NodeHandlers } from './streams.ts';
 
 export type NodeMessages = NodeHandlers & {
-  /** Pods that were unknown when their node spoke of them and are known now; each once. */
+  /** Pods that were unknown when their node reported them, and are known now; each once. */
   takeArrived(): { namespace: string; pod: string }[];
 };
 
@@ -21,11 +21,11 @@ export type NodeMessagesOptions = {
   config: AnswerConfig;
   life: Pick<Life, 'ttlMs'>;
   now: () => number;
-  /** Marks a workload, `namespace/name`, for a look. */
+  /** Marks a workload, `namespace/name`, for reconciliation. */
   mark(key: string, urgent: boolean): void;
 };
 
-/** Turns the words of nodes into knowledge, and questions into answers. */
+/** Handles the messages of node companions: reports, farewells, questions. */
 export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   const { state, metrics, config, life, now, mark } = options;
   const awaited = createAwaitedPods({ catalog: state.catalog, metrics, now });
@@ -43,11 +43,11 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
     const workload = state.workloadOf(pod);
     if (!workload) return;
     const { namespace, name } = workload;
-    // Without a Sidecar to write nobody waits.
+    // Without a Sidecar to write, nothing is urgent.
     mark(`${namespace}/${name}`, urgent && modeOf(state, workload) === 'enforce');
   }
 
-  /** The pod as the API server has it. A node speaks for its own pods only. */
+  /** The pod as the API server has it. A node companion reports for its own pods only. */
   function podOf(
     node: string,
     { namespace, pod: name, podUid }: Question | ProxyReport,
@@ -69,8 +69,8 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
     onClosed: (node) => state.nodeStreams.closed(node),
     onReport(node, report) {
       const pod = podOf(node, report);
-      // What is said of a pod that nobody else knows is not kept: its node is asked again when the
-      // pod has come, and until then it may be made up, or the namesake of a pod that is another's.
+      // A report about an unknown pod is not kept: its node is asked again when the pod is known.
+      // Until then the pod may be made up, or have the name of another node's pod.
       if (typeof pod === 'string') {
         const reason = pod === 'foreign' ? 'pod of another node' : 'unknown pod';
         metrics.ignored.inc({ reason }, Math.max(1, report.edges.length));
@@ -80,7 +80,7 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
       const clusters = state.proxies.of(pod)?.stats?.clusters;
       learnReport(learning, pod, report);
       const after = state.proxies.of(pod)?.stats?.clusters;
-      // Somebody may be watching how a namespace comes in.
+      // A user may be watching a namespace that was just enabled.
       if (!wasLive && isLive(state, pod, now())) markOf(pod, true);
       else if (clusters !== after) markOf(pod, clusters === undefined);
     },

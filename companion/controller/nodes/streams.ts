@@ -15,9 +15,9 @@ import { messageOf } from '../../frame/errors.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import { type IdentifyOptions, identify, type NodeIdentity, StreamRefusal } from './identity.ts';
 
-/** What the controller does with the words of a node companion. */
+/** Handlers for the messages of a node companion. */
 export type NodeHandlers = {
-  /** A stream of the node may be listened to from now on, and no longer. */
+  /** A stream of the node is accepted from now on, or no longer. */
   onOpened(node: string): void;
   onClosed(node: string): void;
   onReport(node: string, report: ProxyReport): void;
@@ -30,9 +30,9 @@ export type NodesOptions = NodeHandlers &
   IdentifyOptions & { log: Logger; metrics: ControllerMetrics; bounds?: typeof nodeBounds };
 
 export type Nodes = {
-  /** Asks every connected node to send what it knows of a pod again. */
+  /** Asks every connected node to send its data about a pod again. */
   forget(pod: { namespace: string; pod: string }): void;
-  /** Ends the streams whose token has expired: it may be in other hands by now. */
+  /** Ends the streams whose token has expired, because others may have the token by now. */
   expire(): void;
   connect: ControllerHandlers['connect'];
 };
@@ -40,24 +40,29 @@ export type Nodes = {
 export const nodeBounds = {
   /** Kubernetes supports 5,000 nodes; more streams than that are not node companions. */
   streams: 5_000,
-  /** One, two while a DaemonSet rolls, and those of lost connections until keepalive notices. */
+  /**
+   * One; two while a DaemonSet rolls out; and those of lost connections until keepalive detects
+   * them.
+   */
   streamsPerNode: 8,
   /** Tokens reviewed at once: each is a request to the API server. */
   reviews: 256,
-  /** Tokens that one address may have reviewed: a companion shows one when it connects. */
+  /** Reviews for one address: a companion shows one token when it connects. */
   reviewRate: { perSecond: 1, burst: 40 },
   /**
-   * 500 pods that each ask or report as fast as their companion lets them would be more: then it
-   * waits.
+   * Less than 500 pods that ask and report at their full rate; messages above the rate are dropped
+   * and counted.
    */
   messageRate: { perSecond: 5_000, burst: 20_000 },
-  /** Answers that a node has not taken yet; at most 3 KB each. One that reads none gets no more. */
+  /**
+   * Answers that a node has not read yet; at most 3 KB each. A node that reads none gets no more.
+   */
   answersWaiting: 1_024,
-  /** A node companion says hello at once. */
+  /** A node companion sends its hello at once. */
   helloMs: 5_000,
 };
 
-/** A refused stream counts until it is closed: its peer may be in no hurry to read why. */
+/** A refused stream counts until it is closed, because its peer may be slow to read the reason. */
 type Speaker = { identity: NodeIdentity | undefined; refused: boolean };
 
 type StreamTable = NodesOptions & {
@@ -68,7 +73,7 @@ type StreamTable = NodesOptions & {
   messageRate: RateLimit;
 };
 
-/** Talks with the node companions, each on a stream of its own. */
+/** Serves the node companions, each on its own stream. */
 export function createNodes(options: NodesOptions): Nodes {
   const { bounds = nodeBounds, now, metrics } = options;
   const steady = () => performance.now();
@@ -165,7 +170,7 @@ async function serve(state: StreamTable, stream: ControllerStream): Promise<void
     throw tooMany('too many streams of the node', `limit ${bounds.streamsPerNode}`);
   }
   const speaker = streams.get(stream);
-  // It may have gone meanwhile.
+  // The stream may have ended meanwhile.
   if (!speaker) return;
   speaker.identity = identity;
   state.onOpened(node);
@@ -175,7 +180,7 @@ async function serve(state: StreamTable, stream: ControllerStream): Promise<void
     try {
       handle(state, node, message, stream);
     } catch (err) {
-      // A message that breaks us is our fault, and no reason to lose the node.
+      // A message that makes a handler throw is our bug, and no reason to lose the node.
       log.error({ err, node }, 'handling of a node message failed');
     }
   });
@@ -235,7 +240,7 @@ function firstMessage(stream: ControllerStream, waitMs: number): Promise<NodeMes
     const timer = setTimeout(() => reject(refusal), waitMs);
     stream.once('data', (message: NodeMessage) => {
       clearTimeout(timer);
-      // Nothing is lost between the hello and the listener of what follows.
+      // No message is lost between the hello and the listener for later messages.
       stream.pause();
       resolve(message);
       setImmediate(() => stream.resume());

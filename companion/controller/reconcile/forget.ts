@@ -8,19 +8,22 @@ import type { ControllerMetrics } from '../metrics.ts';
 import type { State } from '../state/state.ts';
 import type { Life } from './inputs.ts';
 
-/** Lets destinations that nobody uses any more go out of the memory of the leader. */
+/** Removes expired destinations from the memory of the leader. */
 export type Forgetting = {
-  /** What has expired, for how long as the reports were heard; nothing is let go yet. */
+  /**
+   * The destinations that have expired, by how long reports were complete; nothing is removed yet.
+   */
   judge(workload: Workload, scope: ScopeRecord, edges: readonly Edge[]): Verdict;
   /**
-   * The writes without it are made: what the verdict calls expired, and was not used since, goes.
+   * The writes without them are done: remove the destinations that the verdict calls expired and
+   * that were not used since.
    */
   letGo(workload: Workload, verdict: Verdict): void;
-  /** The workload is gone, or belongs to nobody any more. */
+  /** The workload is gone, or no longer managed. */
   drop(key: string): void;
 };
 
-/** What this replica saw of a workload's reports while it led. */
+/** The reports of a workload that this replica saw while it led. */
 type Hearing = {
   heardSince: number | undefined;
   lookedAt: number;
@@ -30,12 +33,14 @@ type Hearing = {
 };
 
 /**
- * Hosts leave in batches, because each change of a Sidecar makes istiod look at every proxy again.
+ * Hosts leave in batches, because each change of a Sidecar makes istiod process every proxy again.
  */
 const batchMsMax = 600_000;
 const batchShareOfTtl = 0.1;
 
-/** The leader looks at everything every ten seconds: a longer pause means that it did not lead. */
+/**
+ * The leader reconciles everything every ten seconds; a longer pause means that it did not lead.
+ */
 const pauseMsMax = 60_000;
 
 const unheard: Omit<Hearing, 'lookedAt'> = {
@@ -61,12 +66,12 @@ export function createForgetting(options: {
     const isFresh = known !== undefined && at - known.lookedAt <= pauseMsMax;
     const hearing = isFresh ? known : unheard;
     const { total, silentMs, lost } = state.proxies.count(workload.pods, at);
-    // Above this a filter drops destinations, and what it dropped may be in use.
+    // Above this a filter drops destinations, and the dropped ones may be in use.
     const overflow = workload.pods.reduce(
       (sum, pod) => sum + (state.proxies.of(pod)?.overflow ?? 0),
       0,
     );
-    // A node that is lost may be cut off only: what its pods use is told of when it is back.
+    // A lost node may only be cut off: its companion reports the use by its pods when it returns.
     const isHeard = total > 0 && silentMs <= liveMs && lost === 0;
     const since = overflow > hearing.overflow ? at : (hearing.heardSince ?? at);
     const fresh = {
@@ -108,7 +113,7 @@ export function createForgetting(options: {
       const hearing = hearings.get(`${namespace}/${name}`);
       if (!hearing) return;
       hearing.expiredAt.push(...verdict.expired.map(() => now()));
-      // What has expired is told once; what was kept, and why, stands until the next batch.
+      // Expired hosts are reported once; the reason for kept hosts stands until the next batch.
       hearing.verdict = { ...verdict, expired: [] };
     },
   };
@@ -116,6 +121,6 @@ export function createForgetting(options: {
 
 function forgetUnused({ edges }: State, source: Source, judged: Edge): void {
   const known = edges.edgesFrom(source).find((edge) => entryOf(edge) === entryOf(judged));
-  // It may have been used while the writes were under way.
+  // The destination may have been used while the writes were in flight.
   if (known && known.lastSeen <= judged.lastSeen) edges.forget(source, judged);
 }

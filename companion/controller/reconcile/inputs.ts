@@ -131,7 +131,7 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
   const obstacle = obstacleOf(state, namespace, new Set(revisions));
   if (obstacle) return obstacle;
   if (Object.keys(selector).length === 0) {
-    // A Sidecar without a selector would rule over the whole namespace.
+    // A Sidecar without a selector would apply to the whole namespace.
     const message = 'Its pods have no label in common to select them by; give them one.';
     return { reason: 'NoLabels', message };
   }
@@ -154,7 +154,7 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
   return { reason: 'FilterMissing', message };
 }
 
-/** More hosts that cannot wait for their first call than a scope takes. */
+/** More eager hosts than a scope can hold. */
 function ofHosts(hosts: readonly ScopeHost[]): Refusal | undefined {
   if (hosts.filter(({ reason }) => reason === 'eager').length < eagerMax) return undefined;
   const message =
@@ -163,7 +163,7 @@ function ofHosts(hosts: readonly ScopeHost[]): Refusal | undefined {
   return { reason: 'TooManyEager', message };
 }
 
-/** What keeps unknown calls from the filter, whatever its installation. */
+/** Why unknown calls do not reach the filter, apart from its installation. */
 function ofDefault({ pods }: Workload, shadowed: SidecarRecord | undefined): Refusal | undefined {
   const bare = pods.find(({ intercepted }) => !intercepted);
   if (bare) {

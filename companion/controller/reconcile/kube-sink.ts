@@ -7,21 +7,22 @@ export type KubeSinkOptions = {
   kube: Kube;
   log: Logger;
   metrics: ControllerMetrics;
-  /** Milliseconds for which the lease is held for sure. */
+  /** Milliseconds for which the Lease is certainly held. */
   leaseMs(): number;
   now: () => number;
 };
 
 const fieldManager = 'lazyscope';
 
-/** A write that takes longer is given up and tried again. */
+/** A write that takes longer is abandoned and retried. */
 const writeTimeoutMs = 10_000;
 
 /**
- * The sink of a cluster: writes of the leader, measured, never begun or outlived without the lease.
+ * The sink of a cluster: the leader's writes, measured; none starts without the Lease or outlasts
+ * it.
  */
 export function createKubeSink({ kube, log, metrics, leaseMs, now }: KubeSinkOptions): Sink {
-  /** Each write has the time that is left of the lease, and none is begun without. */
+  /** Each write has the remaining time of the Lease, and none starts without it. */
   async function measured<Result>(
     kind: string,
     verb: string,
@@ -85,7 +86,7 @@ function eventOf(
   return {
     apiVersion: 'v1',
     kind: 'Event',
-    // By reason too: two things may be told of in one millisecond.
+    // By reason too: two Events may have the same millisecond.
     metadata: { name: `${name}.${nowMs.toString(16)}.${reason.toLowerCase()}`, namespace },
     involvedObject: { apiVersion, kind, name, namespace, ...(uid && { uid }) },
     type: isWarning ? 'Warning' : 'Normal',

@@ -7,10 +7,7 @@ import { looksAt } from '../state/namespaces.ts';
 import type { State } from '../state/state.ts';
 import type { News, Sink } from './sink.ts';
 
-/**
- * Why nothing in a namespace can be scoped under these revisions of istiod, whatever its workloads
- * are.
- */
+/** Why no workload of a namespace can be scoped under these revisions of istiod. */
 export function obstacleOf(
   state: Pick<State, 'namespaces' | 'discovery' | 'systemNamespace'>,
   name: string,
@@ -22,8 +19,8 @@ export function obstacleOf(
     return { reason: 'Ambient', message };
   }
   for (const revision of revisions) {
-    // A scope relies on what is in the namespace of the system: without the sentinel, first calls
-    // are lost.
+    // A scope relies on objects in the system namespace: without the sentinel, first calls are
+    // lost.
     const hidden = [name, systemNamespace].find((each) => !looksAt(state, revision, each));
     if (hidden === undefined) continue;
     const configMap = meshConfigMapOf(discovery.has(revision) ? revision : defaultRevision);
@@ -42,7 +39,7 @@ function unknownMode(what: string): News {
   return { reason: 'UnknownMode', message, isWarning: true };
 }
 
-/** What there is to say about a namespace as a whole, which may have no workload to say it of. */
+/** Notices about a namespace as a whole, which may have no workload to attach them to. */
 function noticeOf(state: State, name: string): News | undefined {
   const { label, mode, labels } = state.namespaces.get(name) ?? {};
   if (label === undefined || mode === 'off') return undefined;
@@ -50,7 +47,7 @@ function noticeOf(state: State, name: string): News | undefined {
     return unknownMode(`Label ${modeLabel}: "${label}"`);
   }
   const found = state.catalog.revisionsIn(name);
-  // Without pods, the one that its next pods get, if the label names no tag.
+  // Without pods, the revision that its next pods get, if the label names no tag.
   const revisions = found.length > 0 ? found : [labels?.['istio.io/rev'] ?? defaultRevision];
   const obstacle = obstacleOf(state, name, revisions);
   if (obstacle) return { ...obstacle, isWarning: true };
@@ -72,11 +69,11 @@ function noticeOf(state: State, name: string): News | undefined {
   return { reason: 'UnreadRevision', message, isWarning: true };
 }
 
-/** Everything that there is to say now, and the object that each notice is about. */
+/** All current notices, each with the object that it is about. */
 function* noticesOf(state: State): Generator<{ about: KubeObject; notice: News }> {
   for (const name of state.namespaces.keys()) {
     const notice = noticeOf(state, name);
-    // An Event has to be in the namespace of what it is about.
+    // An Event must be in the namespace of its object.
     if (notice) yield { about: objectOf('Namespace', name, name), notice };
   }
   for (const { namespace, name, text } of state.serviceModes.unknown()) {
@@ -89,10 +86,7 @@ function objectOf(kind: string, namespace: string, name: string): KubeObject {
   return { apiVersion: 'v1', kind, metadata: { name, namespace } };
 }
 
-/**
- * Tells each notice once, and again when it says something else; a failure to tell is logged by the
- * sink.
- */
+/** Sends each notice once, and again when its text changes; the sink logs failures. */
 export function createNotices(options: { state: State; sink: Sink; metrics: ControllerMetrics }) {
   const { state, sink, metrics } = options;
   const told = new Map<string, string>();

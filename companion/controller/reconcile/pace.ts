@@ -2,26 +2,26 @@ import { pauseOf } from '../../bounds/backoff.ts';
 import { createHeap } from '../../bounds/heap.ts';
 
 /**
- * When to look at what. A workload that needs something new is looked at at once; every other
- * change waits until a second after its last write, and all writes together keep to a rate, because
- * each Sidecar written makes istiod look at every proxy again.
+ * When to reconcile which key. A workload that needs something new is reconciled at once; every
+ * other change waits until a second after its last write. All writes together keep to a rate,
+ * because each written Sidecar makes istiod process every proxy again.
  */
 export type Pace = {
-  /** Marks a key; `urgent` skips the pause of that key, not the rate over all. */
+  /** Marks a key; `urgent` skips the pause of that key, but not the overall rate. */
   mark(key: string, urgent: boolean): void;
   pending(): number;
   stop(): Promise<void>;
 };
 
 export type PaceOptions = {
-  /** Does the work; says whether it wrote. Never called twice at once for a key. */
+  /** Does the work; returns whether it wrote. Never called twice at once for a key. */
   run(key: string): Promise<'wrote' | 'nothing'>;
   writesPerSecond: number;
   /** Pause after a write of a key, for marks that are not urgent. */
   pauseMs: number;
   /** A mark found no token left. */
   onThrottled(): void;
-  /** The work of a key failed; it is tried again by itself. */
+  /** The work of a key failed; it is retried automatically. */
   onFailed(key: string, error: unknown): void;
 };
 
@@ -34,25 +34,25 @@ type Entry = {
 };
 
 /**
- * Pause after a failure of a key, doubled up to the limit while it goes on failing. The limit is
- * short, because somebody may wait for the write when the API server is back; all attempts together
- * are held to the rate of writes.
+ * Pause after a failure of a key; doubles up to the limit with each further failure. The limit is
+ * short, because a first call may be waiting when the API server returns. All attempts together
+ * keep to the rate of writes.
  */
 const retryMs = { from: 500, to: 5_000 };
 
-/** Works in flight at most: enough to keep the API server busy at its usual few milliseconds. */
+/** Most work in flight: enough to keep the API server busy at its usual few milliseconds. */
 const parallelMax = 8;
 
 export function createPace(options: PaceOptions): Pace {
   const { run, writesPerSecond, pauseMs, onThrottled, onFailed } = options;
   const entries = new Map<string, Entry>();
-  // Each marked entry is in one of these, or runs; what is due is taken without looking at the
+  // Each marked entry is in one of these, or is running; due entries are found without visiting the
   // others.
   const ready = { urgent: new Set<string>(), usual: new Set<string>() };
   const later = createHeap<string>();
   const running = new Set<Promise<void>>();
   let marked = 0;
-  // One second's worth may go at once: a namespace is enabled in one go.
+  // One second's worth may start at once, because a namespace is enabled as a whole.
   let tokens = writesPerSecond;
   let filledAt = performance.now();
   let timer: NodeJS.Timeout | undefined;
@@ -71,7 +71,7 @@ export function createPace(options: PaceOptions): Pace {
 
   /** Puts an entry where it is found when it is due. */
   function place(key: string, entry: Entry, now: number): void {
-    // After a failure nothing is urgent: the API server may be what is in trouble.
+    // After a failure nothing is urgent, because the API server may be the cause.
     const isUrgent = entry.urgent && entry.failures === 0;
     if (!isUrgent && entry.notBefore > now) {
       later.add(entry.notBefore, key);
@@ -81,12 +81,12 @@ export function createPace(options: PaceOptions): Pace {
     ready[isUrgent ? 'urgent' : 'usual'].add(key);
   }
 
-  /** What has become due is ready; what nobody asked for meanwhile is forgotten. */
+  /** Due entries become ready; entries that were not marked meanwhile are dropped. */
   function ripen(now: number): void {
     while (later.nextAt() <= now) {
       const key = later.take() ?? '';
       const entry = entries.get(key);
-      // Placed again meanwhile, or under way: another place has it.
+      // The entry was placed again meanwhile, or is running.
       if (!entry || entry.running || entry.notBefore > now) continue;
       if (entry.marked) place(key, entry, now);
       else entries.delete(key);
@@ -123,7 +123,8 @@ export function createPace(options: PaceOptions): Pace {
     ready.usual.delete(key);
     setMarked(entry, false);
     Object.assign(entry, { urgent: false, running: true });
-    // Taken before, given back if nothing was written, so that parallel works cannot overdraw.
+    // Taken before the work, returned if nothing was written, so that parallel work cannot
+    // overdraw.
     tokens -= 1;
     const work = run(key)
       .then((outcome) => {
@@ -162,8 +163,9 @@ export function createPace(options: PaceOptions): Pace {
       entries.set(key, entry);
       if (entry.running || !isNews) return;
       place(key, entry, performance.now());
-      // Not in this turn: the answer that a first call waits for goes out before the look at its
-      // scope, and many marks at once, as in a pass over everything, are one walk over the entries.
+      // Not in this turn of the event loop: the answer to a first call goes out before its scope is
+      // reconciled, and many marks at once, as in a pass over everything, take one walk over the
+      // entries.
       soon ??= setImmediate(pump);
     },
     pending: () => marked,

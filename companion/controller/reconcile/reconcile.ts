@@ -23,9 +23,9 @@ export type ReconcileOptions = LookOptions & { sink: Sink; metrics: ControllerMe
 
 export type Reconciler = {
   /**
-   * One look at a workload, `namespace/name`: its edges without what has expired, the scope that
-   * they make, the plan, its application and the record of it. Rejects when a write fails; nothing
-   * is let go then, and the next look does the same again.
+   * Reconciles one workload, `namespace/name`: its edges without expired ones, the resulting scope,
+   * the plan, its application and the record of it. Rejects if a write fails; then nothing is
+   * removed from memory, and the next pass does the same again.
    */
   runOnce(key: string): Promise<'wrote' | 'nothing'>;
   /** Workloads whose wait for figures, or to record them, is over; each once. */
@@ -65,7 +65,8 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     const applied = await apply(options, plan);
     const recorded = await records.write(look, plan);
     await records.tellOfMissingRoutes(scope);
-    // Sidecar and status are without it by now, or were before: what has expired may be let go.
+    // Sidecar and status no longer have the expired destinations, so they may be removed from
+    // memory.
     if (recorded !== 'waits') forgetting.letGo(workload, verdict);
     return wrote || applied || recorded === 'wrote' ? 'wrote' : 'nothing';
   }
@@ -95,7 +96,7 @@ async function ensureScope(
   return { scope: record, wrote: true };
 }
 
-/** The scope of the same pods under the name that their owner had before it was renamed. */
+/** The scope of the same pods under the previous name of their owner. */
 function predecessorOf({ scopes, workloads }: State, workload: Workload): ScopeRecord | undefined {
   const { namespace, selector } = workload;
   const names = new Set(workloads(namespace).map(({ name }) => name));
@@ -117,7 +118,7 @@ async function apply(
   }
   const written: KubeObject = await sink.apply(change.sidecar);
   const record = readSidecar(written);
-  // Not left to the watch: the next look must not write the same again.
+  // Not left to the watch, so that the next pass does not write the same again.
   state.sidecars.set(record);
   state.imports.note(record, now());
   return true;

@@ -16,12 +16,15 @@ import {
 import type { LookOptions } from './inputs.ts';
 import type { News, Sink } from './sink.ts';
 
-/** Counts and usage are written at most this often for a workload, so that etcd stays calm. */
+/** Shortest interval between writes of counts and usage for a workload, to spare etcd. */
 const calmMs = 30_000;
-/** Hosts may come in bursts; the Sidecar has each at once, the record of them within a pass. */
+/**
+ * Hosts may arrive in bursts; the Sidecar gets each at once, and the record of them follows within
+ * a pass.
+ */
 const burstMs = 1_000;
 
-/** What one look at a workload found. */
+/** The result of reconciling one workload. */
 export type Look = {
   workload: Workload;
   scope: ScopeRecord;
@@ -32,13 +35,11 @@ export type Look = {
   watched: Watched;
 };
 
-/**
- * The record of each look: the status of the WorkloadScope, and the Events that tell of changes.
- */
+/** The record of each pass: the status of the WorkloadScope, and the Events about changes. */
 export type Records = {
   /** `waits`: there is something to record, but not yet. */
   write(look: Look, plan: Plan): Promise<'wrote' | 'nothing' | 'waits'>;
-  /** Tells of hosts that the scope imports and whose calls find no route; each time once. */
+  /** Reports hosts that the scope imports and whose calls find no route; each time once. */
   tellOfMissingRoutes(scope: ScopeRecord): Promise<void>;
   /** Workloads whose wait for figures, or to record them, is over; each once. */
   takeDue(): string[];
@@ -52,10 +53,10 @@ export function createRecords(options: RecordOptions): Records {
   const { state, sink, now } = options;
   const writtenAt = new Map<string, number>();
   const due = new Map<string, number>();
-  // After a start, nodes need a moment before their silence means anything.
+  // After a start, nodes need a moment before their silence has a meaning.
   const startedAt = now();
 
-  /** Milliseconds for which the record has to wait; undefined when there is nothing to record. */
+  /** Milliseconds until the record may be written; undefined if there is nothing to record. */
   function waitOf(key: string, change: ReturnType<typeof statusChange>): number | undefined {
     if (change === 'no') return undefined;
     const pauseMs = change === 'later' ? calmMs : writtenAt.has(key) ? burstMs : 0;
@@ -66,7 +67,7 @@ export function createRecords(options: RecordOptions): Records {
     const { workload, scope, proxies } = look;
     const key = `${scope.namespace}/${scope.name}`;
     if (plan.scoped.reason === 'Measuring') {
-      // A wait of moments; what comes of it is told.
+      // A wait of moments; only its result is reported.
       due.set(key, now() + proxies.measuringMs);
       return 'waits';
     }
@@ -89,7 +90,7 @@ export function createRecords(options: RecordOptions): Records {
     }
     const { spec: _, ...object } = workloadScopeOf(workload);
     const written = await sink.apply({ ...object, status }, 'status');
-    // Not before: a write that fails is tried again, and must not seem to have been made.
+    // Only after the write: a failed write is retried, and must not count as done.
     writtenAt.set(key, now());
     state.scopes.set(readWorkloadScope(written));
     for (const event of news) await sink.tell(written, event);
@@ -129,10 +130,10 @@ async function tellOfMissingRoutes(
   });
 }
 
-/** Hosts that an Event names; the status has them all. */
+/** Most hosts that an Event names; the status has all. */
 const namedMax = 10;
 
-/** What people are told of by Events: a condition for another reason, and what has expired. */
+/** Changes that Events report: a condition with another reason, and expired hosts. */
 function newsOf({ status }: ScopeRecord, { verdict }: Look, plan: Plan): News[] {
   const events: News[] = [];
   const { scoped, ready, pending } = plan;

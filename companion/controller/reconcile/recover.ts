@@ -2,8 +2,9 @@ import { importedHosts, sidecarName } from '../../core/scope/sidecar.ts';
 import type { State } from '../state/state.ts';
 
 /**
- * Takes in what a Sidecar of ours imports though its scope does not record it: the leader before
- * may have ended between the two writes. Without this the next look would take the host away again.
+ * Learns the imports of an existing Sidecar that its scope does not record, because the previous
+ * leader may have ended between the two writes. Without this the next pass would remove the host
+ * again.
  */
 export function recoverUnrecorded(
   { scopes, sidecars, edges }: State,

@@ -19,24 +19,26 @@ const sidecars: Resource = { group: 'networking.istio.io', version: 'v1', plural
 const scopes: Resource = { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' };
 
 /**
- * What happens to scopes without a workload, and to workloads that nobody wants scoped any more.
+ * Removes the scopes of workloads that are gone (`retire`) or whose namespace was disabled
+ * (`leave`).
  */
 export type Retirement = {
   /**
-   * A scope whose workload is not there. Scaled to nothing, it waits as it is for its ttl. Where
-   * another workload has its pods now, its Sidecar would stand in the way of the new one.
+   * A scope without its workload. If the workload is scaled to zero, the scope stays unchanged for
+   * its ttl. If another workload has the pods now, the old Sidecar would conflict with the new one.
    */
   retire(namespace: string, name: string): Promise<'wrote' | 'nothing'>;
   /**
-   * A workload of a namespace that is not enabled any more: first its Sidecar goes, then its scope.
+   * A workload of a namespace that is no longer enabled: delete its Sidecar first, then its scope.
    */
   leave(workload: Workload): Promise<'wrote' | 'nothing'>;
-  /** The workload is there. */
+  /** The workload exists. */
   isThere(key: string): void;
 };
 
 /**
- * Pods of a CronJob, or of a Deployment that is made anew, are away for moments: that is no news.
+ * Pods of a CronJob, or of a Deployment that is recreated, are absent for moments; do not report
+ * that.
  */
 const goneMs = 60_000;
 

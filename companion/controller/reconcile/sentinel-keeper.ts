@@ -10,7 +10,7 @@ import {
 import type { State } from '../state/state.ts';
 import type { Sink } from './sink.ts';
 
-/** Keeps the sentinel at the HTTP ports of the mesh. */
+/** Keeps the sentinel's ports equal to the HTTP ports of the mesh. */
 export type SentinelKeeper = {
   /** A Service or ServiceEntry changed. */
   mark(): void;
@@ -18,7 +18,8 @@ export type SentinelKeeper = {
 };
 
 /**
- * A new port is rare, and each write makes istiod push to every scoped proxy: gather for a moment.
+ * A new port is rare, and each write makes istiod push to every scoped proxy: gather changes for a
+ * moment.
  */
 const gatherMs = 1_000;
 const retryMs = 5_000;

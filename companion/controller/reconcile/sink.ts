@@ -1,22 +1,22 @@
 import type { KubeObject, Resource } from '../../kube/object.ts';
 
-/** Something that people should hear of; `isWarning`: and look into. */
+/** An Event for people; `isWarning`: it needs attention. */
 export type News = { reason: string; message: string; isWarning?: boolean };
 
 /**
- * Where a plan goes: the API server of a cluster (`kube-sink.ts`), or a mesh without one. The
- * objects are the same, and so is what the caller may rely on.
+ * Where plans are applied: the API server of a cluster (`kube-sink.ts`), or a mesh without one. The
+ * objects and the guarantees for the caller are the same.
  */
 export type Sink = {
   /** Whether this replica leads. */
   mayWrite(): boolean;
-  /** Creates or replaces the object, or its status alone; gives it back as it is kept. */
+  /** Creates or replaces the object, or only its status; returns the stored object. */
   apply(object: KubeObject, subresource?: 'status'): Promise<KubeObject>;
-  /** Deletes this very object, not another that took its name. */
+  /** Deletes this very object, not a successor of the same name. */
   delete(
     resource: Resource,
     object: { namespace: string; name: string; uid: string },
   ): Promise<void>;
-  /** Tells people of a change; a failure is logged and nothing else. */
+  /** Sends an Event; a failure is only logged. */
   tell(about: KubeObject, event: News): Promise<void>;
 };

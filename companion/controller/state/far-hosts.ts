@@ -2,17 +2,17 @@ import { createQuota } from '../../bounds/quota.ts';
 import type { Catalog } from '../../core/mesh/catalog.ts';
 import { farHostObject } from '../../core/mesh/far-host.ts';
 
-/** Hosts that istiod gave to proxies and that no object of this cluster explains. */
+/** Hosts that istiod sent to proxies and that no object of this cluster explains. */
 export type FarHosts = {
   /** A proxy of the namespace used its cluster; false: there are too many already. */
   note(host: string, port: number, namespace: string, seenAt: number): boolean;
-  /** Drops those that nobody used since. */
+  /** Drops the hosts that were not used since. */
   expire(before: number): void;
 };
 
 /**
- * For a namespace as many as the largest remote cluster has that its workloads would call; the
- * catalog keeps 300 bytes of each.
+ * Per namespace, as many hosts as workloads would call in the largest remote cluster; the catalog
+ * keeps 300 bytes for each.
  */
 export const farHostsMax = { all: 5_000, namespace: 500 };
 

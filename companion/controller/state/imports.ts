@@ -1,22 +1,22 @@
 import { importedHosts, type SidecarRecord } from '../../core/scope/sidecar.ts';
 
-/** Since when each of our Sidecars imports each of its hosts; what the hold path waits for. */
+/** Since when each Sidecar imports each of its hosts; the hold path waits for it. */
 export type Imports = {
   note(sidecar: SidecarRecord, now: number): void;
   /** The Sidecar is gone. */
   forget(namespace: string, name: string, now: number): void;
-  /** Whether proxies may still have, or have just lost, what it imports. */
+  /** Whether proxies may still have its imports, or have just lost them. */
   wasInForce(namespace: string, sidecar: string, now: number): boolean;
   /** Milliseconds since the epoch; undefined while the entry is not imported. */
   since(namespace: string, sidecar: string, entry: string): number | undefined;
 };
 
-/** istiod gathers changes for up to 10 s (PILOT_DEBOUNCE_MAX); the push itself takes a moment. */
+/** istiod debounces changes for up to 10 s (PILOT_DEBOUNCE_MAX); the push itself takes a moment. */
 const pushedMs = 15_000;
 
 export function createImports(): Imports {
   const bySidecar = new Map<string, Map<string, number>>();
-  // In the order of removal; nothing older than a push stays past the next removal.
+  // In the order of removal. Entries older than one push are dropped when the next one is added.
   const removedAt = new Map<string, number>();
   return {
     note(sidecar, now) {

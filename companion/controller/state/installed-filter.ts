@@ -4,28 +4,26 @@ import { isTakenIn, revisionLabelOf } from '../../core/mesh/revision.ts';
 import type { KubeObject, Resource } from '../../kube/object.ts';
 
 /**
- * Where the filter is installed: without one of these objects the proxies of a namespace see no
- * first call, or cannot steer it, so nothing there may be narrowed.
+ * Where the filter is installed. Without one of these objects the proxies of a namespace do not see
+ * first calls, or cannot route them, so nothing there may be narrowed.
  */
 export type InstalledFilter = {
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
   /**
-   * `Kind name` of what is not there, or is for other pods only; nothing while nobody watches, as
+   * `Kind name` of a missing part, or one that excludes pods; none while nothing is watched, as
    * outside of a cluster.
    */
   missing(namespace: string, pods: readonly PodRecord[]): string[];
-  /** Pods that the selector of a part leaves out, though all parts are there. */
+  /** Pods that the selector of a part excludes, although all parts exist. */
   leftOut(namespace: string, pods: readonly PodRecord[]): PodRecord[];
   /** Digests of the filters that proxies of the namespace load when they start. */
   pinned(namespace: string): string[];
-  /** From now on, what was not told of is missing. */
+  /** From now on, parts that were not seen are missing. */
   watched(): void;
 };
 
-/**
- * Names that the manifests of a namespace give; the EnvoyFilter refers to the plugins by theirs.
- */
+/** Names in the manifests of a namespace; the EnvoyFilter refers to the plugins by name. */
 const parts = ['EnvoyFilter lazyscope', 'WasmPlugin lazyscope', 'WasmPlugin lazyscope-tcp'];
 
 export const filterResources: Resource[] = [
@@ -38,7 +36,9 @@ export const filterResources: Resource[] = [
 ];
 
 type Part = {
-  /** The pods that it is for: no labels mean all of its namespace, no revision means any. */
+  /**
+   * The pods that it applies to: no labels mean all pods of its namespace, no revision means any.
+   */
   selector: Readonly<Record<string, string>>;
   revision: string | undefined;
   /** Digest of the filter that agents may load. */
@@ -75,7 +75,7 @@ export function createInstalledFilter(): InstalledFilter {
   return {
     upsert(object) {
       if (!parts.includes(partOf(object))) return;
-      // Held by a finalizer of somebody else, it is about to go all the same.
+      // Another owner's finalizer delays the deletion, but the object is about to go.
       if (object.metadata.deletionTimestamp) return remove(object);
       const namespace = object.metadata.namespace ?? '';
       const here = found.get(namespace) ?? new Map<string, Part>();

@@ -1,15 +1,15 @@
 /**
- * Hosts that a scope imports and that its proxies still have no route to: istiod is late, or the
- * scope lacks something that the host needs. Kept until they have been told of, each once.
+ * Imported hosts that the proxies of a scope still have no route to: istiod is late, or the scope
+ * lacks something that the host needs. Each is kept until it has been reported once.
  */
 export type MissingRoutes = {
   note(workload: string, entry: string): void;
-  /** Those that were noted since, of a workload `namespace/name`. */
+  /** The hosts that were noted since, for a workload `namespace/name`. */
   take(workload: string): string[];
   drop(workload: string): void;
 };
 
-/** Told of for one workload; a scope that lacks more says the same of each. */
+/** Hosts reported for one workload; a scope that lacks more needs no longer list. */
 const toldMax = 100;
 
 export function createMissingRoutes(): MissingRoutes {

@@ -7,13 +7,13 @@ import type { KubeObject } from '../../kube/object.ts';
 
 export type NamespaceRecord = {
   labels: Readonly<Record<string, string>>;
-  /** The label as it is written; undefined where there is none: not enabled. */
+  /** The label as written; undefined without a label: not enabled. */
   label: string | undefined;
   mode: Mode | undefined;
   firstCall: FirstCall | undefined;
-  /** Its pods are in the ambient mesh, where sidecars have no say. */
+  /** Its pods are in the ambient mesh, where Sidecars have no effect. */
   ambient: boolean;
-  /** Being deleted: nothing can be made in it any more. */
+  /** Being deleted: no object can be created in it. */
   terminating: boolean;
 };
 
@@ -33,7 +33,7 @@ export function readNamespace({ metadata }: KubeObject): NamespaceRecord {
 
 export type Discovery = {
   namespaces: Map<string, NamespaceRecord>;
-  /** Which namespaces istiod looks at, by its revision. */
+  /** The namespaces that istiod watches, by its revision. */
   discovery: Map<string, DiscoverySelectors>;
 };
 

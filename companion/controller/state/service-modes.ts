@@ -5,21 +5,22 @@ import type { KubeObject } from '../../kube/object.ts';
 
 /** Modes that annotations of Services ask for, for the workloads that they select. */
 export type ServiceModes = {
-  /** Says whether anything changed. */
+  /** Returns whether anything changed. */
   upsert(service: KubeObject): boolean;
   remove(service: KubeObject): boolean;
   of(workload: Workload): AskedMode | undefined;
-  /** Services whose annotation is no mode. */
+  /** Services whose annotation is not a mode. */
   unknown(): Iterable<{ namespace: string; name: string; text: string }>;
 };
 
-/** `unknown`: the annotation is there, and is none of the modes. */
+/** `unknown`: the annotation exists, but is not a mode. */
 export type AskedMode = Mode | 'unknown';
 
 type ServiceMode = { mode: AskedMode; text: string; selector: Record<string, string> };
 
 /**
- * Of several Services the most careful word counts; an unknown one may mean any but a plain `off`.
+ * Of several Services the most careful mode counts; an unknown value may stand for any mode except
+ * `off`.
  */
 const careful: readonly AskedMode[] = ['off', 'unknown', 'observe', 'enforce'];
 
@@ -39,7 +40,7 @@ export function createServiceModes(): ServiceModes {
       const { namespace = '', name, annotations } = service.metadata;
       const text = annotations?.[modeLabel];
       const selector = (service.spec?.selector ?? {}) as Record<string, string>;
-      // Without a selector it is not said whose pods are meant.
+      // Without a selector the Service does not say which pods it means.
       if (text === undefined || Object.keys(selector).length === 0) return remove(service);
       const here = byNamespace.get(namespace) ?? new Map<string, ServiceMode>();
       byNamespace.set(namespace, here);

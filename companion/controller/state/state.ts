@@ -16,9 +16,9 @@ import { createNamespacedTable, type NamespacedTable } from './namespaced-table.
 import { type Discovery, looksAt } from './namespaces.ts';
 import { createServiceModes, type ServiceModes } from './service-modes.ts';
 
-/** All that a replica knows; leader or not, every replica keeps it up to date. */
+/** The whole state of a replica; every replica keeps it up to date, leader or not. */
 export type State = Discovery & {
-  /** The one that Lazyscope itself is in. */
+  /** The namespace of Lazyscope. */
   systemNamespace: string;
   catalog: Catalog;
   arrivals: Arrivals;
@@ -32,12 +32,12 @@ export type State = Discovery & {
   missingRoutes: MissingRoutes;
   installedFilter: InstalledFilter;
   /**
-   * Digests of the filters that this replica serves, that of its own release first; none outside of
-   * a cluster.
+   * Digests of the filters that this replica serves, its own release first; none outside of a
+   * cluster.
    */
   served: readonly string[];
   serviceModes: ServiceModes;
-  /** Revisions of istiod whose configuration of the mesh is read, the default one among them. */
+  /** Revisions of istiod whose mesh configuration is read, including the default one. */
   revisions: readonly string[];
   /** Pods of a namespace by the scope that they share. */
   workloads(namespace: string): readonly Workload[];

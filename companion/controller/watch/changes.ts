@@ -1,10 +1,10 @@
 import type { State } from '../state/state.ts';
 
-/** What has to be looked at again after a change. */
+/** What to reconcile after a change. */
 export type Changed = {
   workload(namespace: string, name: string): void;
   namespace(name: string): void;
-  /** The same, at once: somebody waits, or proxies lose what their scope relies on. */
+  /** The same at once: a call waits, or proxies lose something that their scope relies on. */
   namespaceNow(name: string): void;
   /** Every workload, soon but not at once. */
   all(): void;
@@ -13,7 +13,7 @@ export type Changed = {
 
 /**
  * Gathers changes for a moment before they become work: a list of a thousand pods of one namespace
- * is one regrouping, not a thousand. Nobody waits for these; first calls go straight to the pace.
+ * is one regrouping, not a thousand. Nothing waits for these; first calls go straight to the pace.
  */
 const gatherMs = 50;
 
@@ -21,7 +21,7 @@ export type ChangesOptions = {
   state: State;
   mark(key: string, urgent: boolean): void;
   markPorts(): void;
-  /** Followers do not write, and look at everything when they are elected. */
+  /** Followers do not write, and reconcile everything when they are elected. */
   isLeader(): boolean;
 };
 
@@ -63,7 +63,7 @@ export function createChanges(options: ChangesOptions): Changed & { stop(): void
   };
 }
 
-/** Enabled, or once enabled: its scopes may have to be taken back. */
+/** Enabled, or once enabled: its scopes may have to be removed. */
 function isManaged({ namespaces, scopes }: State, name: string): boolean {
   const [scope] = scopes.in(name);
   return namespaces.get(name)?.label !== undefined || scope !== undefined;

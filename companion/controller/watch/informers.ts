@@ -16,11 +16,11 @@ export type InformerOptions = {
   rootNamespace: string;
   now: () => number;
   leads(): boolean;
-  /** Whether the filter is installed by objects of the cluster, which then have to be there. */
+  /** Whether objects of the cluster install the filter, and so must exist. */
   filters: boolean;
 };
 
-/** Starts every watch; `synced` resolves when the state is whole for the first time. */
+/** Starts every watch; `synced` resolves when the state is complete for the first time. */
 export function startInformers(
   kube: Pick<Kube, 'watch'>,
   state: State,
@@ -58,7 +58,8 @@ export function startInformers(
 }
 
 /**
- * Kinds that install the filter, and may name services for proxies to call, those of others, too.
+ * Kinds that install the filter and may name services for proxies to call, including those of other
+ * owners.
  */
 function filterHandler(
   { installedFilter, catalog }: State,
@@ -89,7 +90,7 @@ function catalogHandler(
   touches: Touches,
   now: () => number,
 ): WatchHandler {
-  // What the first list tells of has been there for who knows how long.
+  // The objects of the first list may have existed for any time.
   let isListed = false;
   const isTarget = ({ kind, metadata: { namespace = '', name } }: KubeObject) =>
     kind === 'Service' && catalog.isTarget({ kind: 'service', namespace, name });
@@ -151,7 +152,7 @@ function podHandler(state: State, changed: Changed): WatchHandler {
       const before = catalog.pod(namespace, name);
       catalog.upsert(object);
       const after = catalog.pod(namespace, name);
-      // Most changes of a pod are about its containers and change no group.
+      // Most changes of a pod concern its containers and change no group.
       if (groupKey(before) !== groupKey(after)) regroup(namespace);
     },
     remove(object) {
@@ -161,7 +162,9 @@ function podHandler(state: State, changed: Changed): WatchHandler {
   };
 }
 
-/** What a workload is made of, and what is counted of its pods: whether their proxies run yet. */
+/**
+ * The fields of a pod that define its workload, and those that are counted: whether its proxy runs.
+ */
 function groupKey(pod: PodRecord | undefined): string {
   if (!pod) return '';
   const { uid, owner, running, hasSidecar, ips, proxyRunning, nodeLost, labels } = pod;
@@ -178,12 +181,12 @@ function namespaceHandler({ namespaces, edges, discovery }: State, changed: Chan
       namespaces.set(name, after);
       if (JSON.stringify(before) === JSON.stringify(after)) return;
       changed.namespaceNow(name);
-      // Its labels may say who sees what is in it.
+      // Its labels may decide who sees its objects.
       if ([...discovery.values()].some((selectors) => selectors.length > 0)) changed.all();
     },
     remove({ metadata: { name } }) {
       namespaces.delete(name);
-      // One of the same name that comes later is another one.
+      // A later object of the same name is another object.
       edges.forgetNamespace(name);
     },
   };

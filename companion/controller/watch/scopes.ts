@@ -8,7 +8,7 @@ import type { WatchHandler } from '../../kube/object.ts';
 import type { State } from '../state/state.ts';
 import type { Changed } from './changes.ts';
 
-/** Takes in WorkloadScopes: the wishes of their users, and the memory of controllers. */
+/** Reads WorkloadScopes: the intent of their users, and the memory of controllers. */
 export function scopeHandler(state: State, changed: Changed, leads: () => boolean): WatchHandler {
   const { scopes, edges } = state;
   return {
@@ -17,8 +17,8 @@ export function scopeHandler(state: State, changed: Changed, leads: () => boolea
       const known = scopes.get(record.namespace, record.name);
       if (isStale(known, record)) return;
       scopes.set(record);
-      // The status is the memory of earlier controllers, and of the leader for a follower. The
-      // leader itself would learn again from its own words what it has just let expire.
+      // The status is the memory of earlier controllers and, for a follower, of the leader. The
+      // leader skips this: its own status would bring back hosts that it has just expired.
       if (known?.uid !== record.uid || !leads()) takeOver(state, known, record);
       if (!known || JSON.stringify(known) !== JSON.stringify(record)) {
         changed.workload(record.namespace, record.name);
@@ -28,7 +28,7 @@ export function scopeHandler(state: State, changed: Changed, leads: () => boolea
       const record = scopes.get(namespace, name);
       if (!record || record.uid !== uid) return;
       scopes.delete(namespace, name);
-      // A workload that is there keeps what it has learned; its scope is made anew.
+      // An existing workload keeps its learned data; its scope is created again.
       const owners = new Set(state.workloads(namespace).flatMap((each) => each.owners));
       for (const owner of record.owners) if (!owners.has(owner)) edges.forget({ namespace, owner });
       changed.workload(namespace, name);
@@ -37,18 +37,18 @@ export function scopeHandler(state: State, changed: Changed, leads: () => boolea
 }
 
 /**
- * By how much clocks of two replicas may differ. Uses are recorded to the hour: one at the turn of
- * it may be in the next hour for the follower, and would seem to be news.
+ * The largest difference between the clocks of two replicas. Uses are recorded to the hour: a use
+ * at the turn of the hour may be in the next hour for the follower, and would look new.
  */
 const clocksApartMs = 60_000;
 
-/** Brings a follower to what the leader knows: what it has learned, and what it let expire. */
+/** Brings a follower to the leader's state: learned hosts, and expired hosts. */
 function takeOver({ edges }: State, known: ScopeRecord | undefined, record: ScopeRecord): void {
   const told = new Set(record.status?.hosts.map(({ host }) => host));
   for (const [source, learned] of known ? learnedEdges(known) : []) {
     const own = new Map(edges.edgesFrom(source).map((edge) => [entryOf(edge), edge.lastSeen]));
     for (const edge of learned) {
-      // What was used since then is in use, whatever the leader had heard so far.
+      // Hosts that were used since then are in use, whatever the leader had heard.
       const isOlder = (own.get(entryOf(edge)) ?? 0) <= edge.lastSeen + clocksApartMs;
       if (!told.has(entryOf(edge)) && isOlder) edges.forget(source, edge);
     }
@@ -57,9 +57,9 @@ function takeOver({ edges }: State, known: ScopeRecord | undefined, record: Scop
 }
 
 /**
- * What the leader wrote is known from the answer; the watch tells of it later, and before that of
- * what it replaced. Resource versions of one object grow (Kubernetes API concepts, "Resource
- * versions").
+ * The leader already stored the object that its write returned; older watch events for it arrive
+ * later and must be ignored. Resource versions of one object grow (Kubernetes API concepts,
+ * "Resource versions").
  */
 export function isStale(
   known: { uid: string; version: number } | undefined,
