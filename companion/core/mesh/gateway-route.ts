@@ -116,8 +116,8 @@ function backendsOf(spec: { rules?: Rule[] }): Reference[] {
 }
 
 /**
- * In the mesh a backend of another namespace needs no ReferenceGrant: callers of buildDestination in
- * conversion.go say so. A ServiceImport has one of two hosts, as istiod is set.
+ * In the mesh a backend of another namespace needs no ReferenceGrant: callers of buildDestination
+ * in conversion.go say so. A ServiceImport has one of two hosts, as istiod is set.
  */
 function hostsOfBackend(to: Reference, namespace: string, clusterDomain: string): string[] {
   const { group = '', kind = 'Service', name = '' } = to;
