@@ -14,7 +14,7 @@ import { castOf, type Result, runScenario, urlOf } from './scenario.ts';
 import { createTraffic, type Traffic } from './traffic.ts';
 import { bar, liveView, megabytes, plainView, silent, table, type View } from './view.ts';
 
-/** As after Ctrl-C in a shell; then what is asked for by the exit statuses of sysexits.h. */
+/** Exit status after Ctrl-C, as in a shell; the other exit statuses are those of sysexits.h. */
 const statusOf = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const usageStatus = 64;
 /** Longest time from the last byte of an Envoy to the notice of its end, on a busy machine. */
@@ -26,7 +26,7 @@ async function main(args: string[]): Promise<void> {
   if (!existsSync(shippedPath('build/filter.wasm'))) {
     throw new Error('build/filter.wasm is missing: run npm run build:filter first');
   }
-  // Before the clock starts: the first time, this is a download.
+  // Before the clock starts, because the first start downloads the binary.
   await ensureEnvoy();
   const { stdout } = process;
   const view = options.json ? silent : stdout.isTTY ? liveView(stdout) : plainView(stdout);
@@ -59,7 +59,7 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
       { name: 'full', mode: 'observe' },
       { name: 'scoped', mode: 'enforce' },
     ],
-    // Shorter than anybody would have them: nobody waits three days for a demo.
+    // Shorter than in production: a demo cannot wait three days.
     settings: { learningWindowSeconds: 2, ttlSeconds: 10, firstCall: 'gateway' },
     log: pino({ level: 'silent' }),
     onAnswer({ call }, { strategy }) {
@@ -75,14 +75,14 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
     view.panel(() => panelOf(mesh, traffic));
     const answered = (host: string) => answers.get(host);
     const run = runScenario({ mesh, cast, say: view.say, answered, traffic }).catch(
-      // What fails because an Envoy ended is told as that end, which is noticed a moment later.
+      // A failure because an Envoy ended is reported as that end, which is detected a moment later.
       async (error: unknown) => {
         await Promise.race([mesh.broken, sleep(endNoticeMs)]);
         throw error;
       },
     );
     const outcome = await Promise.race([run, mesh.broken, aborted]);
-    // What still runs fails when the mesh goes; nobody is interested any more.
+    // Requests in flight fail when the mesh stops; their results are no longer needed.
     run.catch(() => undefined);
     if (outcome === 'stopped') return;
     const seconds = Math.round((performance.now() - started) / 100) / 10;

@@ -15,7 +15,7 @@ usage: npm run -s demo -- [--services N | --services-file FILE] [--once [--json]
 
 export type Options = { services: Service[]; once: boolean; json: boolean; help: boolean };
 
-/** What was asked for cannot be done; the message says what to do instead. */
+/** An invalid request; the message says what to do instead. */
 export class UsageError extends Error {}
 
 /** Reads the command line; throws a UsageError, or a ServicesFileError. */

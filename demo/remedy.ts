@@ -1,4 +1,4 @@
-/** What to do about a failure of the demo; empty when the message says it already. */
+/** The remedy for a failure of the demo; empty if the message already has it. */
 export function remedyOf(message: string): string {
   if (/EADDRINUSE|address already in use/i.test(message)) {
     return 'Another program took the port in this very moment: start the demo again.';

@@ -7,7 +7,7 @@ import type { Service } from '../embedded/services.ts';
 import type { Traffic } from './traffic.ts';
 import { megabytes } from './view.ts';
 
-/** What `--json` prints. */
+/** The output of `--json`. */
 export type Result = {
   full: ProxyFigures;
   scoped: ProxyFigures;
@@ -22,12 +22,12 @@ export type ScenarioOptions = {
   mesh: Mesh;
   cast: Cast;
   say(line: string): void;
-  /** The strategy of the last answer about a host; undefined while nobody asked. */
+  /** The strategy of the last answer about a host; undefined if nobody has asked. */
   answered(host: string): string | undefined;
   traffic: Traffic;
 };
 
-/** Which service plays which part. */
+/** The roles of the services. */
 export type Cast = {
   /** Called all the time. */
   steady: Service[];
@@ -102,7 +102,7 @@ async function narrow({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<
     `both carry the whole mesh: ${before.clusters} clusters, ${megabytes(before.allocatedBytes)}`,
   );
   await until('the scope', () => imported(mesh).length > 0);
-  // Envoy takes clusters down after it has said that they go.
+  // Envoy removes clusters after it has announced their removal.
   await sleep(settleMs);
   const after = await proxySummary(scoped.proxy.envoy().admin);
   const [clusters, memory] = [after.clusters, megabytes(after.allocatedBytes)];
@@ -137,7 +137,7 @@ async function firstCall(
   };
 }
 
-/** How many connections the lazy egress gateway has passed on. */
+/** Number of connections that the lazy egress gateway has passed on. */
 async function gatewayConnections({ gateway }: Mesh): Promise<number> {
   const stats = await gateway.envoy().admin('/stats?filter=downstream_cx_total$&usedonly');
   return stats.split('\n').reduce((sum, line) => sum + (Number(line.split(': ')[1]) || 0), 0);
@@ -153,7 +153,7 @@ async function expire({ mesh, cast, say }: ScenarioOptions): Promise<void> {
   say(`${unused.name} was not called again and has left the scope`);
 }
 
-/** What a pod takes that starts with its scope, as after the next rollout. */
+/** The memory of a pod that starts with its scope, as after the next rollout. */
 async function startAnew({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<void> {
   const before = await proxySummary(scoped.proxy.envoy().admin);
   await mesh.restart('scoped');

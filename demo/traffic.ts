@@ -8,13 +8,13 @@ export type Traffic = {
   failed(): number;
   /** The first request that was not answered with 200. */
   firstFailure(): string | undefined;
-  /** The steady calls begin, also again. */
+  /** Starts the steady calls, also after a stop. */
   start(): void;
-  /** Resolves when the last of them is answered. */
+  /** Resolves when the last call is answered. */
   stop(): Promise<void>;
 };
 
-/** Both apps call each of their destinations this often. */
+/** Interval at which both apps call each of their destinations. */
 const intervalMs = 50;
 
 export function createTraffic(sidecars: readonly Sidecar[], urls: readonly string[]): Traffic {

@@ -1,9 +1,9 @@
-/** Where the demo tells what happens: a terminal with a panel that is kept up to date, or lines. */
+/** Where the demo shows events: a terminal with a panel that is kept up to date, or plain lines. */
 export type View = {
   say(line: string): void;
-  /** As it is, without the time. */
+  /** Printed unchanged, without the time. */
   print(line: string): void;
-  /** From now on these lines stay at the bottom, made anew twice a second. */
+  /** From now on these lines stay at the bottom, redrawn twice a second. */
   panel(lines: () => Promise<string[]>): void;
   end(): void;
 };
@@ -26,7 +26,7 @@ export function plainView(output: Output): View {
 
 const refreshMs = 500;
 
-/** The same lines, and the panel under them. */
+/** The same lines, with the panel below them. */
 export function liveView(output: Output): View {
   const stamped = createStamp();
   let shown: string[] = [];
@@ -38,8 +38,8 @@ export function liveView(output: Output): View {
   }
 
   function draw(): void {
-    // A line that wraps would make the cursor go up too little; a terminal that tells no width has
-    // none.
+    // A line that wraps would move the cursor too little; a terminal without a known width has no
+    // panel.
     const width = output.columns > 0 ? output.columns - 1 : Number.POSITIVE_INFINITY;
     for (const line of shown) output.write(`${cut(line, width)}\n`);
   }

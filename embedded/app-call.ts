@@ -3,22 +3,22 @@ import { text } from 'node:stream/consumers';
 import type { Seen } from './backend.ts';
 import type { Network, Place } from './network.ts';
 
-/** One request of an app, and what became of it. */
+/** One request of an app, and its result. */
 export type Reply = {
   /** 0: no answer at all. */
   status: number;
   milliseconds: number;
-  /** What the backend saw, when it was one that answered. */
+  /** The request as the backend saw it, if a backend answered. */
   seen: Seen | undefined;
-  /** Body of any other answer, or why there was none. */
+  /** Body of any other answer, or the reason why there was none. */
   text: string;
 };
 
 export type CallOptions = { method?: string; body?: string; keepAlive?: boolean };
 
-/** The app in one pod. Connections that are kept are kept for each address, as an app's are. */
+/** The app in one pod. Connections are kept per address, as an app does. */
 export type App = {
-  /** `url` as the app would call it: `http://cart:8080/path`. */
+  /** `url` in the app's form: `http://cart:8080/path`. */
   call(url: string, options?: CallOptions): Promise<Reply>;
   stop(): void;
 };

@@ -7,14 +7,14 @@ import { buffer } from 'node:stream/consumers';
 import type { TLSSocket } from 'node:tls';
 
 /**
- * A process that answers for many services, as `backend.ts KEYS.json`: an app and the sidecar in
- * front of it in one, so it takes mutual TLS only. It writes its port to standard output, says in
- * each answer what it saw, and ends when its standard input does.
+ * A process that answers for many services, as `backend.ts KEYS.json`. It plays an app and its
+ * sidecar in one, so it accepts mutual TLS only. It writes its port to standard output, describes
+ * each request in its answer, and ends when its standard input ends.
  */
 
 export type BackendKeys = { name: string; certificate: string; key: string; ca: string };
 
-/** What a request looked like when it arrived. */
+/** The request as it arrived. */
 export type Seen = {
   backend: string;
   host: string;
@@ -22,10 +22,10 @@ export type Seen = {
   path: string;
   /** Bytes of the body. */
   body: number;
-  /** SPIFFE identity of the certificate that the caller showed. */
+  /** SPIFFE identity of the caller's certificate. */
   caller: string;
   sni: string;
-  /** Headers that steered the request on its way, and should not be here. */
+  /** Headers that routed the request on its way; they should not arrive here. */
   leaked: string[];
 };
 
@@ -38,7 +38,7 @@ const server = createServer(
     ca: keys.ca,
     requestCert: true,
     rejectUnauthorized: true,
-    // Istio's words for mTLS between its proxies; inside it is HTTP/1.1 all the same.
+    // Istio's words for mTLS between its proxies; the protocol inside is HTTP/1.1 nevertheless.
     ALPNProtocols: ['istio', 'istio-peer-exchange', 'istio-http/1.1', 'http/1.1'],
     // Node forgets the SNI of a resumed session.
     secureOptions: constants.SSL_OP_NO_TICKET,

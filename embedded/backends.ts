@@ -11,7 +11,7 @@ import type { Reaper } from './reaper.ts';
 export type Backend = {
   port: number;
   pid: number;
-  /** Resolves, with what happened, when it ends without having been asked to. */
+  /** Resolves with the cause if the process ends unexpectedly. */
   ended: Promise<string>;
   stop(): Promise<void>;
 };

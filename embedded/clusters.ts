@@ -5,12 +5,12 @@ import type { Json, ShippedPatches } from './shipped-patches.ts';
 
 const type = (name: string) => `type.googleapis.com/${name}`;
 
-/** Where things really are on this machine. */
+/** The real addresses on this machine. */
 export type Ports = {
   gateway: number;
   /** The node companion of this sidecar. */
   node: number;
-  /** Plays kube-proxy: takes connections to addresses that nothing is bound to. */
+  /** Simulates kube-proxy: accepts connections to addresses that nothing is bound to. */
   kubeProxy: number;
   /** The backends, in order. */
   backends: readonly number[];
@@ -80,8 +80,8 @@ export function outboundCluster(
 
 /**
  * The clusters that every sidecar has: Istio's, and those of the shipped patches with the addresses
- * of this machine. Where a cluster would dial what the app dialled, kube-proxy's stand-in is told
- * of it by the PROXY protocol.
+ * of this machine. If a cluster dials the address that the app dialled, it passes that address to
+ * the stand-in for kube-proxy by the PROXY protocol.
  */
 export function fixedClusters(patches: ShippedPatches, ports: Ports, secrets: SecretFiles): Json[] {
   const passthrough = { ...toPort('PassthroughCluster', ports.kubeProxy) };
@@ -178,7 +178,7 @@ export function fileSource(path: string): Json {
   return { path_config_source: { path }, resource_api_version: 'V3' };
 }
 
-/** The same tree, with certificates from files where Istio's agent would serve them. */
+/** The same tree, with certificates from files instead of Istio's agent. */
 function withSecretFiles(tree: unknown, secrets: SecretFiles): unknown {
   if (Array.isArray(tree)) return tree.map((each) => withSecretFiles(each, secrets));
   if (tree === null || typeof tree !== 'object') return tree;
@@ -191,7 +191,7 @@ function withSecretFiles(tree: unknown, secrets: SecretFiles): unknown {
   return Object.fromEntries(entries) as Json;
 }
 
-/** The two secrets as files hold them. */
+/** The two secrets as files. */
 export function secretResources(
   pair: { certificate: string; key: string },
   ca: string,

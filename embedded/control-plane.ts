@@ -6,17 +6,19 @@ import type { EnvoyProxy } from './proxy.ts';
 import type { ShippedPatches } from './shipped-patches.ts';
 import { sidecarConfiguration } from './sidecar-config.ts';
 
-/** istiod's part: knows the services and the scopes, and what each sidecar is to have. */
+/**
+ * Simulates istiod: knows the services and the scopes, and derives the configuration of each
+ * sidecar.
+ */
 export type ControlPlane = Distributor & {
   /**
-   * A sidecar whose workload has this label `app`; it is given its configuration before this
-   * resolves.
+   * A sidecar whose workload has this label `app`; it has its configuration before this resolves.
    */
   add(
     proxy: EnvoyProxy,
     workload: { namespace: string; app: string; nodePort: number },
   ): Promise<void>;
-  /** Runs when no update is under way, and keeps others waiting. */
+  /** Runs when no update is in flight, and delays others. */
   alone<Result>(run: () => Promise<Result>): Promise<Result>;
 };
 
@@ -61,7 +63,7 @@ export function createControlPlane({
     );
   }
 
-  /** All or nothing: when one refuses, what was before is given to everybody again. */
+  /** All or nothing: if one sidecar refuses, all sidecars get the previous configuration again. */
   async function change(concerned: Member[], apply: () => () => void): Promise<void> {
     const undo = apply();
     try {

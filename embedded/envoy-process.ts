@@ -13,11 +13,11 @@ export type EnvoyProcess = {
   name: string;
   pid: number;
   adminPort: number;
-  /** The body of an admin page; throws when Envoy does not answer with 200. */
+  /** The body of an admin page; throws if Envoy does not answer with 200. */
   admin(path: string): Promise<string>;
-  /** The last lines that it wrote. */
+  /** Its last output. */
   log(): string[];
-  /** Resolves, with what happened, when it ends without having been asked to. */
+  /** Resolves with the cause if the process ends unexpectedly. */
   ended: Promise<string>;
   stop(): Promise<void>;
 };
@@ -35,12 +35,12 @@ export type EnvoyOptions = {
 const startTimeoutMs = 60_000;
 /** Its main thread answers, and may be busy with a configuration of 10,000 clusters. */
 const adminTimeoutMs = 60_000;
-/** In order Envoy ends within a second; then it is ended. */
+/** Normally Envoy ends within a second; after that it is killed. */
 const stopTimeoutMs = 3_000;
-/** Envoy prints a resource that it does not take, a field a line. */
+/** Envoy prints a refused resource with one field per line. */
 const linesKept = 1_000;
 
-/** Starts Envoy and waits until it is ready; throws with its last log lines when it is not. */
+/** Starts Envoy and waits until it is ready; throws with its last log lines if it is not. */
 export async function startEnvoyProcess(options: EnvoyOptions): Promise<EnvoyProcess> {
   const { name, bootstrap, folder, concurrency, reaper } = options;
   const configPath = join(folder, 'bootstrap.json');
@@ -52,7 +52,8 @@ export async function startEnvoyProcess(options: EnvoyOptions): Promise<EnvoyPro
     ['--config-path', configPath, '--admin-address-path', adminPath, '--disable-hot-restart']
       .concat(['--concurrency', String(concurrency), '--log-level', 'warning'])
       .concat(['--component-log-level', 'wasm:info', '--drain-time-s', '1']),
-    // A group of its own: Ctrl-C is for us, and we stop in order.
+    // A separate process group, so that Ctrl-C reaches only this process, which stops Envoy in
+    // order.
     { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
   );
   const lines = keepLines(child);
@@ -90,7 +91,7 @@ export async function startEnvoyProcess(options: EnvoyOptions): Promise<EnvoyPro
   }
 }
 
-/** One sentence of what became of an Envoy, and its last lines. */
+/** One sentence about the end of an Envoy, with its last lines. */
 export class EnvoyError extends Error {
   constructor(name: string, what: string, log: readonly string[]) {
     const last = log.slice(-8).map((line) => `  ${line}`);
@@ -137,7 +138,7 @@ async function get(url: string): Promise<string> {
   return text;
 }
 
-/** Tries until it works; gives up at the deadline, or when the process has ended. */
+/** Retries until it succeeds, the deadline passes or the process ends. */
 async function until<Value>(
   attempt: () => Promise<Value>,
   exited: Promise<string>,

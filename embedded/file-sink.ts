@@ -3,10 +3,10 @@ import type { Sink } from '../companion/controller/reconcile/sink.ts';
 import type { KubeObject } from '../companion/kube/object.ts';
 import { pluralOf, type Registry } from './registry.ts';
 
-/** What turns Sidecars and the sentinel into Envoy's files; `sidecars.ts` is one. */
+/** Turns Sidecars and the sentinel into Envoy's files; `sidecars.ts` implements it. */
 export type Distributor = {
   /**
-   * Resolves when every Envoy concerned runs with it; rejects when one refuses, and nothing
+   * Resolves when every affected Envoy runs with it; rejects if one refuses, and then nothing has
    * changed.
    */
   distribute(object: KubeObject): Promise<void>;
@@ -14,8 +14,8 @@ export type Distributor = {
 };
 
 /**
- * The sink of an embedded mesh. What was applied is in force when `apply` resolves, not only
- * stored: a plan that Envoy refuses fails as a write that the API server refuses.
+ * The sink of an embedded mesh. When `apply` resolves, the object is in force, not only stored: a
+ * plan that Envoy refuses fails like a write that the API server refuses.
  */
 export function createFileSink(registry: Registry, distributor: Distributor, log: Logger): Sink {
   return {
@@ -44,7 +44,7 @@ export function createFileSink(registry: Registry, distributor: Distributor, log
 const distributed = new Set(['Sidecar', 'ServiceEntry']);
 const isDistributed = (kind: string) => distributed.has(kind);
 
-/** What a user has put into the spec of a WorkloadScope stays, as with server-side apply. */
+/** Fields that a user has set in the spec of a WorkloadScope stay, as with server-side apply. */
 function mergeSpec(before: KubeObject | undefined, object: KubeObject): KubeObject {
   if (object.kind !== 'WorkloadScope' || !before) return object;
   return { ...before, ...object, spec: { ...before.spec, ...object.spec } };

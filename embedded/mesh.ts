@@ -172,7 +172,7 @@ function watchEnds(): { broken: Promise<never>; onEnd(error: Error): void } {
   const broken = new Promise<never>((_, reject) => {
     fail = reject;
   });
-  // Whoever waits hears of it; if nobody does, it is no crash.
+  // A waiting caller gets the error; without one, the rejection must not end the process.
   broken.catch(() => undefined);
   return { broken, onEnd: fail };
 }

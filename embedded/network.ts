@@ -4,17 +4,17 @@ import { type Listening, listen } from './listen.ts';
 import type { Placed } from './objects.ts';
 
 /**
- * The parts of a node's network that need root in a cluster, played on the loopback address: DNS,
- * the redirection of an app's connections into its sidecar, and kube-proxy.
+ * The parts of a node's network that need root in a cluster, simulated on the loopback address:
+ * DNS, the redirection of an app's connections into its sidecar, and kube-proxy.
  */
 
-/** Where an app stands: its pod's address and namespace, and the port of its sidecar. */
+/** The location of an app: its pod's address and namespace, and the port of its sidecar. */
 export type Place = { namespace: string; ip: string; sidecarPort(): number };
 
 export type Network = {
   /** The address of a host as pods of that namespace may call it. */
   resolve(host: string, namespace: string): string | undefined;
-  /** Opens a connection that the sidecar takes for one to `ip:port`. */
+  /** Opens a connection that the sidecar treats as one to `ip:port`. */
   connectFrom(place: Place, ip: string, port: number): Socket;
 };
 
@@ -37,7 +37,7 @@ export function createNetwork(services: readonly Placed[]): Network {
   };
 }
 
-/** Nobody looks at the source port. */
+/** Nothing reads the source port. */
 const ephemeralPort = 40_000;
 
 /**
@@ -75,7 +75,7 @@ export async function startAppProxy(network: Network, place: Place): Promise<Lis
 /** The longest first line of the PROXY protocol, version 1 (its specification, section 2.1). */
 const headerBytesMax = 107;
 
-/** Takes connections to service addresses and passes each to the backend of the service. */
+/** Accepts connections to service addresses and forwards each to the backend of the service. */
 export async function startKubeProxy(
   services: readonly Placed[],
   backends: readonly number[],

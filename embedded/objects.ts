@@ -2,8 +2,7 @@ import type { KubeObject } from '../companion/kube/object.ts';
 import type { Service } from './services.ts';
 
 /**
- * The mesh as the API server of a cluster would tell of it, so that the companion reads it
- * unchanged.
+ * The mesh as objects of an API server, so that the companion reads it unchanged.
  */
 
 export const clusterDomain = 'cluster.local';

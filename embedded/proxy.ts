@@ -19,13 +19,13 @@ export type EnvoyProxy = {
   name: string;
   files: XdsFiles;
   secrets: SecretFiles;
-  /** The process of now; throws before the first start. */
+  /** The current process; throws before the first start. */
   envoy(): EnvoyProcess;
   /** The port that the kernel gave to a listener. */
   listenerPort(name: string): number;
-  /** What is to hold from now on; with a running Envoy, resolves when it does. */
+  /** Sets the configuration; with a running Envoy, resolves when it is in force. */
   configure(configuration: Configuration): Promise<void>;
-  /** Starts it, or starts it anew, with the configuration that was pushed last. */
+  /** Starts or restarts Envoy with the configuration that was pushed last. */
   start(): Promise<void>;
   stop(): Promise<void>;
 };
@@ -36,7 +36,7 @@ export type ProxyOptions = {
   keys: KeyPair;
   ca: string;
   reaper: Reaper;
-  /** It ended without having been asked to. */
+  /** The process ended unexpectedly. */
   onEnd(error: Error): void;
 };
 

@@ -4,19 +4,19 @@ import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Sees to it that nothing is left behind, however this process ends. */
+/** Makes sure that nothing is left behind, however this process ends. */
 export type Reaper = {
-  /** A temporary folder; it goes with this process. */
+  /** A temporary folder, which is removed with this process. */
   folder: string;
   add(pid: number): void;
   forget(pid: number | undefined): void;
-  /** Ends what is still there and removes the folder. */
+  /** Ends all remaining processes and removes the folder. */
   finish(): Promise<void>;
 };
 
 /**
- * A shell of its own that waits for the end of its input, which comes when this process ends, be it
- * by SIGKILL. Deaf to signals, so that Ctrl-C does not reach it before its work.
+ * A separate shell that waits for the end of its input, which comes when this process ends, even by
+ * SIGKILL. It ignores signals, so that Ctrl-C does not end it before its work.
  */
 const script = `
 trap '' INT TERM HUP
@@ -39,7 +39,7 @@ export async function startReaper(): Promise<Reaper> {
     detached: true,
   });
   const exited = once(child, 'exit');
-  // Should it have gone first, there is nobody to tell.
+  // If the shell ended first, there is nothing to write to.
   child.stdin.on('error', () => undefined);
   child.unref();
   const say = (line: string) => void child.stdin.write(`${line}\n`);

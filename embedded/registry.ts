@@ -1,6 +1,6 @@
 import type { Kube, KubeObject, Resource, WatchHandler } from '../companion/kube/object.ts';
 
-/** The API server's part: objects by kind and name, and watches that are told of every change. */
+/** Simulates the API server: objects by kind and name, and watches that receive every change. */
 export type Registry = Pick<Kube, 'watch'> & {
   get(kind: string, namespace: string, name: string): KubeObject | undefined;
   /** Creates or replaces; gives back what is stored, with what a server fills in. */

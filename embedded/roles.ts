@@ -25,12 +25,10 @@ import { startNode } from '../companion/node/node.ts';
 import type { Uplink, UplinkOptions } from '../companion/node/uplink.ts';
 import type { Registry } from './registry.ts';
 
-/** Both roles of the companion in this process, joined where a cluster has gRPC between them. */
+/** Both roles of the companion in this process, joined by a stream instead of gRPC. */
 
 export type Roles = {
-  /**
-   * Starts the companion of the node of one pod; gives the port that the pod's filter is to ask.
-   */
+  /** Starts the node companion of one pod; returns the port that the pod's filter connects to. */
   startNodeOf(pod: { name: string; statsPort(): number }): Promise<number>;
 };
 
@@ -51,7 +49,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
   const defaults = readSettings(controllerSettings, {}, ['--pod-name=embedded']);
   const config: ControllerConfig = { ...defaults, ...settings };
   const metrics = createControllerMetrics(createMetricsRegistry(version, 'controller'));
-  // Its proxies have the filter by their bootstrap.
+  // Its proxies have the filter in their bootstrap.
   const engine = startEngine({
     config,
     kube: registry,
@@ -73,7 +71,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
     },
   };
   engine.startTick({
-    // Nobody's right to speak ends: there are no tokens.
+    // No stream expires, because there are no tokens.
     expire: () => undefined,
     forget(pod) {
       for (const joint of joints) joint.toNode({ forget: pod });
@@ -86,7 +84,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
         `--node-name=node-${name}`,
         '--port=0',
         '--scrape-seconds=1',
-        // Never read: a scope is written here when its proxy has it.
+        // Never read: a scope is applied before it counts as written.
         '--ca-path=none',
         '--settle-milliseconds=0',
       ]);
@@ -120,7 +118,7 @@ function connectInProcess(
   joints: Set<Joint>,
 ): Uplink {
   const { node } = options.hello;
-  // Later, as over a network: who asks begins to wait only after it has asked.
+  // Asynchronously, as over a network: a caller starts to wait only after it has asked.
   const joint: Joint = { toNode: (message) => queueMicrotask(() => stream.push(message)) };
   const stream = new Duplex({
     objectMode: true,

@@ -12,7 +12,7 @@ import type { Placed } from './objects.ts';
 import { routeConfiguration } from './routes.ts';
 import type { Json, ShippedPatches } from './shipped-patches.ts';
 
-/** All that one Envoy is to have: whoever distributes it decides in which order. */
+/** The whole configuration of one Envoy; the code that distributes it decides the order. */
 export type Configuration = {
   clusters: Json[];
   listeners: Json[];

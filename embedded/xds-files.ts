@@ -6,23 +6,25 @@ import type { Json } from './shipped-patches.ts';
 import type { Configuration } from './sidecar-config.ts';
 
 /**
- * The files that one Envoy watches, and the order in which they change: clusters come before the
- * routes and listeners that use them, and go after. With an Envoy attached, each step waits until
- * it has said that it took the file.
+ * The files that one Envoy watches, and the order of their changes: clusters are added before the
+ * routes and listeners that use them, and removed after. With an Envoy attached, each step waits
+ * until Envoy has accepted the file.
  */
 export type XdsFiles = {
   clustersFile: string;
   listenersFile: string;
   routesFile(port: number): string;
-  /** Throws a RejectedError when Envoy does not take it; the steps after that are not taken. */
+  /** Throws a RejectedError if Envoy refuses it; the later steps are then skipped. */
   push(configuration: Configuration): Promise<void>;
-  /** From now on this process is asked; it has what the files hold when this resolves. */
+  /**
+   * From now on this process is asked; it runs with the content of the files when this resolves.
+   */
   attach(envoy: EnvoyProcess): Promise<void>;
-  /** The process goes: what is pushed from now on is for the next one. */
+  /** The process ends: later pushes are for its successor. */
   detach(): void;
 };
 
-/** Envoy did not take a resource: which, and why, in its own words. */
+/** Envoy refused a resource: its name and Envoy's reason. */
 export class RejectedError extends Error {
   constructor(envoy: string, resource: string, reason: string) {
     super(`Envoy ${envoy} does not take ${resource}: ${reason}`);
@@ -78,7 +80,7 @@ export async function createXdsFiles(folder: string): Promise<XdsFiles> {
     const isNew = (port: number) => !routes.has(port);
     const fresh = [...next.routes.keys()].filter(isNew);
     for (const [port, route] of next.routes) {
-      // Nobody watches the file of a listener that is still to come.
+      // Nothing watches the file of a listener that does not exist yet.
       await write(routesOf(port), [route], !fresh.includes(port));
     }
     await write(listeners, next.listeners);
@@ -113,7 +115,7 @@ function watched(path: string, stats: string, what: string): Watched {
   return { path, stats, what, body: '', version: 0 };
 }
 
-/** Both, in a stable order; of one name the newer. */
+/** Both, in a stable order; of two with the same name, the newer. */
 function union(before: readonly Json[], after: readonly Json[]): Json[] {
   const byName = new Map([...before, ...after].map((each) => [each.name, each]));
   return [...byName.values()];
@@ -122,9 +124,7 @@ function union(before: readonly Json[], after: readonly Json[]): Json[] {
 type Stats = { version: string; refused: number };
 const none: Stats = { version: '', refused: 0 };
 
-/**
- * Envoy counts a file that it could not read as failed, and one that it did not take as rejected.
- */
+/** Envoy counts an unreadable file as failed, and a refused file as rejected. */
 async function readStats(envoy: EnvoyProcess, { stats }: Watched): Promise<Stats> {
   const pattern = `^${stats.replaceAll('.', '\\.')}\\.(update_(rejected|failure)|version_text)$`;
   const text = await envoy.admin(`/stats?filter=${encodeURIComponent(pattern)}`);
@@ -153,8 +153,8 @@ async function accepted(envoy: EnvoyProcess, file: Watched, before: Stats): Prom
 }
 
 /**
- * The admin port counts refusals; what was wrong stands in the log alone. A resource that breaks a
- * rule of its own kind is printed there in full, its name first and the rule last.
+ * The admin port only counts refusals; the log has the cause. Envoy prints a resource that breaks a
+ * rule of its own kind in full, its name first and the rule last.
  */
 function rejection(envoy: EnvoyProcess, { what }: Watched): RejectedError {
   const lines = envoy.log();

@@ -15,10 +15,10 @@ here=$(dirname "$0")
 ours=app.kubernetes.io/managed-by=lazyscope
 # How long to wait for the controller: about what 500 workloads take at its usual rate of writes.
 waitSeconds=${REMOVE_WAIT_SECONDS:-30}
-# How long proxies may take until they say that they have what istiod sent. With the pause that follows it
-# is less than the minute for which the companions go on answering after the label went.
+# Timeout for proxies to show that they have istiod's last push. Together with the following pause it is
+# shorter than the minute for which the companions keep answering after the label is removed.
 pushSeconds=${REMOVE_PUSH_SECONDS:-40}
-# For routes, which come after clusters and listeners, and for a push of before: istiod gathers changes
+# For routes, which follow clusters and listeners, and for an earlier push: istiod debounces changes
 # for up to 10 s (PILOT_DEBOUNCE_MAX).
 settleSeconds=10
 

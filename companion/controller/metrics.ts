@@ -122,7 +122,7 @@ function ofScopes({ counter, gauge }: Describe) {
       'Sightings refused because a workload has too many destinations.',
     ),
     catalog: gauge('controller_catalog_entries', 'Entries of the catalog, by index.', ['index']),
-    proxies: gauge('controller_proxies', 'Proxies that their nodes tell of.'),
+    proxies: gauge('controller_proxies', 'Proxies that node companions report.'),
     workloads: gauge('controller_workloads', 'Workloads of enabled namespaces, by mode.', ['mode']),
   };
 }

@@ -18,7 +18,7 @@ export function meshHandler({ discovery, catalog }: State, changed: Changed): Wa
     try {
       discovery.set(revisionOfConfigMap(name), readDiscoverySelectors(data?.mesh ?? ''));
     } catch (cause) {
-      const remedy = 'mend its key mesh; until then the discoverySelectors of before hold';
+      const remedy = 'correct its key mesh; until then the previous discoverySelectors apply';
       throw new Error(`ConfigMap ${name} is not a MeshConfig: ${remedy}`, { cause });
     }
   }

@@ -26,9 +26,8 @@ export type Decision = {
  * How long an answer holds, in seconds. It matters only while the call stays unknown: once a scope
  * is live, the real route is taken and no answer is looked at.
  *  - resolved: bounds how long the identities of the endpoints may be out of date;
- * - unresolved: short, since a Service of that name or address may appear at any moment, and is
- *    often
- *    called before the watch has told of it;
+ *  - unresolved: short, since a Service of that name or address may appear at any moment, and is
+ *    often called before the watch has reported it;
  *  - empty: short, since a destination without endpoints is about to get some; also for one that
  *    is so new that the gateway is about to know it;
  *  - held: shortest, since a hold that leads nowhere is called off (`afterHolds`).

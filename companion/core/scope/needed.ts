@@ -63,8 +63,8 @@ function* ruledAliases(catalog: Catalog, name: string, rules: number): Generator
 
 /**
  * Other names of a host of the scope. istiod gives a Service only the aliases that are imported
- * with the namespace of the Service (pilot/pkg/model/sidecar.go, matchingAliasService), whoever may
- * see them.
+ * with the namespace of the Service (pilot/pkg/model/sidecar.go, matchingAliasService), whatever
+ * namespaces see them.
  */
 export function* aliasHosts(catalog: Catalog, entry: string): Generator<HostRef> {
   const { namespace, names } = namesOf(catalog, entry);
