@@ -1,3 +1,5 @@
+import { sentinelHost } from '../scope/sentinel.ts';
+
 /**
  * The oracle of narrowing: in the configuration of a proxy, every cluster that anything refers to
  * is there. Input is what Envoy's admin interface answers to `/config_dump`.
@@ -27,10 +29,18 @@ const clusterFields = new Set([
 const listFields = new Set(['clusters']);
 
 /**
- * Subtrees that name no cluster of this proxy: who the proxy is, the endpoints of a cluster under
- * its own name, and notes for others.
+ * Subtrees that name no cluster which this proxy needs: who the proxy is, the endpoints of a
+ * cluster under its own name, notes for others, listeners that take no connection any more, and what Envoy
+ * refused.
  */
-const otherMeanings = new Set(['node', 'load_assignment', 'metadata', 'filter_metadata']);
+const otherMeanings = new Set([
+  'node',
+  'load_assignment',
+  'metadata',
+  'filter_metadata',
+  'draining_state',
+  'error_state',
+]);
 
 /** Texts that are like the name of a cluster, and stand for something else. */
 const otherTexts = new Set(['name', 'stat_prefix', 'alt_stat_name', 'service_name', 'sni']);
@@ -43,7 +53,8 @@ export function danglingClusters(dump: ConfigDump): Dangling[] {
   const there = clusterNames(dump);
   const found = new Map<string, Dangling>();
   for (const [cluster, place] of references(dump)) {
-    if (cluster === '' || there.has(cluster)) continue;
+    // Nobody calls the sentinel: manifests/namespace takes its clusters out on purpose.
+    if (cluster === '' || there.has(cluster) || cluster.endsWith(`|${sentinelHost}`)) continue;
     found.set(`${place} ${cluster}`, { cluster, place });
   }
   return [...found.values()];

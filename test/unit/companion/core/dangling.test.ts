@@ -93,6 +93,9 @@ test.each([
   ['a name of statistics', { stat_prefix: gone }],
   ['a server name', { sni: gone }],
   ['a note', { metadata: { filter_metadata: { istio: { cluster: gone } } } }],
+  ['a listener that is about to go', { draining_state: { cluster: gone } }],
+  ['configuration that Envoy refused', { error_state: { cluster: gone } }],
+  ['the sentinel', { route: { cluster: 'outbound|80||http-ports.lazyscope.internal' } }],
   ['a cluster of the bootstrap', { cluster_name: 'xds-grpc' }],
 ])('%s is no reference', (_what, config) => {
   expect(danglingClusters(dumpWith(config))).toEqual([]);
