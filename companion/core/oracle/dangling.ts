@@ -30,8 +30,8 @@ const listFields = new Set(['clusters']);
 
 /**
  * Subtrees that name no cluster which this proxy needs: who the proxy is, the endpoints of a
- * cluster under its own name, notes for others, listeners that take no connection any more, and what Envoy
- * refused.
+ * cluster under its own name, notes for others, listeners that take no connection any more, and
+ * what Envoy refused.
  */
 const otherMeanings = new Set([
   'node',
