@@ -256,7 +256,7 @@ describe('a namespace that Istio does not look at', () => {
     kube.put(meshConfig(selecting));
     const controller = await start();
     controller.report('web');
-    expect(() => kube.put(meshConfig('discoverySelectors: 1'))).toThrow(/mend its key mesh/);
+    expect(() => kube.put(meshConfig('discoverySelectors: 1'))).toThrow(/correct its key mesh/);
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
     await kube.delete({ group: '', version: '', plural: 'configmaps' }, 'istio', 'istio-system');
