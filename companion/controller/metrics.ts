@@ -107,6 +107,10 @@ function ofScopes({ counter, gauge }: Describe) {
       ['reason'],
     ),
     nodesHeard: gauge('controller_nodes_heard', 'Nodes whose companion is connected.'),
+    scopesRefused: counter(
+      'controller_scopes_refused_total',
+      'Workloads without a WorkloadScope because their namespace has as many as it may have.',
+    ),
     unknownModes: gauge(
       'controller_modes_unknown',
       'Namespaces and Services whose lazyscope.io/mode is no mode; modes in force stay meanwhile.',

@@ -14,6 +14,7 @@ export type KubeObject = {
   kind: string;
   metadata: {
     name: string;
+    generateName?: string;
     namespace?: string;
     uid?: string;
     resourceVersion?: string;

@@ -16,7 +16,7 @@ import { isLeft, modeOf } from '../state/workload-mode.ts';
 import { createForgetting } from './forget.ts';
 import { edgesOf, hostsOf, type LookOptions, planOf, watchedNow } from './inputs.ts';
 import { createRecords } from './record.ts';
-import { createRetirement, takeBack } from './retire.ts';
+import { createRetirement, scopesPerNamespace, takeBack } from './retire.ts';
 import type { Sink } from './sink.ts';
 
 export type ReconcileOptions = LookOptions & { sink: Sink; metrics: ControllerMetrics };
@@ -33,11 +33,12 @@ export type Reconciler = {
 };
 
 export function createReconciler(options: ReconcileOptions): Reconciler {
-  const { state, sink, now } = options;
+  const { state, sink, metrics, now } = options;
   const forgetting = createForgetting(options);
   const retirement = createRetirement(options);
   const budget = createWithdrawalBudget(options.life.withdrawal, now);
   const records = createRecords(options);
+  const creating = new Set<string>();
 
   async function runOnce(key: string): Promise<'wrote' | 'nothing'> {
     if (!sink.mayWrite()) return 'nothing';
@@ -50,10 +51,16 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
       state.missingRoutes.drop(key);
       return retirement.retire(namespace, name);
     }
-    retirement.isThere(key);
+    const livedMs = retirement.isThere(key, workload);
     if (isLeft(state, workload)) return retirement.leave(workload);
 
-    const { scope, wrote } = await ensureScope(options, workload);
+    if (!state.scopes.get(namespace, name)) {
+      if (!mayHaveScope(workload, livedMs)) return 'nothing';
+      creating.add(key);
+    }
+    const { scope, wrote } = await ensureScope(options, workload).finally(() =>
+      creating.delete(key),
+    );
     const proxies = state.proxies.count(workload.pods, now());
     const known = edgesOf(state, workload);
     const verdict = forgetting.judge(workload, scope, known);
@@ -69,6 +76,18 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     // memory.
     if (recorded !== 'waits') forgetting.letGo(workload, verdict);
     return wrote || applied || recorded === 'wrote' ? 'wrote' : 'nothing';
+  }
+
+  /**
+   * A workload that ends before it could be narrowed needs no scope, and the scopes of a namespace
+   * are bounded, including those whose first write is under way.
+   */
+  function mayHaveScope({ namespace, runsOnce }: Workload, livedMs: number): boolean {
+    if (runsOnce && livedMs < options.life.learningWindowMs) return false;
+    const underWay = [...creating].filter((key) => key.startsWith(`${namespace}/`)).length;
+    const isFull = [...state.scopes.in(namespace)].length + underWay >= scopesPerNamespace;
+    if (isFull) metrics.scopesRefused.inc();
+    return !isFull;
   }
 
   return { runOnce, takeDue: records.takeDue };

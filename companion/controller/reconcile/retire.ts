@@ -32,8 +32,11 @@ export type Retirement = {
    * A workload of a namespace that is no longer enabled: delete its Sidecar first, then its scope.
    */
   leave(workload: Workload): Promise<'wrote' | 'nothing'>;
-  /** The workload exists. */
-  isThere(key: string): void;
+  /**
+   * The workload exists. Returns for how many milliseconds this replica has known it, if it is one
+   * that runs once, else 0.
+   */
+  isThere(key: string, workload: Pick<Workload, 'runsOnce'>): number;
 };
 
 /**
@@ -42,15 +45,26 @@ export type Retirement = {
  */
 const goneMs = 60_000;
 
+/**
+ * Largest number of WorkloadScopes in one namespace. Each is an object in etcd, in the memory of
+ * both replicas and in every pass, so new names with every run must not add objects without end.
+ * Kubernetes supports 3,000 pods in a namespace (kubernetes/community, sig-scalability), which is
+ * fewer workloads.
+ */
+export const scopesPerNamespace = 2_000;
+
 export function createRetirement(options: RetireOptions): Retirement {
   const { state, life, now } = options;
   const absentSince = new Map<string, number>();
+  /** Since when workloads that run once are there. */
+  const onceSince = new Map<string, number>();
 
   async function retire(namespace: string, name: string): Promise<'wrote' | 'nothing'> {
     const key = `${namespace}/${name}`;
     const scope = state.scopes.get(namespace, name);
     if (!scope) {
       absentSince.delete(key);
+      onceSince.delete(key);
       return 'nothing';
     }
     const found = state.sidecars.get(namespace, sidecarName({ name }));
@@ -59,20 +73,31 @@ export function createRetirement(options: RetireOptions): Retirement {
     if (terminating) return takeDown(options, sidecar, 'Off');
     const since = timeIn(scope.status?.goneSince) ?? absentSince.get(key) ?? now();
     absentSince.set(key, since);
-    const isOver = now() - since > (scope.ttlMs ?? life.ttlMs) || hasSuccessor(options, scope);
+    const isGone = now() - since > goneMs;
+    const isOver =
+      now() - since > (scope.ttlMs ?? life.ttlMs) ||
+      hasSuccessor(options, scope) ||
+      (isGone && (onceSince.has(key) || isWorthless(options, scope)));
     const isWanted = label !== undefined && (scope.mode ?? mode) === 'enforce';
     if (sidecar && (isOver || !isWanted)) {
       return takeDown(options, sidecar, isWanted ? 'NoProxies' : 'Off');
     }
     if (!scope.isIntended && (isOver || label === undefined)) return remove(options, scope);
-    return now() - since > goneMs
-      ? tellGone(options, scope, sidecar !== undefined, since)
-      : 'nothing';
+    return isGone ? tellGone(options, scope, sidecar !== undefined, since) : 'nothing';
   }
 
   return {
     retire,
-    isThere: (key) => void absentSince.delete(key),
+    isThere(key, { runsOnce }) {
+      absentSince.delete(key);
+      if (!runsOnce) {
+        onceSince.delete(key);
+        return 0;
+      }
+      const since = onceSince.get(key) ?? now();
+      onceSince.set(key, since);
+      return now() - since;
+    },
     async leave({ namespace, name }) {
       const scope = state.scopes.get(namespace, name);
       const sidecar = state.sidecars.get(namespace, sidecarName({ name }));
@@ -80,6 +105,13 @@ export function createRetirement(options: RetireOptions): Retirement {
       return scope ? remove(options, scope) : 'nothing';
     },
   };
+}
+
+/** It remembers nothing, or its namespace needs the room for what runs. */
+function isWorthless({ state }: RetireOptions, { namespace, name, status }: ScopeRecord): boolean {
+  if (state.sidecars.get(namespace, sidecarName({ name }))?.ours) return false;
+  const remembers = status?.hosts.some(({ reason }) => reason === 'learned') ?? false;
+  return !remembers || [...state.scopes.in(namespace)].length > scopesPerNamespace / 2;
 }
 
 /** Whether its owner, or a pod that its Sidecar selects, belongs to another workload. */

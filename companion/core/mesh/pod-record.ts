@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kube/object.ts';
+import { ownerOf } from './pod-owner.ts';
 import { namespaceOf } from './records.ts';
 import { revisionOfPod } from './revision.ts';
 
@@ -18,6 +19,10 @@ export type PodRecord = {
   network: string;
   /** Name of its owner: the Deployment, StatefulSet, DaemonSet or CronJob. */
   owner: string;
+  /** The pod belongs to a run that has no sign of being repeated. */
+  runsOnce: boolean;
+  /** Name of the run that the pod belongs to; empty if its owner does not run to completion. */
+  run: string;
   running: boolean;
   /** Its proxy answers the DNS queries of the app (ISTIO_META_DNS_CAPTURE). */
   dnsProxy: boolean;
@@ -53,6 +58,7 @@ export function readPod(object: KubeObject): PodRecord {
     ...(status.containerStatuses ?? []),
     ...(status.initContainerStatuses ?? []),
   ];
+  const owner = ownerOf(object);
   const proxyStatus = statuses.find(({ name }) => name === proxyName);
   const ips = ((status.podIPs ?? []) as { ip: string }[]).map(({ ip }) => ip);
   return {
@@ -71,7 +77,9 @@ export function readPod(object: KubeObject): PodRecord {
     dnsProxy: proxyEnv(spec, 'ISTIO_META_DNS_CAPTURE') === 'true',
     intercepted: proxyEnv(spec, 'ISTIO_META_INTERCEPTION_MODE') !== 'NONE',
     network: labels['topology.istio.io/network'] ?? '',
-    owner: ownerOf(object),
+    owner: owner.name,
+    runsOnce: owner.runsOnce,
+    run: owner.run,
     node: spec.nodeName ?? '',
     nodeLost: isNodeLost(status),
     revision: revisionOfPod(object),
@@ -107,17 +115,4 @@ function proxyEnv(spec: Record<string, unknown>, wanted: string): string | undef
 function runsRouter(spec: Record<string, unknown>): boolean {
   const containers = (spec.containers ?? []) as Container[];
   return containers.some(({ name, args = [] }) => name === proxyName && args.includes('router'));
-}
-
-/** The name of the user's object, skipping the generated ReplicaSet or Job. */
-function ownerOf({ metadata }: KubeObject): string {
-  const labels = metadata.labels ?? {};
-  const owner = metadata.ownerReferences?.find(({ controller }) => controller);
-  if (!owner) return labels['service.istio.io/canonical-name'] ?? labels.app ?? metadata.name;
-  const hash = labels['pod-template-hash'] ?? labels['rollouts-pod-template-hash'];
-  if (owner.kind === 'ReplicaSet' && hash && owner.name.endsWith(`-${hash}`)) {
-    return owner.name.slice(0, -hash.length - 1);
-  }
-  // A CronJob names its Jobs by the minute they are due.
-  return owner.kind === 'Job' ? owner.name.replace(/-\d{8,}$/, '') : owner.name;
 }

@@ -10,6 +10,8 @@ export type Workload = {
   owners: string[];
   selector: Record<string, string>;
   pods: PodRecord[];
+  /** All its pods are of a run that nothing says will be repeated: it has no scope of its own. */
+  runsOnce?: boolean;
 };
 
 /**
@@ -29,6 +31,16 @@ const generated = new Set([
   'security.istio.io/tlsMode',
   'service.istio.io/canonical-revision',
   'topology.istio.io/network',
+  'tekton.dev/taskRun',
+  'tekton.dev/taskRunUID',
+  'tekton.dev/pipelineRun',
+  'tekton.dev/pipelineRunUID',
+  'workflows.argoproj.io/workflow',
+  'spark-app-selector',
+  'spark-app-name',
+  'spark-exec-id',
+  'sparkoperator.k8s.io/app-name',
+  'sparkoperator.k8s.io/submission-id',
 ]);
 const generatedPrefix = 'batch.kubernetes.io/';
 
@@ -62,12 +74,13 @@ export function groupWorkloads(pods: Iterable<PodRecord>): Workload[] {
     name: owners[0] ?? '',
     owners,
     selector: { ...selector },
+    runsOnce: members.every((pod) => pod.runsOnce),
     pods: [...members].sort((a, b) => (a.name < b.name ? -1 : 1)),
   }));
 }
 
 function groupOf(owners: string[], pods: PodRecord[]): Group {
-  const labelSets = distinct(pods.map(({ labels }) => stable(labels)));
+  const labelSets = distinct(pods.map(stable));
   const [first = {}, ...rest] = labelSets;
   const selector = Object.fromEntries(
     Object.entries(first)
@@ -77,10 +90,14 @@ function groupOf(owners: string[], pods: PodRecord[]): Group {
   return { owners: [...owners].sort(), selector, pods, labelSets };
 }
 
-function stable(labels: Labels): Labels {
+function stable({ labels, name, run }: PodRecord): Labels {
   return Object.fromEntries(
     Object.entries(labels).filter(
-      ([key]) => !generated.has(key) && !key.startsWith(generatedPrefix),
+      // What names this very run is not in the next one.
+      ([key, value]) =>
+        !generated.has(key) &&
+        !key.startsWith(generatedPrefix) &&
+        (run === '' || (value !== run && value !== name)),
     ),
   );
 }

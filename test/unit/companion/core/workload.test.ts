@@ -47,7 +47,17 @@ describe('the pods of one owner', () => {
     [{ kind: 'StatefulSet', name: 'db' }, 'db'],
     [{ kind: 'DaemonSet', name: 'agent' }, 'agent'],
     [{ kind: 'Job', name: 'report-29384756' }, 'report'],
-    [{ kind: 'Job', name: 'migrate-2' }, 'migrate-2'],
+    [{ kind: 'Job', name: 'migrate-2' }, 'migrate'],
+    [{ kind: 'Job', name: 'migrate' }, 'migrate'],
+    [{ kind: 'TaskRun', name: 'build-x7k2p' }, 'build'],
+    [{ kind: 'TaskRun', name: 'build-x7k2p-29384756' }, 'build'],
+    [{ kind: 'Workflow', name: 'etl-1764300000' }, 'etl'],
+    [{ kind: 'Workflow', name: 'etl-9f86d081884c7d65' }, 'etl'],
+    [{ kind: 'SparkApplication', name: 'pi-0b9c8a7e-1f2d-4c3b-8a9e-0123456789ab' }, 'pi'],
+    [{ kind: 'Pod', name: 'pi-1764300000-driver' }, 'pi-1764300000-driver'],
+    // What lasts keeps its name, whatever that looks like.
+    [{ kind: 'StatefulSet', name: 'db-12345' }, 'db-12345'],
+    [{ kind: 'CloneSet', name: 'web-bcdfg' }, 'web-bcdfg'],
   ])('of %j go by the name %s', (owner, name) => {
     const labels = { app: 'x', 'job-name': 'j', 'batch.kubernetes.io/job-name': 'j' };
     expect(shape([record('p', { owner, labels })])).toEqual([
