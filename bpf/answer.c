@@ -7,7 +7,7 @@
 #include "answer.h"
 #include "request.h"
 
-/* Every cgroup of a policy refused, each with path and reason, and the counters beside. */
+/* Holds the longest answer: a path and a reason for each refused cgroup, and all counters. */
 #define LINE_SIZE (CGROUPS_MAX * (2 * PATH_SIZE + 256) + 16384)
 
 static char line[LINE_SIZE];

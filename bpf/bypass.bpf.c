@@ -2,14 +2,17 @@
 /*
  * Moves data between two TCP sockets of one node without the stack.
  *
- * A connection is taken in when both of its ends are sockets of accelerated cgroups. The ends find each
- * other by their sequence numbers and the client's address, which hold across REDIRECT, DNAT and network
- * namespaces. A flow (one direction) takes either path, the stack or redirection, and may change to
- * redirection only while nothing of it is unread: bytes never overtake each other. What is unread is
- * redirected bytes + growth of write_seq - bytes read, so that no verdict has to be believed.
+ * The programs accelerate a connection if both of its ends are sockets of accelerated cgroups. They
+ * match the two ends by the sequence numbers and the client's address, which stay the same across
+ * REDIRECT, DNAT and network namespaces. A flow (one direction) uses either the stack or
+ * redirection. A flow may change to redirection only while it has no unread bytes, so that bytes
+ * never overtake each other. Unread bytes = redirected bytes + growth of write_seq - bytes read.
+ * This sum does not depend on the verdicts, some of which the kernel reuses without running the
+ * program.
  *
- * A socket in the map is never removed from it while it lives: what it has not read would be lost, and a
- * blocked reader would not see what comes after. So only sockets that will find their other end come in.
+ * A socket stays in the map until it is closed: removing it earlier would lose its unread data, and
+ * a blocked reader would miss later data. So the programs add only sockets whose other end will
+ * follow.
  */
 #include <linux/errno.h>
 #include "establish.h"
@@ -65,7 +68,7 @@ int bypass_sockops(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-/* Every return is SK_PASS: the verdict is in the redirection, and nothing is ever dropped. */
+/* Always returns SK_PASS: the redirection is set on the message, and no message is ever dropped. */
 SEC("sk_msg")
 int bypass_message(struct sk_msg_md *ctx)
 {
@@ -89,7 +92,7 @@ int bypass_message(struct sk_msg_md *ctx)
 	return SK_PASS;
 }
 
-/* Whether reads of this container block: learned from each socket that we look at, once for each kind. */
+/* Records whether reads of this container block. Each watched socket reports each kind once. */
 static __always_inline void note_reader(struct flow *flow, int ret, int flags)
 {
 	__u32 kind = flags & MSG_DONTWAIT ? READS_NON_BLOCKING : READS_BLOCKING, *known, none = 0;
@@ -106,7 +109,10 @@ static __always_inline void note_reader(struct flow *flow, int ret, int flags)
 		__sync_fetch_and_or(known, kind);
 }
 
-/* After every recvmsg on the node: what a socket of ours has read. What does not take data out is not counted. */
+/*
+ * Runs after every recvmsg on the node and counts the bytes that an accelerated socket has read.
+ * Reads that leave the data in the socket are not counted.
+ */
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(bypass_read, struct sock *sk, int ret, int flags)
 {
@@ -127,7 +133,7 @@ int BPF_PROG(bypass_read, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
-/* Does nothing, and must be there: without it a socket in the map tells FIONREAD 0 for data of the stack. */
+/* Does nothing. Without it, FIONREAD on a socket in the map returns 0 for data from the stack. */
 SEC("sk_skb/stream_verdict")
 int bypass_arrival(struct __sk_buff *skb)
 {
@@ -135,8 +141,9 @@ int bypass_arrival(struct __sk_buff *skb)
 }
 
 /*
- * What a socket in the map cannot do, it says so as a kernel without it would: kTLS, whose records would
- * not be made for redirected data, and MSG_ZEROCOPY, where nothing tells that redirected pages are free.
+ * Refuses two options for a socket in the map, with the errors of a kernel that lacks them: kTLS,
+ * because redirected data would not be encrypted into records, and SO_ZEROCOPY, because the sender
+ * would not be notified when redirected pages are free.
  */
 SEC("cgroup/setsockopt")
 int bypass_setsockopt(struct bpf_sockopt *ctx)
@@ -156,5 +163,5 @@ int bypass_setsockopt(struct bpf_sockopt *ctx)
 	return 0;
 }
 
-/* The kernel's structs are read, which it grants to programs of a GPL-compatible licence only. */
+/* The kernel lets only programs with a GPL-compatible licence read its structs. */
 char programs_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* The cgroups whose sockets are accelerated, one loader each. */
+/* The cgroups whose sockets are accelerated. A lock allows one loader for each cgroup. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 
 struct cgroup {
 	char path[PATH_SIZE];
-	int fd; /* also the lock: it goes with the process, whatever ends it */
+	int fd; /* also the lock: the kernel releases it when the process ends */
 	struct bpf_link *sockops, *setsockopt;
 };
 

@@ -29,7 +29,7 @@ static bool say(int fd, char byte, size_t size)
 	return send(fd, out, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
-/* Reads exactly so many of this byte. */
+/* Reads exactly `size` bytes and checks that each is `byte`. */
 static bool hear(int fd, char byte, size_t size)
 {
 	while (size) {
@@ -90,7 +90,7 @@ static const char *order(struct ends *e)
 	return NULL;
 }
 
-/* After a partial send the kernel keeps its verdict, so that the programs are not asked. */
+/* After a partial send the kernel reuses the last verdict without running the programs. */
 static const char *partial(struct ends *e)
 {
 	trial_redirect(false);
@@ -175,7 +175,7 @@ static const char *peek(struct ends *e)
 	return hear(e->server, 'A', 10) && !readable(e->server, 0) ? NULL : "peeking took data out";
 }
 
-/* Not a fault but a fact: such readers must be kept away. */
+/* Splicing redirected data may fail, with EAGAIN: readers that splice must not be accelerated. */
 static const char *no_splice(struct ends *e)
 {
 	int pipes[2];
@@ -190,7 +190,7 @@ static const char *no_splice(struct ends *e)
 	return n == 10 || (n < 0 && errno == EAGAIN) ? NULL : "neither works nor says EAGAIN";
 }
 
-/* The byte at an offset: no two pieces of the stream are alike. */
+/* Returns the expected byte at an offset. No two pieces of the stream are equal. */
 static unsigned char expected_at(size_t at)
 {
 	return (unsigned char)((at * 2654435761u) >> 13 ^ at >> 16);
@@ -238,7 +238,7 @@ static const char *detached(struct ends *e)
 	return stream(e, true);
 }
 
-/* Detaching comes last: nothing is accelerated after it. */
+/* `detach` is last, because no connection is accelerated after it. */
 const struct check checks[] = {
 	{ "paired", paired },	    { "order", order },		{ "partialSend", partial },
 	{ "backPressure", backpressure }, { "fionread", fionread },	{ "readiness", readiness },

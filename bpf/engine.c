@@ -10,7 +10,7 @@
 
 static struct bypass *programs;
 static struct settings settings;
-/* The last warnings of libbpf, newest at the end: the verifier's verdict is the last line but few. */
+/* The last warnings of libbpf, newest last. The verifier's verdict is near the end. */
 static char warnings[4096];
 
 static int keep_warning(enum libbpf_print_level level, const char *format, va_list args)
@@ -68,7 +68,10 @@ static bool attach(struct failure *failure)
 	int sockets = bpf_map__fd(programs->maps.sockets);
 	int error;
 
-	/* To our own table of sockets: that ends with it, so that no link is needed. */
+	/*
+	 * The programs are attached to our own socket map and are released with it: no link is
+	 * needed.
+	 */
 	error = bpf_prog_attach(bpf_program__fd(programs->progs.bypass_arrival), sockets,
 				BPF_SK_SKB_VERDICT, 0);
 	if (error)
@@ -132,7 +135,10 @@ static void write_ports(const struct request *request)
 
 void engine_configure(const struct request *request, bool insert)
 {
-	/* Nothing comes in while the ports change, so that no port is wrongly taken for allowed. */
+	/*
+	 * Accept no new connections while the ports change: a half-written list could allow a wrong
+	 * port.
+	 */
 	settings.flags &= ~FLAG_INSERT;
 	write_settings();
 	write_ports(request);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* How a connection is found to have both ends here, and how it ends. */
+/* Detects connections with both ends in accelerated cgroups, and handles their end. */
 #ifndef LAZYSCOPE_BYPASS_ESTABLISH_H
 #define LAZYSCOPE_BYPASS_ESTABLISH_H
 
@@ -14,10 +14,12 @@ static __always_inline int port_allowed(const struct settings *s, __u16 port)
 	return s->flags & FLAG_ONLY_PORTS ? named : !named;
 }
 
-/* The client of a SYN: there is no socket of the connection yet, only what the context tells. */
+/* The client of a SYN. The connection has no socket yet, so the address comes from the context. */
 static __always_inline void client_of_request(struct bpf_sock_ops *ctx, struct client_address *key)
 {
-	/* Read before the branch, or clang joins the reads of both sides into one of a moved pointer. */
+	/*
+	 * Read before the branch: clang would merge the reads of both branches through one pointer.
+	 */
 	__u32 ip4 = FIELD(ctx, remote_ip4), family = FIELD(ctx, family);
 
 	key->port = bpf_ntohl(FIELD(ctx, remote_port));
@@ -57,7 +59,7 @@ static __always_inline void client_of_socket(struct tcp_sock *tp, enum side side
 	}
 }
 
-/* 0, or the counter of the reason why this socket stays as it is. */
+/* Returns 0, or the counter of the reason not to accelerate this socket. */
 static __always_inline int unfit(struct tcp_sock *tp)
 {
 	unsigned long flags = tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags;
@@ -73,7 +75,10 @@ static __always_inline int unfit(struct tcp_sock *tp)
 	return 0;
 }
 
-/* 0, or why no socket of this container is taken in. Where it is unknown, its sockets tell. */
+/*
+ * Returns 0, or the reason not to accelerate sockets of this container. If its reads are not known
+ * yet, starts to watch this socket to learn them.
+ */
 static __always_inline int unfit_reader(struct bpf_sock_ops *ctx, struct tcp_sock *tp, __u64 *container)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -91,7 +96,7 @@ static __always_inline int unfit_reader(struct bpf_sock_ops *ctx, struct tcp_soc
 	return COUNT_learning;
 }
 
-/* Puts the socket into the map, with the state that the other programs need; 0 or a reason. */
+/* Adds the socket to the map, with the state for the other programs. Returns 0 or a reason. */
 static __always_inline int take_in(struct bpf_sock_ops *ctx, struct tcp_sock *tp, enum side side,
 				   __u64 self, __u64 connection, __u64 container)
 {
@@ -117,7 +122,7 @@ static __always_inline int take_in(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	return 0;
 }
 
-/* A SYN came to a listener: its client, if it is one of ours, will hear of it in a moment. */
+/* On a SYN to a listener: records the client, whose own program looks it up once established. */
 static __always_inline void expect_client(struct bpf_sock_ops *ctx, struct settings *s)
 {
 	struct client_address client = {};
@@ -129,7 +134,7 @@ static __always_inline void expect_client(struct bpf_sock_ops *ctx, struct setti
 	bpf_map_update_elem(&expected, &client, &one, BPF_ANY);
 }
 
-/* 0, or why the client stays as it is. Only those that will pair come in: see bypass.bpf.c. */
+/* Returns 0 or a reason. Only clients that will be paired are added: see bypass.bpf.c. */
 static __always_inline int client_established(struct bpf_sock_ops *ctx, struct settings *s,
 					      struct tcp_sock *tp)
 {
@@ -146,7 +151,9 @@ static __always_inline int client_established(struct bpf_sock_ops *ctx, struct s
 	if (!bpf_map_lookup_elem(&expected, &pair.client))
 		return COUNT_not_local;
 	port = bpf_ntohs(tp->inet_conn.icsk_inet.sk.__sk_common.skc_dport);
-	/* After REDIRECT the two ends know different ports; a port is out when either end calls it so. */
+	/*
+	 * REDIRECT gives the two ends different ports. Either of the two excludes the connection.
+	 */
 	if (!(s->flags & FLAG_ONLY_PORTS) && !port_allowed(s, port))
 		return COUNT_refused_port;
 	reason = take_in(ctx, tp, CLIENT, self, self, container);
@@ -165,7 +172,7 @@ static __always_inline __u32 hop_of(struct tcp_sock *tp)
 	return port == PORT_OUTBOUND ? HOP_OUTBOUND : port == PORT_INBOUND ? HOP_INBOUND : HOP_OTHER;
 }
 
-/* 0, or why the server stays as it is. */
+/* Returns 0, or the reason not to accelerate the server. */
 static __always_inline int server_established(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
 {
 	struct connection connection = {};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The few fields of kernel structs that the programs read. Only names count: libbpf looks the offsets
- * up in the running kernel's BTF, so one object fits every kernel, and no vmlinux.h is needed.
+ * The few fields of kernel structs that the programs read. Only the names matter: libbpf takes the
+ * offsets from the BTF of the running kernel, so one object fits every kernel without vmlinux.h.
  */
 #ifndef LAZYSCOPE_BYPASS_KERNEL_H
 #define LAZYSCOPE_BYPASS_KERNEL_H

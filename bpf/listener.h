@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * What is known of a listener before a connection to it is there. Its clients must be turned away at their SYN:
- * one that comes in and finds no server stays in the map as long as it lives, where the stack is slower.
+ * The record of a listener, which decides at the SYN whether a client will be accelerated. The
+ * decision cannot come later: a client in the map that finds no server stays there until it is
+ * closed, and the stack is slower for sockets in the map.
  */
 #ifndef LAZYSCOPE_BYPASS_LISTENER_H
 #define LAZYSCOPE_BYPASS_LISTENER_H
 
 #include "maps.h"
 
-/* Messages of one side after which the listener is told: one write to a shared line for so many. */
+/* Messages of one side per update of the listener: fewer writes to a cache line shared by CPUs. */
 #define SHAPE_BATCH 1024
-/* Messages that a listener remembers, about: after them, older ones count half. */
+/* Messages after which the listener's counts are halved, so that old messages weigh less. */
 #define SHAPE_MEMORY 65536
 
 static __always_inline __u64 cgroup_of(struct tcp_sock *tp)
@@ -18,7 +19,7 @@ static __always_inline __u64 cgroup_of(struct tcp_sock *tp)
 	return tp->inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup->kn->id;
 }
 
-/* A socket that listens, or one that was accepted. */
+/* Records the listener of a socket that listens or was accepted. */
 static __always_inline void note_listener(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
 {
 	struct listener_key key = { .netns = bpf_get_netns_cookie(ctx) };
@@ -42,7 +43,7 @@ static __always_inline int is_left_alone(const struct settings *s, struct listen
 	return 0;
 }
 
-/* Whether the listener that a SYN has come to will pair with its client. */
+/* Whether the listener that received a SYN will be paired with the client. */
 static __always_inline int will_accept(struct bpf_sock_ops *ctx, const struct settings *s)
 {
 	struct listener_key key = { .netns = bpf_get_netns_cookie(ctx), .port = FIELD(ctx, local_port) };
@@ -62,7 +63,10 @@ static __always_inline int will_accept(struct bpf_sock_ops *ctx, const struct se
 	return 0;
 }
 
-/* Tells the listener what one side has sent. Where streams are most of it, clients to come are left alone. */
+/*
+ * Adds the messages of one side to the listener's counts. If most of them belong to streams, later
+ * clients of the listener are not accelerated for a while.
+ */
 static __always_inline void note_shape(struct connection *connection, __u32 side)
 {
 	struct listener_key key = { .netns = connection->netns, .port = connection->port };
@@ -71,7 +75,7 @@ static __always_inline void note_shape(struct connection *connection, __u32 side
 	if (listener) {
 		__sync_fetch_and_add(&listener->messages, connection->messages[side]);
 		__sync_fetch_and_add(&listener->streamed, connection->streamed[side]);
-		/* Two that halve at once forget more: it is a share, not a sum. */
+		/* Two CPUs may halve at once. That is harmless, because only the share matters. */
 		if (listener->messages > SHAPE_MEMORY) {
 			listener->messages /= 2;
 			listener->streamed /= 2;

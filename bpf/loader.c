@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /*
- * Reads one JSON object a line from standard input and answers each with one on standard output.
- * End of input, a closed output, SIGTERM and SIGINT switch off and exit: open connections go on over the stack.
+ * Reads requests from standard input, one JSON object per line, and writes one JSON object per
+ * answer to standard output. On end of input, closed output, SIGTERM or SIGINT, the loader switches
+ * redirection off and exits; open connections continue over the stack.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,9 +16,9 @@
 #include "engine.h"
 #include "selftest.h"
 
-/* All cgroups and ports of the largest policy, twice for escapes. */
+/* Holds all cgroups and ports of the largest policy. Paths count twice because of escapes. */
 #define LINE_MAX_SIZE (CGROUPS_MAX * PATH_SIZE * 2 + PORTS_MAX * 8 + 4096)
-/* Bounds of what a request may ask for. */
+/* The largest values that a request may set. */
 #define CONNECTIONS_LIMIT 1048576
 #define BYTES_LIMIT (1ull << 30)
 #define SECONDS_LIMIT 3600
@@ -45,7 +46,9 @@ static bool answer_probe(const struct request *request)
 	return answer_send();
 }
 
-/* Attaches to what is named and lets go of the rest; lists what could not be attached. */
+/*
+ * Attaches to the named cgroups and detaches from all others. The answer lists those that failed.
+ */
 static bool answer_policy(const struct request *request, bool insert)
 {
 	struct failure failure;
@@ -128,7 +131,9 @@ static bool answer_stats(const struct request *request)
 	return answer_send();
 }
 
-/* Off, then waits until the last connection has ended or the time is over; ends the loader. */
+/*
+ * Switches off, waits until the last connection has ended or the time is over, and ends the loader.
+ */
 static bool answer_drain(const struct request *request)
 {
 	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
@@ -150,7 +155,7 @@ static bool answer_drain(const struct request *request)
 	return false;
 }
 
-/* False when the loader is to end. */
+/* Returns false when the loader must end. */
 static bool obey(const char *line)
 {
 	static const struct request defaults = {
@@ -193,7 +198,10 @@ static bool obey(const char *line)
 	return answer_send();
 }
 
-/* Obeys every whole line of the buffer and returns what is left of it, or -1 at the end. */
+/*
+ * Handles each complete line of the buffer. Returns the length of the rest; -1: the loader must
+ * end.
+ */
 static ssize_t obey_lines(char *buffer, size_t length)
 {
 	char *line = buffer, *end;

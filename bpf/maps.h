@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Every map: what its key and value are, how large it is, and when an entry goes. */
+/* All maps, each with its key and value, its size, and when an entry is removed. */
 #ifndef LAZYSCOPE_BYPASS_MAPS_H
 #define LAZYSCOPE_BYPASS_MAPS_H
 
@@ -25,7 +25,7 @@ struct pair_key {
 
 enum way { PATH_STACK, PATH_REDIRECT, PATH_STACK_FOR_GOOD };
 
-/* What one socket sends. Only written under the lock of the socket, by the message program. */
+/* What one socket sends. Written only by the message program, under the lock of the socket. */
 struct flow {
 	__u64 connection; /* key into `connections`: the cookie of the client */
 	__u64 redirected; /* bytes */
@@ -33,23 +33,25 @@ struct flow {
 	__u32 write_seq;  /* as last seen */
 	__u32 side;
 	__u32 path;
-	__u32 unpaired;   /* messages sent while there was no connection */
-	__u32 messages;   /* redirected */
-	__u32 mark;       /* `messages` at the mark: all up to it are read once `mark_bytes` are */
+	__u32 unpaired;   /* messages sent before the connection was in the map */
+	__u32 messages;   /* redirected messages */
+	__u32 mark;       /* `messages` at the mark; all are read once `mark_bytes` are */
 	__u32 read;       /* messages known to be read */
-	__u32 streak;     /* messages since the socket itself has read something */
+	__u32 streak;     /* messages since the last read by this socket */
 	__u64 mark_bytes;
 	__u64 streak_bytes;
-	__u64 own_read;   /* bytes that the socket itself had read at the begin of the streak */
+	__u64 own_read;   /* bytes that this socket had read when the streak began */
 	__u64 container;  /* key into `readers` */
 	__u32 reads;      /* the kinds of reads seen on this socket */
 	__u32 pad;
 };
 
-/* How the sockets of a container are read. A blocked reader is woken with EAGAIN by more than data. */
+/* How a container reads its sockets. In the map, a blocking read can wrongly end with EAGAIN. */
 enum reads { READS_NON_BLOCKING = 1, READS_BLOCKING = 2 };
 
-/* Socket cookie -> the socket (user space reads its cookie). Two for each connection; gone when closed. */
+/*
+ * Socket cookie -> the socket (user space reads the cookie). Two per connection; removed on close.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
 	__uint(max_entries, 2 * CONNECTIONS_MAX);
@@ -57,7 +59,10 @@ struct {
 	__type(value, __u64);
 } sockets SEC(".maps");
 
-/* Cookie of the client -> struct connection, 72 bytes. Gone when either end is closed, or by the sweep of the loader. */
+/*
+ * Cookie of the client -> struct connection, 72 bytes. Removed when either end is closed, or by the
+ * loader's sweep.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, CONNECTIONS_MAX);
@@ -67,8 +72,9 @@ struct {
 } connections SEC(".maps");
 
 /*
- * Cgroup in which sockets were made, its id -> enum reads, 4 bytes. Where reads have not been seen, or
- * block, no socket is taken in. The oldest yields, and is learned again.
+ * Id of the cgroup in which sockets were made -> enum reads, 4 bytes. If the reads were not
+ * observed yet, or block, no socket of the cgroup is accelerated. A full map evicts the oldest
+ * entry, which is learned again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -77,7 +83,9 @@ struct {
 	__type(value, __u32);
 } readers SEC(".maps");
 
-/* Socket -> struct flow, 96 bytes: of those taken in, and of those that are watched to learn of `readers`. */
+/*
+ * Socket -> struct flow, 96 bytes: accelerated sockets, and those that are watched for `readers`.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -85,7 +93,7 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-/* A listener as its clients find it, behind any REDIRECT. */
+/* A listener by its own port, which after a REDIRECT is not the port that the client called. */
 struct listener_key {
 	__u64 netns; /* cookie */
 	__u32 port;
@@ -94,14 +102,15 @@ struct listener_key {
 
 struct listener {
 	__u64 container;  /* key into `readers` */
-	__u64 messages;   /* of its connections lately, either way, */
-	__u64 streamed;   /* and those of them in streams of small ones */
-	__u64 left_alone; /* since when, in nanoseconds of the monotonic clock; 0: it is not */
+	__u64 messages;   /* recent messages of its connections, both directions */
+	__u64 streamed;   /* those of them in streams of small messages */
+	__u64 left_alone; /* since then, in ns of the monotonic clock; 0: not left alone */
 };
 
 /*
- * Listener, 16 bytes -> struct listener, 32 bytes: known once it listens or a connection was accepted. To one that
- * is not known no client is taken in. The oldest yields, and is learned again.
+ * Listener, 16 bytes -> struct listener, 32 bytes. Added when a socket listens or accepts a
+ * connection. Clients of an unknown listener are not accelerated. A full map evicts the oldest
+ * entry, which is learned again.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -110,7 +119,10 @@ struct {
 	__type(value, struct listener);
 } listeners SEC(".maps");
 
-/* Client that sent a SYN to an accelerated listener, 20 bytes -> 1. Gone when accepted; the oldest yields. */
+/*
+ * Client that sent a SYN to an accelerated listener, 20 bytes -> 1. Removed when the connection is
+ * accepted; a full map evicts the oldest entry.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, CONNECTIONS_MAX);
@@ -118,7 +130,10 @@ struct {
 	__type(value, __u8);
 } expected SEC(".maps");
 
-/* Client that waits for its server, 28 bytes -> cookie of the client. Gone when paired; the oldest yields. */
+/*
+ * Client that waits for its server, 28 bytes -> cookie of the client. Removed when paired; a full
+ * map evicts the oldest entry.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, CONNECTIONS_MAX);
@@ -126,7 +141,7 @@ struct {
 	__type(value, __u64);
 } waiting SEC(".maps");
 
-/* Port -> 1: those that the policy names. Written by the loader. */
+/* Port -> 1: the ports that the policy names. Written by the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, PORTS_MAX);
@@ -134,7 +149,7 @@ struct {
 	__type(value, __u8);
 } ports SEC(".maps");
 
-/* 0 -> struct settings, 32 bytes: the switch and the limits. Written by the loader. */
+/* 0 -> struct settings, 32 bytes: the switches and the limits. Written by the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -142,7 +157,7 @@ struct {
 	__type(value, struct settings);
 } settings SEC(".maps");
 
-/* enum counter -> how often, on each CPU. */
+/* enum counter -> the count of each CPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, COUNTERS_MAX);
@@ -170,7 +185,7 @@ static __always_inline struct settings *current_settings(void)
 	return bpf_map_lookup_elem(&settings, &zero);
 }
 
-/* Context fields one by one: the verifier takes no pointer into the context that clang has merged. */
+/* Reads one field as volatile: clang must not merge pointers into the context (verifier error). */
 #define FIELD(ctx, field) (((volatile typeof(*(ctx)) *)(ctx))->field)
 
 #endif

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Reads the tables, and sweeps out connections whose end nobody saw: their cgroup was detached before. */
+/*
+ * Reads the maps, and removes connections that ended after their cgroup was detached, when no
+ * program saw the end.
+ */
 #include <errno.h>
 #include <string.h>
 #include <bpf/bpf.h>
@@ -38,7 +41,9 @@ static __u64 unread(const struct connection *c)
 	__u64 worst = 0;
 
 	for (int side = 0; side < SIDES; side++) {
-		/* Read after they were sent, so that `read` may be ahead: nothing is unread then. */
+		/*
+		 * `sent` is updated after the message, so `read` may be ahead: no byte is unread.
+		 */
 		__u64 n = c->sent[side] > c->read[!side] ? c->sent[side] - c->read[!side] : 0;
 
 		if (n > worst)

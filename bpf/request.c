@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* A reader for exactly what a request may be: no nesting, no numbers below zero or with a fraction. */
+/* Parses the JSON of requests only: no nested objects, no negative numbers, no fractions. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include "request.h"
 
-/* 2^53 - 1: what a double holds, and so what the other side can mean. */
+/* 2^53 - 1: the largest integer that the companion, a JavaScript program, can send exactly. */
 #define NUMBER_MAX 9007199254740991ull
 
 static const char *skip_space(const char *p)
@@ -15,7 +15,7 @@ static const char *skip_space(const char *p)
 	return p;
 }
 
-/* The character after a backslash, or 0 when there is none such; \u is not needed for paths. */
+/* Returns the character that an escape stands for; 0: not supported. Paths do not need \u. */
 static char unescape(char c)
 {
 	switch (c) {
@@ -28,7 +28,7 @@ static char unescape(char c)
 	}
 }
 
-/* Copies a string; NULL when it is not one, or too long. */
+/* Copies a string and returns the position after it; NULL if it is no string or is too long. */
 static const char *read_string(const char *p, char *to, size_t size)
 {
 	size_t n = 0;
@@ -124,7 +124,7 @@ static uint64_t *number_of(struct request *r, const char *key)
 	return NULL;
 }
 
-/* After the value, or NULL; `*known` says whether there is such a key. */
+/* Returns the position after the value, or NULL. `*known` says whether the key exists. */
 static const char *read_value(const char *p, const char *key, struct request *r, bool *known)
 {
 	uint64_t *number = number_of(r, key);
@@ -150,7 +150,7 @@ static const char *read_value(const char *p, const char *key, struct request *r,
 	return NULL;
 }
 
-/* After the member, or NULL with what is wrong in `*wrong`. */
+/* Returns the position after the member; or NULL, with the reason in `*wrong`. */
 static const char *read_member(const char *p, struct request *r, const char **wrong)
 {
 	static char problem[96];

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include "bypass.h"
 
-/* Pods of a node: the kubelet's default is 110, its recommended maximum 250 (two cgroups spare). */
+/* Pods of a node: 110 by the kubelet's default, 250 at most as recommended; two are spare. */
 #define CGROUPS_MAX 252
 /* A pod's cgroup path has about 150 characters. */
 #define PATH_SIZE 512
@@ -24,7 +24,9 @@ struct request {
 	uint64_t connections, seconds, log_level;
 };
 
-/* Reads a line into `request`, which holds the defaults; NULL or what is wrong. */
+/*
+ * Parses a line into `request`, which holds the defaults. Returns NULL, or the reason of a failure.
+ */
 const char *read_request(const char *line, struct request *request);
 
 #endif

@@ -64,7 +64,7 @@ static bool connect_ends(int listening, struct ends *ends)
 		return false;
 	setsockopt(ends->client, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	ends->server = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	/* It blocked until now: connecting needs nobody else. */
+	/* The client blocked until now, because connecting does not wait for this process. */
 	return ends->server >= 0 && !fcntl(ends->client, F_SETFL, O_NONBLOCK);
 }
 
@@ -76,7 +76,7 @@ static void close_ends(struct ends *ends)
 		close(ends->server);
 }
 
-/* The first connection only shows that we read without blocking. */
+/* The first connection only teaches the programs that this process reads without blocking. */
 static bool introduce(int listening)
 {
 	struct ends ends;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* What the kernel does with sockets in a map is tried on sockets of our own before any other is touched. */
+/*
+ * Tests how the kernel treats sockets in a map, on our own sockets, before any other is
+ * accelerated.
+ */
 #ifndef LAZYSCOPE_BYPASS_SELFTEST_H
 #define LAZYSCOPE_BYPASS_SELFTEST_H
 
@@ -7,16 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The limits that the trial runs with. */
+/* The limits during the self-test. */
 #define TRIAL_BYTES (1u << 20)
 #define TRIAL_MESSAGES 1024
 
-/* A connection to ourselves, both ends without blocking. */
+/* A connection to this process; both ends are non-blocking. */
 struct ends {
 	int client, server;
 };
 
-/* One thing to try on a fresh connection; NULL, or what was wrong. */
+/* One check on a fresh connection. `run` returns NULL, or the reason of a failure. */
 struct check {
 	const char *name;
 	const char *(*run)(struct ends *ends);
@@ -25,12 +28,12 @@ struct check {
 extern const struct check checks[];
 extern const size_t check_count;
 
-/* The switch between redirection and the stack. */
+/* Switches between redirection and the stack. */
 void trial_redirect(bool on);
-/* Lets go of everything, as a loader that dies does, while connections are open. */
+/* Detaches and unloads everything while connections are open, as when the loader dies. */
 void trial_detach(void);
 
-/* Answers the command: a word for each check. The loader's process must be in the cgroup. */
+/* Answers the command: "ok" or a reason for each check. This process must be in the cgroup. */
 bool answer_selftest(const char *command, const char *cgroup);
 
 #endif

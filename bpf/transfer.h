@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Which path a message takes. */
+/* Decides for each message whether it is redirected or takes the stack. */
 #ifndef LAZYSCOPE_BYPASS_TRANSFER_H
 #define LAZYSCOPE_BYPASS_TRANSFER_H
 
 #include "listener.h"
 
-/* Messages sent before the other end was known; one that has not come by then will not. */
+/* After this many messages without a known other end, the flow stays on the stack for good. */
 #define UNPAIRED_MESSAGES 64
-/* Redirected messages that are unread, at most: all before a mark are read once the bytes before it are. */
+/*
+ * Upper bound of the unread redirected messages: the messages before a mark are read once the bytes
+ * before the mark are read.
+ */
 static __always_inline __u32 unread_messages(struct flow *flow, __u64 sent, __u64 read)
 {
 	if (read >= flow->mark_bytes) {
@@ -19,8 +22,8 @@ static __always_inline __u32 unread_messages(struct flow *flow, __u64 sent, __u6
 }
 
 /*
- * Many small messages one way, and nothing read in between: the stack joins them, redirection wakes the
- * reader for each. So it is until something comes back.
+ * Many small messages one way, without a read in between. The stack merges such messages;
+ * redirection wakes the reader for each. The stream ends when this socket reads something.
  */
 static __always_inline int is_stream(const struct settings *s, struct flow *flow, __u64 own_read, __u32 size)
 {
@@ -35,7 +38,7 @@ static __always_inline int is_stream(const struct settings *s, struct flow *flow
 	       flow->streak_bytes <= (__u64)flow->streak * s->stream_bytes;
 }
 
-/* What the message says of the listener: a stream counts from its first message on. */
+/* Counts the message for its listener. A stream is counted from its first message on. */
 static __always_inline void shape(const struct settings *s, const struct flow *flow,
 				  struct connection *connection, __u32 side, int stream)
 {
@@ -48,7 +51,7 @@ static __always_inline void shape(const struct settings *s, const struct flow *f
 		note_shape(connection, side);
 }
 
-/* Which path a message takes; counts each change. */
+/* Chooses the path of a message, and counts each change. */
 static __always_inline __u32 choose(struct settings *s, struct flow *flow, __u64 unread, __u32 messages,
 				    __u32 size, int stream)
 {
@@ -76,7 +79,10 @@ static __always_inline __u32 choose(struct settings *s, struct flow *flow, __u64
 	return PATH_REDIRECT;
 }
 
-/* Bytes that the stack has really taken so far: some verdicts stay in force without asking us. */
+/*
+ * Updates the number of bytes that the stack has taken. It comes from write_seq, because the kernel
+ * reuses some verdicts without running this program. Returns -1 if the flow must stay on the stack.
+ */
 static __always_inline int note_stacked(struct sk_msg_md *ctx, struct flow *flow)
 {
 	struct bpf_sock *sk = FIELD(ctx, sk);
