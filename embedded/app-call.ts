@@ -5,7 +5,7 @@ import type { Network, Place } from './network.ts';
 
 /** One request of an app, and its result. */
 export type Reply = {
-  /** 0: no answer at all. */
+  /** 0: no answer arrived. */
   status: number;
   milliseconds: number;
   /** The request as the backend saw it, if a backend answered. */

@@ -3,8 +3,8 @@ import { type Json, readAllocatorSettings } from './shipped-patches.ts';
 import type { XdsFiles } from './xds-files.ts';
 
 /**
- * A bootstrap as Istio's (tools/packaging/common/envoy_bootstrap.json) where it bears on memory:
- * clusters and their statistics are made when first used, and few statistics are kept at all.
+ * A bootstrap that equals Istio's (tools/packaging/common/envoy_bootstrap.json) where it affects
+ * memory: Envoy creates clusters and their statistics at first use, and keeps few statistics.
  */
 export function bootstrap(
   node: { id: string; cluster: string },
@@ -19,7 +19,7 @@ export function bootstrap(
     },
     cluster_manager: { enable_deferred_cluster_creation: true },
     deferred_stat_options: { enable_deferred_creation_stats: true },
-    // Figures of memory are as old as the last flush.
+    // Memory statistics are as old as the last flush.
     stats_flush_interval: '1s',
     stats_config: {
       use_all_default_tags: false,
@@ -29,10 +29,10 @@ export function bootstrap(
             ...['cluster_manager', 'listener_manager', 'server', 'wasm'].map((prefix) => ({
               prefix,
             })),
-            // Beside Istio's: whether routes were taken, by which an embedded mesh knows that they
-            // hold.
+            // In addition to Istio's statistics: the counters that show whether Envoy accepted the
+            // routes.
             { safe_regex: { regex: 'http\\..*\\.rds\\..*' } },
-            // What went through the gateway.
+            // The connections through the gateway.
             { safe_regex: { regex: 'tcp\\.outbound_.*\\.downstream_cx_total' } },
           ],
         },

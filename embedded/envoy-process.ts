@@ -15,7 +15,7 @@ export type EnvoyProcess = {
   adminPort: number;
   /** The body of an admin page; throws if Envoy does not answer with 200. */
   admin(path: string): Promise<string>;
-  /** Its last output. */
+  /** The last output of the process. */
   log(): string[];
   /** Resolves with the cause if the process ends unexpectedly. */
   ended: Promise<string>;
@@ -25,15 +25,15 @@ export type EnvoyProcess = {
 export type EnvoyOptions = {
   name: string;
   bootstrap: Json;
-  /** A folder of its own. */
+  /** A folder that no other Envoy uses. */
   folder: string;
   concurrency: number;
   reaper: Reaper;
 };
 
-/** 5,000 services on a busy machine take half of it. */
+/** Twice the time of a start with 5,000 services on a busy machine. */
 const startTimeoutMs = 60_000;
-/** Its main thread answers, and may be busy with a configuration of 10,000 clusters. */
+/** Envoy's main thread answers, and may be busy with a configuration of 10,000 clusters. */
 const adminTimeoutMs = 60_000;
 /** Normally Envoy ends within a second; after that it is killed. */
 const stopTimeoutMs = 3_000;
@@ -91,7 +91,7 @@ export async function startEnvoyProcess(options: EnvoyOptions): Promise<EnvoyPro
   }
 }
 
-/** One sentence about the end of an Envoy, with its last lines. */
+/** One sentence about the end of an Envoy, with the last lines of its output. */
 export class EnvoyError extends Error {
   constructor(name: string, what: string, log: readonly string[]) {
     const last = log.slice(-8).map((line) => `  ${line}`);

@@ -6,8 +6,8 @@ import { pluralOf, type Registry } from './registry.ts';
 /** Turns Sidecars and the sentinel into Envoy's files; `sidecars.ts` implements it. */
 export type Distributor = {
   /**
-   * Resolves when every affected Envoy runs with it; rejects if one refuses, and then nothing has
-   * changed.
+   * Resolves when every affected Envoy runs with the change. Rejects if an Envoy refuses it; then
+   * nothing has changed.
    */
   distribute(object: KubeObject): Promise<void>;
   withdraw(object: KubeObject): Promise<void>;

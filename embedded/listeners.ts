@@ -7,9 +7,9 @@ const type = (name: string) => `type.googleapis.com/${name}`;
 const listenerType = type('envoy.config.listener.v3.Listener');
 
 /**
- * What iptables would send every outbound connection to. On this machine the app's stand-in says by
- * the PROXY protocol where the app was going; the listener hands the connection on as if it had
- * read that from the socket. `port` 0: any free one.
+ * The listener to which iptables would redirect every outbound connection. On this machine the
+ * app's stand-in sends the original destination by the PROXY protocol, and the listener uses it as
+ * if it came from the socket. `port` 0: any free port.
  */
 export function virtualOutbound(port: number, patches: ShippedPatches): Json {
   return {
@@ -35,7 +35,7 @@ export function virtualOutbound(port: number, patches: ShippedPatches): Json {
   };
 }
 
-/** One for each HTTP port; nothing is bound, connections come from `virtualOutbound`. */
+/** One listener for each HTTP port. It is not bound: connections come from `virtualOutbound`. */
 export function httpListener(port: number, routesFile: string, patches: ShippedPatches): Json {
   const name = `0.0.0.0_${port}`;
   return {
@@ -95,7 +95,7 @@ function tcpProxy(cluster: string, prefix: string): Json {
   };
 }
 
-/** The shipped bytes, as a WasmPlugin of the manifests becomes them. */
+/** The shipped filter, configured as istiod configures a WasmPlugin of the manifests. */
 function httpPlugin({ plugins }: ShippedPatches): Json {
   return {
     name: 'extensions.istio.io/trafficextension/shop.lazyscope~istio-translated-wasmplugin',
@@ -132,8 +132,8 @@ function wasmConfig(name: string, pluginConfig: Json): Json {
 }
 
 /**
- * The lazy egress gateway's one server: Istio mTLS is passed through by its SNI, a filter chain for
- * each port of each service, as istiod makes of `AUTO_PASSTHROUGH`.
+ * The only server of the lazy egress gateway. It passes Istio mTLS through by SNI, with a filter
+ * chain for each port of each service, as istiod generates for `AUTO_PASSTHROUGH`.
  */
 export function passthroughListener(port: number, names: readonly string[]): Json {
   return {

@@ -37,15 +37,16 @@ import { readShippedPatches } from './shipped-patches.ts';
 import { gatewayConfiguration } from './sidecar-config.ts';
 
 /**
- * A whole mesh in a few processes of one user, with nothing installed: see the parts it is made of.
+ * A whole mesh in a few processes of one user, without any installation. The imports show its
+ * parts.
  */
 export type Mesh = {
   sidecar(name: string): Sidecar;
   gateway: EnvoyProxy;
   services: readonly Placed[];
-  /** What the API server of a cluster would hold: scopes, Sidecars, namespaces. */
+  /** The objects that an API server would hold: scopes, Sidecars, namespaces. */
   registry: Registry;
-  /** How first calls of a workload are made from now on. */
+  /** Sets the strategy for the first calls of a workload. */
   setFirstCall(workload: string, strategy: FirstCall): void;
   /**
    * Ends the Envoy of a workload and starts another with the same configuration, as a new pod has.
@@ -73,13 +74,13 @@ export type MeshOptions = {
   onAnswer?(question: Question, answer: Answer): void;
 };
 
-/** Two, so that identities differ and a wrong one would show. */
+/** Two backends have two identities, so that a wrong identity is noticed. */
 const backendsCount = 2;
 export const namespace = 'shop';
 const stopMs = 20_000;
 const validity = { notBefore: new Date(Date.now() - 3_600_000), days: 365 };
 
-/** Starts everything; when that fails, nothing is left of it. */
+/** Starts everything. If a part fails to start, stops and removes all others. */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
   await ensureEnvoy();
   const reaper = await startReaper();
@@ -221,7 +222,7 @@ async function startSidecar(
   setSpec(registry, name, { mode, selector: { matchLabels: { app: name } } });
   const nodePort = await roles.startNodeOf({ name, statsPort: () => proxy.envoy().adminPort });
   await controlPlane.add(proxy, { namespace, app: name, nodePort });
-  // Every node companion here has one pod, so that the source address of all of them tells it.
+  // Every node companion here has one pod, so all pods can share this source address.
   registry.put(podObject({ namespace, name, ip: '127.0.0.1' }));
   lifecycle.onStop(`sidecar ${name}`, proxy.stop);
   await controlPlane.alone(proxy.start);

@@ -41,8 +41,8 @@ export function createNetwork(services: readonly Placed[]): Network {
 const ephemeralPort = 40_000;
 
 /**
- * An HTTP proxy that stands for the app: what `curl --proxy` asks it for goes into the sidecar as
- * if an app in that pod had asked. A host that has no address is answered with 502.
+ * An HTTP proxy that stands for the app: it sends the requests of `curl --proxy` into the sidecar
+ * as if an app in that pod had sent them. It answers 502 for a host without an address.
  */
 export async function startAppProxy(network: Network, place: Place): Promise<Listening> {
   return listen(

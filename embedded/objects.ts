@@ -11,14 +11,14 @@ export const systemNamespace = 'lazyscope-system';
 export const gatewayHost = `lazyscope-egress.${systemNamespace}.svc.${clusterDomain}`;
 export const gatewayPort = 15443;
 
-/** Where the processes that answer for every service have their pods. */
+/** The namespace of the backend pods, which answer for all services. */
 const backendNamespace = 'backends';
 
 /** A service with the addresses that it has in this mesh. */
 export type Placed = Service & {
   host: string;
   clusterIp: string;
-  /** Which of the backends answers for it. */
+  /** The backend that answers for the service. */
   backend: number;
 };
 
@@ -104,7 +104,7 @@ export function backendPod(backend: number): KubeObject {
   return podObject({ namespace: backendNamespace, name, ip: backendIp(backend) });
 }
 
-/** The lazy egress gateway, and what says that it is ready. */
+/** The lazy egress gateway, and the objects that mark it as ready. */
 export function gatewayObjects(): KubeObject[] {
   const pod = { namespace: systemNamespace, name: 'lazyscope-egress', ip: '10.244.0.1' };
   return [

@@ -1,11 +1,11 @@
-/** What a sidecar carries: memory in bytes as its own Envoy reports it. */
+/** The size of a sidecar's configuration, and its memory in bytes as Envoy reports it. */
 export type ProxySummary = { allocatedBytes: number; physicalBytes: number; clusters: number };
 export type ProxyFigures = ProxySummary & { configBytes: number };
 
 /** GET on the Envoy admin of one sidecar. */
 type Admin = (path: string) => Promise<string>;
 
-/** The figures that cost Envoy nothing to tell. */
+/** The figures that are cheap for Envoy to report. */
 export async function proxySummary(admin: Admin): Promise<ProxySummary> {
   const memory = JSON.parse(await admin('/memory')) as Record<string, string>;
   const stats = await admin('/stats?filter=^cluster_manager.active_clusters$');
@@ -17,8 +17,8 @@ export async function proxySummary(admin: Admin): Promise<ProxySummary> {
 }
 
 /**
- * All of them; the configuration is dumped and counted, last, because a dump takes as much memory
- * again.
+ * All figures. The configuration is dumped and counted last, because a dump itself takes as much
+ * memory as the configuration.
  */
 export async function proxyFigures(admin: Admin): Promise<ProxyFigures> {
   const summary = await proxySummary(admin);

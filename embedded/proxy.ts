@@ -40,7 +40,7 @@ export type ProxyOptions = {
   onEnd(error: Error): void;
 };
 
-/** As Istio starts sidecars on two cores. */
+/** The number that Istio gives to sidecars on two cores. */
 const concurrency = 2;
 
 export async function createProxy(options: ProxyOptions): Promise<EnvoyProxy> {

@@ -3,9 +3,9 @@ import type { Kube, KubeObject, Resource, WatchHandler } from '../companion/kube
 /** Simulates the API server: objects by kind and name, and watches that receive every change. */
 export type Registry = Pick<Kube, 'watch'> & {
   get(kind: string, namespace: string, name: string): KubeObject | undefined;
-  /** Creates or replaces; gives back what is stored, with what a server fills in. */
+  /** Creates or replaces. Returns the stored object, with the fields that a server fills in. */
   put(object: KubeObject): KubeObject;
-  /** Also removes what the object owns. */
+  /** Also removes the objects that the object owns. */
   remove(object: KubeObject): void;
 };
 
@@ -73,7 +73,7 @@ function keyOf({ kind, metadata: { namespace = '', name } }: KubeObject): string
 }
 
 /**
- * By kind, and by the two selectors that the companion uses: a label that is there, a pod's node.
+ * Selects by kind, and by the two selectors of the companion: an existing label, and a pod's node.
  */
 function selects(
   { plural, labelSelector, fieldSelector }: Resource,
@@ -87,7 +87,7 @@ function selects(
   );
 }
 
-/** `ServiceEntry` is `serviceentries`, everything else here ends in s. */
+/** The plural of `ServiceEntry` is `serviceentries`; all other kinds here append an s. */
 export function pluralOf(kind: string): string {
   return `${kind.toLowerCase()}s`.replace(/ys$/, 'ies');
 }

@@ -49,7 +49,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
   const defaults = readSettings(controllerSettings, {}, ['--pod-name=embedded']);
   const config: ControllerConfig = { ...defaults, ...settings };
   const metrics = createControllerMetrics(createMetricsRegistry(version, 'controller'));
-  // Its proxies have the filter in their bootstrap.
+  // The proxies of this mesh have the filter in their bootstrap.
   const engine = startEngine({
     config,
     kube: registry,
@@ -84,7 +84,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
         `--node-name=node-${name}`,
         '--port=0',
         '--scrape-seconds=1',
-        // Never read: a scope is applied before it counts as written.
+        // No one reads this: a scope is applied before it counts as written.
         '--ca-path=none',
         '--settle-milliseconds=0',
       ]);
@@ -104,7 +104,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
   };
 }
 
-/** Several nodes share one lifecycle, and what readiness waits for has unique names. */
+/** Several nodes share one lifecycle, so the names of their readiness conditions must be unique. */
 function named(lifecycle: Lifecycle, name: string): Lifecycle {
   return { ...lifecycle, registerTask: (what) => lifecycle.registerTask(`${what} of ${name}`) };
 }

@@ -9,10 +9,10 @@ export type Service = { namespace: string; name: string; ports: number[] };
  * the rest.
  */
 export const portsMax = 32;
-/** A sidecar with all of them takes 0.8 GB, the gateway as much again. */
+/** A sidecar with all services takes 0.8 GB, and the gateway takes another 0.8 GB. */
 export const servicesMax = 5_000;
 
-/** The services of a mesh of that size: a shop, and teams that it has nothing to do with. */
+/** The services of a mesh of that size: a shop, and teams that the shop does not call. */
 export function generateServices(count: number): Service[] {
   return Array.from({ length: count }, (_, index) => ({
     namespace: index < shop.length ? 'shop' : `team-${Math.floor(index / 50)}`,
@@ -23,7 +23,7 @@ export function generateServices(count: number): Service[] {
 
 const shop = ['cart', 'catalogue', 'payment', 'reviews', 'shipping', 'search', 'stock', 'users'];
 
-/** What is wrong with a services file, and where. */
+/** An invalid services file; the message names the place and the reason. */
 export class ServicesFileError extends Error {
   constructor(file: string, line: number, field: string, reason: string) {
     super(`${file}:${line}: ${field ? `${field}: ` : ''}${reason}`);
@@ -37,7 +37,7 @@ export class ServicesFileError extends Error {
  *     services:
  *       - {name: reviews, namespace: shop, ports: [9080]}
  *
- * Throws a ServicesFileError with line, field and reason of the first thing that is wrong.
+ * Throws a ServicesFileError with the line, field and reason of the first mistake.
  */
 export function readServices(text: string, file: string): Service[] {
   const lines = new LineCounter();

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { parse, parseAllDocuments } from 'yaml';
 
 /**
- * What `manifests/namespace` adds to a sidecar: routes, clusters, settings and the filter. Read
- * from the manifests themselves, so that the embedded mesh runs with what users apply.
+ * The routes, clusters, settings and filter that `manifests/namespace` adds to a sidecar. They are
+ * read from the manifests, so that the embedded mesh runs with the same patches as users.
  */
 
 /** JSON of Envoy's v3 API. */

@@ -16,7 +16,7 @@ import type { Json, ShippedPatches } from './shipped-patches.ts';
 export type Configuration = {
   clusters: Json[];
   listeners: Json[];
-  /** By the port that they are for. */
+  /** The routes by port. */
   routes: Map<number, Json>;
 };
 
@@ -30,12 +30,12 @@ export type SidecarInput = {
   ports: Ports;
   secrets: SecretFiles;
   patches: ShippedPatches;
-  /** The port of `virtualOutbound`; 0: any free one. */
+  /** The port of `virtualOutbound`; 0: any free port. */
   outboundPort: number;
   routesFile(port: number): string;
 };
 
-/** What istiod does: services in view, less what the Sidecar leaves out, as Envoy's resources. */
+/** Does istiod's work: turns the services that the Sidecar admits into Envoy's resources. */
 export function sidecarConfiguration(input: SidecarInput): Configuration {
   const { services, sidecar, sentinel, ports, secrets, patches } = input;
   const imported = sidecar && new Set(importedHosts(sidecar));
@@ -49,7 +49,7 @@ export function sidecarConfiguration(input: SidecarInput): Configuration {
   ]);
   const byPort = [...httpPorts].sort((a, b) => a - b);
   return {
-    // None for the sentinel: the shipped EnvoyFilter takes those out.
+    // The sentinel gets no cluster, because the shipped EnvoyFilter removes it.
     clusters: [
       ...fixedClusters(patches, ports, secrets),
       ...inView.flatMap((service) =>
@@ -86,7 +86,7 @@ function importedHosts({ spec }: KubeObject): string[] {
   return (spec.egress as { hosts: string[] }[]).flatMap(({ hosts }) => hosts);
 }
 
-/** The lazy egress gateway: the whole mesh, and nothing but Istio mTLS gets through. */
+/** The lazy egress gateway: it knows the whole mesh and passes only Istio mTLS. */
 export function gatewayConfiguration(
   services: readonly Placed[],
   { backends }: Pick<Ports, 'backends'>,

@@ -17,10 +17,10 @@ export type XdsFiles = {
   /** Throws a RejectedError if Envoy refuses it; the later steps are then skipped. */
   push(configuration: Configuration): Promise<void>;
   /**
-   * From now on this process is asked; it runs with the content of the files when this resolves.
+   * From now on pushes wait for this process. Resolves when Envoy runs with the current files.
    */
   attach(envoy: EnvoyProcess): Promise<void>;
-  /** The process ends: later pushes are for its successor. */
+  /** The process ends: later pushes are for the next process. */
   detach(): void;
 };
 
@@ -35,9 +35,9 @@ export class RejectedError extends Error {
 /** One file with its place in Envoy's statistics. */
 type Watched = { path: string; stats: string; what: string; body: string; version: number };
 
-/** 10,000 clusters on a busy machine take a fifth of it. */
+/** Five times the time for 10,000 clusters on a busy machine. */
 const acceptTimeoutMs = 60_000;
-/** The log comes by a pipe, and the counter by the admin port may be first. */
+/** The log arrives through a pipe, possibly later than the counter through the admin port. */
 const logLagMs = 200;
 
 export async function createXdsFiles(folder: string): Promise<XdsFiles> {
@@ -80,7 +80,7 @@ export async function createXdsFiles(folder: string): Promise<XdsFiles> {
     const isNew = (port: number) => !routes.has(port);
     const fresh = [...next.routes.keys()].filter(isNew);
     for (const [port, route] of next.routes) {
-      // Nothing watches the file of a listener that does not exist yet.
+      // Envoy does not watch the routes of a listener that does not exist yet.
       await write(routesOf(port), [route], !fresh.includes(port));
     }
     await write(listeners, next.listeners);
@@ -115,7 +115,7 @@ function watched(path: string, stats: string, what: string): Watched {
   return { path, stats, what, body: '', version: 0 };
 }
 
-/** Both, in a stable order; of two with the same name, the newer. */
+/** Merges both lists in a stable order. If two have the same name, keeps the newer. */
 function union(before: readonly Json[], after: readonly Json[]): Json[] {
   const byName = new Map([...before, ...after].map((each) => [each.name, each]));
   return [...byName.values()];

@@ -1,49 +1,50 @@
 import type { KubeObject } from './object.ts';
 
 /**
- * Leader election by a Lease, as client-go does it: writes carry the resource version, so that two
- * candidates cannot both win, and a holder counts as gone only after its Lease stood still for its
- * whole duration by the watcher's own clock. Clocks of two machines are never compared.
+ * Leader election by a Lease, as in client-go. Writes carry the resource version, so that two
+ * candidates cannot both win. A candidate counts the holder as gone only if the Lease did not
+ * change for its whole duration, measured by the candidate's own clock. Clocks of two machines are
+ * never compared.
  *
- *   candidate: read -> (none) create, (free, ours or stood still) replace, (held) wait
- *   leader:    replace -> (409) read -> (ours) replace again, (another's) follow
+ *   candidate: read -> (none) create, (free, own or expired) replace, (held) wait
+ *   leader:    replace -> (409) read -> (own) replace again, (another holder) follow
  */
 
-/** One moment by both clocks of this machine, in milliseconds. */
+/** One moment, read from both clocks of this machine, in milliseconds. */
 export type Moment = {
-  /** Counts time alone; it stands still while a virtual machine is paused. */
+  /** The monotonic clock. It stops while a virtual machine is paused. */
   steady: number;
-  /** The time of day, which somebody may set. */
+  /** The time of day. A user or NTP may set it. */
   wall: number;
 };
 
 export type Election = {
-  /** The Lease as it was last read or written; `none`: there is none; undefined: to be read. */
+  /** The Lease as last read or written. `none`: no Lease exists; undefined: it must be read. */
   known: KubeObject | 'none' | undefined;
-  /** This process leads until then; undefined: it does not lead. */
+  /** The end of this process's leadership; undefined: this process does not lead. */
   until: Moment | undefined;
-  /** Version of the Lease that somebody else holds, and since when it is seen. */
+  /** Version of a Lease that another process holds, and the time when it was first seen. */
   observed: { resourceVersion: string; since: number } | undefined;
-  /** A Lease was seen: when it is gone, its holder may not know that yet. */
+  /** A Lease existed. If it is deleted, its holder may still believe that it leads. */
   wasSeen: boolean;
-  /** Not before then, by the steady clock, may this process lead. */
+  /** The earliest time, by the steady clock, at which this process may lead. */
   notBefore: number;
 };
 
 export type ElectionEvent =
-  /** The next attempt begins. */
+  /** A new attempt begins. */
   | { type: 'turn' }
   | { type: 'read'; lease: KubeObject | undefined }
   /**
-   * Created or replaced; `from`: the moment before the request, since the server may have stamped
-   * it then.
+   * This process created or replaced the Lease. `from` is the moment before the request, because
+   * the server may have stored the Lease at once.
    */
   | { type: 'written'; lease: KubeObject; from: Moment }
-  /** Somebody wrote it since, or this process did and never got the answer (409). */
+  /** 409: another process wrote the Lease, or this process did and the answer was lost. */
   | { type: 'conflict' }
-  /** The Lease that was to be replaced is not there (404). */
+  /** 404: the Lease to replace does not exist. */
   | { type: 'gone' }
-  /** No answer in time, or a failure that says nothing of the Lease. */
+  /** No answer in time, or a failure that does not reveal the state of the Lease. */
   | { type: 'unanswered' }
   | { type: 'released' };
 
@@ -61,21 +62,21 @@ export const begin: Election = {
   notBefore: 0,
 };
 
-/** Share of the duration after which a holder that could not renew stops; the rest is margin. */
+/** A holder that cannot renew stops after this share of the duration; the rest is margin. */
 const holderShare = 2 / 3;
-/** Renewals begun within that share; two of them may hang, and the third still has its time. */
+/** Renewals that begin within that share. If two of them hang, a third still has time. */
 const renewalsPerShare = 4;
 
-/** Milliseconds from one attempt to the next, and the longest that a request of one may take. */
+/** Milliseconds between two attempts; also the timeout of a request. */
 export function everyMsOf({ leaseSeconds }: Pick<ElectionRules, 'leaseSeconds'>): number {
   return (leaseSeconds * 1000 * holderShare) / renewalsPerShare;
 }
 
-/** Milliseconds for which this process may go on writing; 0 when it does not lead. */
+/** Milliseconds for which this process may still write; 0 if it does not lead. */
 export function remainingMs({ until }: Election, now: Moment): number {
   if (!until) return 0;
-  // A paused machine stops the steady clock, a clock that is set changes the other: the shorter is
-  // safe.
+  // The steady clock stops while the machine is paused, and the wall clock can be set. The shorter
+  // time is safe.
   return Math.max(0, Math.floor(Math.min(until.steady - now.steady, until.wall - now.wall)));
 }
 
@@ -88,14 +89,14 @@ export function next(
 ): Election {
   switch (event.type) {
     case 'turn':
-      // A leader knows the last version: nobody else can have written without a conflict.
+      // A leader knows the last version: a write by another process would cause a conflict.
       return remainingMs(election, now) > 0 ? election : { ...election, known: undefined };
     case 'read':
       return afterRead(election, event.lease, now, rules);
     case 'written':
       return afterWrite(election, event.lease, event.from, rules);
     case 'conflict':
-      // Until it is read nothing is known, and what was granted before still holds.
+      // The Lease must be read again. The time that was already granted stays valid.
       return { ...election, known: undefined };
     case 'gone':
       return { ...election, known: undefined, until: undefined };
@@ -113,8 +114,8 @@ function afterRead(
   { identity, leaseSeconds }: ElectionRules,
 ): Election {
   if (!lease) {
-    // Somebody deleted it. Its holder stops within the duration, and must have before this one
-    // leads.
+    // The Lease was deleted. Its holder stops within one lease duration, so wait for that long
+    // before leading.
     const notBefore = election.wasSeen ? now.steady + leaseSeconds * 1000 : election.notBefore;
     const absent = { known: 'none', until: undefined, observed: undefined } as const;
     return { ...election, ...absent, notBefore, wasSeen: false };
@@ -139,7 +140,7 @@ function afterWrite(
   return { ...election, known: lease, wasSeen: true, until: leads ? until : undefined };
 }
 
-/** What to do in an attempt: one request, or to wait for the next. */
+/** The request to send in this attempt, or `wait` for the next attempt. */
 export function wantedOf(
   { known, observed }: Election,
   now: Moment,
@@ -157,7 +158,7 @@ function holderOf({ spec }: KubeObject): string | undefined {
   return spec?.holderIdentity as string | undefined;
 }
 
-/** The Lease that this process writes: `before` renewed or taken over, or a new one. */
+/** The Lease to write: renews or takes over `before`, or is new if there is no `before`. */
 export function leaseOf(
   before: KubeObject | undefined,
   metadata: { name: string; namespace: string },

@@ -6,12 +6,13 @@ import { defaultRevision } from '../mesh/revision.ts';
 import { type MeshNames, mtlsOf } from './mtls.ts';
 
 /**
- * Whether the lazy egress gateway, a Service at `host`, has a way to a port of a host for a
- * caller's mutual TLS. istiod gives a gateway what is exported to its namespace and known to its
- * revision, the first record of each host (pilot/pkg/model/sidecar.go,
- * DefaultSidecarScopeForGateway), nothing outside of the mesh (gateway.go,
- * builtAutoPassthroughFilterChains), and of the endpoints those that take mutual TLS by the rules
- * that hold in the gateway's namespace; of a node-local Service, those on the gateway's node.
+ * Whether the lazy egress gateway, a Service at `host`, can carry a caller's mutual TLS to a port
+ * of another host. istiod configures a gateway as follows:
+ *  - hosts that are exported to the gateway's namespace and known to its revision, each by its
+ *    first record (pilot/pkg/model/sidecar.go, DefaultSidecarScopeForGateway);
+ *  - no host outside of the mesh (gateway.go, builtAutoPassthroughFilterChains);
+ *  - endpoints that accept mutual TLS by the rules for the gateway's namespace; for a node-local
+ *    Service, only the endpoints on the gateway's node.
  */
 export function isCarried(
   catalog: Catalog,
@@ -26,11 +27,11 @@ export function isCarried(
   if (revisions.size === 0) revisions.add(defaultRevision);
   const others = catalog.hosts.exact(record.host).filter(({ isFar }) => isFar === record.isFar);
   for (const revision of revisions) {
-    // Of what this cluster does not have, nobody here knows who sees it.
+    // This cluster does not know the visibility of a host in another cluster: assume it is visible.
     const seen = others.filter(
       (each) => each.isFar || catalog.isVisibleUnder(each, gateway.namespace, revision),
     );
-    // Which of several namespaces it would choose is not worth finding out.
+    // If several namespaces have the host, do not work out which of them istiod would choose.
     if (!seen.includes(record) || seen.some(({ namespace }) => namespace !== record.namespace)) {
       return false;
     }

@@ -6,13 +6,13 @@ import { type Server, type Speech, serverOfPod, serversOf } from './endpoints.ts
 import { pinnedIdentities } from './identities.ts';
 
 /**
- * How full configuration would speak to a destination, and to whom.
- *  - `mtls`: to every server with the workload's own certificate;
- *  - `mixed`: to some of them so, to others in plain text;
- *  - `plain`: to none of them so;
- *  - `own`: by TLS of its own kind, which only the real cluster does: a DestinationRule says how;
- *  - `tunnel`: to some by HBONE, which only the real cluster does;
- *  - `nobody`: no server is known here; one may be in another cluster.
+ * How a proxy with full configuration would connect to the servers of a destination.
+ *  - `mtls`: to all servers by mutual TLS with the workload's own certificate;
+ *  - `mixed`: to some servers by mutual TLS, to others in plain text;
+ *  - `plain`: to all servers in plain text;
+ *  - `own`: by the TLS settings of a DestinationRule, which only the real cluster applies;
+ *  - `tunnel`: to some servers by HBONE, which only the real cluster supports;
+ *  - `nobody`: no server is known in this cluster; another cluster may have one.
  */
 export type Mtls = {
   speech: Exclude<Speech, 'tunnel'> | 'mixed' | 'own' | 'tunnel' | 'nobody';
@@ -32,7 +32,7 @@ export type MeshNames = { trustDomain: string; rootNamespace: string };
 
 type Target = { record: HostRecord; port: number; pod?: PodRecord | undefined };
 
-/** Mutual TLS of a host's port, or of one pod of it, as a client would use it. */
+/** How this client would use mutual TLS to a port of a host, or to one pod of the host. */
 export function mtlsOf(
   catalog: Catalog,
   { record, port, pod }: Target,
@@ -56,7 +56,7 @@ export function mtlsOf(
   return {
     ...found,
     identities:
-      // An unnamed server may present any identity of the mesh.
+      // A server without a known identity may present any identity of the mesh.
       identities.length < spoken.length
         ? []
         : pinnedIdentities(

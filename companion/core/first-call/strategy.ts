@@ -7,14 +7,14 @@ export const firstCalls = ['gateway', 'direct', 'hold', 'passthrough', 'auto'] a
 export type FirstCall = (typeof firstCalls)[number];
 
 /**
- * `plain`: to the address that the app called, in plain text, also where the outbound policy
- * refuses what the proxy does not know; `passthrough`: whatever that policy says.
+ * `plain`: in plain text to the address that the app called, even if the outbound policy refuses
+ * unknown destinations. `passthrough`: the outbound policy decides.
  */
 export type Strategy = 'gateway' | 'direct' | 'hold' | 'plain' | 'passthrough';
 
 export type Decision = {
   strategy: Strategy;
-  /** With `hold`: for a request that cannot be held, or was held for too long. */
+  /** With `hold`: the strategy for a request that cannot be held or was held for too long. */
   otherwise: Exclude<Strategy, 'hold'> | '';
   sni: string;
   identities: string[];
@@ -23,14 +23,14 @@ export type Decision = {
 };
 
 /**
- * How long an answer holds, in seconds. It matters only while the call stays unknown: once a scope
- * is live, the real route is taken and no answer is looked at.
+ * Validity of an answer in seconds. It matters only while the call is unknown: once a scope is
+ * live, the proxy takes the real route and ignores the answer.
  *  - resolved: bounds how long the identities of the endpoints may be out of date;
- *  - unresolved: short, since a Service of that name or address may appear at any moment, and is
- *    often called before the watch has reported it;
- *  - empty: short, since a destination without endpoints is about to get some; also for one that
- *    is so new that the gateway is about to know it;
- *  - held: shortest, since a hold that leads nowhere is called off (`afterHolds`).
+ *  - unresolved: short, because a Service with that name or address may appear at any moment, and
+ *    is often called before the watch has reported it;
+ *  - empty: short, because a destination without endpoints will probably get some soon; also used
+ *    for a destination that is too new for the gateway to know;
+ *  - held: shortest, because a hold that brings no route is ended (`afterHolds`).
  */
 export const answerTtlSeconds = { resolved: 60, unresolved: 5, empty: 5, held: 1 } as const;
 
@@ -48,7 +48,7 @@ export type Call = {
   destinationAgeMs: number;
 };
 
-/** Chooses what happens to a first call. */
+/** Chooses the strategy for a first call. */
 export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   if (resolution.kind === 'external') {
     return plain('passthrough', 'not a host of the mesh', answerTtlSeconds.unresolved);
@@ -66,13 +66,14 @@ export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): 
 }
 
 /**
- * Two holds of the default two seconds, and one more: a route that has not come by then is not
- * about to, and each further request would wait as long for nothing.
+ * Two holds of the default two seconds, and one more second. A route that has not arrived by then
+ * is unlikely to arrive, and each further request would wait in vain.
  */
 export const holdsInVainMs = 5_000;
 
 /**
- * The decision where the host has been imported for so long: what is held in vain goes another way.
+ * The decision for a host that was imported `importedMs` ago: after `holdsInVainMs` without a
+ * route, requests are no longer held but take the `otherwise` strategy.
  */
 export function afterHolds(decision: Decision, importedMs: number): Decision {
   const { strategy, otherwise, reason } = decision;
@@ -87,13 +88,13 @@ export function afterHolds(decision: Decision, importedMs: number): Decision {
 }
 
 /**
- * The reason why only the real route serves this host fully, or undefined if another way does too.
+ * The reason why only the real route serves this host fully; undefined if another strategy does so.
  */
 function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | undefined {
   const { kind, virtualServices, learnable, record, port } = resolution;
   const { speech, reason } = mtls;
-  // The redirect leads to the real route only if a scope can bring that route. A request on a port
-  // declared as TCP has none: its connection would have to be opened again.
+  // Holding a request helps only if a scope can bring its real route. A port that is declared as
+  // TCP has no route: the app would have to open the connection again.
   const isTcp = record?.ports.some((each) => each.port === port && each.protocol === 'tcp');
   if (!learnable || isTcp) return undefined;
   const [rule] = virtualServices;
@@ -101,8 +102,8 @@ function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | un
   if (call.firstCall === 'passthrough') return undefined;
   if (kind === 'entry') return 'a ServiceEntry says how the host is reached';
   if (speech === 'own' || speech === 'tunnel') return reason;
-  // The gateway leaves out servers that refuse mutual TLS; without the gateway a call may reach any
-  // endpoint.
+  // The gateway leaves out servers that refuse mutual TLS. Without the gateway, a call may reach
+  // any endpoint.
   if (speech === 'mixed' && !leadsByGateway(call)) return reason;
   if (!isDialled(resolution, mtls) && (speech === 'plain' || !leadsByGateway(call))) {
     return elsewhere;
@@ -114,8 +115,8 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   const isNew = call.destinationAgeMs < gatewayLagMs;
   const isSettled = !isNew && mtls.speech !== 'nobody';
   const ttl = isSettled ? answerTtlSeconds.resolved : answerTtlSeconds.empty;
-  // Full configuration would let these calls through, but not calls to an address that is not the
-  // host's.
+  // Full configuration lets a call to an address of the host through. For a call to another
+  // address, the outbound policy decides.
   const open = resolution.addressed ? 'plain' : 'passthrough';
   if (call.firstCall === 'passthrough') return plain(open, 'passthrough is asked for', ttl);
   const way = wayOf(call, resolution, mtls);
@@ -125,7 +126,7 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
     strategy: way.strategy,
     otherwise: '',
     sni: `outbound_.${port}_._.${host}`,
-    // The gateway may choose a server of another cluster, which may have another service account.
+    // The gateway may choose a server of another cluster, with another service account.
     identities: way.strategy === 'gateway' && call.otherClusters ? [] : mtls.identities,
     ttlSeconds: ttl,
     reason: way.reason,
@@ -138,16 +139,16 @@ type Way = { strategy: 'gateway' | 'direct'; reason: string };
 function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined {
   const { speech, networks } = mtls;
   const { pod, record } = resolution;
-  // A gateway would choose another pod than the called one, and another node's pod.
+  // The gateway would choose another pod than the called pod.
   const bound = pod !== undefined || record?.headless === true;
   if (speech === 'nobody') {
-    // No server here: another cluster, which the gateway knows, may have one.
+    // This cluster has no server, but another cluster that the gateway knows may have one.
     if (bound || record?.kind !== 'service' || !leadsByGateway(call)) return undefined;
     return { strategy: 'gateway', reason: 'endpoints are elsewhere, if anywhere' };
   }
   if (speech === 'plain') return undefined;
   const direct = (reason: string): Way => ({ strategy: 'direct', reason });
-  // Such a server refuses this mutual TLS, which is better than plain text that anybody could read.
+  // The server refuses this mutual TLS. A refused call is better than readable plain text.
   if (speech === 'own' || speech === 'tunnel') return direct(`${mtls.reason}; never in plain text`);
   if (!isDialled(resolution, mtls) && leadsByGateway(call)) {
     return { strategy: 'gateway', reason: elsewhere };
@@ -155,7 +156,7 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
   if (bound) return direct('one pod is meant');
   if (record?.nodeLocal)
     return direct('internalTrafficPolicy Local: the node of the caller is meant');
-  // Only the gateway leads to another network; on this network, direct mTLS is as good.
+  // Only the gateway reaches another network. On the caller's network, direct mTLS is as good.
   const here = [...networks].every((network) => network === call.callerNetwork);
   if (!here && call.gatewayCarries) {
     return { strategy: 'gateway', reason: 'endpoints are on another network' };
