@@ -1,9 +1,7 @@
 import { type CallResult, call } from './app-call.ts';
 import type { Mesh, PodRef } from './mesh.ts';
-import { enableNamespace, type FirstCall, type Mode } from './product.ts';
+import { enableNamespace, type Fallback, type FirstCall, type Mode } from './product.ts';
 import { appPorts, namespaceObject, workload } from './shop.ts';
-
-type Fallback = 'passthrough' | 'direct';
 
 /**
  * A namespace for a test of the product: clients, one server, and many Services that all lead to
@@ -76,17 +74,14 @@ export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<vo
     ...(options.strict ? [strictMtls(namespace)] : []),
   ]);
   await mesh.rollout(namespace);
-  await enableNamespace(mesh, namespace, mode, options.firstCall);
-  if (mode === 'enforce') await untilNarrowed(mesh, namespace, clients);
+  // Without an answer in time, as on a busy machine, `direct` is the right thing under STRICT.
   const { fallback = options.strict && mode !== 'off' ? 'direct' : 'passthrough' } = options;
-  if (fallback === 'direct') await setFallback(mesh, namespace, clients, fallback);
+  await enableNamespace(mesh, namespace, mode, options.firstCall, undefined, undefined, fallback);
+  if (mode === 'enforce') await untilNarrowed(mesh, namespace, clients);
+  if (fallback === 'direct') await untilFallback(mesh, namespace, clients, fallback);
 }
 
-/**
- * What becomes of first calls whose question has no answer in time, as on a busy machine some have
- * none. In a mesh that is STRICT throughout, `direct` is the right thing, as manifests/README.md
- * advises. Returns when the filters of these callers have it.
- */
+/** Changes the fallback of an enabled namespace; returns when the filters of these callers have it. */
 export async function setFallback(
   mesh: Mesh,
   namespace: string,
@@ -95,11 +90,20 @@ export async function setFallback(
 ): Promise<void> {
   const config = { fallback, directCidrs: ['10.96.0.0/16', '10.244.0.0/16'] };
   const patch = JSON.stringify({ spec: { pluginConfig: config } });
-  // Envoy tells of its HTTP filters alone below, so the plugin of TCP is told before.
+  // Envoy reports only its HTTP filters below, so the TCP plugin is changed first.
   for (const plugin of ['lazyscope-tcp', 'lazyscope']) {
     const name = ['wasmplugin', plugin, '-n', namespace];
     await mesh.kubectl(['patch', ...name, '--type=merge', '-p', patch]);
   }
+  await untilFallback(mesh, namespace, callers, fallback);
+}
+
+async function untilFallback(
+  mesh: Mesh,
+  namespace: string,
+  callers: string[],
+  fallback: Fallback,
+): Promise<void> {
   for (const caller of callers) {
     const pod = await mesh.pod(namespace, `app=${caller}`);
     await mesh.waitFor(`fallback ${fallback} in ${caller}`, async () => {

@@ -6,7 +6,7 @@ import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './artifacts/ima
 import { up } from './cluster/up.ts';
 import { pathOf, readObject } from './cluster-objects.ts';
 import { boxDir, kubeconfigPath, lockPath, prefix, repoDir, stateDir } from './paths.ts';
-import { execInContainer, hasSidecar, isReady, type PodObject, processOfPod } from './pods.ts';
+import { hasSidecar, isReady, type PodObject, processOfPod } from './pods.ts';
 import { unfinished } from './rollout.ts';
 import { type RunOptions, type RunResult, run, runResult } from './run.ts';
 
@@ -105,15 +105,9 @@ function meshHandle(state: State, boxPid: string) {
     if (node === undefined) throw new Error(`no node ${name} in the mesh`);
     return [...inBox(boxPid).split(' '), 'nsenter', ...node.enter, ...command];
   };
-  const exec = async (ref: PodRef, command: string[], input = ''): Promise<RunResult> => {
-    try {
-      const pod: PodObject = await get(['pod', ref.name, '-n', ref.namespace]);
-      const argv = execInContainer(pod, command, ref.container);
-      return await runResult('nsenter', onNode(pod.spec.nodeName ?? '', argv), { input });
-    } catch (error) {
-      return { code: 1, stdout: '', stderr: (error as Error).message };
-    }
-  };
+  // By kubectl: `ctr task exec` drops output that it has not read when the command ends.
+  const exec = (pod: PodRef, command: string[], input = ''): Promise<RunResult> =>
+    runResult('nsenter', argv('kubectl', execArgs(pod, command)), { input });
   const execOk = async (pod: PodRef, command: string[]): Promise<string> => {
     const result = await exec(pod, command);
     if (result.code === 0) return result.stdout;
@@ -140,9 +134,7 @@ function meshHandle(state: State, boxPid: string) {
           ? objects
           : objects.map((o) => JSON.stringify(o)).join('\n---\n'),
       ),
-    /**
-     * Runs a command in a container, its first where none is named; `kubectl exec` is for users.
-     */
+    /** Runs a command in a container, its default one where none is named. */
     exec,
     execOk,
     /** GET on the Envoy admin of a pod's sidecar. */
@@ -247,4 +239,9 @@ export async function waitFor<T>(
     await sleep(200);
   }
   throw new Error(`waited ${timeoutSeconds} s for ${what}${reason}`);
+}
+
+function execArgs(pod: PodRef, command: string[]): string[] {
+  const container = pod.container === undefined ? [] : ['-c', pod.container];
+  return ['exec', '-i', '-n', pod.namespace, pod.name, ...container, '--', ...command];
 }

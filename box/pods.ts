@@ -18,12 +18,8 @@ export type PodObject = {
   };
   status?: {
     conditions?: { type: string; status: string }[];
-    containerStatuses?: ContainerStatus[];
-    initContainerStatuses?: ContainerStatus[];
   };
 };
-
-type ContainerStatus = { name: string; containerID?: string };
 
 /** Below a node's cgroup, by the class of service of its pods. */
 const classes = ['', 'burstable', 'besteffort'];
@@ -57,25 +53,4 @@ export function hasSidecar({ spec }: PodObject): boolean {
 export function isReady(pod: PodObject): boolean {
   const ready = pod.status?.conditions?.find((condition) => condition.type === 'Ready');
   return ready?.status === 'True' && pod.metadata.deletionTimestamp === undefined;
-}
-
-let execs = 0;
-
-/**
- * What runs a command in a container by the runtime of the pod's node: as its user, with its
- * environment and in its limits, as `kubectl exec` does, but without the API server and the kubelet
- * between.
- */
-export function execInContainer(pod: PodObject, command: string[], container?: string): string[] {
-  const { metadata, spec, status } = pod;
-  const name =
-    container ??
-    metadata.annotations?.['kubectl.kubernetes.io/default-container'] ??
-    spec.containers[0]?.name;
-  const all = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
-  const id = all.find((one) => one.name === name)?.containerID?.replace('containerd://', '');
-  if (!id) throw new Error(`pod ${metadata.name} has no container ${name} that runs`);
-  execs += 1;
-  const task = ['ctr', '-n', 'k8s.io', 'task', 'exec', '--exec-id', `box-${process.pid}-${execs}`];
-  return [...task, id, ...command];
 }

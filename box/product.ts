@@ -1,4 +1,4 @@
-import { appendFile, copyFile, cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, copyFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -14,6 +14,8 @@ import { repoDir } from './paths.ts';
 import { run } from './run.ts';
 
 export type Mode = 'observe' | 'enforce' | 'off';
+/** The route of an unknown call whose question has no answer in time. */
+export type Fallback = 'passthrough' | 'direct';
 export type FirstCall = 'gateway' | 'direct' | 'hold' | 'passthrough' | 'auto';
 
 const systemNamespace = 'lazyscope-system';
@@ -110,6 +112,7 @@ export async function enableNamespace(
   firstCall?: FirstCall,
   release: Release = thisRelease,
   components: readonly string[] = [],
+  fallback: Fallback = 'passthrough',
 ): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'lazyscope-namespace-'));
   try {
@@ -120,6 +123,7 @@ export async function enableNamespace(
     });
     const added = components.map((component) => `  - ../components/${component}\n`).join('');
     await appendFile(join(dir, 'example', 'kustomization.yaml'), added);
+    if (fallback === 'direct') await fallBackDirectly(join(dir, 'namespace', 'wasmplugins.yaml'));
     await copyFile(join(release.dir, 'build', 'filter.wasm'), join(dir, 'filter.wasm'));
     await run(join(dir, 'namespace', 'pin-filter.sh'), [join(dir, 'filter.wasm')]);
     const file = join(dir, 'example', 'namespace.yaml');
@@ -132,6 +136,15 @@ export async function enableNamespace(
   }
   await mesh.kubectl(['label', 'namespace', name, 'istio-injection=enabled', '--overwrite']);
   if (firstCall) await setFirstCall(mesh, name, firstCall);
+}
+
+/** As manifests/README.md advises for a mesh that is STRICT throughout: in both plugins. */
+async function fallBackDirectly(file: string): Promise<void> {
+  const text = await readFile(file, 'utf8');
+  const shipped = '    fallback: passthrough\n';
+  const cidrs = '    directCidrs: [10.96.0.0/16, 10.244.0.0/16]\n';
+  if (text.split(shipped).length !== 3) throw new Error(`${file} has another shape`);
+  await writeFile(file, text.replaceAll(shipped, `    fallback: direct\n${cidrs}`));
 }
 
 /** The first-call strategy of a namespace, as users set it. */

@@ -94,7 +94,7 @@ const companions = (release: Release) => async () => {
 
 const filters = (release: Release) => async () => {
   const before = await filterOf(client);
-  await enableNamespace(mesh, namespace, 'enforce', undefined, release);
+  await enableNamespace(mesh, namespace, 'enforce', undefined, release, [], 'direct');
   await mesh.waitFor('the proxy to have the other filter', async () => {
     return (await filterOf(client)) !== before;
   });
