@@ -10,7 +10,7 @@ export type Reply = {
   milliseconds: number;
   /** The request as the backend saw it, if a backend answered. */
   seen: Seen | undefined;
-  /** Body of any other answer, or the reason why there was none. */
+  /** Body of any other answer, or the reason why no answer arrived. */
   text: string;
 };
 

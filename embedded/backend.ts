@@ -38,7 +38,7 @@ const server = createServer(
     ca: keys.ca,
     requestCert: true,
     rejectUnauthorized: true,
-    // Istio's words for mTLS between its proxies; the protocol inside is HTTP/1.1 nevertheless.
+    // The ALPN protocols of Istio's mTLS between proxies. The connection still carries HTTP/1.1.
     ALPNProtocols: ['istio', 'istio-peer-exchange', 'istio-http/1.1', 'http/1.1'],
     // Node forgets the SNI of a resumed session.
     secureOptions: constants.SSL_OP_NO_TICKET,

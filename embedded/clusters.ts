@@ -191,7 +191,7 @@ function withSecretFiles(tree: unknown, secrets: SecretFiles): unknown {
   return Object.fromEntries(entries) as Json;
 }
 
-/** The two secrets as files. */
+/** The two secrets as Envoy resources. */
 export function secretResources(
   pair: { certificate: string; key: string },
   ca: string,

@@ -12,13 +12,14 @@ import { sidecarConfiguration } from './sidecar-config.ts';
  */
 export type ControlPlane = Distributor & {
   /**
-   * A sidecar whose workload has this label `app`; it has its configuration before this resolves.
+   * Adds a sidecar whose workload has this label `app`. Resolves when the sidecar has its
+   * configuration.
    */
   add(
     proxy: EnvoyProxy,
     workload: { namespace: string; app: string; nodePort: number },
   ): Promise<void>;
-  /** Runs when no update is in flight, and delays others. */
+  /** Calls `run` while no update is in flight, and delays other updates. */
   alone<Result>(run: () => Promise<Result>): Promise<Result>;
 };
 

@@ -138,7 +138,7 @@ async function get(url: string): Promise<string> {
   return text;
 }
 
-/** Retries until it succeeds, the deadline passes or the process ends. */
+/** Retries until the attempt succeeds, the deadline passes or the process ends. */
 async function until<Value>(
   attempt: () => Promise<Value>,
   exited: Promise<string>,

@@ -49,7 +49,7 @@ export type Mesh = {
   /** Sets the strategy for the first calls of a workload. */
   setFirstCall(workload: string, strategy: FirstCall): void;
   /**
-   * Ends the Envoy of a workload and starts another with the same configuration, as a new pod has.
+   * Ends the Envoy of a workload and starts another with the same configuration, as for a new pod.
    */
   restart(workload: string): Promise<void>;
   /** Rejects when a process of the mesh ends by itself; never resolves. */

@@ -39,7 +39,7 @@ export async function startReaper(): Promise<Reaper> {
     detached: true,
   });
   const exited = once(child, 'exit');
-  // If the shell ended first, there is nothing to write to.
+  // If the shell has already ended, its input is closed: ignore the error of the write.
   child.stdin.on('error', () => undefined);
   child.unref();
   const say = (line: string) => void child.stdin.write(`${line}\n`);
