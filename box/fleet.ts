@@ -81,7 +81,7 @@ export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<vo
   if (fallback === 'direct') await untilFallback(mesh, namespace, clients, fallback);
 }
 
-/** Changes the fallback of an enabled namespace; returns when the filters of these callers have it. */
+/** Changes the fallback of an enabled namespace; returns when the callers' filters have it. */
 export async function setFallback(
   mesh: Mesh,
   namespace: string,
