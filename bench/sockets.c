@@ -3,7 +3,8 @@
  * Two processes on one connection of the loopback address, each waiting by poll, as event loops do:
  *   sockets rtt SIZE SECONDS CPU_A CPU_B      a message each way in turn; microseconds
  *   sockets stream SIZE SECONDS CPU_A CPU_B   writes of that size one way; bytes a second
- * One line for the first 512 messages, on a connection of their own, and one for as long as was asked, on another.
+ * Prints one line for the first 512 messages, on their own connection, and one line for SECONDS, on
+ * another connection.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -15,19 +15,19 @@ export type FleetOptions = {
   mode?: Mode;
   firstCall?: FirstCall;
   /**
-   * All is STRICT. Then first calls without an answer go by mTLS, unless it is said that they shall
-   * not.
+   * All workloads are STRICT. First calls without an answer then use mTLS unless the test says
+   * otherwise.
    */
   strict?: boolean;
   fallback?: Fallback;
-  /** Targets have their HTTP port alone, where there are many of them. */
+  /** Targets have only their HTTP port; for tests with many targets. */
   onlyHttp?: boolean;
-  /** The node that a workload runs on, by its name; any node where it is not said. */
+  /** The node that a workload runs on, by its name; any node by default. */
   nodes?: Record<string, string>;
 };
 
 export const target = (index: number) => `target-${index}`;
-/** As a caller in the same namespace names it. */
+/** The name that a caller in the same namespace uses. */
 export const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
 export const hostOf = (namespace: string, name: string) => `${name}.${namespace}.svc.cluster.local`;
 export const entryOf = (namespace: string, name: string) =>
@@ -135,9 +135,9 @@ export async function scopeStatus(
 }
 
 /**
- * The scope is written, and the Envoys of these workloads have it: clusters of our own, and none of
- * the Services that exist only as configuration. Throws where the mesh has no such Services to be
- * narrowed away.
+ * Waits until the scope is written and the Envoys of these workloads have it: they have clusters of
+ * our own, and none of the Services that exist only as configuration. Throws if the mesh has no
+ * such Services.
  */
 export async function untilNarrowed(mesh: Mesh, namespace: string, names: string[]): Promise<void> {
   const namespaces = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
@@ -180,7 +180,7 @@ function requireNone(missing: number[]): true {
   return true;
 }
 
-/** The scope of a workload comes to have these targets. */
+/** Waits until the scope of a workload has these targets. */
 export async function untilImported(
   mesh: Mesh,
   namespace: string,
@@ -215,10 +215,7 @@ export async function clusterNames(mesh: Mesh, pod: PodRef): Promise<string[]> {
   return [...new Set(text.split('\n').map((line) => line.split('::')[0] ?? ''))].filter(Boolean);
 }
 
-/**
- * What a sidecar has sent to a cluster: requests and connections, and requests whose answer it gave
- * up.
- */
+/** Requests and connections of a sidecar to a cluster, and requests that timed out. */
 export async function sentTo(mesh: Mesh, pod: PodRef, cluster: string) {
   const text = await mesh.admin(pod, '/clusters');
   const sum = (key: string) =>

@@ -10,7 +10,7 @@ import { hasSidecar, isReady, type PodObject, processOfPod } from './pods.ts';
 import { unfinished } from './rollout.ts';
 import { type RunOptions, type RunResult, run, runResult } from './run.ts';
 
-/** A pod, and one of its containers where it matters. */
+/** A pod, and optionally one of its containers. */
 export type PodRef = { namespace: string; name: string; container?: string };
 
 /** A handle on a mesh that is up; see `meshHandle`. */
@@ -63,9 +63,7 @@ export async function down(): Promise<'ended' | 'swept' | 'none'> {
   return 'ended';
 }
 
-/**
- * Removes what a mesh left whose every process was killed, if there is such; fails while one is up.
- */
+/** Removes the remains of a mesh whose processes were all killed; fails while a mesh is up. */
 export async function sweep(): Promise<boolean> {
   const left = existsSync(stateDir);
   await run(join(boxDir, 'cluster', 'keeper.sh'), [stateDir, prefix]);
@@ -83,7 +81,7 @@ export function openMesh() {
 }
 
 function meshHandle(state: State, boxPid: string) {
-  // The network alone: files are this machine's, so that `kubectl apply -f FILE` finds them.
+  // Enters only the network namespace, so that `kubectl apply -f FILE` finds this machine's files.
   const enter = ['-t', boxPid, '--net', '--'];
   const tool = { kubectl: state.kubectl, istioctl: state.istioctl };
   const argv = (name: keyof typeof tool, args: string[]) => [
@@ -93,10 +91,10 @@ function meshHandle(state: State, boxPid: string) {
     ...args,
   ];
   const kubectl = (args: string[], input = '') => run('nsenter', argv('kubectl', args), { input });
-  // Looked at many times a second: neither costs a kubectl.
+  // Polled many times a second, so neither call starts a kubectl.
   const get = async (args: string[]) => {
     const path = pathOf(args);
-    // biome-ignore lint/suspicious/noExplicitAny: whoever asks for a kind knows its shape.
+    // biome-ignore lint/suspicious/noExplicitAny: the caller knows the shape of the kind.
     if (path !== undefined) return (await readObject(path)) as any;
     return JSON.parse(await kubectl(['get', ...args, '-o', 'json']));
   };
@@ -124,7 +122,7 @@ function meshHandle(state: State, boxPid: string) {
     argv: (name: keyof typeof tool, args: string[]) => ['nsenter', ...argv(name, args)],
     kubectl,
     istioctl: (args: string[], input = '') => run('nsenter', argv('istioctl', args), { input }),
-    /** `kubectl get ARGS -o json`, without a process for what is asked for often. */
+    /** `kubectl get ARGS -o json`, without a process for frequent queries. */
     get,
     /** Server-side apply of YAML or JSON text, or of objects. */
     apply: (objects: string | object[]) =>
@@ -218,8 +216,8 @@ async function importImage(boxPid: string, enterNode: string[], source: string):
 }
 
 /**
- * Polls until `check` returns something other than undefined or false; its last error is told. The
- * time is a bound for what hangs, and no measure of a machine: waits end with what is waited for.
+ * Polls until `check` returns something other than undefined or false; a timeout reports its
+ * last error. The timeout only bounds a hang: a wait ends as soon as its condition holds.
  */
 export async function waitFor<T>(
   what: string,

@@ -35,7 +35,7 @@ type BaseObject = {
 /** Settings that tests shorten, by the environment of the controller. */
 type ControllerEnvironment = Record<string, string>;
 
-/** For tests that are about something else than the length of the learning window. */
+/** For tests that do not depend on the length of the learning window. */
 export const narrowAtOnce: ControllerEnvironment = { LAZYSCOPE_LEARNING_WINDOW_SECONDS: '0' };
 
 /**

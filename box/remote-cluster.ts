@@ -34,8 +34,8 @@ const token = 'remote';
 const secret = { name: 'istio-remote-secret-remote', namespace: 'istio-system' };
 
 /**
- * Starts it and gives istiod the secret by which it is told, as `istioctl create-remote-secret`
- * would.
+ * Starts the cluster and creates its remote secret for istiod, like `istioctl
+ * create-remote-secret`.
  */
 export async function startRemoteCluster(mesh: Mesh): Promise<RemoteCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-remote-'));

@@ -6,7 +6,7 @@ import type { ApiServer } from './api-server.ts';
 /** Where a service account lives, and who holds its token. */
 export type AccountRef = { namespace: string; name: string };
 
-/** What the API server is told of a token's holder. */
+/** The object that a token is bound to. */
 export type Binding = { kind: 'Node' | 'Pod'; name: string; uid?: string };
 
 /** Makes the account if it is not there and asks for a token, as the kubelet does for a pod. */

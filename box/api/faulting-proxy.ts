@@ -11,7 +11,7 @@ import { selfSigned } from '../../companion/controller/nodes/x509.ts';
 import { type AccountRef, tokenOf } from './accounts.ts';
 import type { ApiServer } from './api-server.ts';
 
-/** What is done to a request instead of, or before, passing it on. */
+/** The fault applied to a request before or instead of forwarding it. */
 export type Fault = { delayMs: number } | { status: number } | undefined;
 export type Asked = { method: string; path: string; isWatch: boolean };
 
@@ -132,7 +132,7 @@ export function strayWrites(history: readonly Write[]): Write[] {
     .sort((a, b) => a.revision - b.revision || a.at - b.at)
     .filter((write) => {
       if (write.holder !== undefined) holder = write.holder;
-      // An apply that changes nothing is no write: it answers with the revision of the one before.
+      // An apply that changes nothing is not a write: it returns the previous revision.
       const key = `${write.revision} ${write.path.replace(/\?.*/, '')}`;
       const isWrite = ofLeader.test(write.path) && !seen.has(key);
       seen.add(key);

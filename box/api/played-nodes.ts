@@ -18,7 +18,7 @@ import {
 } from './population.ts';
 import { startRelay } from './relay.ts';
 
-/** Node companions as a controller sees them: streams that tell of the pods of their nodes. */
+/** Node companions as a controller sees them: streams that report the pods of their nodes. */
 export type PlayedNodes = {
   /** A workload's pods use a Service that they may not have used before. */
   see(workload: number, service: number): void;

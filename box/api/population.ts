@@ -4,9 +4,9 @@ import type { ApiServer } from './api-server.ts';
 export type Population = {
   workloads: number;
   services: number;
-  /** 2 when it is not given. */
+  /** Default: 2. */
   podsPerWorkload?: number;
-  /** 20 when it is not given. */
+  /** Default: 20. */
   nodes?: number;
   /** Indices of the Services that a workload calls; ten, spread over the mesh, when not given. */
   destinations?: (workload: number) => readonly number[];

@@ -4,8 +4,8 @@ import { apiServer } from './network-plan.ts';
 
 /**
  * The API server as a socket in the mesh's folder, for programs of this machine that look at the
- * cluster often: its network is the box's own. Only bytes are passed on, so whoever comes needs the
- * kubeconfig as well.
+ * cluster often: its network is the box's own. The socket only relays bytes, so a client still
+ * needs the kubeconfig.
  */
 export function openApiSocket(): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (client) => {
@@ -22,7 +22,7 @@ export function openApiSocket(): Promise<void> {
   });
 }
 
-/** What one end has to say goes to the other; when one is broken, so is the other. */
+/** Relays bytes between two sockets; when one breaks, the other is destroyed. */
 function joinSockets(one: Socket, other: Socket): void {
   one.pipe(other);
   other.pipe(one);

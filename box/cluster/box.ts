@@ -11,7 +11,7 @@ import { fabric, outside, planNode, serviceCidr } from './network-plan.ts';
 import { loadImages, type MeshNode, startKubelet, startNode } from './node.ts';
 import { createPki } from './pki.ts';
 
-/** What the box is told on its command line, as JSON. */
+/** The arguments of the box on its command line, as JSON. */
 export type BoxOptions = {
   /** Its folder, so that the command line tells which mesh this is. */
   state: string;
@@ -23,7 +23,7 @@ export type BoxOptions = {
   owned: boolean;
 };
 
-/** What the box says on file descriptor 4, one JSON object a line. */
+/** The messages of the box on file descriptor 4, one JSON object per line. */
 export type BoxMessage = { step: string } | { ready: true } | { error: string };
 
 const statusFd = 4;
@@ -60,7 +60,7 @@ async function main(): Promise<void> {
     await loadImages(node, options.layout);
     return node;
   });
-  // Awaited below; a failure meanwhile must not end the process before it is told.
+  // Awaited below; an earlier rejection must not end the process before it is reported.
   for (const node of started) node.catch(() => {});
   const daemons = await startApiServer(options.binaries);
   await openApiSocket();
@@ -81,8 +81,8 @@ async function main(): Promise<void> {
 }
 
 /**
- * Tests end these to see what happens; the others end with the box, as half a cluster would only
- * puzzle.
+ * Tests kill these daemons, so they restart. When any other daemon ends, the box ends too: half a
+ * cluster would only confuse.
  */
 const restarted = /^(etcd|kube-apiserver|node-\d+-(kubelet|kube-proxy|containerd))$/;
 

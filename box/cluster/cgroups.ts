@@ -27,11 +27,11 @@ const podsShare = 8;
 /** The files that say so, one a version of cgroups, and what stands for 1 in each. */
 const shareFiles = { 'cpu.weight': 100, 'cpu.shares': 1_024 };
 
-/** Puts the pods of the mesh before what runs beside them. */
+/** Gives the pods of the mesh a larger CPU share than other processes of this machine. */
 async function preferPods(group: string): Promise<void> {
   for (const [name, one] of Object.entries(shareFiles)) {
     const file = join(group, name);
-    // Under a supervisor that does not delegate the CPU there is none, and all is as without it.
+    // Under a supervisor that does not delegate the CPU this has no effect.
     if (existsSync(file)) await writeFile(file, String(podsShare * one)).catch(() => {});
   }
 }
@@ -47,7 +47,7 @@ export async function createNodeCgroup(node: string): Promise<void> {
   }
 }
 
-/** On cgroup v2 a controller is there for those below only where it is handed on. */
+/** On cgroup v2 a child group has a controller only if its parent delegates it. */
 async function delegate(groups: string[]): Promise<void> {
   const available = join(groups[0] ?? '', 'cgroup.controllers');
   if (!existsSync(available)) return;

@@ -57,7 +57,7 @@ export async function startApiServer(binaries: Binaries): Promise<Daemon[]> {
   return daemons;
 }
 
-/** Controller manager and scheduler; they need no waiting: what they do is waited for. */
+/** Controller manager and scheduler; not awaited: callers wait for their effects. */
 export function startControllers(binaries: Binaries): Daemon[] {
   const manager = startDaemon(
     'kube-controller-manager',

@@ -14,7 +14,8 @@ export type Daemon = {
 };
 
 /**
- * As a service manager would: not at once, so that a machine that lacks something is not kept busy.
+ * The delay before a restart, like that of a service manager: a daemon that cannot start must not
+ * keep the machine busy.
  */
 const restartMs = 1_000;
 
@@ -34,7 +35,7 @@ export function startDaemon(name: string, command: string, args: string[]): Daem
     child.on('error', (error) => fail(`did not start: ${error.message}`));
     child.on('exit', (code, signal) => fail(`ended (${signal ?? `exit code ${code}`})`));
   });
-  // Whoever waits for the daemon sees the failure; nobody waiting must not end the box by itself.
+  // Callers that await the daemon see the failure; an unhandled rejection must not end the box.
   failed.catch(() => {});
   const end = () => {
     ended = true;

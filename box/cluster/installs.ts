@@ -6,7 +6,7 @@ import { boxDir, kubeconfigPath, stateDir } from '../paths.ts';
 import { lastLines, run } from '../run.ts';
 import { clusterDnsAddress, clusterDomain, outside } from './network-plan.ts';
 
-/** Reads a manifest and fills its `$NAME`s; one that has no value is a mistake. */
+/** Reads a manifest and fills its `$NAME`s; throws if a name has no value. */
 async function manifest(name: string, values: Record<string, string>): Promise<string> {
   const text = await readFile(join(boxDir, 'cluster', 'manifests', name), 'utf8');
   return text.replaceAll(/\$([A-Z_]+)/g, (_, key: string) => {

@@ -192,8 +192,7 @@ function kubeletConfig(plan: NodePlan, dir: string): object {
     kubeAPIQPS: 100,
     kubeAPIBurst: 200,
     registryPullQPS: 0,
-    // What is killed on purpose comes back at once; the default doubles from ten seconds to five
-    // minutes.
+    // Killed containers restart at once; the default delay grows from 10 seconds to 5 minutes.
     crashLoopBackOff: { maxContainerRestartPeriod: '1s' },
   };
 }

@@ -122,7 +122,7 @@ export function discoveredFilter(path: string): Json {
   };
 }
 
-/** What that file holds. */
+/** The content of that file. */
 export function filterDiscovery(version: number, pluginConfig: unknown): Json {
   const resource = {
     '@type': type('envoy.config.core.v3.TypedExtensionConfig'),

@@ -80,12 +80,12 @@ export function routesFrom(path: string): Json {
   };
 }
 
-/** What that file holds. */
+/** The content of that file. */
 export function routeDiscovery(version: number, routes: Json): Json {
   const resource = {
     '@type': type('envoy.config.route.v3.RouteConfiguration'),
     ...routes,
-    // Envoy passes over an update whose content it has, and its version with it.
+    // Envoy ignores an update with unchanged content, and also ignores its version.
     internal_only_headers: [`x-version-${version}`],
   };
   return { version_info: String(version), resources: [resource] };
