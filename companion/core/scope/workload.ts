@@ -90,14 +90,15 @@ function groupOf(owners: string[], pods: PodRecord[]): Group {
   return { owners: [...owners].sort(), selector, pods, labelSets };
 }
 
-function stable({ labels, name, run }: PodRecord): Labels {
+function stable({ labels, name, owner, run }: PodRecord): Labels {
+  // A generated name is another one in the next run; a name that the user gave is in every run.
+  const isGenerated = run !== '' && run !== owner;
   return Object.fromEntries(
     Object.entries(labels).filter(
-      // What names this very run is not in the next one.
       ([key, value]) =>
         !generated.has(key) &&
         !key.startsWith(generatedPrefix) &&
-        (run === '' || (value !== run && value !== name)),
+        !(isGenerated && (value === run || value === name)),
     ),
   );
 }

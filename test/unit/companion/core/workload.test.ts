@@ -27,6 +27,14 @@ function shape(pods: PodRecord[]) {
 }
 
 describe('the pods of one owner', () => {
+  test('keep a label that has the name of their Job, unless that name is generated', () => {
+    const run = (name: string) =>
+      record(`${name}-prlkz`, { owner: { kind: 'Job', name }, labels: { app: name, team: 'ci' } });
+    const selectorOf = (name: string) => shape([run(name)])[0]?.selector;
+    expect(selectorOf('migrate')).toEqual({ app: 'migrate', team: 'ci' });
+    expect(selectorOf('report-29384756')).toEqual({ team: 'ci' });
+  });
+
   test('share a scope that selects by the labels that stay', () => {
     expect(shape([replica('web', 'abc', { app: 'web', version: 'v1' })])).toEqual([
       { name: 'web', owners: ['web'], selector: { app: 'web', version: 'v1' }, pods: 1 },
