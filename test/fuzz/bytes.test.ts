@@ -34,7 +34,7 @@ const report = fc
       entries.map(([name, count]) => clusterEntry(name || 'x', count)),
     ),
   );
-/** Undefined for what is no report. */
+/** Undefined if the bytes are not a report. */
 function decoded(body: Uint8Array): FilterReport | undefined {
   try {
     return decodeReport(body);
@@ -136,7 +136,7 @@ const http = fc
     return Buffer.from([start, ...lines, '', body].join('\r\n'), 'latin1');
   });
 
-/** Sends it, ends, and returns all that came back. */
+/** Sends the bytes, ends the connection, and returns everything received. */
 async function exchange(from: string, body: Uint8Array): Promise<string> {
   const socket = connect({ host: '127.0.0.1', port: node.port, localAddress: from });
   socket.on('error', () => undefined);

@@ -10,7 +10,7 @@ import { variableOf } from '../../companion/frame/settings.ts';
 import { createNodeMetrics } from '../../companion/node/metrics.ts';
 import { readmeCommands, runnersOf } from '../readme-commands.ts';
 
-// What the README says is so.
+// Checks the statements of the README.
 
 const root = join(import.meta.dirname, '../..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');

@@ -7,7 +7,7 @@ const group = (name: string, seconds: number, more: Partial<Planned> = {}): Plan
   ...more,
 });
 
-/** Runs the groups in no time, and tells which ran beside which. */
+/** Runs the groups instantly, and reports which ones ran at the same time. */
 async function record(groups: Planned[], lanes = 2) {
   const log: string[] = [];
   await runLanes(groups, lanes, async ({ name }, lane) => {

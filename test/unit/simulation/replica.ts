@@ -74,7 +74,7 @@ export async function startReplica(identity: string, options: DoorOptions) {
     door,
     state,
     leads: sink.mayWrite,
-    /** Somebody sets the clock of its machine. */
+    /** Sets the clock of the machine. */
     setClock: (ms: number) => {
       jumpMs = ms;
     },

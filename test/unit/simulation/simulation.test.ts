@@ -39,7 +39,7 @@ test.each(seeds)(
     await world.run(600, { faults: false });
     expect(truth.violations).toEqual([]);
     world.foreignUntouched();
-    // Or nothing would have been shown.
+    // Otherwise the test would have shown nothing.
     expect(truth.writers.size).toBeGreaterThan(0);
     expect(truth.sidecarWrites.length).toBeGreaterThan(20);
     expect(truth.sidecarWrites.some(({ removed }) => removed > 0)).toBe(true);

@@ -116,7 +116,7 @@ export async function createWorld(random: Random) {
     }
   }
 
-  /** One second of everything. */
+  /** Advances the whole simulation by one second. */
   async function step(n: number, faults: boolean): Promise<void> {
     use();
     for (const node of nodes) {
@@ -153,7 +153,7 @@ export async function createWorld(random: Random) {
       for (let n = 0; n < seconds; n++) await step(n, faults);
     },
     bootDead,
-    /** Nobody calls anything any more. */
+    /** All calls stop. */
     rest(): void {
       isResting = true;
     },

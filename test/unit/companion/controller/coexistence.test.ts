@@ -200,7 +200,7 @@ describe('a namespace in the ambient mesh', () => {
     enable('observed');
     await vi.waitFor(() => expect(state.namespaces.get('shop')?.label).toBe('observed'));
     await notices.look();
-    // Another slip is told, too.
+    // Another mistake is reported, too.
     expect(told.slice(2)).toEqual(['shop UnknownMode', 'shop UnknownMode']);
   });
 });

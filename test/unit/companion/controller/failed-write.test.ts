@@ -25,7 +25,7 @@ async function withOneTooOld(): Promise<Controller> {
   return controller;
 }
 
-/** What the API server does with writes of a kind, until it is restored. */
+/** Replaces how the API server handles writes of a kind, until it is restored. */
 function during(
   isMeant: (object: KubeObject, options: ApplyOptions) => boolean,
   meanwhile: () => void,

@@ -13,7 +13,7 @@ import {
 export type FakeKube = Kube & {
   put(object: KubeObject): KubeObject;
   all(kind: string): KubeObject[];
-  /** Tells the watches of a state that is past, as a slow one does. */
+  /** Sends an outdated state to the watches, as a slow watch does. */
   tellLate(object: KubeObject): void;
   /** Every write so far, as `verb Kind namespace/name`. */
   writes: string[];

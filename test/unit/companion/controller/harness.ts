@@ -64,7 +64,7 @@ export async function startController(
       leads = true;
       engine.lead();
     },
-    /** Looks at everything, as the tick does. */
+    /** Evaluates everything, as the tick does. */
     look: () => changed.all(),
     /** Looks at everything now, and resolves when nothing is under way any more. */
     async lookThrough(): Promise<void> {

@@ -151,7 +151,7 @@ test('a kind that the cluster does not have is no objects and no error, until it
   const { seen, watch } = follow({ ...pods, optional: true });
   await watch.synced;
   await vi.waitFor(() => expect(seen).toContain('+a'), 5_000);
-  // Its definition goes, and every object with it.
+  // The definition is deleted, and every object with it.
   await vi.waitFor(() => expect(seen).toContain('-a'), 5_000);
   for (const name of ['watches_broken_total', 'kube_requests_failed_total']) {
     const metric = await api.registry.getSingleMetric(`lazyscope_${name}`)?.get();

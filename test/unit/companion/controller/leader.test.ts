@@ -59,7 +59,7 @@ function befall(door: Door, verb: 'get' | 'create' | 'replace', faults: Fault[])
   door.faultOf = (asked) => (asked === verb ? faults.shift() : undefined);
 }
 
-/** The same numbers in every run: a linear congruence. */
+/** A linear congruential generator: the same numbers in every run. */
 function randomOf(seed: number): () => number {
   let state = seed;
   return () => {
@@ -276,6 +276,6 @@ test('at no time do two of three lead, whatever fails', async () => {
     expect(leading.length).toBeLessThan(2);
     for (const each of leading) led.add(each);
   }
-  // Or nothing would have been shown.
+  // Otherwise the test would have shown nothing.
   expect(led.size).toBeGreaterThan(1);
 });

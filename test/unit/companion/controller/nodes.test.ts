@@ -121,7 +121,7 @@ function connect(port: number, token: string | undefined = 'token') {
   return {
     received,
     ended,
-    /** Reads nothing any more. */
+    /** Stops reading. */
     stop: () => void stream.pause(),
     end: () => stream.end(),
     send: (message: NodeMessage) => void stream.write(message),

@@ -11,5 +11,5 @@ const log = createLog(
 );
 for (let n = 0; n < 20_000; n++) log.info({ n, filling: 'x'.repeat(500) }, 'flooding');
 setTimeout(() => process.stderr.write(`alive, dropped ${dropped > 0}\n`), 100);
-// Until it is ended from outside.
+// Runs until another process ends it.
 setInterval(() => undefined, 60_000);
