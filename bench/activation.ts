@@ -9,7 +9,7 @@ import { percentile } from './statistics.ts';
 
 const client = 'client';
 const services = 1000;
-/** One request each 5 ms: how exact the time is. */
+/** One request each 5 ms, which is the resolution of the measured time. */
 const rps = 200;
 const seconds = 1.5;
 

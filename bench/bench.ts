@@ -1,6 +1,6 @@
 import type { Row } from './result.ts';
 
-/** What each benchmark is given; `quick` trades precision for time and keeps nothing. */
+/** The options of each benchmark; `quick` trades precision for time and keeps no results. */
 export type BenchOptions = { quick: boolean; say(line: string): void };
 
 export type Bench = (options: BenchOptions) => Promise<Row[]>;

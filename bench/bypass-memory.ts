@@ -7,8 +7,8 @@ import { type Row, row } from './result.ts';
 import { median } from './statistics.ts';
 
 /**
- * So many that what else changes is small beside them; twice as many descriptors are usually
- * allowed.
+ * Enough connections that other changes in memory are small in comparison; the usual limit of
+ * descriptors is twice as high.
  */
 const connections = 8_000;
 /** The kernel frees sockets and counts pages a moment later. */

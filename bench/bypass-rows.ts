@@ -13,8 +13,8 @@ export type Measured = {
 type Metric = keyof Sample;
 
 /**
- * What has to hold; `rate` is better when it is larger. Nothing may be worse than 1.03 that is not
- * left alone.
+ * The aims; a larger `rate` is better. No figure may be worse than 1.03, except where connections
+ * are left on the stack.
  */
 function aimOf(name: string, metric: Metric, leftAlone: boolean): Aim | undefined {
   if (leftAlone) return undefined;

@@ -63,7 +63,7 @@ async function refused(loader: Loader): Promise<number> {
   return (await loader.stats()).counters.refused_stream ?? 0;
 }
 
-/** Neighbours in time are compared, each pair in the other order than the one before. */
+/** Compares runs that are adjacent in time; the order alternates from pair to pair. */
 async function measure({ run: runCase }: Case, sides: Sides, pairs: number) {
   const result: { off: Sample; on: Sample }[] = [];
   for (let i = 0; i < pairs; i++) {

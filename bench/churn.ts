@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiServer } from '../box/api/api-server.ts';
 import { type Population, podsPerWorkload, serviceRef } from '../box/api/population.ts';
 
-/** What changes each second, as a share of all there is. */
+/** The share of all objects that changes each second. */
 export type Shares = { endpoints: number; services: number };
 
-/** Changes for so many seconds; each call goes on where the last one stopped. */
+/** Makes changes for this many seconds; each call continues where the last one stopped. */
 export type Churn = (seconds: number) => Promise<void>;
 
 /**

@@ -21,7 +21,7 @@ export async function onMesh(
 }
 
 /**
- * Makes the mesh have just so many synthetic services, whatever it had before. What is too much is
+ * Creates or deletes synthetic services until the mesh has exactly this many. Surplus services are
  * deleted by collection, and empty namespaces stay: deleting those takes minutes.
  */
 export async function setServices(mesh: Mesh, count: number): Promise<void> {
@@ -91,7 +91,7 @@ export async function observer(mesh: Mesh): Promise<Observer> {
 /** Between the answers of several requests of one curl. */
 const separator = '\n# end of an answer\n';
 
-/** Not a number when there is no such metric, so that its absence is not taken for zero. */
+/** NaN when the metric is missing, so that a missing metric is not mistaken for zero. */
 function sumOf(text: string, name: string): number {
   const samples = text.split('\n').filter((line) => new RegExp(`^${name}[{ ]`).test(line));
   if (samples.length === 0) return Number.NaN;

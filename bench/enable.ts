@@ -102,8 +102,8 @@ async function idleCores(look: Observer): Promise<number> {
 }
 
 /**
- * What a change cost istiod beyond what it uses anyway, and what it sent, in bytes of
- * configuration.
+ * The cost of a change to istiod above its idle consumption, and the bytes of configuration that
+ * istiod sent.
  */
 async function costOf(
   look: Observer,

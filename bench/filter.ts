@@ -95,7 +95,7 @@ const keyOf = (load: Load, each: Filter, call: Call) => `${load}, ${call}: ${eac
 function rowsOf(costs: Map<string, number[]>): Row[] {
   return (['calm', 'busy'] as const).flatMap((load) => {
     const of = (each: Filter, call: Call) => costs.get(keyOf(load, each, call)) ?? [];
-    // Neighbours in time are compared, so that what else the machine does cancels out.
+    // Compares runs that are adjacent in time, so that other load on the machine cancels out.
     const pairwise = (a: number[], b: number[], how: (x: number, y: number) => number) =>
       median(a.map((cost, i) => how(cost, b[i] ?? Number.NaN)));
     const compared = (['known', 'unknown, passthrough'] as const).flatMap((call) => {

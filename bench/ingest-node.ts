@@ -57,7 +57,7 @@ async function startNodeAlone(
 ): Promise<{ node: Node; stop(): Promise<void> }> {
   const certificate = await makeCertificate();
   const controller = await startFakeController(certificate);
-  // Nobody looks at what arrives, and keeping it would fill this process.
+  // Nothing reads the received messages, and keeping them would fill this process.
   controller.received.push = () => 0;
   const api = await startApiServer(say);
   await createPods(api);

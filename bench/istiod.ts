@@ -63,7 +63,7 @@ async function measureChurn(
     const before = await look(istiod);
     const started = performance.now();
     await change();
-    // What was changed last is pushed before this returns, so that slow pushes are counted too.
+    // The last change is pushed before this returns, so that slow pushes are counted too.
     const end = await clients.untilQuiet();
     const after = await look(istiod);
     return {

@@ -30,7 +30,7 @@ const clients = {
 export type ClientName = keyof typeof clients;
 const names = Object.keys(clients) as ClientName[];
 
-/** What somebody would write who knows the destinations. */
+/** The Sidecar that a user who knows the destinations would write. */
 export const handWritten = {
   apiVersion: 'networking.istio.io/v1',
   kind: 'Sidecar',

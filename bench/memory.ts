@@ -110,7 +110,7 @@ function rowsOf(services: number, { full, narrowed, started, config }: Rounds): 
   ];
 }
 
-/** For whoever waits: megabytes allocated by each client. */
+/** A line of progress: megabytes allocated by each client. */
 function brief(round: Round): string {
   return Object.entries(round)
     .map(([name, { allocatedBytes }]) => `${name} ${(allocatedBytes / 1e6).toFixed(1)}`)

@@ -1,8 +1,8 @@
 import asc from 'assemblyscript/asc';
 
 /**
- * The least that a Wasm HTTP filter can be: it lets each request pass and wants to hear of nothing
- * else. What any Wasm filter costs beyond this is its own doing.
+ * The smallest possible Wasm HTTP filter: it lets each request pass and handles no other callback.
+ * Any cost of a Wasm filter above this baseline is caused by its own code.
  */
 const source = `
 const HEAP: usize = memory.data(4096, 8);

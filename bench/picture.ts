@@ -1,8 +1,8 @@
 import type { Result, Row } from './result.ts';
 
 /**
- * The picture of the README: what one sidecar takes, by the size of the mesh. Nothing in it is made
- * up.
+ * The picture of the README: the memory of one sidecar by the size of the mesh. Every value
+ * comes from the results of `memory`.
  */
 
 export type Bar = { services: number; full: number; scoped: number };

@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 
 /**
- * What the kernel tells of a process (proc_pid_status(5), Documentation/scheduler/sched-stats.rst).
+ * The kernel's figures of a process (proc_pid_status(5), Documentation/scheduler/sched-stats.rst).
  */
 
 /** CPU seconds of all threads, to the nanosecond; threads that ended are not in it. */

@@ -26,7 +26,7 @@ export type Result = { name: string; machine: Machine; rows: Row[] };
 /** Digits that a repetition of a benchmark confirms, and one more. */
 const significantDigits = 4;
 
-/** The aim is held against the measured value, not against the rounded one. */
+/** Compares the aim with the measured value, not with the rounded value. */
 export function row(subject: string, metric: string, value: number, unit: string, aim?: Aim): Row {
   return {
     case: subject,
