@@ -20,7 +20,7 @@ const item = fc.oneof(
 );
 const shaped = fc.array(item, { maxLength: 4 }).map((services) => stringify({ services }));
 const good = stringify({ services: generateServices(3) });
-/** What YAML has beside what JSON has. */
+/** Syntax that YAML has and JSON lacks. */
 const yaml = fc
   .array(
     fc.constantFrom(

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { ensureEnvoy } from '../../../embedded/envoy-binary.ts';
 
-// Where the pinned Envoy cannot be had, it is said why, and what to do.
+// If the pinned Envoy is unavailable, the error gives the reason and the remedy.
 
 let folder: string;
 const arch = Object.getOwnPropertyDescriptor(process, 'arch') ?? {};

@@ -175,7 +175,7 @@ describe('the routes', () => {
   const values = routes.map(({ patch }) => patch.value);
 
   test('put the hold in front', () => {
-    // INSERT_FIRST stacks: the last patch is looked at first.
+    // INSERT_FIRST stacks: the last patch comes first.
     expect(values.map(({ name }) => name)).toEqual(['lazyscope_first_call', 'lazyscope_hold']);
   });
 

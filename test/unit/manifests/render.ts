@@ -36,7 +36,7 @@ export function parse(text: string): Manifest[] {
   });
 }
 
-/** Every file below a folder whose name ends so, with its text. */
+/** Every file below a folder whose name has the given ending, with its text. */
 export function filesBelow(folder: string, ending: string): { name: string; text: string }[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith(ending))

@@ -80,7 +80,7 @@ export function createNode(name: string, random: Random) {
         if (!isOpen && peer.isAlive() && !unreachable.has(peer.identity)) connect(peer);
       }
     },
-    /** Its memory is gone; filters and pods stay. */
+    /** The companion loses its memory; filters and pods stay. */
     restart(): void {
       for (const { end } of [...connections]) end();
       start();
@@ -98,7 +98,7 @@ export function createNode(name: string, random: Random) {
     call(uid: string, cluster: string): void {
       filters.get(uid)?.count(cluster);
     },
-    /** Every filter speaks, as it does every few seconds. */
+    /** Every filter sends its message, as it does every few seconds. */
     flush(): void {
       for (const filter of filters.values()) if (random.chance(0.9)) flush(filter);
     },

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Loader, LoaderRefusal, startLoader } from '../../../../companion/bypass/loader.ts';
 
-// What the companion makes of a loader that is not well; scripts of the shell stand for it.
+// How the companion handles a faulty loader; shell scripts stand in for the loader.
 
 let folder: string;
 beforeAll(() => {

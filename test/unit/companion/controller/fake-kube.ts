@@ -46,7 +46,7 @@ const plurals: Record<string, string> = {
   configmaps: 'ConfigMap',
 };
 
-/** By the one field that the controller selects by. */
+/** Filters by the only field that the controller selects by. */
 function ofName({ fieldSelector }: Resource, { upsert, remove }: WatchHandler): WatchHandler {
   const name = fieldSelector?.replace('metadata.name=', '');
   const isNamed = ({ metadata }: KubeObject) => name === undefined || metadata.name === name;

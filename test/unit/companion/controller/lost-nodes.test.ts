@@ -17,7 +17,7 @@ function place(n: number, isLost = false): void {
   kube.put(pod(`shop/${name}`, { ip, labels, owner, conditions, node: `node-${n}` }));
 }
 
-/** All proxies but those of some nodes report. */
+/** All proxies report, except those of the given nodes. */
 function report(controller: Controller, ...but: number[]): void {
   for (let n = 1; n <= count; n++) {
     if (!but.includes(n))

@@ -17,7 +17,7 @@ export type Request = {
 };
 export type Answer = (request: Request, response: ServerResponse) => void;
 
-/** Speaks HTTP as an API server does: the real client against scripted answers. */
+/** An HTTP server with scripted answers, called by the real client. */
 export type ScriptedApi = {
   kube: Kube;
   /** Metrics of the client. */

@@ -312,7 +312,7 @@ describe('whoever is not an enabled pod of this node', () => {
   });
 });
 
-/** Sends the head of a report and, of its body, nothing. */
+/** Sends the head of a report and nothing of its body. */
 function beginReport(from: string) {
   const socket = connect({ host: '127.0.0.1', port: node.port, localAddress: from });
   const type = 'content-type: application/octet-stream';
