@@ -67,7 +67,7 @@ const holderShare = 2 / 3;
 /** Renewals that begin within that share. If two of them hang, a third still has time. */
 const renewalsPerShare = 4;
 
-/** Milliseconds between two attempts; also the timeout of a request. */
+/** Milliseconds between two attempts. */
 export function everyMsOf({ leaseSeconds }: Pick<ElectionRules, 'leaseSeconds'>): number {
   return (leaseSeconds * 1000 * holderShare) / renewalsPerShare;
 }
@@ -78,6 +78,15 @@ export function remainingMs({ until }: Election, now: Moment): number {
   // The steady clock stops while the machine is paused, and the wall clock can be set. The shorter
   // time is safe.
   return Math.max(0, Math.floor(Math.min(until.steady - now.steady, until.wall - now.wall)));
+}
+
+/**
+ * Timeout of a request in milliseconds. A leader gives a slow server half of the time that it has
+ * left, so that the other half remains for a server that hangs; a candidate has no such deadline.
+ */
+export function timeoutMsOf(election: Election, now: Moment, rules: ElectionRules): number {
+  const left = remainingMs(election, now);
+  return left > 0 ? Math.max(everyMsOf(rules), left / 2) : 2 * everyMsOf(rules);
 }
 
 /** The election after an event. */

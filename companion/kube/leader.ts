@@ -7,6 +7,7 @@ import {
   type Moment,
   next,
   remainingMs,
+  timeoutMsOf,
   wantedOf,
 } from './election.ts';
 import { isKubeError, type Kube, type KubeObject } from './object.ts';
@@ -74,7 +75,8 @@ export function startLeader(options: LeaderOptions): Leader {
     for (let requests = 0; requests < requestsMax && !stopped.signal.aborted; requests++) {
       const wanted = wantedOf(election, clocks(), options);
       if (wanted === 'wait') return;
-      const event = await request(options, wanted, election.known, everyMs);
+      const timeoutMs = timeoutMsOf(election, clocks(), options);
+      const event = await request(options, wanted, election.known, timeoutMs);
       apply(event);
       if (event.type !== 'read' && event.type !== 'conflict') return;
     }
