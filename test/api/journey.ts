@@ -84,6 +84,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
       metadata: { labels: { 'lazyscope.io/mode': mode } },
     });
   const hasSidecar = () => [...state.sidecars.in(app)].length > 0;
+  const hasScope = () => [...state.scopes.in(app)].length > 0;
 
   const denied = await run(async () => {
     await engine.synced;
@@ -111,11 +112,11 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
       ...{ overflow: 0, secondsSinceHeartbeat: 0, edges: [] },
       stats: { allocatedBytes: 1, physicalBytes: 1, clusters: 1 },
     });
-    while (!hasSidecar()) await sleep(20);
+    while (!hasSidecar() || !hasScope()) await sleep(20);
     await setMode('off');
     while (hasSidecar()) await sleep(20);
     await setMode(null);
-    while ([...state.scopes.in(app)].length > 0) await sleep(20);
+    while (hasScope()) await sleep(20);
     await kube.tokenReview('nobody', ['lazyscope']);
     // Renewals, each third of a lease, and the ports of the sentinel.
     await sleep(config.leaseSeconds * 1000);

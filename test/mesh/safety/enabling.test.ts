@@ -31,31 +31,32 @@ async function callerIn(namespace: string, ...more: string[]): Promise<PodRef> {
   return caller;
 }
 
-/**
- * Opens a TCP connection and a WebSocket that speak again after a while; resolves to what went
- * wrong.
- */
-function openStreams(caller: PodRef, seconds: number): Promise<unknown[]> {
+const host = `${target}.servers`;
+
+/** Sends a line, waits, and sends another; resolves to what went wrong. */
+async function speakAgain(caller: PodRef, seconds: number, url: string, ...flags: string[]) {
   const wait = ['--idle', `${seconds}s`, '--timeout', `${seconds + 15}s`];
-  const host = `${target}.servers`;
-  const streams = [
-    call(mesh, caller, `tcp://${host}:${appPorts.tcpEcho}`, '--send', 'line', ...wait),
-    call(mesh, caller, `ws://${host}:${appPorts.http}/ws`, '--websocket', ...wait),
-  ];
-  return Promise.all(streams.map(async (stream) => (await stream).error ?? ''));
+  return (await call(mesh, caller, url, ...flags, ...wait)).error ?? '';
 }
 
-test('narrowing at once cuts nothing that is older than the filter', async () => {
+const overTcp = (caller: PodRef, seconds: number) =>
+  speakAgain(caller, seconds, `tcp://${host}:${appPorts.tcpEcho}`, '--send', 'line');
+const overWebSocket = (caller: PodRef, seconds: number) =>
+  speakAgain(caller, seconds, `ws://${host}:${appPorts.http}/ws`, '--websocket');
+
+test('narrowing at once cuts no TCP connection that is older than the filter', async () => {
   const caller = await callerIn(atOnce);
-  const streams = openStreams(caller, drainSeconds - 10);
+  // HTTP connections may end at any time within the drain of the listeners that the filter replaces.
+  const tcp = overTcp(caller, drainSeconds - 10);
   await enableNamespace(mesh, atOnce, 'enforce');
   await untilNarrowed(mesh, atOnce, ['client']);
-  expect(await streams).toEqual(['', '']);
+  expect(await tcp).toBe('');
 });
 
 test('with the component on-restart nothing older than the filter is cut, and rollouts bring it', async () => {
   const caller = await callerIn(onRestart, 'other');
-  const streams = openStreams(caller, drainSeconds + 30);
+  const seconds = drainSeconds + 30;
+  const streams = Promise.all([overTcp(caller, seconds), overWebSocket(caller, seconds)]);
   await enableNamespace(mesh, onRestart, 'enforce', undefined, thisRelease, ['on-restart']);
   const labels = { 'lazyscope.io/filter': 'enabled' };
   const patch = JSON.stringify({ spec: { template: { metadata: { labels } } } });
