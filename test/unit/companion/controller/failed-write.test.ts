@@ -25,7 +25,10 @@ async function withOneTooOld(): Promise<Controller> {
   return controller;
 }
 
-/** Replaces how the API server handles writes of a kind, until it is restored. */
+/**
+ * Calls `meanwhile` before each matching write, until it is restored. The write goes on unless
+ * `meanwhile` throws.
+ */
 function during(
   isMeant: (object: KubeObject, options: ApplyOptions) => boolean,
   meanwhile: () => void,
