@@ -46,7 +46,7 @@ const overWebSocket = (caller: PodRef, seconds: number) =>
 
 test('narrowing at once cuts no TCP connection that is older than the filter', async () => {
   const caller = await callerIn(atOnce);
-  // HTTP connections may end at any time within the drain of the listeners that the filter replaces.
+  // HTTP connections may end at any time while Envoy drains the listeners that it replaces.
   const tcp = overTcp(caller, drainSeconds - 10);
   await enableNamespace(mesh, atOnce, 'enforce');
   await untilNarrowed(mesh, atOnce, ['client']);
