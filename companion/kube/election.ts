@@ -81,12 +81,15 @@ export function remainingMs({ until }: Election, now: Moment): number {
 }
 
 /**
- * Timeout of a request in milliseconds. A leader gives a slow server half of the time that it has
- * left, so that the other half remains for a server that hangs; a candidate has no such deadline.
+ * Share of the time that a leader has left which it gives to one request: most of it, because a
+ * server may be slow; not all, so that after two requests that hang a third still has time.
  */
+const requestShare = 0.6;
+
+/** Timeout of a request in milliseconds. A candidate has no deadline. */
 export function timeoutMsOf(election: Election, now: Moment, rules: ElectionRules): number {
   const left = remainingMs(election, now);
-  return left > 0 ? Math.max(everyMsOf(rules), left / 2) : 2 * everyMsOf(rules);
+  return left > 0 ? left * requestShare : 2 * everyMsOf(rules);
 }
 
 /** The election after an event. */
