@@ -69,7 +69,7 @@ const renewalsPerShare = 4;
 
 /** Milliseconds between two attempts. */
 export function everyMsOf({ leaseSeconds }: Pick<ElectionRules, 'leaseSeconds'>): number {
-  return (leaseSeconds * 1000 * holderShare) / renewalsPerShare;
+  return Math.floor((leaseSeconds * 1000 * holderShare) / renewalsPerShare);
 }
 
 /** Milliseconds for which this process may still write; 0 if it does not lead. */
@@ -86,10 +86,10 @@ export function remainingMs({ until }: Election, now: Moment): number {
  */
 const requestShare = 0.6;
 
-/** Timeout of a request in milliseconds. A candidate has no deadline. */
+/** Timeout of a request in whole milliseconds, as timers want it. A candidate has no deadline. */
 export function timeoutMsOf(election: Election, now: Moment, rules: ElectionRules): number {
   const left = remainingMs(election, now);
-  return left > 0 ? left * requestShare : 2 * everyMsOf(rules);
+  return left > 0 ? Math.ceil(left * requestShare) : 2 * everyMsOf(rules);
 }
 
 /** The election after an event. */
