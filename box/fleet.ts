@@ -1,6 +1,7 @@
 import { type CallResult, call } from './app-call.ts';
 import type { Mesh, PodRef } from './mesh.ts';
 import { enableNamespace, type Fallback, type FirstCall, type Mode } from './product.ts';
+import { untilServed } from './served.ts';
 import { appPorts, namespaceObject, workload } from './shop.ts';
 
 /**
@@ -79,6 +80,7 @@ export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<vo
   await enableNamespace(mesh, namespace, mode, options.firstCall, undefined, undefined, fallback);
   if (mode === 'enforce') await untilNarrowed(mesh, namespace, clients);
   if (fallback === 'direct') await untilFallback(mesh, namespace, clients, fallback);
+  if (mode === 'enforce' && targets > 0) await untilServed(mesh, namespace, target(targets - 1));
 }
 
 /** Changes the fallback of an enabled namespace; returns when the callers' filters have it. */

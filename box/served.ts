@@ -1,0 +1,32 @@
+import type { Mesh } from './mesh.ts';
+import { isReady, type PodObject } from './pods.ts';
+import { appPorts } from './shop.ts';
+
+/**
+ * Returns when a new Service can be reached in every way that a first call may take: by its address
+ * from each node (kube-proxy), and through each lazy egress gateway that is ready (istiod). Both
+ * learn of new Services on their own, later after an outage of the API server, and a test about
+ * something else is not about that time.
+ */
+export async function untilServed(mesh: Mesh, namespace: string, name: string): Promise<void> {
+  const { spec } = await mesh.get(['service', name, '-n', namespace]);
+  const connect = `exec 3<>/dev/tcp/${spec.clusterIP}/${appPorts.http}`;
+  for (const node of mesh.state.nodes)
+    await mesh.waitFor(`the address of ${namespace}/${name} on ${node.name}`, async () => {
+      await mesh.onNode(node.name, ['timeout', '5', 'bash', '-c', connect]);
+      return true;
+    });
+  const cluster = `outbound_.${appPorts.http}_._.${name}.${namespace}.svc`;
+  const query = `resource=dynamic_active_clusters&name_regex=${encodeURIComponent(cluster)}`;
+  for (const gateway of await readyGateways(mesh))
+    await mesh.waitFor(`${namespace}/${name} in the gateway ${gateway}`, async () => {
+      const pod = { namespace: 'lazyscope-system', name: gateway };
+      return (await mesh.admin(pod, `/config_dump?${query}`)).includes(`${name}.${namespace}`);
+    });
+}
+
+async function readyGateways(mesh: Mesh): Promise<string[]> {
+  const selector = ['-l', 'app.kubernetes.io/name=lazyscope-egress'];
+  const { items } = await mesh.get(['pods', '-n', 'lazyscope-system', ...selector]);
+  return (items as PodObject[]).filter(isReady).map(({ metadata }) => metadata.name);
+}
