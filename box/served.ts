@@ -16,7 +16,8 @@ export async function untilServed(mesh: Mesh, namespace: string, name: string): 
       await mesh.onNode(node.name, ['timeout', '5', 'bash', '-c', connect]);
       return true;
     });
-  const cluster = `outbound_.${appPorts.http}_._.${name}.${namespace}.svc`;
+  // Envoy matches the expression against the whole name, which ends with the domain of the cluster.
+  const cluster = `outbound_.${appPorts.http}_._.${name}.${namespace}.svc.*`;
   const query = `resource=dynamic_active_clusters&name_regex=${encodeURIComponent(cluster)}`;
   for (const gateway of await readyGateways(mesh))
     await mesh.waitFor(`${namespace}/${name} in the gateway ${gateway}`, async () => {
