@@ -1,6 +1,9 @@
 import { startMesh } from '../../box/mesh.ts';
 
-/** One mesh for all test files of the group; MESH=keep uses or leaves one that stays up. */
+/**
+ * Starts one mesh for all test files of the group. With MESH=keep the mesh stays up for the next
+ * run.
+ */
 export default async function setup(): Promise<() => Promise<void>> {
   const { stop } = await startMesh();
   return stop;

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { prefix, stateDir } from '../../box/paths.ts';
 import { runResult } from '../../box/run.ts';
 
-/** All on this machine that a mesh could leave behind; equal before and after one. */
+/**
+ * Everything on this machine that a mesh could leave behind. The result must be equal before and
+ * after a mesh.
+ */
 export async function hostTraces(): Promise<Record<string, string[]>> {
   const lines = async (command: string, ...args: string[]) =>
     (await runResult(command, args)).stdout.split('\n').filter(Boolean);
@@ -29,14 +32,14 @@ function cgroups(): string[] {
 }
 
 /**
- * Processes of the mesh of this folder, by what they are told or where they run; one beside it is
- * none of ours. What names no folder, as a shim, runs in the box's PID namespace, and cannot
- * outlive it.
+ * Processes of the mesh in this folder, found by their command line or cgroup. Processes of a
+ * second mesh do not count. A process that names no folder, such as a shim, runs in the box's PID
+ * namespace and cannot outlive the box.
  */
 async function processes(): Promise<string[]> {
   const found: string[] = [];
   const box = await boxNamespace();
-  // The folder of a second mesh begins with the name of the first.
+  // The folder name of a second mesh begins with the folder name of the first.
   const ours = [`${stateDir}/`, `${stateDir} `, `${stateDir}"`];
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');

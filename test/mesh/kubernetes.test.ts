@@ -30,7 +30,7 @@ const job = {
   metadata: metadata('job'),
   spec: {
     template: {
-      // A sidecar would keep the Job's pod alive after its work is done.
+      // A sidecar would keep the Job's pod alive after the Job is done.
       metadata: { labels: { ...labels('job'), 'sidecar.istio.io/inject': 'false' } },
       spec: {
         restartPolicy: 'Never',

@@ -5,7 +5,7 @@ import type { ProxyFigures } from '../../embedded/proxy-figures.ts';
 
 const mesh = openMesh();
 const namespace = 'memory';
-/** Configuration-only services, two ports each: one cluster a port. */
+/** Services without pods and with two ports each; istiod makes one cluster for each port. */
 const services = 1000;
 
 let pod: PodRef;
@@ -43,7 +43,7 @@ test('1,000 services fill a sidecar, and a hand-written Sidecar empties it again
     spec: { egress: [{ hosts: ['~/*'] }] },
   };
   await mesh.apply([sidecar]);
-  // Envoy frees what its worker threads held a moment after it has taken the clusters away.
+  // Envoy's worker threads free their memory a moment after Envoy has removed the clusters.
   const scoped = await mesh.waitFor('the scope to be live and the memory freed', async () => {
     const figures = await mesh.figures(pod);
     return figures.clusters < 20 && figures.allocatedBytes < full.allocatedBytes / 2 && figures;

@@ -3,14 +3,14 @@ import { call } from '../../box/app-call.ts';
 import { sentTo, untilImported, urlOf } from '../../box/fleet.ts';
 import type { Mesh, PodRef } from '../../box/mesh.ts';
 
-// A question has 200 ms. Where the machine is busy one may have no answer in that time, and what
-// then becomes of the call says nothing of the product. Only such a call may be made again: at a
-// destination that was never called, where the counters of late answers have grown by as many, and
-// counted for all to see.
+// A question must be answered within 200 ms. On a busy machine an answer may come later, and the
+// result of that call then says nothing about the product. A test may repeat only such a call, at a
+// destination that was never called, and only as often as the counters of late answers have grown.
+// The gate prints every repeated call.
 
 /**
- * Counts the calls that were made again, in a line that the gate repeats at its end. Fails where
- * they are more than the answers that came late, or more than `most`.
+ * Prints the number of repeated calls in a line that the gate repeats at its end. Fails if there
+ * were more repeated calls than late answers, or more than `most`.
  */
 export function countSecondTries(what: string[], { late, most }: { late: number; most: number }) {
   if (what.length === 0) return;
@@ -23,13 +23,13 @@ export function countSecondTries(what: string[], { late, most }: { late: number;
 
 type Companion = { status: { podIP: string; containerStatuses: { containerID: string }[] } };
 
-/** Questions that got no new answer, by the companion's own words; a hold asks too. */
+/** Questions without a new answer, as the companion's metrics count them. A hold also asks. */
 const lateSamples =
   /^lazyscope_node_(questions_total\{source="(none|stale)"|holds_total\{outcome="(late|unanswered)").* (\d+)$/gm;
 
 /**
- * Late answers so far: of each companion by its container, and of questions that these callers'
- * Envoys gave up.
+ * The number of late answers so far: those that each companion counted, by container, and the
+ * questions that the Envoys of these callers gave up.
  */
 async function lateSoFar(mesh: Mesh, callers: PodRef[]): Promise<Map<string, number>> {
   const found = new Map<string, number>();
@@ -52,19 +52,19 @@ async function lateSoFar(mesh: Mesh, callers: PodRef[]): Promise<Map<string, num
   return found;
 }
 
-/** From now on: how many answers have come late for these callers' questions. */
+/** Returns a function that counts the late answers to these callers' questions since this call. */
 export async function watchLateAnswers(mesh: Mesh, callers: PodRef[]) {
   const before = await lateSoFar(mesh, callers);
   return async (): Promise<number> => {
     const now = await lateSoFar(mesh, callers);
-    // A companion that is new has counted from nothing; what one that has gone counted is lost.
+    // The counters of a new companion start at zero. The counts of a removed companion are lost.
     return [...now].reduce((sum, [key, count]) => sum + count - (before.get(key) ?? 0), 0);
   };
 }
 
 /**
- * Learns one more target of a fleet. Where nothing stands in for an answer, one that comes late
- * fails the call: then another target has one second try.
+ * Learns one more target of a fleet. If no fallback replaces a late answer, the call fails, and
+ * another target gets one second try.
  */
 export async function learnAnother(
   mesh: Mesh,

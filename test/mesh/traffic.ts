@@ -2,15 +2,15 @@ import { expect } from 'vitest';
 import { type LoadResult, load, type RunningLoad, startLoad } from '../../box/load.ts';
 import type { Mesh, PodRef } from '../../box/mesh.ts';
 
-// Loads whose every request counts. How many a second there are is this machine's affair: a load
-// asks for half of what was done a moment before, so that a slow machine sends fewer and none is
-// left over.
+// Loads that account for every request. The rate depends on the machine: a load asks for half of
+// the rate that the machine reached a moment before, so that a slow machine sends fewer requests
+// and leaves none unsent.
 
 const referenceSeconds = 2;
 
 /**
- * Requests a second that a load may ask for here and now: those wanted, or what this machine
- * affords.
+ * The rate of a load in requests a second: the wanted rate, or less if this machine cannot reach
+ * it.
  */
 export async function rateHere(
   mesh: Mesh,
@@ -20,18 +20,18 @@ export async function rateHere(
 ): Promise<number> {
   const asked = { rps: 2 * wanted, seconds: referenceSeconds, more };
   const result = await load(mesh, from, urls, asked);
-  // Behind its time on a slow machine, and still answered to the last.
+  // A slow machine sends late, but still receives every answer.
   expectAllAnswered(result, { least: 1 });
   const affords = result.rps / 2;
-  // The rate is never quite reached, as the last answer takes its time.
+  // The measured rate is always a little low, because the last answer takes time.
   const rate = affords > 0.9 * wanted ? wanted : Math.max(1, Math.floor(affords));
   if (rate < wanted) console.log(`${from.namespace}: ${rate} requests a second, not ${wanted}`);
   return rate;
 }
 
 /**
- * Every request was answered 200 (or what the load was told to take), none was left out, and there
- * were some.
+ * Expects that the server answered every request with status 200 (or the statuses that the load
+ * accepts), and that the load sent all of its requests, at least `least`.
  */
 export function expectAllAnswered(result: LoadResult, { least }: { least: number }): void {
   const { sent, failed, unsent, failures } = result;
@@ -42,22 +42,22 @@ export function expectAllAnswered(result: LoadResult, { least }: { least: number
 }
 
 /**
- * Requests of a load at this rate that there must have been since it was started: half, as stopping
- * takes time.
+ * The least number of requests that a load at this rate has sent since its start: half of the full
+ * number, because stopping takes time.
  */
 export const leastSince = ({ startedAt }: RunningLoad, rps: number) =>
   (rps * (Date.now() - startedAt)) / 2000;
 
 type Traffic = {
-  /** In scope; called over and over. */
+  /** URLs in scope, which the load calls again and again. */
   known: string[];
   rps: number;
-  /** Never called before; each is called once, in this order. */
+  /** URLs that nobody has called before. The load calls each of them once, in this order. */
   first: string[];
   firstRps: number;
 };
 
-/** Known calls and first calls at once, until they are stopped. */
+/** Makes known calls and first calls at the same time until `stop`. */
 export async function startTraffic(
   mesh: Mesh,
   from: PodRef,
@@ -70,7 +70,8 @@ export async function startTraffic(
   ]);
   return {
     /**
-     * Ends both; says what became of them, and the least number of requests each must have sent.
+     * Ends both loads. Returns their results, and the least number of requests that each must have
+     * sent.
      */
     async stop() {
       const least = {

@@ -26,8 +26,8 @@ let rps: number;
 
 const known = [0, 1];
 /**
- * First calls, one a second from before each fault until after it; a recovery takes some 20 s, or 5
- * minutes.
+ * One first call each second, from before each fault until after the recovery, which takes between
+ * 20 s and 5 minutes.
  */
 const firstRps = 1;
 const firstMost = 300;
@@ -48,7 +48,7 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 
 const named = (name: string) => podsOf(mesh, system, `app.kubernetes.io/name=${name}`);
 
-/** Those pods of a kind that are ended, and all of the kind. */
+/** The pods of a kind that a test ends, and how to list all pods of that kind. */
 async function pods(
   all: () => ReturnType<typeof podsOf>,
   which: (pod: Awaited<ReturnType<typeof podsOf>>[number], index: number) => boolean = () => true,
@@ -56,7 +56,7 @@ async function pods(
   return podVictims(mesh, (await all()).filter(which), all);
 }
 
-/** What is ended, by whom it is known. */
+/** The pods and processes that the tests end, by the name in the test's title. */
 const victims: Record<string, () => Promise<Victims>> = {
   'the node companion of the caller': () =>
     pods(async () => (await named('lazyscope-node')).filter(({ spec }) => spec.nodeName === home)),
@@ -81,9 +81,9 @@ const victims: Record<string, () => Promise<Victims>> = {
 const isControlPlane = (name: string) => name === 'etcd' || name === 'the API server';
 
 /**
- * Open watches keep an API server that is told to end for a minute in which it answers nobody, and
- * after 50 s without a word nodes count as lost with all their pods. What runs it does not wait for
- * that long (a kubelet: 30 s).
+ * An API server that receives SIGTERM waits up to a minute for open watches and answers no request
+ * meanwhile. After 50 s without a heartbeat, Kubernetes counts the nodes and all their pods as
+ * lost. A supervisor does not wait that long either (a kubelet waits 30 s).
  */
 const graceMs = 10_000;
 
@@ -112,8 +112,8 @@ test.each(
     });
     await end(name, ended, signal);
     await untilReplaced(mesh, name, ended, count);
-    // kube-proxy waits longer with each outage within two minutes, up to a minute (client-go,
-    // tools/cache/reflector.go), and until it has looked again no pod reaches the API server.
+    // After repeated outages kube-proxy waits up to a minute before it lists again (client-go,
+    // tools/cache/reflector.go). Until then no pod reaches the API server.
     if (isControlPlane(name)) await restartKubeProxy(mesh);
     await untilWell(mesh);
     const { least, ...result } = await traffic.stop();

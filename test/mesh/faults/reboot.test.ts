@@ -6,14 +6,17 @@ import { nodeVictims, podsOf, requireVictims, untilReplaced, untilWell } from '.
 
 const mesh = openMesh();
 const namespace = 'reboot';
-/** Two are known, two are learned at the end, the others have their first call meanwhile. */
+/**
+ * Two targets are known from the start, two are learned at the end, and the others have their first
+ * call during the reboot.
+ */
 const targets = 304;
 let client: PodRef;
 let lost: string;
 
-/** The node that goes has no part of what is called: names are resolved elsewhere too. */
+/** The node that goes down runs neither the server nor the DNS server. */
 beforeAll(async () => {
-  // The file before this one may have ended with an outage.
+  // The previous file may have ended with an outage.
   await untilWell(mesh);
   const [dns] = await podsOf(mesh, 'kube-system', 'k8s-app=kube-dns');
   const kept = dns?.spec.nodeName ?? 'node-1';

@@ -12,7 +12,7 @@ const targets = 900;
 const firstMost = 290;
 let client: PodRef;
 let rps: number;
-/** The one that is known, and how many were called. */
+/** The index of the known target, and the number of targets called so far. */
 let known = 0;
 let fresh = 0;
 
@@ -37,7 +37,9 @@ const namesOf = async (app: string) =>
     ({ metadata }) => metadata.name,
   );
 
-/** A first call has no fallback here: under STRICT mTLS nothing but an answer makes it succeed. */
+/**
+ * First calls have no fallback here: under STRICT mTLS a first call succeeds only with an answer.
+ */
 test.each([
   ['both controllers', 'deployment', 'lazyscope-controller'],
   ['all node companions', 'daemonset', 'lazyscope-node'],
@@ -52,7 +54,7 @@ test.each([
   });
   await mesh.kubectl(['rollout', 'restart', `${kind}/${app}`, '-n', system]);
   await mesh.kubectl(['rollout', 'status', `${kind}/${app}`, '-n', system]);
-  // Nodes and proxies may notice later than Kubernetes what has gone.
+  // Nodes and proxies may notice the end of a pod later than Kubernetes.
   await mesh.waitFor('the end of every pod of before', async () => {
     const { items } = await mesh.get(['pods', '-n', system]);
     const names = items.map((pod: { metadata: { name: string } }) => pod.metadata.name);
@@ -63,7 +65,7 @@ test.each([
   expect(before.length).toBeGreaterThan(0);
   expectAllAnswered(knownCalls, { least: least.known });
   const { failed, failures } = firstCalls;
-  // The calls after such a one are its second tries, each at a destination of its own.
+  // The later first calls, each at another target, count as the second tries of failed ones.
   const late = await lateAnswers();
   countSecondTries(
     failures.map(({ url, key }) => `${url} (${key})`),

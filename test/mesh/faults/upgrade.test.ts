@@ -29,7 +29,7 @@ let next: Release;
 let client: PodRef;
 let home: string;
 let rps: number;
-/** Each step has its first calls, one a second; the longest takes a minute and more. */
+/** Each step makes one first call a second. The longest step takes more than a minute. */
 const targets = 1000;
 const firstMost = 190;
 let fresh = 2;
@@ -53,16 +53,13 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/**
- * No request fails from before `act` until after it, neither to what is known nor for the first
- * time.
- */
+/** Expects that no known call and no first call fails from before `act` until after it. */
 async function expectNoFailureWhile(act: () => Promise<void>): Promise<void> {
   const first = Array.from({ length: firstMost }, (_, i) => urlOf(fresh + i));
   const traffic = await startTraffic(mesh, client, {
     ...{ known: [0, 1].map(urlOf), rps, first, firstRps: 1 },
   });
-  // Other first calls are made by the step itself.
+  // `act` makes first calls of its own, to the targets after these.
   fresh += firstMost;
   await act();
   await untilWell(mesh);
@@ -71,7 +68,7 @@ async function expectNoFailureWhile(act: () => Promise<void>): Promise<void> {
   expectAllAnswered(firstCalls, { least: least.first });
 }
 
-/** What the node companion of the client says of itself. */
+/** The metrics of the node companion on the client's node. */
 async function figures(): Promise<string> {
   const pods = await podsOf(mesh, system, 'app.kubernetes.io/name=lazyscope-node');
   const here = pods.find(({ spec }) => spec.nodeName === home);
@@ -100,9 +97,7 @@ const filters = (release: Release) => async () => {
   });
 };
 
-/**
- * Between the two steps of an upgrade: the namespace still pins the filter of the release before.
- */
+/** The state between the two steps of an upgrade: the namespace still pins the previous filter. */
 async function startAnotherPod(): Promise<void> {
   const scale = (replicas: number) =>
     mesh.kubectl(['scale', 'deployment/client', `--replicas=${replicas}`, '-n', namespace]);
@@ -120,7 +115,10 @@ async function startAnotherPod(): Promise<void> {
   await scale(1);
 }
 
-/** An older release has not got the filter of a newer one, and says so to who pins it. */
+/**
+ * An older release does not have the newer filter, and reports this in an Event in the namespace
+ * that pins the filter.
+ */
 async function takeCompanionsBack(): Promise<void> {
   await companions(thisRelease)();
   await mesh.waitFor('the namespace to be told', async () => {
@@ -129,7 +127,7 @@ async function takeCompanionsBack(): Promise<void> {
   });
 }
 
-/** The file that the agent has fetched the filter to, which its digest names. */
+/** The file of the filter that the agent has fetched; the digest is the name of the file. */
 async function filterOf(pod: PodRef): Promise<string> {
   const dump = await mesh.admin(pod, '/config_dump?resource=ecds_filters');
   return /[0-9a-f]{64}\.wasm/.exec(dump)?.[0] ?? '';
@@ -148,7 +146,7 @@ test.each([
   const { status } = await call(mesh, client, urlOf(fresh));
   expect(status).toBe(200);
   await untilImported(mesh, namespace, 'client', [fresh]);
-  // The filter's reports are taken, whoever is the older of the two.
+  // The companion accepts the filter's reports, whether the filter or the companion is older.
   await mesh.waitFor('reports', async () => {
     const name = 'lazyscope_node_reports_total';
     return sampleOf(await figures(), name) > sampleOf(before, name) + 2;

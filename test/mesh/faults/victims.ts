@@ -26,18 +26,21 @@ type Node = { status: { conditions: { type: string; status: string }[] } };
 const isReady = ({ status }: Node) =>
   status.conditions.some((each) => each.type === 'Ready' && each.status === 'True');
 
-/** What is ended, as one tells it from what comes in its place: a container or a process. */
+/** Containers or processes to end. Their ids tell them from their replacements. */
 export type Victims = {
   ids: string[];
   signal(signal: Signal): Promise<void>;
-  /** What of its kind there is now, dead or alive. */
+  /** Ids of all containers or processes of this kind now, dead or alive. */
   now(): Promise<string[]>;
 };
 
 const containerOf = ({ status }: Pod) =>
   (status.containerStatuses?.[0]?.containerID ?? '').replace('containerd://', '');
 
-/** Some pods of a kind. They are signalled past Kubernetes, as a crash or an OOM kill does. */
+/**
+ * Some pods of a kind. The signal goes to the container runtime and not through Kubernetes, as in a
+ * crash or an OOM kill.
+ */
 export function podVictims(mesh: Mesh, pods: Pod[], all: () => Promise<Pod[]>): Victims {
   const kill = ({ spec }: Pod, id: string, signal: Signal) =>
     mesh.onNode(spec.nodeName, ['ctr', '-n', 'k8s.io', 'task', 'kill', '-s', `SIG${signal}`, id]);
@@ -51,8 +54,8 @@ export function podVictims(mesh: Mesh, pods: Pod[], all: () => Promise<Pod[]>): 
 }
 
 /**
- * Every process of a program that runs beside the cluster; the box starts it again a second after
- * its end.
+ * Every process of a program that runs beside the cluster. The box restarts the program a second
+ * after it ends.
  */
 export async function daemonVictims(mesh: Mesh, program: string): Promise<Victims> {
   const ids = await pidsOf(mesh, program);
@@ -63,12 +66,12 @@ export async function daemonVictims(mesh: Mesh, program: string): Promise<Victim
   };
 }
 
-/** There was something to end; throws otherwise, as a test without a fault proves nothing. */
+/** Throws if there is no victim, because a test without a fault proves nothing. */
 export function requireVictims(what: string, { ids }: Victims): void {
   if (ids.length === 0 || ids.includes('')) throw new Error(`${what}: nobody to end (${ids})`);
 }
 
-/** Each of the victims is gone, and there are as many of its kind as before: others. */
+/** Waits until every victim is gone and as many replacements run as there were victims. */
 export async function untilReplaced(mesh: Mesh, what: string, victims: Victims, count: number) {
   await mesh.waitFor(
     `others instead of ${what}`,
@@ -80,18 +83,18 @@ export async function untilReplaced(mesh: Mesh, what: string, victims: Victims, 
   );
 }
 
-/** A bound for what hangs: the backoff of a container that ended often is the longest part. */
+/** A bound for a hang. The longest part of a recovery is the restart backoff of a container. */
 const recoverySeconds = 300;
 
-/** Process ids of a program; the nodes of the box share one table of processes. */
+/** Process ids of a program. All nodes of the box share one process table. */
 async function pidsOf(mesh: Mesh, program: string): Promise<string[]> {
   const found = await mesh.onNode('node-1', ['sh', '-c', `pgrep -x ${program} || true`]);
   return found.split('\n').filter(Boolean);
 }
 
 /**
- * Everything that runs on a node, ended at one moment as when its power goes: pods, runtime and
- * kubelet. The box starts the last two again, which bring the pods back; disk and address stay.
+ * Everything that runs on a node (pods, runtime and kubelet), ended at once, as in a power failure.
+ * The box restarts the runtime and the kubelet, which restart the pods. Disk and address stay.
  */
 export async function nodeVictims(mesh: Mesh, node: string): Promise<Victims> {
   const tasks = ['ctr', '-n', 'k8s.io', 'task', 'ls', '-q'];
@@ -110,20 +113,24 @@ async function endAllOn(mesh: Mesh, node: string): Promise<void> {
   await mesh.onNode(node, ['bash', '-c', script]);
 }
 
-/** Signals those of these processes that are still there. */
+/** Signals those of the given processes that still run. */
 export async function signalProcesses(mesh: Mesh, pids: readonly string[], signal: Signal) {
   const each = `for pid in ${pids.join(' ')}; do kill -${signal} $pid || true; done`;
   await mesh.onNode('node-1', ['sh', '-c', each]);
 }
 
-/** Starts kube-proxy anew: after outages it looks again later each time, up to a minute. */
+/**
+ * Restarts kube-proxy, because after each outage kube-proxy waits longer before it lists again, up
+ * to a minute.
+ */
 export async function restartKubeProxy(mesh: Mesh): Promise<void> {
   await signalProcesses(mesh, await pidsOf(mesh, 'kube-proxy'), 'KILL');
 }
 
 /**
- * The API server answers, nodes are there, every part of the product is ready, and a controller
- * leads: it reaches the API server by its Service, which kube-proxy finds again later than we do.
+ * Waits until the API server answers, every node and every part of the product is ready, and a
+ * controller leads. The controller reaches the API server by its Service, which kube-proxy may
+ * program later than this test reaches the API server.
  */
 export async function untilWell(mesh: Mesh): Promise<void> {
   await mesh.waitFor(
@@ -148,21 +155,21 @@ export async function untilWell(mesh: Mesh): Promise<void> {
   );
 }
 
-/** The controller that leads or led last, and when it renewed its Lease. */
+/** The holder of the controllers' Lease and the time of the last renewal. */
 export async function leaderOf(mesh: Mesh): Promise<{ holderIdentity: string; renewTime: string }> {
   const lease = ['lease', 'lazyscope-controller', '-n', 'lazyscope-system'];
   return (await mesh.get(lease)).spec;
 }
 
-/** A controller has renewed its Lease a moment ago; it does so every few seconds. */
+/** True if a controller has renewed the Lease within 5 s. A leader renews every few seconds. */
 async function isLed(mesh: Mesh): Promise<boolean> {
   const { holderIdentity, renewTime } = await leaderOf(mesh);
   return holderIdentity !== '' && Date.now() - Date.parse(renewTime) < 5_000;
 }
 
 /**
- * The kubelet waits longer with each end of a container, up to five minutes. These were ended on
- * purpose, so pods that wait are replaced by new ones, whose containers start at once.
+ * The kubelet waits longer after each end of a container, up to five minutes. These tests end
+ * containers on purpose, so this replaces waiting pods by new ones, whose containers start at once.
  */
 async function replaceWaiting(mesh: Mesh, namespace: string): Promise<void> {
   const { items } = (await mesh.get(['pods', '-n', namespace])) as { items: Pod[] };

@@ -13,7 +13,7 @@ let untouched: Record<string, string[]>;
 beforeAll(async () => {
   if (await isUp())
     throw new Error('a mesh is up: these tests start their own; `npm run -s mesh -- down` first');
-  // A run before this one may have been killed, and what it left is not ours to be judged by.
+  // A killed earlier run may have left traces, which must not fail this run.
   await sweep();
   untouched = await hostTraces();
   expect(untouched).toMatchObject({ cgroups: [], mounts: [], files: [], processes: [] });
@@ -23,7 +23,8 @@ const mesh = (...args: string[]) =>
   runResult('npm', ['run', '-s', 'mesh', '--', ...args], { cwd: repoDir });
 
 /**
- * Starts `up` (or a test run's own mesh) and returns when it has said a line that contains `text`.
+ * Starts `up` (or a test run that owns a mesh) and returns when a line of the output contains
+ * `text`.
  */
 async function startUntil(args: string[], text: string) {
   const child = spawn(process.execPath, ['--import', 'tsx', ...args], {
@@ -44,7 +45,7 @@ const untilNothingIsLeft = () =>
     return true;
   });
 
-/** What anybody would try the product with. */
+/** The options with which a first visitor would try the product. */
 const upWithProduct = ['up', '--shop', '--product', '--enforce', 'shop', '--learning-seconds', '0'];
 
 test('up with the product narrows a shop, down takes it all away, and there is nothing to end twice', async () => {
@@ -65,7 +66,7 @@ test('up with the product narrows a shop, down takes it all away, and there is n
   expect((await mesh('down')).stdout).toBe('no mesh is up\n');
 });
 
-/** Of this very mesh: another one may be up beside it. */
+/** Kills the processes of this mesh only, because another mesh may be up on the same machine. */
 async function killEveryProcess(child: ChildProcess) {
   child.kill('SIGKILL');
   const pattern = `${boxDir}cluster/(keeper.sh|box.ts) .*${stateDir}[" ]`;

@@ -1,6 +1,6 @@
 import { startMesh } from '../../../box/mesh.ts';
 
-// A stand-in for a test run that owns a mesh, made to be killed.
+// Stands in for a test run that owns a mesh. The test kills this process.
 await startMesh({ nodes: 1 });
 console.error('mine');
 setInterval(() => {}, 1000);
