@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import sequencer from './test/gate/sequencer.ts';
 
 const seconds = 1000;
 
@@ -25,6 +26,7 @@ const meshOptions = {
  */
 export default defineConfig({
   test: {
+    sequence: { sequencer },
     projects: [
       {
         test: {

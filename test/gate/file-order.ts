@@ -1,0 +1,63 @@
+/** The files of a project that share one mesh, in the order in which they run. */
+export type FileOrder = {
+  /** Files that change their own namespaces only: any order of them must pass. */
+  namespaced: readonly string[];
+  /** Files that change the whole mesh or replace parts of the product; they come last. */
+  meshWide: readonly string[];
+};
+
+/**
+ * A written order, because Vitest puts the slowest file of the previous run first: a second run
+ * would then have another order than the first one. Files that take something away from others
+ * (the product, a node, a CRD) restore it, and come last all the same.
+ */
+export const fileOrders: Readonly<Record<string, FileOrder>> = {
+  mesh: { namespaced: ['calls', 'kubernetes', 'cli'], meshWide: ['memory'] },
+  'mesh-lifecycle': { namespaced: [], meshWide: ['lifecycle'] },
+  product: {
+    namespaced: [
+      ...['first-call', 'tcp', 'outside', 'narrowing'],
+      ...['gateway', 'policies', 'switching', 'hostile'],
+    ],
+    meshWide: ['clusters', 'outages', 'readme'],
+  },
+  safety: {
+    namespaced: ['life', 'enabling', 'coexistence'],
+    meshWide: ['beside', 'withdrawal', 'leaving', 'removal'],
+  },
+  matrix: {
+    namespaced: ['matrix', 'conformance', 'streams', 'dns', 'ports', 'limits'],
+    meshWide: ['by-itself', 'locality', 'policy'],
+  },
+  faults: { namespaced: [], meshWide: ['killed', 'rollout', 'reboot', 'upgrade'] },
+};
+
+/** A number from 0 up to but not including 1 for each call: mulberry32, which needs no more state. */
+function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function shuffled<T>(items: readonly T[], seed: number): T[] {
+  const random = randomOf(seed);
+  return items
+    .map((item) => ({ item, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item);
+}
+
+/**
+ * The names of a project's files in the order in which they run; undefined for a project without a
+ * written order. With a seed, the namespaced files come in an order that the seed decides.
+ */
+export function orderOf(project: string, seed: number | undefined): string[] | undefined {
+  const order = fileOrders[project];
+  if (order === undefined) return undefined;
+  const { namespaced, meshWide } = order;
+  return [...(seed === undefined ? namespaced : shuffled(namespaced, seed)), ...meshWide];
+}
