@@ -1,11 +1,11 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, totalmem } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cacheDir, stateDir } from '../box/paths.ts';
 import { isOnPath } from '../box/prerequisites.ts';
 import { type Group, groupsOf, recorded, recordPath } from './gate/groups.ts';
-import { estimate, runLanes } from './gate/lanes.ts';
+import { estimate, laneCount, runLanes } from './gate/lanes.ts';
 import { endTree, type Running, startCommand } from './gate/processes.ts';
 import { counts, type Outcome, timesOf } from './gate/reports.ts';
 import { announcement, clock, summaryOf } from './gate/summary.ts';
@@ -22,7 +22,7 @@ that fails nothing else is run. What cannot run here is said at the end, and fai
 `;
 
 /** One mesh each. */
-const lanes = 2;
+const lanes = laneCount(totalmem());
 /** How often the gate says what it is at: nothing is silent for longer. */
 const progressMs = 30_000;
 /** Exit code for a wrong command line (EX_USAGE of sysexits.h). */

@@ -18,6 +18,19 @@ type Running = { group: Planned; lane: number };
 /** The lane of the groups that run in the background; the others count from 1. */
 export const backgroundLane = 0;
 
+/** The groups of a mesh wait more than they compute: a fourth lane on two cores gains nothing. */
+const lanesMost = 3;
+/** A mesh of the tests with its proxies took 4 GiB; one more is for what runs beside it. */
+const bytesPerLane = 5 * 2 ** 30;
+/** For the system and the groups in the background. */
+const bytesReserved = 2 * 2 ** 30;
+
+/** How many lanes, each with a mesh of its own, fit into the memory of this machine; at least 1. */
+export function laneCount(memoryBytes: number): number {
+  const fitting = Math.floor((memoryBytes - bytesReserved) / bytesPerLane);
+  return Math.min(lanesMost, Math.max(1, fitting));
+}
+
 /**
  * The group that a free lane takes next: one that others wait for, else the longest, so that no
  * long one is left for the end, where it would run alone. A lane that has nothing else to do helps

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { estimate, nextFor, type Planned, runLanes } from '../../gate/lanes.ts';
+import { estimate, laneCount, nextFor, type Planned, runLanes } from '../../gate/lanes.ts';
 
 const group = (name: string, seconds: number, more: Partial<Planned> = {}): Planned => ({
   name,
@@ -55,4 +55,11 @@ test('the estimate is the time of the longest lane', () => {
   expect(estimate(groups, 2)).toBe(12);
   expect(estimate(groups, 1)).toBe(24);
   expect(estimate([], 2)).toBe(0);
+});
+
+test('there are as many lanes as meshes fit into the memory, from one to three', () => {
+  const gib = 2 ** 30;
+  expect([1, 7, 12, 16, 17, 24, 256].map((size) => laneCount(size * gib))).toEqual([
+    ...[1, 1, 2, 2, 3, 3, 3],
+  ]);
 });
