@@ -8,7 +8,7 @@ import { type Group, groupsOf, recorded, recordPath } from './gate/groups.ts';
 import { estimate, laneCount, runLanes } from './gate/lanes.ts';
 import { endTree, type Running, startCommand } from './gate/processes.ts';
 import { counts, type Outcome, timesOf } from './gate/reports.ts';
-import { announcement, clock, summaryOf } from './gate/summary.ts';
+import { announcement, clock, failedTest, summaryOf } from './gate/summary.ts';
 
 const help = `Usage: npm run test -- [--quick] [--all] [--record] [GROUP...]
 
@@ -98,7 +98,10 @@ async function runGroup(group: Group, lane: number, live: boolean): Promise<void
     cwd,
     env: { ...environment(lane), LAZYSCOPE_TEST_TIMES: times },
     background: group.background === true,
-    onLine: live ? (line) => console.log(line) : undefined,
+    onLine: (line) => {
+      if (live) console.log(line);
+      else if (failedTest(line)) console.log(`FAILED: ${name}: ${failedTest(line)}`);
+    },
   });
   running.set(group, { ...process, at });
   const { code, lines } = await process.ended;

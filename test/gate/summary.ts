@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import type { Outcome } from './reports.ts';
 
 /** From here on a group took so much longer than it was recorded to take that it is said. */
@@ -11,6 +12,12 @@ const detailSecondsMin = 30;
 
 export const clock = (seconds: number) =>
   `${Math.floor(seconds / 60)}:${String(Math.round(seconds) % 60).padStart(2, '0')}`;
+
+/**
+ * The name of the test if this line of Vitest says that a test failed. The gate prints it at once,
+ * because the output of a group that shares the terminal with others comes when the group ends.
+ */
+export const failedTest = (line: string) => /^\s*× (.+)$/.exec(stripVTControlCharacters(line))?.[1];
 
 /** One line a group; a group that took much longer than recorded says so. */
 function rowOf({ name, seconds, passed, failed, missing }: Outcome, recorded: number | undefined) {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Outcome } from '../../gate/reports.ts';
-import { announcement, summaryOf } from '../../gate/summary.ts';
+import { announcement, failedTest, summaryOf } from '../../gate/summary.ts';
 
 const outcome = (name: string, more: Partial<Outcome>): Outcome => ({
   ...{ name, seconds: 10, passed: 0, failed: 0, missing: [], failures: [], notes: [] },
@@ -56,4 +56,11 @@ test('the first words say what will run, what cannot and why, and how long it ta
     'a first verdict in about 1:20 min',
     expect.stringContaining('about 30:00 min in all'),
   ]);
+});
+
+test('a line of Vitest that says that a test failed is told from all others', () => {
+  const failed = '\u001B[31m   \u001B[31m×\u001B[31m a call is answered\u001B[39m 12ms\u001B[39m';
+  expect(failedTest(failed)).toBe('a call is answered 12ms');
+  expect(failedTest('   ✓ a call × 2 is answered 12ms')).toBeUndefined();
+  expect(failedTest(' ❯ |product| tcp.test.ts (3 tests | 1 failed)')).toBeUndefined();
 });
