@@ -14,13 +14,13 @@ import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import { clusterNames, danglingClusters } from '../../../companion/core/oracle/dangling.ts';
 
-// What proxies call by themselves, and what routes of the Gateway API say, in a namespace that is
-// narrowed; `full` is the same without the product.
+// Calls that the proxies themselves make, and routes of the Gateway API, in a narrowed namespace.
+// The namespace `full` has the same objects without the product.
 
 const mesh = openMesh();
 const namespace = 'by-itself';
 const full = 'by-itself-full';
-/** Where the servers are that proxies call by themselves. */
+/** The namespace of the servers that the proxies themselves call. */
 const far = 'by-itself-far';
 const port = appPorts.http;
 const pods: Record<string, { client: PodRef; server: PodRef }> = {};
@@ -44,7 +44,7 @@ const istio = (group: string, kind: string, name: string, owner: string, spec: o
   ...{ metadata: { name, namespace: owner }, spec },
 });
 
-/** Configuration for the server of a namespace that names hosts which nobody calls. */
+/** Configuration for the server of a namespace. It names hosts that no app calls. */
 function named(owner: string): object[] {
   const selector = { matchLabels: { app: 'server' } };
   const filter = {
@@ -86,7 +86,10 @@ const header = (value: string) => [
   { type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name: 'x-route', value }] } },
 ];
 
-/** A route of the callers' namespace for a Service of another one, and one of the server's own. */
+/**
+ * A route in the callers' namespace for a Service of another namespace, and a route in the server's
+ * namespace.
+ */
 function routes(owner: string): object[] {
   const api = 'gateway.networking.k8s.io/v1';
   const parent = (name: string, at: string) => ({

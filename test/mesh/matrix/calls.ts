@@ -2,7 +2,7 @@ import type { PortName } from './servers.ts';
 
 type Call = {
   scheme: 'http' | 'https' | 'grpc' | 'tcp' | 'ws';
-  /** The Service port that speaks it. */
+  /** The Service port for this protocol. */
   port: PortName;
   path?: string;
   flags?: string[];
@@ -11,7 +11,8 @@ type Call = {
 const megabytes50 = 50 * 1024 * 1024;
 
 /**
- * Every kind of call, as `meshapp call` makes it. TCP calls half-close and wait for the farewell.
+ * Every kind of call, as options of `meshapp call`. A TCP call half-closes and waits until the
+ * server has said goodbye.
  */
 export const calls = {
   http1: { scheme: 'http', port: 'http', path: '/a?b=c' },
@@ -44,7 +45,7 @@ export const calls = {
 
 export type CallKind = keyof typeof calls;
 
-/** The command line of `meshapp call`. */
+/** Arguments of `meshapp call`. */
 export function callArguments(kind: CallKind, host: string, port: number, more: string[]) {
   const { scheme, path = '', flags = [] }: Call = calls[kind];
   const authority = scheme === 'http' && port === 80 ? host : `${host}:${port}`;

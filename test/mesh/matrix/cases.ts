@@ -17,21 +17,23 @@ type Row = {
   why: string;
 };
 
-/** What a call comes to: without error and with success, with this HTTP status, or without any. */
+/** The result of a call: success without an error, an HTTP status, or failure without a status. */
 export type Answer = 'answered' | 'failed' | number;
 
-/** What full configuration gives in a namespace of clients (`matrix-any`, `matrix-registry`). */
+/**
+ * The result with full configuration in a namespace of clients (`matrix-any`, `matrix-registry`).
+ */
 export function fullAnswer({ full = 'answered' }: Pick<Row, 'full'>, namespace: string): Answer {
   if (typeof full !== 'object') return full;
   return (namespace.endsWith('-any') ? full.any : full.registry) ?? 'answered';
 }
 
-/** What is expected to differ from full configuration; one key left out means every value. */
+/** An expected difference from full configuration. A missing key stands for every value. */
 export type Difference = {
   issue: string;
   state?: 'unknown' | 'known';
   clients?: string[];
-  /** What the app sees of the call, or how it gets there: its time and the cluster. */
+  /** `outcome`: the result that the app sees. `path`: the time and the cluster of the call. */
   in?: 'outcome' | 'path';
 };
 
@@ -40,12 +42,12 @@ export type Case = Omit<Row, 'at'> & { on: ServerName; name: string; index: numb
 
 type Table = Record<'destinations' | 'calls' | 'pairs', Row[]>;
 
-/** Ends the name of a case's second destination, for a second first call. */
+/** Suffix of a case's second destination, which allows a second first call. */
 export const twin = '-2';
 
 /**
- * Every case of the table, each with its twin; `name` is unique, a valid name of a Service; `index`
- * its place.
+ * Returns every case of the table, each with its twin. `name` is unique and a valid Service name;
+ * `index` is the position in the list.
  */
 export function readCases(): Case[] {
   const text = readFileSync(join(import.meta.dirname, 'cases.yaml'), 'utf8');

@@ -32,7 +32,7 @@ const to = (subset: string) => ({ destination: { host, subset, port: { number: 8
 const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const key = publicKey.export({ format: 'jwk' });
 
-/** A JWT that the server takes for good (RFC 7519), valid for an hour. */
+/** A JWT (RFC 7519) that the server accepts, valid for an hour. */
 export const token = signedToken({ iss: 'tests', sub: 'a caller', exp: Date.now() / 1000 + 3600 });
 
 function signedToken(claims: { iss: string; sub: string; exp: number }): string {
@@ -42,7 +42,7 @@ function signedToken(claims: { iss: string; sub: string; exp: number }): string 
   return `${text}.${sign('sha256', Buffer.from(text), privateKey).toString('base64url')}`;
 }
 
-/** One rule for each thing that a route can do; the first that matches counts. */
+/** One rule for each feature of a route. Envoy applies the first rule that matches. */
 const routes = [
   { match: [{ uri: { prefix: '/delay' } }], timeout: '0.4s', route: [to('v1')] },
   {
@@ -80,7 +80,7 @@ const policy = {
   },
 };
 
-/** A rule of every kind that users have, on one Service with two subsets. */
+/** A rule of every kind that users have, for one Service with two subsets. */
 export const objects: object[] = [
   namespaceObject(namespace),
   ...workload('client', { app: 'client' }),

@@ -8,7 +8,7 @@ import { host, namespace, objects, token } from './conformance-objects.ts';
 const mesh = openMesh();
 let client: PodRef;
 
-/** What shows that a rule is applied, by the rule. */
+/** For each rule, the call that shows whether the proxy applies the rule. */
 const calls: Record<string, string[]> = {
   'header rules': ['/plain', '--header', 'x-removed: yes'],
   'a subset by header': ['/plain', '--header', 'x-version: v2'],
@@ -21,7 +21,7 @@ const calls: Record<string, string[]> = {
   'a JWT that is good': ['/needs-token', '--header', `Authorization: Bearer ${token}`],
 };
 
-/** What comes of these calls while the rules are in force. */
+/** The results of these calls while the rules are in force. */
 const inForce: Record<string, { status: number; name?: string; headers?: object }> = {
   'header rules': {
     status: 200,
@@ -55,7 +55,7 @@ type RouteConfig = { virtual_hosts: { domains: string[]; routes: Route[] }[] };
 
 const isOurs = ({ name }: Route) => /^lazyscope_(hold|first_call)$/.test(name ?? '');
 
-/** The part of the proxy's configuration that is about the destination, as Envoy has it. */
+/** The clusters and routes of the destination in the proxy, from Envoy's config dump. */
 async function configuration() {
   const dump = async (resource: string): Promise<Dump> =>
     JSON.parse(await mesh.admin(client, `/config_dump?resource=${resource}`));
@@ -66,7 +66,7 @@ async function configuration() {
   const routes = (await dump('dynamic_route_configs')).configs
     .flatMap(({ route_config: config }) => config?.virtual_hosts ?? [])
     .filter(({ domains }) => domains.includes(host))
-    // Ours are there with and without a scope, but not before the namespace is enabled.
+    // Routes of Lazyscope exist with and without a scope, but not before the namespace is enabled.
     .map((each) => ({ ...each, routes: each.routes.filter((r) => !isOurs(r)) }));
   return { clusters, routes };
 }
@@ -87,10 +87,10 @@ beforeAll(async () => {
   await mesh.apply(objects);
   await mesh.rollout(namespace);
   client = await mesh.pod(namespace, 'app=client');
-  // Objects take effect one after the other, at the client's proxy and at the server's.
+  // The objects take effect one after the other, at the client's proxy and at the server's proxy.
   await vi.waitFor(async () => {
     for (const [name, expected] of Object.entries(inForce)) {
-      // These two fail as they should, and would have the server ejected by and by.
+      // These two calls fail on purpose. Repeated, they would make Envoy eject the server.
       if (name === 'a timeout' || name === 'retries') continue;
       expect(await outcome(calls[name] ?? [])).toMatchObject(expected);
     }

@@ -3,7 +3,7 @@ import { calls } from './calls.ts';
 import type { Case } from './cases.ts';
 import { type PortName, ports, serviceObject } from './servers.ts';
 
-/** What is known only once the objects are there. */
+/** Addresses that exist only after the objects have been created. */
 export type Addresses = {
   clusterIp(namespace: string, service: string): string;
   podIp(namespace: string, app: string): string;
@@ -11,7 +11,9 @@ export type Addresses = {
 
 export type Context = { namespace: string; test: Case; addresses: Addresses };
 export type Destination = {
-  /** What has to be there; a second round may need the addresses of the first. */
+  /**
+   * Objects that the destination needs. `late` creates those that need addresses of the first ones.
+   */
   objects?(context: Context): object[];
   late?(context: Context): object[];
   host(context: Context): string;

@@ -23,7 +23,7 @@ const targetPort = ({ test }: Context) => portOf(test).target;
 const outsidePort = ({ test }: Context) =>
   outsidePorts[portOf(test).name as keyof typeof outsidePorts];
 
-/** A ServiceEntry port for what the case calls on the machine outside. */
+/** The ServiceEntry port for the port that the case calls on the machine outside. */
 const entryPort = (context: Context) => {
   const { name } = portOf(context.test);
   const protocol = name === 'http' ? 'HTTP' : name === 'tls' ? 'TLS' : 'TCP';
@@ -53,7 +53,7 @@ const wildcardEntry: Destination = {
 };
 
 /**
- * An address of its own for each case; nothing but the mesh leads from it to the machine outside.
+ * A separate address for each case. Only the mesh leads from this address to the machine outside.
  */
 const addressOf = ({ test: { index } }: Context, last: string) => `240.9.${index}.${last}`;
 
@@ -69,7 +69,7 @@ const addressEntry = (suffix: string): Destination => ({
   port: outsidePort,
 });
 
-/** Every kind of destination: what it takes, and the host that the app calls. */
+/** Every kind of destination: its objects, and the host that the app calls. */
 export const destinations = {
   short: byName(({ test }) => test.name),
   'name-ns': byName(({ namespace, test }) => `${test.name}.${namespace}`),

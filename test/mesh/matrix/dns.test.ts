@@ -8,7 +8,7 @@ import { appContainer, namespaceObject } from '../../../box/shop.ts';
 import { serviceEntry } from './istio-objects.ts';
 import { outsidePorts } from './servers.ts';
 
-// Istio's DNS proxy: the sidecar answers the app's queries, and only for hosts in its scope.
+// Istio's DNS proxy: the sidecar answers the app's DNS queries, but only for hosts in its scope.
 
 const mesh = openMesh();
 const namespace = 'matrix-dns';
@@ -36,7 +36,10 @@ const client = (name: string, capture: string) => ({
   },
 });
 
-/** No other DNS knows these names. Without addresses istiod gives the host one of its own. */
+/**
+ * An entry for a name that no other DNS server knows. Without `addresses` istiod allocates one for
+ * the host.
+ */
 const entry = (name: string, protocol: 'HTTP' | 'TCP', addresses: string[] = []) =>
   serviceEntry(namespace, name, {
     hosts: [`${name}.mesh.internal`],
@@ -70,7 +73,7 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 
 const from = (name: keyof typeof clients) => pods[name] as PodRef;
 
-// First, because what is called has another reason to be there from then on.
+// This test is the first one, because the calls below give the called hosts another reason.
 test('why these hosts are in the scope stands in it, host by host', async () => {
   const scope = await mesh.get(['workloadscope', 'proxied', '-n', namespace]);
   const hosts = scope.status.hosts as { host: string; reason: string; message?: string }[];
@@ -83,7 +86,7 @@ test('why these hosts are in the scope stands in it, host by host', async () => 
   const elsewhere = (other.status.hosts as typeof hosts).find(
     ({ host }) => host === `${namespace}/allocated.mesh.internal`,
   );
-  // Without the DNS proxy the entry is imported for its endpoints, which DNS does not give.
+  // Without the DNS proxy the scope imports the entry for its endpoints, which DNS does not return.
   expect(elsewhere).toMatchObject({
     reason: 'eager',
     message: expect.stringContaining('its servers are written down'),
@@ -100,6 +103,6 @@ test.each([
   const { error, body } = await call(mesh, from('proxied'), url, ...flags);
   expect(error ?? '').toBe('');
   expect(JSON.stringify(body)).toContain('outside');
-  // Nobody but the sidecar knows the name.
+  // Only the sidecar's DNS proxy knows the name.
   expect(await call(mesh, from('plain'), url, ...flags)).toMatchObject({ errorClass: 'dns' });
 });

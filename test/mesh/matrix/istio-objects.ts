@@ -1,6 +1,6 @@
 import { type Context, portOf } from './destination.ts';
 
-/** Objects of which each is one destination, or rules one. */
+/** Objects that are a destination, or that configure one. */
 
 const networking = (kind: string, namespace: string, name: string, spec: object) => ({
   apiVersion: 'networking.istio.io/v1',
@@ -25,7 +25,10 @@ export function externalName(
   return { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec };
 }
 
-/** The address of a pod as somebody would write it by hand: nothing says that it is a pod. */
+/**
+ * A slice with the address of a pod, as a user would write it by hand, without a reference to the
+ * pod.
+ */
 export function slice({ namespace, test, addresses }: Context, hostname?: string): object {
   const { name, on } = test;
   const port = portOf(test);

@@ -12,7 +12,8 @@ import { enableNamespace } from '../../../box/product.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import type { BatchResult } from './outcome.ts';
 
-// What a DestinationRule limits shows under load only: it is the same before and after narrowing.
+// The limits of a DestinationRule show only under load. They must be the same before and after
+// narrowing.
 
 const mesh = openMesh();
 const namespace = 'matrix-limits';
@@ -48,7 +49,7 @@ async function batch(atOnce: number, urls: string[]): Promise<BatchResult[]> {
   return JSON.parse(stdout) as BatchResult[];
 }
 
-/** Twelve at once, where one may be under way and one may wait (in each of Envoy's threads). */
+/** Twelve calls at once. Each of Envoy's threads allows one active and one pending call. */
 async function crowd() {
   const results = await batch(12, Array(12).fill(urlOf('crowded', '/delay/700ms')));
   const overloaded = results.filter(({ status, headers }) => {
@@ -63,8 +64,8 @@ async function crowd() {
 }
 
 /**
- * Three errors in a row, and what comes after them, from when Envoy's threads have heard to the end
- * of the ejection.
+ * Makes three calls in a row that fail, and 30 calls that cover the ejection, which starts when
+ * Envoy's threads have learned of the errors.
  */
 async function fail() {
   const urls = ['/status/500', '/status/500', '/status/500', ...Array(30).fill('/')];

@@ -13,8 +13,8 @@ import { enableNamespace } from '../../../box/product.ts';
 import { appContainer, appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import type { BatchResult } from './outcome.ts';
 
-// One Service with an endpoint in the caller's zone and one in another: who answers, before and
-// after narrowing.
+// One Service with an endpoint in the caller's zone and one in another zone. The tests record which
+// endpoint answers, before and after narrowing.
 
 const mesh = openMesh();
 const namespace = 'matrix-locality';
@@ -82,7 +82,10 @@ async function answerers(paths: string[]): Promise<string[]> {
   return (JSON.parse(stdout) as BatchResult[]).map(({ body }) => (body as Seen | null)?.name ?? '');
 }
 
-/** Who answers in peace, and who does when the near one has failed three times in a row. */
+/**
+ * The endpoints that answer normally, and the endpoint that answers after the near one has failed
+ * three times in a row.
+ */
 async function outcome() {
   const calm = new Set(await answerers(Array(12).fill('/')));
   const failed = await answerers([...Array(3).fill('/status/500'), ...Array(30).fill('/')]);
@@ -91,7 +94,7 @@ async function outcome() {
 
 const settled = { calm: ['near'], afterFailures: 'far' };
 
-/** Waits out the ejection of the turn before. */
+/** Waits until the ejection of the previous round is over. */
 async function untilSettled(): Promise<void> {
   await mesh.waitFor('calls to stay in the zone', async () => {
     await sleep(baseEjectionSeconds * 1000);
@@ -103,7 +106,7 @@ let before: Awaited<ReturnType<typeof outcome>>;
 let after: Awaited<ReturnType<typeof outcome>>;
 
 beforeAll(async () => {
-  // Pods learn their place from their node when they start.
+  // Pods read their locality from their node when they start.
   for (const [index, node] of nodes.entries())
     await mesh.kubectl(['label', 'node', node, `${region}=here`, `${zone}=z${index}`]);
   await mesh.apply(objects);

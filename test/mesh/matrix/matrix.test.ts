@@ -42,7 +42,7 @@ const outcomes: Record<'full' | 'unknown' | 'known', Outcomes> = {
 };
 const imports = new Map<string, string[]>();
 
-/** Two clients at a time: there are two cores. */
+/** Runs two clients at a time, because there are two cores. */
 async function ofClients(work: (client: Client) => Promise<void>): Promise<void> {
   const waiting = [...clients];
   const worker = async () => {
@@ -51,9 +51,9 @@ async function ofClients(work: (client: Client) => Promise<void>): Promise<void>
   await Promise.all([worker(), worker()]);
 }
 
-/** By the client. The times of full configuration are the longest of all its calls. */
+/** Paths by client. The times of full configuration are the longest of all calls of a case. */
 const paths = { full: emptyPaths(clients), known: emptyPaths(clients) };
-/** First calls that were made again at another destination, by the client. */
+/** First calls that were repeated at another destination, with their client. */
 const secondTries: string[] = [];
 let late = 0;
 
@@ -65,8 +65,8 @@ async function run(state: keyof typeof outcomes, addresses: Addresses): Promise<
     if (state === 'unknown') return;
     const path = paths[state].get(labelOf(client));
     if (!path) return;
-    // With full configuration all that was ever sent: pushes go on, and each may set a counter
-    // back.
+    // With full configuration this counts every request that was ever sent, because pushes go on
+    // and each push may reset a counter.
     const unchanged = state === 'full' ? new Map<string, number>() : before;
     path.requests = grown(unchanged, await requestsOf(mesh, client));
     const better = state === 'full' ? Math.max : Math.min;
@@ -75,9 +75,9 @@ async function run(state: keyof typeof outcomes, addresses: Addresses): Promise<
 }
 
 /**
- * istiod takes its time to send some hundred new hosts to all, and what it has not sent yet fails.
- * So what is not as the table says is called again, until it is or there is nothing new for a
- * while.
+ * istiod needs time to send some hundred new hosts to all proxies, and calls to the missing hosts
+ * fail. This repeats the calls that differ from the table until none differs, or until the
+ * differences stay the same for a while.
  */
 async function untilSettled(addresses: Addresses): Promise<void> {
   for (let round = 0, same = 0; same < 2; round++) {
@@ -97,16 +97,16 @@ async function untilSettled(addresses: Addresses): Promise<void> {
   }
 }
 
-/** A minute and more: no push takes that long. */
+/** More than a minute. No push takes that long. */
 const settlingRounds = 20;
 
 const isAsTold = (each: Case, { namespace }: Client, outcome: Outcome | undefined) =>
   outcome !== undefined && answerOf(outcome) === fullAnswer(each, namespace);
 
 /**
- * On a busy machine a question may not be answered in time, and the call takes the fallback, as it
- * should. So what went another way has a second chance, alone: a first call at a destination of its
- * own. A test below says that there were no more of these than late answers.
+ * On a busy machine an answer may come late, and the call correctly takes the fallback. So a first
+ * call with another outcome gets a second try at a destination of its own, with no other call
+ * beside it. A test below holds that there were no more second tries than late answers.
  */
 async function runAgain(addresses: Addresses): Promise<void> {
   for (const client of clients) {
@@ -123,7 +123,10 @@ async function runAgain(addresses: Addresses): Promise<void> {
   }
 }
 
-/** A known call may be made again and is the same: of a slow one the quickest of three counts. */
+/**
+ * A known call may be repeated, because the repetition is a known call too. The fastest of three
+ * counts.
+ */
 async function timeAgain(addresses: Addresses): Promise<void> {
   for (const client of clients) {
     const [full, known] = [paths.full, paths.known].map((each) => each.get(labelOf(client)));
@@ -136,12 +139,12 @@ async function timeAgain(addresses: Addresses): Promise<void> {
   }
 }
 
-/** Two minutes on an idle machine; everything in this file happens in it. */
+/** The set-up makes all calls of this file. It takes two minutes on an idle machine. */
 const setUpMs = 900_000;
 
 beforeAll(async () => {
   const addresses = await createRig(mesh, all);
-  // More than once: the first opens connections, and the last is what counts.
+  // The calls run more than once. The first calls open connections; the last ones count.
   await run('full', addresses);
   await untilSettled(addresses);
   await run('full', addresses);
@@ -162,7 +165,7 @@ const callers = () =>
 
 afterAll(() => deleteNamespaces(mesh, allowAny, registryOnly));
 
-/** The scopes are written and have not changed for longer than any write waits. */
+/** Waits until the scopes are written and have not changed for longer than any write can take. */
 async function untilLearned(): Promise<void> {
   for (let before = ''; ; ) {
     for (const { namespace, name } of clients)
@@ -185,7 +188,10 @@ const differsIn = (
   (differs.state ?? state) === state &&
   (differs.clients?.includes(client) ?? true);
 
-/** Each client on its own: a difference that has gone leaves the table and KNOWN_ISSUES.md. */
+/**
+ * Compares each client by itself. A difference that no longer exists must leave the table and
+ * KNOWN_ISSUES.md.
+ */
 function expectSame(each: Case, state: 'unknown' | 'known'): void {
   for (const client of clients.map(labelOf)) {
     const found = outcomes[state].get(client)?.get(each.name);
@@ -223,7 +229,7 @@ describe('a known call takes the cluster and the time of full configuration', ()
     for (const client of clients.map(labelOf)) {
       const [full, known] = [paths.full, paths.known].map((of) => of.get(client));
       if (!full || !known) throw new Error(`${client} has made no calls`);
-      // One with another outcome takes another way.
+      // A call with another outcome also takes another path.
       if (differsIn(each, 'known', client)) continue;
       const same = {
         clusters: clustersOf(each, known.requests),
@@ -243,7 +249,7 @@ describe('a known call takes the cluster and the time of full configuration', ()
     const differing = cases.filter(
       (each) => differsIn(each, 'known', client) || differsIn(each, 'known', client, 'path'),
     );
-    // A row that differs goes a way of its own, by one request.
+    // A row that differs adds one request to the first-call clusters.
     const sum = Object.values(ways).reduce((total, count) => total + count, 0);
     expect(sum, JSON.stringify(ways)).toBeLessThanOrEqual(differing.length);
   });
@@ -259,12 +265,13 @@ describe('the scope imports what was called, and what that leads to', () => {
   test.each(titled)('$title', (each) => {
     for (const client of clients) {
       const { namespace } = client;
-      // Two headless Services with one pod and port are one to TCP: either may be learned.
+      // For TCP, two headless Services with the same pod and port are the same: either may be
+      // learned.
       const entries = (imports.get(labelOf(client)) ?? []).map((e) => e.replace(`${twin}.`, '.'));
       const own = entries.filter((e) => e.match(`^${namespace}/(\\*\\.)?${each.name}(-to)?\\.`));
       const expected = expectedEntries(each, namespace);
       expect(own, labelOf(client)).toEqual(expect.arrayContaining(expected));
-      // A rule of a VirtualService leads to a Service, which Envoy then tells of.
+      // A rule of a VirtualService leads to a Service, which the filter then also reports.
       if (!each.to.startsWith('virtual')) expect(new Set(own)).toEqual(new Set(expected));
     }
   });

@@ -2,7 +2,7 @@ import type { CallResult, Seen } from '../../../box/app-call.ts';
 import { type Answer, type Case, twin } from './cases.ts';
 import type { ServerName } from './servers.ts';
 
-/** What `meshapp batch` prints of one call. */
+/** The result that `meshapp batch` prints for one call. */
 export type BatchResult = Omit<CallResult, 'body'> & {
   body: unknown;
   trailers?: Record<string, string[]>;
@@ -13,29 +13,32 @@ export type BatchResult = Omit<CallResult, 'body'> & {
   errorClass: string;
 };
 
-/** What has to be the same as with full configuration. */
+/** The fields that must be the same as with full configuration. */
 export type Outcome = Record<string, unknown>;
 
-/** One word for all errors of transport: which of them shows depends on when a proxy closes. */
+/**
+ * Replaces every transport error by one word, because the error depends on the moment in which a
+ * proxy closes.
+ */
 function errorOf({ errorClass, status }: BatchResult): string {
   if (status !== 0 || errorClass === 'dns') return errorClass;
   return errorClass === '' ? '' : 'failed';
 }
 
-/** The outcome in a word, as the column `full` of the table has it. */
+/** The outcome in one word, as in the column `full` of the table. */
 export function answerOf({ status, error }: Outcome): Answer {
   if (error === '' && [0, 101, 200].includes(Number(status))) return 'answered';
   return status === 0 ? 'failed' : Number(status);
 }
 
 /**
- * Status, body, identity seen, policy applied and protocol, without what differs from call to call
- * (times, request ids, the pod among equal ones).
+ * Status, body, observed identity, applied policy and protocol, without the values that differ
+ * between calls (times, request ids, the pod among replicas).
  */
 export function outcomeOf(result: BatchResult, { name, on, isTwin }: Case): Outcome {
   const outcome = withOwnNames(result, on);
   if (!isTwin) return outcome;
-  // What the server saw names the destination.
+  // The echo of the request names the destination.
   const text = JSON.stringify(outcome).replaceAll(name, name.slice(0, -twin.length));
   return JSON.parse(text) as Outcome;
 }
@@ -51,12 +54,12 @@ function withOwnNames(result: BatchResult, server: ServerName): Outcome {
     trailers: Object.keys(trailers ?? {}).sort(),
     ...(events && { events: events.length }),
     ...(seen.length > 0 ? seenOf(seen, result) : { text: textOf(result) }),
-    // Which of the two answers is chance; that it is one of them, the status says.
+    // Either of the two servers may answer. The status shows that one of them has answered.
     ...(server === 'mixed' && { servedBy: [], identity: [], text: '' }),
   };
 }
 
-/** Another Service, another address. */
+/** Each Service has another address. */
 const address = /\d+\.\d+\.\d+\.\d+/;
 
 function echoesOf(body: unknown): Seen[] {
@@ -86,7 +89,10 @@ function seenOf(seen: (Seen & { trailers?: object })[], { sentSha256 = '' }: Bat
   };
 }
 
-/** Bodies that are no echo: large ones by their hash, the text of proxies not at all. */
+/**
+ * The text of a body that is not an echo: a hash for a large body, and nothing for an error page of
+ * a proxy.
+ */
 function textOf({ status, body, bodyBytes, bodySha256 }: BatchResult): string {
   if (status >= 400) return '';
   return bodyBytes > 4096 ? `${bodyBytes} bytes ${bodySha256}` : JSON.stringify(body);

@@ -2,17 +2,17 @@ import type { Mesh } from '../../../box/mesh.ts';
 import type { Case } from './cases.ts';
 import { type Client, labelOf } from './rig.ts';
 
-/** By which clusters calls went, and for how long: what an outcome does not show. */
+/** The clusters and the times of calls, which an outcome does not show. */
 export type Paths = {
-  /** Requests by cluster of one client; a connection of TCP counts as one. */
+  /** Requests of one client, by cluster. A TCP connection counts as one request. */
   requests: Map<string, number>;
-  /** Milliseconds by the name of the case. */
+  /** Milliseconds, by the name of the case. */
   milliseconds: Map<string, number>;
 };
 
 /**
- * Requests that the Envoy of a client has sent, by cluster; its connection pools count those of TCP
- * too.
+ * Requests that the Envoy of a client has sent, by cluster. Envoy's connection pools count TCP
+ * connections as requests too.
  */
 export async function requestsOf(mesh: Mesh, { namespace, name }: Client) {
   const pod = await mesh.pod(namespace, `app=${name}`);
@@ -25,8 +25,8 @@ export async function requestsOf(mesh: Mesh, { namespace, name }: Client) {
 }
 
 /**
- * What was added, without clusters that nothing went by. A cluster that is sent anew counts from
- * nothing.
+ * The increase since `before`, without the clusters that had none. A re-created cluster counts from
+ * zero.
  */
 export function grown(before: Map<string, number>, after: Map<string, number>) {
   const since = (name: string, count: number) => {
@@ -37,28 +37,28 @@ export function grown(before: Map<string, number>, after: Map<string, number>) {
   return new Map(all.filter(([, count]) => count > 0));
 }
 
-/** The clusters of the registry by which a case went: each has destinations of its own name. */
+/** The registry clusters that served a case, found by the destination's unique name. */
 export function clustersOf({ name }: Pick<Case, 'name'>, requests: Map<string, number>): string[] {
   const own = new RegExp(`^outbound\\|\\d+\\|\\|(any\\.|pod-0\\.|\\*\\.)?${name}(-to)?(-2)?\\.`);
-  // Two headless Services with one pod and port are one to TCP: the twin is as good.
+  // For TCP, two headless Services with the same pod and port are the same, so the twin counts too.
   const found = [...requests.keys()].filter((each) => own.test(each));
   return [...new Set(found.map((each) => each.replace(`${name}-2.`, `${name}.`)))].sort();
 }
 
-/** Requests that went as first calls do, which a known call never does. */
+/** Requests through the clusters of first calls, which a known call never uses. */
 export function firstCallRequests(requests: Map<string, number>): Record<string, number> {
   const ways = ['lazyscope-egress', 'lazyscope-direct', 'lazyscope-hold'];
   return Object.fromEntries(ways.map((way) => [way, requests.get(way) ?? 0]));
 }
 
 /**
- * A known call is an ordinary call: it may take three times as long as with full configuration, and
- * half a second more, because calls are made several at a time and one of them may have to wait for
+ * The longest time of a known call, which is an ordinary call: three times the time with full
+ * configuration, plus half a second, because several calls run at once and one of them may wait for
  * the CPU.
  */
 const slowest = (fullMs: number) => 3 * fullMs + 500;
 
-/** Cases whose known call took longer than is explained by that of full configuration. */
+/** Cases whose known call took longer than the time with full configuration can explain. */
 export function slowerThanFull(cases: Case[], full: Paths, known: Paths): Case[] {
   return cases.filter(({ name }) => {
     const before = full.milliseconds.get(name) ?? 0;
@@ -66,7 +66,7 @@ export function slowerThanFull(cases: Case[], full: Paths, known: Paths): Case[]
   });
 }
 
-/** Keeps for each case the larger or the smaller of two times. */
+/** Keeps for each case the better of two times. */
 export function keepTimes(
   kept: Map<string, number>,
   times: ReadonlyMap<string, number>,

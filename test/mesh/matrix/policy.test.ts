@@ -6,13 +6,13 @@ import { createFleet, deleteNamespaces, serviceObject } from '../../../box/fleet
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
-// The outbound policy of the whole mesh, by the mesh configuration; by a Sidecar it is part of the
-// matrix.
+// The outbound policy of the whole mesh, from the mesh configuration. The matrix covers the
+// outbound policy of a Sidecar.
 
 const mesh = openMesh();
 const namespace = 'matrix-policy';
 const unscopedNamespace = 'matrix-policy-full';
-/** One port a Service: each is a destination of its own. */
+/** One port for each Service, so that each Service is a destination of its own. */
 const ports = { http: appPorts.http, grpc: appPorts.grpc, tcp: appPorts.tcpServerFirst };
 const modes = [
   { mode: 'REGISTRY_ONLY', id: 'only', host: 'block_all', status: 502 },
@@ -85,7 +85,7 @@ describe.each(modes)('$mode for the whole mesh', ({ mode, id, host, status }) =>
       const { error, body } = await call(mesh, from, url, '--timeout', '10s');
       return (error ?? '') === '' && JSON.stringify(body).includes('server');
     };
-    // By ALLOW_ANY_DYNAMIC_DNS Istio's outbound listener waits for the first bytes of every
+    // With ALLOW_ANY_DYNAMIC_DNS Istio's outbound listener waits for the first bytes of every
     // connection.
     expect(await heard(client)).toBe(mode === 'REGISTRY_ONLY');
     expect(await heard(unscoped)).toBe(mode === 'REGISTRY_ONLY');

@@ -13,7 +13,7 @@ const { http, tcpServerFirst } = appPorts;
 let client: PodRef;
 let unscoped: PodRef;
 
-/** A Service of one port; the name of the port says what it speaks. */
+/** A Service with one port. The name of the port sets the protocol. */
 const oneport = (name: string, port: number, portName: string, targetPort: number) => ({
   apiVersion: 'v1',
   kind: 'Service',
@@ -35,14 +35,17 @@ beforeAll(async () => {
 afterAll(() => deleteNamespaces(mesh, namespace, unscopedNamespace));
 
 /**
- * An answer that nobody knows the address is asked about again after 5 s (companion/core), then the
- * scope is written and pushed; thrice that.
+ * The filter repeats a question about an unknown address after 5 s (companion/core), and then the
+ * controller writes the scope and istiod pushes it. This allows three times as long.
  */
 const laterMs = 15_000;
-/** A bound for what hangs. */
+/** A bound for a hang. */
 const reachedSeconds = 120;
 
-/** Each try is bounded: one that hangs is a failure, not a long success. */
+/**
+ * Each attempt has a timeout, so that a call that hangs counts as a failure and not as a late
+ * success.
+ */
 async function untilAnswered(from: PodRef, url: string): Promise<number> {
   const startedAt = Date.now();
   const isAnswered = async () => {
@@ -54,8 +57,9 @@ async function untilAnswered(from: PodRef, url: string): Promise<number> {
 }
 
 /**
- * What was changed is reached, and not much later than by a client with full configuration, which
- * asks at the same time: how long this machine takes to send a change to proxies, that one says.
+ * Expects that the scoped client reaches the changed destination, and not much later than the
+ * client with full configuration. Both start at the same time, and the second shows how long this
+ * machine takes to send a change to proxies.
  */
 async function expectReached(url: string): Promise<void> {
   const fully = url.replace(/:(\d+)/, `.${namespace}:$1`);

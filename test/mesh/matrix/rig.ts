@@ -30,7 +30,7 @@ const callsAtOnce = 4;
 
 const destinationOf = ({ to }: Case): Destination => destinations[to];
 
-/** Everything but what needs addresses of what is created here. */
+/** Creates all objects of the cases. Objects that need the addresses of others are created last. */
 export async function createRig(mesh: Mesh, cases: Case[]): Promise<Addresses> {
   const names = [allowAny, registryOnly];
   await mesh.apply(names.map((name) => namespaceObject(name)));
@@ -48,7 +48,7 @@ export async function createRig(mesh: Mesh, cases: Case[]): Promise<Addresses> {
       firstCallOf(namespace, name),
     ]),
   ]);
-  // Eighteen sidecars with full configuration start at once.
+  // All sidecars start at once, with full configuration.
   for (const name of names) await mesh.rollout(name, rolloutSeconds);
   const addresses = await readAddresses(mesh, names);
   await mesh.apply(
@@ -68,7 +68,7 @@ const unknown: Addresses = {
   },
 };
 
-/** REGISTRY_ONLY for a namespace, as its own default Sidecar may say. */
+/** A default Sidecar that sets REGISTRY_ONLY for its namespace. */
 function outboundPolicy(namespace: string): object {
   return {
     apiVersion: 'networking.istio.io/v1',
@@ -116,7 +116,9 @@ async function readAddresses(mesh: Mesh, namespaces: string[]): Promise<Addresse
 
 export type Results = { outcomes: Map<string, Outcome>; milliseconds: Map<string, number> };
 
-/** Every case from one client; by the case's name what came of it, and after how long. */
+/**
+ * Makes the calls of the cases from one client. Returns outcomes and times by the name of the case.
+ */
 export async function runCases(
   mesh: Mesh,
   client: Client,

@@ -1,8 +1,8 @@
 import { appContainer } from '../../../box/shop.ts';
 
 /**
- * What serves in each namespace of the matrix: one workload a way of being reached. `mixed` is a
- * Service over `permissive` and `bare`; `outside` is the machine outside of the mesh.
+ * The servers in each namespace of the matrix. Each workload is reached in another way. `mixed` is
+ * a Service over `permissive` and `bare`; `outside` is the machine outside of the mesh.
  */
 export type ServerName =
   | 'strict'
@@ -13,7 +13,7 @@ export type ServerName =
   | 'mixed'
   | 'outside';
 
-/** Ports of every Service of the matrix, and what they lead to in a pod. */
+/** Service ports of the matrix, with the port of the pod. */
 export const ports = {
   http: { port: 8080, target: 8080 },
   'http-80': { port: 80, target: 8080 },
@@ -22,12 +22,12 @@ export const ports = {
   'tcp-echo': { port: 9101, target: 9101 },
   tls: { port: 8443, target: 8443 },
   mysql: { port: 3306, target: 9100 },
-  // Names that mean no protocol.
+  // Port names that declare no protocol.
   'sniffed-http': { port: 8180, target: 8080 },
   'sniffed-grpc': { port: 9190, target: 9090 },
   'sniffed-tcp': { port: 9201, target: 9101 },
   'sniffed-tls': { port: 8543, target: 8443 },
-  // Another Service declares it as TCP.
+  // Another Service declares this port number as TCP.
   'http-contested': { port: 8280, target: 8080 },
   'tcp-contested': { port: 8280, target: 9101 },
   undeclared: { port: 8085, target: 8085 },
@@ -52,19 +52,19 @@ type ServiceObject = {
   spec: { selector: object };
 };
 
-/** The endpoints of such a Service are written by hand. */
+/** The Service without its selector. A test writes the endpoints by hand. */
 export function withoutSelector(service: ServiceObject): object {
   const { selector: _, ...spec } = service.spec;
   return { ...service, spec };
 }
 
-/** The selector of a Service that leads to a server. */
+/** The selector of a Service for this server. */
 export const selectorOf = (server: ServerName) => labelsOf[server];
 
-/** Where a port of a server outside of the mesh is. */
+/** The ports of the server outside of the mesh. */
 export const outsidePorts = { http: 8080, tls: 443, 'tcp-server-first': 3306, 'tcp-echo': 7000 };
 
-/** A Service with some ports; of a headless one the app finds what the pod listens on. */
+/** A Service with some ports. For a headless Service the app connects to the port of the pod. */
 export function serviceObject(
   namespace: string,
   name: string,
@@ -127,7 +127,10 @@ function mtls(namespace: string, mode: string, app?: string): object {
   };
 }
 
-/** Callers of the namespace may do all but `/denied`; that needs an identity, so mTLS. */
+/**
+ * Clients of the namespace may call everything but `/denied`. The policy needs the client's
+ * identity, and so mTLS.
+ */
 function policy(namespace: string): object {
   return {
     apiVersion: 'security.istio.io/v1',
@@ -137,7 +140,8 @@ function policy(namespace: string): object {
       selector: { matchLabels: { app: 'strict' } },
       action: 'DENY',
       rules: [
-        // By port too: on TCP ports Istio would leave out what is HTTP and deny everything.
+        // The rule names the port: without it, Istio would drop the HTTP attributes on TCP ports
+        // and deny every connection.
         { to: [{ operation: { paths: ['/denied'], ports: [String(ports.http.target)] } }] },
         { from: [{ source: { notPrincipals: [`cluster.local/ns/${namespace}/sa/*`] } }] },
       ],
@@ -145,7 +149,7 @@ function policy(namespace: string): object {
   };
 }
 
-/** All servers of a namespace, STRICT but for the exceptions. */
+/** All servers of a namespace: STRICT, with the exceptions. */
 export function serverObjects(namespace: string): object[] {
   return [
     mtls(namespace, 'STRICT'),

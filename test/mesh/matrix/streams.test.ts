@@ -14,8 +14,8 @@ import { appPorts } from '../../../box/shop.ts';
 import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
 import type { BatchResult } from './outcome.ts';
 
-// Requests that cannot be held meet every moment of a scope's change: before, between and after
-// what istiod sends of clusters and routes.
+// Requests that cannot be held, at every moment of a scope change: before, between and after the
+// clusters and routes that istiod sends.
 
 const mesh = openMesh();
 const namespace = 'matrix-streams';
@@ -31,7 +31,7 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-/** Takes the host out of the scope of the client, or lets it in again. */
+/** Excludes the host from the client's scope, or admits it again. */
 async function setExcluded(excluded: boolean): Promise<void> {
   const patch = JSON.stringify({ spec: { excludes: excluded ? [entry] : [] } });
   const args = ['workloadscope', 'client', '-n', namespace, '--type', 'merge', '-p', patch];
@@ -42,7 +42,7 @@ async function setExcluded(excluded: boolean): Promise<void> {
   });
 }
 
-/** Calls of this kind, two at a time, until it is said that it is enough. */
+/** Makes calls of this kind, two at a time, until `enough` returns true. */
 async function repeat(args: string[], enough: () => boolean): Promise<BatchResult[]> {
   const commands = JSON.stringify(Array.from({ length: 200 }, () => args));
   const results: BatchResult[] = [];

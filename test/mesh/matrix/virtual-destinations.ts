@@ -16,7 +16,7 @@ const mark = (value: string) => ({
   headers: { request: { set: { 'x-route': value } }, response: { set: { 'x-route': value } } },
 });
 
-/** A Service of its own and rules for it. */
+/** A Service and a VirtualService with rules for it. */
 const ruled = (spec: (context: Context) => object): Destination => ({
   objects: (context) => [
     ...ownService(context),
@@ -28,7 +28,10 @@ const ruled = (spec: (context: Context) => object): Destination => ({
   host: ({ test }) => test.name,
 });
 
-/** Destinations that a VirtualService makes or rules. What it does shows in the header x-route. */
+/**
+ * Destinations that a VirtualService creates or configures. The header x-route shows the effect of
+ * the rule.
+ */
 export const virtualDestinations = {
   'virtual-host': {
     objects: (context) => [

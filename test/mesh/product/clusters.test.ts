@@ -14,22 +14,23 @@ import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { type RemoteCluster, startRemoteCluster } from '../../../box/remote-cluster.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
-// A second cluster of the mesh, of which Lazyscope sees nothing but what istiod makes of it.
+// A second cluster of the mesh. Lazyscope sees only the configuration that istiod makes of it.
 
 const mesh = openMesh();
 const namespace = 'clusters';
 const unscoped = 'clusters-full';
 const ports = [{ name: 'http', port: appPorts.http }];
 /**
- * Both are Services of the mesh; the first cluster has the Service of one of them, and no endpoint
- * of either.
+ * Both are Services of the mesh. The first cluster has one of the two Services, and no endpoint of
+ * either.
  */
 const both = ['elsewhere', 'far'];
 let remote: RemoteCluster;
 let full: PodRef;
 
 /**
- * A port of the mesh's at an address of its own: which host is meant, the name in the request says.
+ * A URL with an address that is unique in the mesh. The name in the request says which host is
+ * meant.
  */
 const urlOf = (name: string) => `http://${addressOf[name] ?? ''}:${appPorts.http}/`;
 const addressOf: Record<string, string> = {};
@@ -104,8 +105,8 @@ test('a host that only istiod has is kept from a proxy that used it, and known t
     const result = await callOf(other, 'far');
     return result.status === 200 && result.body.name === 'server';
   });
-  // The replica that leads may have heard of the host later than the one that answered, so the app
-  // goes on calling until the leader has learned the call.
+  // The leader may learn of the host later than the replica that answered, so the app calls again
+  // until the leader has learned the call.
   await mesh.waitFor('it to be in the scope', async () => {
     expect((await callOf(other, 'far')).status).toBe(200);
     return (await importedHosts(mesh, namespace, 'other')).includes(entryOf(namespace, 'far'));

@@ -32,7 +32,7 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-/** Fresh destinations: each test takes the next ones. */
+/** Destinations that nobody has called. Each test takes the next ones. */
 const targets = 60;
 let taken = 0;
 const fresh = () => target(taken++);
@@ -100,7 +100,9 @@ test('an AuthorizationPolicy admits the caller that it names on a first call, an
   }
 });
 
-/** A Service whose one endpoint is said to be the pod `claimed`, at the address of `actual`. */
+/**
+ * A Service with one endpoint that names the pod `claimed` and has the address of the pod `actual`.
+ */
 async function claimedService(name: string, actual: string, claimed: string): Promise<object[]> {
   const { status } = await mesh.get(['pod', actual, '-n', namespace]);
   const ports = [{ name: 'http', port }];
@@ -129,18 +131,18 @@ test.each(['gateway', 'direct'] as const)(
   async (strategy) => {
     await setFirstCall(mesh, namespace, strategy);
     const server = await mesh.pod(namespace, 'app=server');
-    // Both lead to the pod of `other`; one of them says that it is the pod of `server`.
+    // Both Services lead to the pod `other`. The impostor names the pod `server`.
     await mesh.apply([
       ...(await claimedService(`honest-${strategy}`, other.name, other.name)),
       ...(await claimedService(`impostor-${strategy}`, other.name, server.name)),
     ]);
-    // The gateway hears of a new Service a moment after its callers can name it.
+    // The gateway learns of a new Service a moment after clients can resolve its name.
     await mesh.waitFor('the honest Service', async () => {
       const honest = await call(mesh, client, `http://honest-${strategy}:${port}/`);
       return honest.status === 200 && honest.body.name === 'other';
     });
-    // Without an answer the identity would not be known, and the call let through to the trust
-    // domain.
+    // Without an answer the filter would not know the identity, and would accept every identity of
+    // the trust domain.
     await setFallback(mesh, namespace, ['client'], 'passthrough');
     const impostor = await call(mesh, client, `http://impostor-${strategy}:${port}/`);
     expect(impostor.status).toBe(503);

@@ -51,9 +51,8 @@ test('the gateway lends nobody its identity: who may not call directly may not b
 const request = 'GET / HTTP/1.1\\r\\nhost: target-3\\r\\nconnection: close\\r\\n\\r\\n';
 
 /**
- * What comes back to a request from a node: policies of the network are not relied on. The
- * connection is made, or this throws, and its end is what is waited for: by the server, or because
- * of an error.
+ * Sends a request from a node, where no NetworkPolicy interferes, and returns the reply. Throws if
+ * the connection fails. Waits until the server closes the connection or an error ends it.
  */
 async function ask(command: string): Promise<string> {
   const script = `timeout ${silentSeconds} bash -c "${command}" 2>&1; [ $? != 124 ]`;
@@ -62,7 +61,7 @@ async function ask(command: string): Promise<string> {
   return answer;
 }
 
-/** A server that neither answers nor closes for so long hangs. */
+/** A server that neither answers nor closes within this time hangs. */
 const silentSeconds = 60;
 
 const plainly = (address: string) =>
@@ -89,7 +88,7 @@ test('asked in the same way, a server that wants no certificate answers, and the
   expect(control).toContain('BEGIN CERTIFICATE');
   expect(control).toContain('HTTP/1.1 200');
   const answer = await tls(serverSni);
-  // It does lead to the server, which wants to know who it is.
+  // The gateway reaches the server, which requires a client certificate.
   expect(answer).toContain('BEGIN CERTIFICATE');
   expect(answer).toMatch(/certificate required|alert|errno/i);
   expect(answer).not.toContain('HTTP/1');

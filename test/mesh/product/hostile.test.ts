@@ -16,14 +16,15 @@ beforeAll(async () => {
   await mesh.rollout(bare);
   await createFleet(mesh, { namespace, clients: ['insider', 'victim'], targets: 1 });
   stranger = { ...(await mesh.pod(bare, 'app=stranger')), container: 'app' };
-  // Beside its own sidecar: the user of the proxy is not redirected, as an attacker would want it.
+  // This process runs beside its own sidecar, as the proxy's user: Istio does not redirect its
+  // calls.
   insider = { ...(await mesh.pod(namespace, 'app=insider')), container: 'istio-proxy' };
   victim = await mesh.pod(namespace, 'app=victim');
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace, bare));
 
-/** Statuses of a curl call, one for each URL. */
+/** Runs curl and counts the statuses. */
 async function curl(from: PodRef, args: string[], input = ''): Promise<Map<string, number>> {
   const all = ['curl', '-sS', '--max-time', '60', '-w', '%{http_code}\\n', ...args];
   const { stdout } = await mesh.exec(from, all, input);
@@ -99,7 +100,7 @@ test('10,000 distinct authorities of one pod are bounded, counted, and teach not
   const seconds = (Date.now() - startedAt) / 1000;
   const limited = await metric('lazyscope_node_limited_total');
   expect(answered.get('200') ?? 0).toBeGreaterThan(0);
-  // A burst and a rate (companion/node/admit.ts): a slow machine that asks fewer is not limited.
+  // A burst and a rate (companion/node/admit.ts). A slow machine may ask too slowly to be limited.
   const most = 1_000 + 200 * seconds;
   expect(answered.get('200') ?? 0).toBeLessThanOrEqual(most);
   expect(answered.get('429') ?? 0).toBeGreaterThanOrEqual(questions.length - most);
@@ -123,7 +124,7 @@ test('after all of it no part of the product has restarted', async () => {
   expect(restarts.filter((each: { restarts: number }) => each.restarts > 0)).toEqual([]);
 });
 
-/** A metric of the node companions, summed over its labels and nodes. */
+/** A metric of the node companions, summed over labels and nodes. */
 async function metric(name: string): Promise<number> {
   const { items } = await mesh.get([
     'pods',

@@ -11,13 +11,14 @@ const mesh = openMesh();
 /** The aims of the product for a mesh of 1,000 services. */
 const allocatedShareMax = 0.1;
 const clustersMax = 30;
-/** How far the figures in WorkloadScope may be from what Envoy says of itself. */
+/** The largest relative difference between the figures in WorkloadScope and Envoy's own figures. */
 const tolerance = 0.05;
 
 afterAll(() => deleteNamespaces(mesh, shopNamespace));
 
 /**
- * Without a dump of the configuration: it takes memory, just when the node companion may read it.
+ * Reads figures without a config dump, because a dump takes memory while the node companion may
+ * read the memory.
  */
 async function allFigures() {
   const figures = new Map<string, Awaited<ReturnType<typeof proxySummary>>>();
@@ -47,7 +48,8 @@ test('in observe mode nothing is narrowed, and the scopes show what is known', a
 
 test('in enforce mode every proxy carries at most a tenth, and the figures agree with Envoy', async () => {
   const full = await allFigures();
-  // The first reading may be older than what the filter's own routes take; the next comes in 15 s.
+  // The first reading may be older than the routes that the filter adds. The next reading follows
+  // in 15 s.
   await mesh.waitFor('the last figures of full configuration', async () => {
     for (const [name, { allocatedBytes }] of full) {
       const { memory } = await scopeStatus(mesh, shopNamespace, name);

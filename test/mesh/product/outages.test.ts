@@ -20,7 +20,10 @@ let client: PodRef;
 
 const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
 
-/** Destinations 0 and 1 are learned; 2 is kept out of the scope, but its answer is known. */
+/**
+ * The client has learned the destinations 0 and 1. Destination 2 is excluded from the scope, but
+ * the companion has a cached answer for it.
+ */
 beforeAll(async () => {
   await createFleet(mesh, { namespace, clients: ['client'], targets: 12, strict: true });
   client = await mesh.pod(namespace, 'app=client');
@@ -46,7 +49,7 @@ const patch = (kind: string, name: string, content: object) =>
     JSON.stringify(content),
   ]);
 
-/** A DaemonSet is stopped by a node selector that no node has. */
+/** A node selector that no node matches stops the DaemonSet. */
 async function selectNodes(selector: Record<string, string> | null): Promise<void> {
   const content = { spec: { template: { spec: { nodeSelector: selector } } } };
   const args = ['daemonset', 'lazyscope-node', '-n', system, '--type=merge'];

@@ -13,7 +13,7 @@ let client: PodRef;
 
 const answered = { status: 200, kind: 'answer' };
 
-/** Calls that have nothing to do with mTLS, and what full configuration gives. */
+/** Calls that do not involve mTLS, with the results of full configuration. */
 const calls = [
   ['an external host by name', `http://${outside.host}:8080/a`, answered],
   ['an external host by address', `http://${outside.address}:8080/a`, answered],
@@ -25,7 +25,7 @@ const calls = [
     { status: 0, kind: 'answer' },
   ],
   ['a name that does not exist', 'http://no-such-host.example.com/', { status: 0, kind: 'error' }],
-  // No Service of this mesh has the port, so the proxy passes bytes on, and the connection fails.
+  // No Service of this mesh has the port, so the proxy forwards bytes, and the connection fails.
   ['a port on which nobody listens', `http://${outside.host}:8081/`, { status: 0, kind: 'error' }],
 ] as const;
 

@@ -14,7 +14,8 @@ import {
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts } from '../../../box/shop.ts';
 
-// First calls under what people configure for one port, one client, one namespace, or for machines.
+// First calls under settings that users make for one port, one client, one namespace or one
+// machine.
 
 const mesh = openMesh();
 const namespace = 'policies';

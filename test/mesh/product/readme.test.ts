@@ -11,22 +11,22 @@ import { run } from '../../../box/run.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import { commandsRunBy } from '../../readme-commands.ts';
 
-// The README's steps on a cluster, each command as it stands there, in a copy of what it touches.
+// Runs the README's commands on a cluster, unchanged, in a copy of the files that they edit.
 
-// The controllers are rolled out anew on the way, twice.
+// The commands roll the controllers out twice.
 vi.setConfig({ testTimeout: 600_000 });
 
 const mesh = openMesh();
-/** Another test has a namespace of the README's name. */
+/** Another test uses the namespace of the README. */
 const namespace = 'readme';
 let folder: string;
 
-/** Programs as the commands name them. */
+/** Programs under the names that the commands use. */
 const programs = () => ({
   kubectl: `exec ${mesh.argv('kubectl', []).join(' ')} "$@"`,
-  // Whoever runs this test has installed and built already.
+  // The person or job that runs this test has already installed and built.
   npm: 'exit 0',
-  // There is no Docker here; the image of this very Dockerfile is on the nodes
+  // There is no Docker on this machine. The nodes have an image of this Dockerfile
   // (companion-image.ts).
   docker: '[ "$*" = "build -t lazyscope/companion:0.1.0 ." ] && [ -e Dockerfile ]',
 });
@@ -48,7 +48,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
   await deleteNamespaces(mesh, namespace);
-  // The settings that the other tests count on.
+  // The other tests expect these settings.
   await installProduct(mesh, console.error, narrowAtOnce);
 });
 
@@ -65,7 +65,10 @@ async function callCart(): Promise<number> {
   return (await call(mesh, frontend, `http://cart:${appPorts.http}/`)).status;
 }
 
-/** The README's settings learn for a day first: enforcing is taken, and nothing is narrowed yet. */
+/**
+ * With the README's settings the product learns for a day: the namespace accepts `enforce`, but no
+ * workload is narrowed yet.
+ */
 async function untilLearning(): Promise<void> {
   await mesh.waitFor('the learning window', async () => {
     const { conditions = [] } = await scopeStatus(mesh, namespace, 'frontend');
@@ -102,7 +105,7 @@ test('installing, watching, enforcing and turning off go as the README says', as
   expect(of('get workloadscopes')).toMatch(/^NAME +MODE +SCOPED +HOSTS /);
   expect(of('-o yaml')).toContain('kind: WorkloadScope');
   expect(of('rollout status')).toContain('successfully rolled out');
-  // The filter is gone, and nothing else with it.
+  // The filter and the scopes are gone, and calls still succeed.
   const left = await mesh.kubectl([
     'get',
     'sidecars,wasmplugins,envoyfilters',
