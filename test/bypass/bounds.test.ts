@@ -16,9 +16,10 @@ test('a reader that never reads stops its writer at the limit and what the stack
   const { counters, hops } = await loader.stats();
   expect(counters.to_stack_bytes).toBe(1);
   expect(hops.other.redirectedBytes).toBeLessThanOrEqual(byteLimit + 2);
-  // All of it is there, and the flow comes back to redirection once it is read.
+  // The reader finds every byte, and the flow returns to redirection after the read.
   expect(await rig.agent.do('expect', { id: server, runs: [['f', n]] })).toEqual({ n });
-  // The first message after a partial send goes by the old verdict, the next one asks again.
+  // The first message after a partial send follows the old verdict. The next message gets a new
+  // verdict.
   for (const text of ['again', 'and again']) {
     await rig.agent.do('send', { id: client, text });
     expect((await rig.agent.do('receive', { id: server, size: 9 })).text).toBe(text);
@@ -42,7 +43,7 @@ test('a reader that keeps up is never bounded by the number of messages', async 
   const { client, server } = await rig.agent.do('pair');
   for (let i = 0; i < 300; i++) {
     await rig.agent.do('send', { id: client, size: 10 });
-    // One message behind all the time, so that there is always something unread.
+    // The reader stays one message behind, so that one message is always unread.
     if (i > 0) await rig.agent.do('receive', { id: server, size: 10 });
   }
   expect((await loader.stats()).counters.to_stack_messages).toBe(0);
@@ -65,7 +66,7 @@ test('a stream of small messages goes to the stack until something comes back', 
   await rig.agent.do('send', { id: server, text: 'x' });
   await rig.agent.do('receive', { id: client, size: 1 });
   expect(await talk(1000, 10)).toBe(10);
-  // Large messages are no matter for it.
+  // The bound does not count large messages.
   await rig.agent.do('send', { id: server, text: 'x' });
   await rig.agent.do('receive', { id: client, size: 1 });
   expect(await talk(16_384, 40)).toBe(40);

@@ -20,13 +20,13 @@ beforeEach(async () => {
   agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
   agent.tell(podObject);
   await agent.state(/^active/);
-  // Containers and listeners become known; the connections after that are taken in.
+  // This load makes containers and listeners known. The bypass takes in the connections after it.
   while ((await load({ bytesMax: 10, seconds: 0.3, churn: true })).failed > 0) await sleep(100);
   await Promise.all([sidecars.client, sidecars.server].map(sidecars.restartEnvoy));
 });
 afterEach(() => sidecars.stop());
 
-/** After a round of figures. */
+/** Redirected bytes, read after a new round of figures. */
 async function redirectedBytes(hop: 'inbound' | 'outbound'): Promise<number> {
   agent.tell({ ...podObject, metadata: { ...podObject.metadata, labels: { another: 'round' } } });
   await sleep(500);
@@ -35,7 +35,8 @@ async function redirectedBytes(hop: 'inbound' | 'outbound'): Promise<number> {
 }
 
 /**
- * Milliseconds until a loader without its companion is gone: it has nothing to do but one write.
+ * The longest time in milliseconds until a loader without its companion has exited. The loader has
+ * to do one write only.
  */
 const offMs = 10_000;
 
@@ -52,7 +53,7 @@ test('a companion that is killed under load fails no request, and leaves nothing
     await sleep(20);
   }
   expect(await stop()).toMatchObject({ failed: 0, different: 0, errors: {} });
-  // Connections that were in the map keep the programs; with the last of them they go.
+  // Connections in the map keep the programs loaded. The programs go with the last connection.
   await Promise.all([sidecars.client, sidecars.server].map(sidecars.restartEnvoy));
   expect(await leftovers()).toEqual([]);
   expect(await load({ bytesMax: 1 << 20, seconds: 1 })).toMatchObject({ failed: 0, different: 0 });
@@ -67,8 +68,8 @@ test('a companion that is started again after a kill takes calls in again', asyn
   agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
   agent.tell(podObject);
   await agent.state(/^active/);
-  // The sidecars keep the connections between them, which were there before; those of the
-  // application are new.
+  // The connections between the sidecars are older and stay. The connections of the application are
+  // new.
   const after = startLoad(sidecars, { bytesMax: 64 << 10, churn: true });
   const before = await redirectedBytes('outbound');
   while ((await redirectedBytes('outbound')) < before + (1 << 20));

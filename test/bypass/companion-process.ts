@@ -7,8 +7,9 @@ import { createRegistry } from '../../companion/frame/metrics.ts';
 import { readSettings } from '../../companion/frame/settings.ts';
 import type { KubeObject, WatchHandler } from '../../companion/kube/object.ts';
 
-// The role bypass with an API server that is a pipe: objects come in a line each, what is
-// written goes out. A process of its own, because the self-test is about the cgroup that it is in.
+// The role `bypass` with pipes instead of an API server: each line of the input is an object, and
+// each line of the output is a write. It is a separate process, because the self-test concerns the
+// cgroup of its process.
 
 const log = pino({ level: 'silent' });
 const lifecycle = createLifecycle({ log, deadlineMs: 10_000 });

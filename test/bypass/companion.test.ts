@@ -25,7 +25,7 @@ test('a node and a pod that ask are served after a self-test, and let go when th
   const { client, server } = await app.do('pair');
   await app.do('send', { id: client, text: 'hello' });
   await app.do('receive', { id: server, size: 5 });
-  // Figures come with the next round.
+  // The companion updates its figures in the next round.
   agent.tell({ ...podObject, metadata: { ...podObject.metadata, labels: { changed: 'yes' } } });
   await new Promise((resolve) => setTimeout(resolve, 300));
   const text = await agent.metrics();

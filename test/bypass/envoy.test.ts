@@ -32,19 +32,20 @@ beforeAll(async () => {
 afterAll(() => sidecars.stop());
 
 /**
- * Long bodies are streams of records: what is tried here is tried on connections that carry them.
+ * Long bodies are streams of records. These tests concern connections that carry such streams, so
+ * no stream is left alone.
  */
 const kept = { streamSeconds: 0 };
 
 let loader: Loader;
 beforeEach(async () => {
   loader = await rig.accelerate(kept);
-  // Each container shows how it reads, on connections that stay on the stack; then there are new
-  // ones.
+  // Each container shows how it reads, on connections that stay on the stack. Then new connections
+  // replace these.
   await load({ bytesMax: 10, seconds: 0.2, churn: true });
   await restartEnvoys();
 });
-// Connections live as long as the Envoys that keep them, and the programs as long as those.
+// A connection lives as long as its Envoy, and a program as long as a connection.
 afterEach(restartEnvoys);
 
 async function restartEnvoys(): Promise<void> {
@@ -60,7 +61,7 @@ test('all three hops are redirected, both ways, and bodies up to 8 MiB are the s
     const share = redirectedBytes / (redirectedBytes + stackBytes);
     expect({ hop, most: share > 0.5 }).toEqual({ hop, most: true });
   }
-  // Long bodies come as streams of records, which change to the stack and back.
+  // Long bodies arrive as streams of records, which change to the stack and back.
   expect(await load({ bytesMax: 8 << 20, seconds: 3 })).toMatchObject(clean);
   expect((await loader.stats()).counters.to_stack_stream).toBeGreaterThan(0);
 });
@@ -86,7 +87,7 @@ test('readers slower than writers bound what is unread, and nothing is lost', as
     await sleep(100);
   }
   expect(await result).toMatchObject(clean);
-  // The limit, and what sender and receiver of the stack hold.
+  // The limit, plus the send and receive buffers of the stack.
   expect(worst).toBeLessThan((4 << 20) + (16 << 20));
 });
 
@@ -149,7 +150,7 @@ test('after a client, a server or a sidecar was killed under load, all is as bef
   await sleep(700);
   server.kill('SIGKILL');
   await serve();
-  // Every request ends, with an answer or an error; none hangs.
+  // Every request ends with an answer or an error. No request hangs.
   expect(hungIn(await served.stop())).toEqual([]);
   expect(await after()).toMatchObject(clean);
 

@@ -1,23 +1,23 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Agent, createServer, request } from 'node:http';
 
-// Both ends of an exchange of random bodies, each end telling the other what it should have got:
+// Both ends of an exchange of random bodies. Each end sends the hash of its body with the body.
 //   exchange-app.ts serve PORT
-//   exchange-app.ts load JSON        (options below; prints what became of the requests)
+//   exchange-app.ts load JSON        (options below; prints the results of the requests)
 
 export type LoadOptions = {
   host: string;
   port: number;
-  /** Until SIGTERM where it is left out. */
+  /** Undefined means until SIGTERM. */
   seconds?: number;
-  /** Goes on beyond the time until there were so many requests; 1 where it is left out. */
+  /** The load continues beyond its time until it has made this many requests. The default is 1. */
   least?: number;
   connections: number;
-  /** Bodies of 1 byte to this many, the logarithm even. */
+  /** Bodies have 1 byte to this many bytes, and the logarithm of the size is uniform. */
   bytesMax: number;
-  /** Milliseconds to wait before each piece of a response is read. */
+  /** Milliseconds to wait before the client reads each piece of a response. */
   slowMs?: number;
-  /** Every second request asks for its connection to be closed. */
+  /** Every second request asks the server to close the connection. */
   churn?: boolean;
 };
 
@@ -28,7 +28,7 @@ export type LoadResult = {
   errors: Record<string, number>;
 };
 
-/** A request without a byte for so long hangs. */
+/** A request without a byte for this many milliseconds hangs. */
 const silentMs = 30_000;
 
 const pool = randomBytes(17 << 20);
@@ -93,7 +93,7 @@ async function load(options: LoadOptions): Promise<LoadResult> {
   process.once('SIGTERM', () => {
     end = 0;
   });
-  // From now on it can be stopped.
+  // From here on the load handles SIGTERM.
   console.error('begun');
   const errors: Record<string, number> = {};
   const result = { requests: 0, failed: 0, different: 0, errors };

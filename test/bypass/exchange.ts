@@ -5,7 +5,7 @@ import { type Sidecars, services } from '../../box/bypass/sidecars.ts';
 import { repoDir } from '../../box/paths.ts';
 import type { LoadOptions, LoadResult } from './exchange-app.ts';
 
-/** The application that exchanges bodies, as a command. */
+/** The command that runs the application. */
 const command = (...args: string[]) => [
   process.execPath,
   '--import',
@@ -16,12 +16,13 @@ const command = (...args: string[]) => [
 
 export type Load = Partial<LoadOptions> & Pick<LoadOptions, 'bytesMax'>;
 
-/** Behind the sidecar of the server. */
+/** Starts the application behind the sidecar of the server. */
 export const startServer = (sidecars: Sidecars) =>
   sidecars.start(sidecars.server, command('serve', String(services.http.local)));
 
 /**
- * In the pod of the client; the result comes when the time is over, or when the load is stopped.
+ * Starts the load in the pod of the client. The result resolves when the time is over or when the
+ * load is stopped.
  */
 export function startLoad(sidecars: Sidecars, options: Load) {
   const whole = { host: addresses[1], port: services.http.port, connections: 8, ...options };

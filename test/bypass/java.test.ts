@@ -8,7 +8,7 @@ import { addresses } from '../../box/bypass/pods.ts';
 import { type Sidecars, services, startSidecars } from '../../box/bypass/sidecars.ts';
 import { useRig } from './rig.ts';
 
-// A program of Java that asks FIONREAD and waits for ever where it wrongly tells 0.
+// A Java program that calls FIONREAD, and waits forever if FIONREAD wrongly returns 0.
 
 const rig = useRig();
 const { tcp } = services;
@@ -43,7 +43,8 @@ for (const redirect of [true, false])
     const loader = await rig.accelerate({ streamSeconds: 0 });
     const beside = await rig.startAgent(sidecars.server.pid);
     const behind = await rig.startAgent(sidecars.client.pid);
-    // Listeners and the way Java reads become known; the sidecars make new connections.
+    // These exchanges make the listeners and Java's way of reading known. Then the sidecars make
+    // new connections.
     for (let i = 0; i < 2; i++) await echoes(beside, '127.0.0.1', tcp.local);
     await echoes(behind, addresses[1], tcp.port);
     await loader.policy({ streamSeconds: 0, redirect });
@@ -53,7 +54,7 @@ for (const redirect of [true, false])
       await echoes(behind, addresses[1], tcp.port);
     }
     const { counters, hops } = await loader.stats();
-    // One connection beside and three by the sidecars, three times.
+    // One direct connection and three by way of the sidecars, three times.
     expect((counters.server_in ?? 0) - (before.server_in ?? 0)).toBe(12);
     expect(counters.woken).toBe(0);
     const bytes = redirect ? hops.inbound.redirectedBytes : hops.inbound.stackBytes;

@@ -9,7 +9,9 @@ const rig = useRig();
 const size = 192 << 20;
 const whole = { same: [true, true], counts: [size, size] };
 
-/** Random bytes both ways; the connection is redirected when `meanwhile` begins. */
+/**
+ * Exchanges random bytes in both directions. The connection is redirected when `meanwhile` begins.
+ */
 async function transferWhile(loader: Loader, meanwhile: () => Promise<unknown>) {
   const { client, server } = await rig.agent.do('pair');
   const transfer = rig.agent.do('exchange', { client, server, size });

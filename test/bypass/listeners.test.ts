@@ -6,7 +6,7 @@ import { createPods, type Pod } from '../../box/bypass/pods.ts';
 import type { Loader } from '../../companion/bypass/loader.ts';
 import { useRig } from './rig.ts';
 
-// What a listener is known for decides whether clients that come to it are taken in.
+// The history of a listener decides whether the bypass takes in the clients of this listener.
 
 const rig = useRig();
 let pods: [Pod, Pod];
@@ -24,7 +24,7 @@ async function listen(agent: Agent, port = 0): Promise<Listener> {
   return { agent, ...(await agent.do('listen', { port })) };
 }
 
-/** A connection to it, and how many of its two sockets were taken in. */
+/** Connects to a listener, and counts how many of the two sockets the bypass took in. */
 async function connect({ agent, id, port }: Listener, loader: Loader) {
   const before = (await loader.stats()).sockets;
   const client = (await agent.do('connect', { port })).id;
@@ -33,7 +33,7 @@ async function connect({ agent, id, port }: Listener, loader: Loader) {
 }
 type Connection = Awaited<ReturnType<typeof connect>>;
 
-/** Messages one way. */
+/** Sends messages in one direction. */
 async function stream({ agent, client, server }: Connection, count: number, size: number) {
   for (let i = 0; i < count; i++) {
     await agent.do('send', { id: client, size });
@@ -41,7 +41,7 @@ async function stream({ agent, client, server }: Connection, count: number, size
   }
 }
 
-/** Messages in turn. */
+/** Sends messages in turn. */
 async function talk({ agent, client, server }: Connection, count: number) {
   for (let i = 0; i < count; i++) {
     await agent.do('send', { id: client, text: 'question' });
@@ -65,7 +65,7 @@ test('a listener that gets streams of small messages is left alone from the firs
   expect(second.taken).toBe(0);
   await stream(second, 5, 100);
   expect((await loader.stats()).counters).toMatchObject({ left_alone: 1, refused_stream: 1 });
-  // Others are not.
+  // The bypass still takes in connections to other listeners.
   expect((await connect(await listen(rig.agent), loader)).taken).toBe(2);
 });
 
@@ -86,7 +86,7 @@ test('streams of large messages, and streams that are the lesser part, are no re
   const mixed = await listen(rig.agent);
   const questions = await connect(mixed, loader);
   await talk(questions, 60);
-  // What a connection carried is known when it ends, or after many messages.
+  // The bypass judges a connection when the connection ends, or after many messages.
   for (const id of [questions.client, questions.server]) await rig.agent.do('close', { id });
   const download = await connect(mixed, loader);
   await stream(download, 60, 100);
@@ -145,7 +145,7 @@ test('no client is taken in for a server of a container that is not known, or th
   await container.do('receive', { id: unknown.server, size: 1 });
   const known = await reach();
   expect(known.sockets).toBe(2);
-  // A read with a time limit polls first; this one blocks.
+  // A read with a time limit polls first. This read blocks.
   await container.do('receive', { id: known.server, size: 1, block: true });
   expect((await reach()).sockets).toBe(2);
   await container.stop();

@@ -7,10 +7,11 @@ const mptcp = 262;
 const plain = 0;
 
 const cases = [
-  // The sockets that carry MPTCP are the kernel's, and a map of sockets would take them from it.
+  // The kernel owns the sockets that carry MPTCP, and a socket map would take these sockets from
+  // the kernel.
   { client: mptcp, server: mptcp, redirected: 0, refused: 1 },
   { client: mptcp, server: plain, redirected: 0, refused: 1 },
-  // As Go's listeners are: what they accept from a client without MPTCP is an ordinary socket.
+  // Listeners of Go programs are MPTCP. From a client without MPTCP they accept an ordinary socket.
   { client: plain, server: mptcp, redirected: 40, refused: 0 },
 ];
 

@@ -1,4 +1,4 @@
-/** `/up` reads the whole body, then passes it on, and a response of 8 MiB back. */
+/** `/up` reads the whole body and then forwards it. The response has 8 MiB. */
 export const nginxConfiguration = ({
   folder,
   port,

@@ -10,7 +10,7 @@ import { type Sidecars, services, startSidecars } from '../../box/bypass/sidecar
 import { nginxConfiguration } from './nginx-config.ts';
 import { useRig } from './rig.ts';
 
-// A program that asks FIONREAD, and long bodies, behind sidecars.
+// A program that calls FIONREAD, with long bodies, behind sidecars.
 
 const rig = useRig();
 const size = 8 << 20;
@@ -27,7 +27,7 @@ beforeAll(async () => {
   nginx = sidecars.start(sidecars.server, ['nginx', '-p', folder, '-c', 'nginx.conf']);
 });
 afterAll(async () => {
-  // Killed, it would leave its worker behind.
+  // SIGKILL would leave the worker of nginx behind.
   nginx.kill('SIGTERM');
   if (nginx.exitCode === null) await once(nginx, 'close');
   await sidecars.stop();

@@ -10,7 +10,8 @@ import { spawnIn } from '../../box/bypass/cgroup.ts';
 import { nginxConfiguration } from './nginx-config.ts';
 import { useRig } from './rig.ts';
 
-// nginx asks FIONREAD before it reads on, and waits for ever where that wrongly tells 0.
+// nginx calls FIONREAD before it continues to read, and waits forever if FIONREAD wrongly returns
+// 0.
 
 const rig = useRig();
 const size = 8 << 20;
@@ -47,7 +48,8 @@ async function curl(path: string, ...options: string[]) {
 
 for (const redirect of [true, false])
   test(`nginx answers and reads on ${redirect ? 'redirected sockets' : 'the stack, in the map'}`, async () => {
-    // Its long answers are streams of small writes, but this is about sockets of the map.
+    // Long responses of nginx are streams of small writes. This test concerns sockets in the map,
+    // so it does not leave streams alone.
     const kept = { streamSeconds: 0 };
     const loader = await rig.accelerate(kept);
     await curl('/big');

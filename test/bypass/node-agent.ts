@@ -14,23 +14,23 @@ import { loaderPath } from './rig.ts';
 const uid = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';
 const levels = ['kubepods', 'kubepods/besteffort', `kubepods/besteffort/pod${uid}`];
 
-/** A node with one pod's cgroup, and the companion of the node when a test starts it. */
+/** A node with one pod's cgroup. A test may start the companion of the node. */
 export type NodeAgent = {
   /** The cgroup of `podObject`. */
   pod: string;
-  /** A folder of the test's own, where `features` is written too. */
+  /** A folder for the test, which also receives `features`. */
   folder: string;
   pid: number;
-  /** What the companion wrote to the API server, a JSON object a line. */
+  /** The companion's writes to the API server: one JSON object for each line. */
   lines: string[];
   start(loader?: string): void;
-  /** An object as the API server has it now, or `metrics`. */
+  /** Sends the companion an object of the API server, or the command `metrics`. */
   tell(object: object | string): void;
-  /** Waits for the Node to say so, and returns its annotations. */
+  /** Waits until the Node reports the state, and returns the annotations of the Node. */
   state(name: RegExp): Promise<Record<string, string>>;
   metrics(): Promise<string>;
   loaderPid(): number;
-  /** The companion has ended. */
+  /** Resolves when the companion has ended. */
   ended(): Promise<unknown>;
 };
 
@@ -52,7 +52,7 @@ export const podObject = {
   status: { phase: 'Running', qosClass: 'BestEffort' },
 };
 
-/** One for each test; after it nothing of it may be left in the kernel. */
+/** Makes a node for each test. After the test nothing of the node may be left in the kernel. */
 export function useNodeAgent(): NodeAgent {
   let node: Cgroup;
   let own: Cgroup;

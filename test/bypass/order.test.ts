@@ -7,8 +7,9 @@ const rig = useRig();
 type Case = { rcvbuf: number; sndbuf: number; chunk: number; stop: number | 'believed' };
 
 /**
- * Fills the stack while it is the path, lets the kernel keep its verdict over a partial send, reads
- * some, turns redirection on and sends more: that must come last whatever is unread.
+ * Fills the stack while redirection is off and lets the kernel keep its verdict over a partial
+ * send. Reads a part, turns redirection on and sends more. The last bytes must arrive last,
+ * whatever was unread.
  */
 async function overtakes(loader: Loader, { rcvbuf, sndbuf, chunk, stop }: Case): Promise<string> {
   const { agent } = rig;
@@ -47,7 +48,7 @@ test('what follows a partial send never overtakes it, wherever the reader stoppe
         }
   expect([...outcomes]).toEqual([]);
   const { counters, hops } = await loader.stats();
-  // The proof is worth something only where flows did come back to redirection.
+  // The test proves something only if flows have returned to redirection.
   expect(counters.to_redirect).toBeGreaterThan(5);
   expect(hops.other.redirectedBytes).toBeGreaterThan(0);
 });
@@ -62,7 +63,7 @@ test('any series of switches keeps the order of what is sent', async () => {
       const byte = String.fromCharCode(65 + i);
       const { n } = await rig.agent.do('send', { id: client, byte, size: 1000 * (i + 1) });
       runs.push([byte, n]);
-      // Sometimes everything is read in between, sometimes a part.
+      // Sometimes the server reads everything in between, and sometimes a part.
       if ((series + i) % 3 === 0) {
         const part = runs.map(([each, size]): [string, number] => [each, size]);
         const last = part[part.length - 1];

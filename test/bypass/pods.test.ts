@@ -44,7 +44,8 @@ test('two pods with the same loopback addresses and ports never hear each other'
       await agent.do('send', { id: client, text: `${name}${round}` });
       expect((await agent.do('receive', { id: server, size: 9 })).text).toBe(`${name}${round}`);
     }
-  // The server of one is gone: what its client still says reaches nobody.
+  // The server of one connection is closed. The bytes that its client still sends must reach no
+  // other socket.
   await a.agent.do('close', { id: a.server });
   await a.agent.do('close', { id: a.listener });
   await a.agent.do('send', { id: a.client, text: 'poison' });
@@ -118,7 +119,7 @@ test('a client outside of the accelerated cgroups, and one of another node, are 
   const { counters, sockets } = await loader.stats();
   expect(sockets).toBe(0);
   expect((counters.unpaired ?? 0) - (before.unpaired ?? 0)).toBe(1);
-  // And the other way round: a server that is not ours.
+  // The opposite direction: a server outside of the accelerated cgroups.
   const foreign = await outside.do('listen', { host: '10.77.0.1', port: 7001 });
   await server.do('connect', { host: '10.77.0.1', port: 7001 });
   await outside.do('accept', { id: foreign.id });

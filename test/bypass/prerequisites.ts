@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
 
-/** Commands of the build and of the tests, and the Debian package that brings each. */
+/** Commands that the build and the tests need, with the Debian package of each. */
 const commands: Record<string, string> = {
   bpftool: 'bpftool',
   cc: 'gcc',
@@ -21,7 +21,7 @@ const commands: Record<string, string> = {
   unshare: 'util-linux',
 };
 
-/** Static libraries, and the Debian package that brings each. */
+/** Static libraries, with the Debian package of each. */
 const libraries: Record<string, string> = {
   'libbpf.a': 'libbpf-dev',
   'libc.a': 'libc6-dev',
@@ -29,7 +29,10 @@ const libraries: Record<string, string> = {
   'libz.a': 'zlib1g-dev',
 };
 
-/** What has to be there to build and try the bypass; each entry is a sentence with its remedy. */
+/**
+ * Missing prerequisites for building and testing the bypass. Each entry is a sentence with the
+ * remedy.
+ */
 export function missingForBypass(): string[] {
   if (process.platform !== 'linux') return ['the bypass needs Linux: it is made of BPF programs'];
   const missing: string[] = [];
@@ -45,7 +48,7 @@ export function missingForBypass(): string[] {
   return missing;
 }
 
-/** Debian puts bpftool where only root looks. */
+/** Debian installs bpftool in a folder that only root has in PATH. */
 function isCommand(name: string): boolean {
   const folders = (process.env.PATH ?? '').split(delimiter).concat('/usr/sbin', '/sbin');
   return folders.some((folder) => existsSync(join(folder, name)));

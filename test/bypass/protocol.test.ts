@@ -12,7 +12,7 @@ import { loaderPath, useRig } from './rig.ts';
 
 const rig = useRig();
 
-/** What the loader answers to these bytes, and how it ended. */
+/** The loader's answers to these bytes, and its exit code. */
 async function answersTo(input: string | Uint8Array): Promise<{ code: number; lines: unknown[] }> {
   const child = spawn(loaderPath, [], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.on('error', () => {});
@@ -152,7 +152,7 @@ test('a client that is sound JSON is read as JSON.parse reads it', async () => {
       const input = options.map((each) => `${JSON.stringify({ cmd: 'stats', ...each })}\n`);
       const { lines } = await answersTo(input.join(''));
       const sound = options.map(({ ports, byteLimit, redirect }) => {
-        // JSON has neither -0 nor digits behind the point where there are none.
+        // JSON has no -0, and no trailing zeros after the decimal point.
         const limit = JSON.parse(JSON.stringify(byteLimit));
         return (
           ports.every((port) => port > 0 && port < 65_536) &&

@@ -34,7 +34,10 @@ async function restartEnvoys(): Promise<void> {
   await Promise.all([sidecars.client, sidecars.server].map(sidecars.restartEnvoy));
 }
 
-/** With listeners and containers that are known, and connections that are made after that. */
+/**
+ * Starts a loader and makes listeners and containers known. The connections of the tests come after
+ * that.
+ */
 async function accelerate(): Promise<Loader> {
   const loader = await rig.accelerate();
   for (const to of [at('http', http, '/healthz'), at('grpc', http2)])

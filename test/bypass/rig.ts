@@ -9,19 +9,22 @@ import { type Loader, type LoaderPolicy, startLoader } from '../../companion/byp
 export const loaderPath = join(repoDir, 'build/bypass/lazyscope-bypass');
 
 /**
- * What most tests need: a cgroup, a process with sockets in it, a loader when a test starts one.
+ * The set-up of most tests: a cgroup, a process with sockets in this cgroup, and a loader when a
+ * test starts one.
  */
 export type Rig = {
   cgroup: string;
   agent: Agent;
-  /** Another process in the same cgroup, or in a network namespace of its own. */
+  /** Starts another process in the same cgroup, optionally in another network namespace. */
   startAgent(netns?: number): Promise<Agent>;
-  /** Starts a loader on the cgroup. Ended after the test. */
+  /** Starts a loader on the cgroup. The rig ends the loader after the test. */
   accelerate(policy?: LoaderPolicy & { connections?: number }): Promise<Loader>;
   loader(): Promise<Loader>;
 };
 
-/** Sets up before all tests of a file; after each, nothing of it may be left in the kernel. */
+/**
+ * Sets up before all tests of a file. After each test nothing of the rig may be left in the kernel.
+ */
 export function useRig(): Rig {
   const loaders: Loader[] = [];
   const agents: Agent[] = [];
@@ -66,7 +69,9 @@ export function useRig(): Rig {
   return rig;
 }
 
-/** Sockets of a container are taken in once one of them has been seen to read without blocking. */
+/**
+ * The bypass takes in sockets of a container after one of these sockets has read without blocking.
+ */
 export async function showReads(agent: Agent): Promise<void> {
   const { client, server } = await agent.do('pair');
   await agent.do('send', { id: client, text: 'x' });

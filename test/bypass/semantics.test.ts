@@ -7,9 +7,9 @@ const rig = useRig();
 type Ends = { client: number; server: number };
 type Scenario = {
   name: string;
-  /** What an application sees, as far as it is the same on every kernel. */
+  /** The result that the application sees, without the parts that differ between kernels. */
   see(agent: Agent, ends: Ends): Promise<unknown>;
-  /** What it sees on a socket of the map, where that differs: docs/bypass.md tells of each. */
+  /** The result on a socket in the map, if it differs. docs/bypass.md describes each difference. */
   redirected?: unknown;
   stack?: unknown;
 };
@@ -167,7 +167,7 @@ const scenarios: Scenario[] = [
 
 async function observe({ see }: Scenario): Promise<unknown> {
   const { client, server } = await rig.agent.do('pair');
-  // Both directions have spoken, so that none is in its first moments.
+  // Both directions have carried a byte, so that neither is in its first moments.
   await rig.agent.do('send', { id: client, text: 'a' });
   await rig.agent.do('receive', { id: server, size: 1 });
   await rig.agent.do('send', { id: server, text: 'b' });
@@ -223,8 +223,8 @@ test('a container whose reads block is left alone, after its first connection', 
     const ends = await reader.do('pair');
     return (await reader.do('blocked', ends)).events;
   };
-  // What the rule is for: a kernel tells a reader that is blocked on a socket map of a reset by
-  // EAGAIN.
+  // The reason for the rule: if a connection is reset, the kernel returns EAGAIN to a reader that
+  // blocks on a socket in a map.
   expect(await blocked()).toEqual(['EAGAIN', 'ECONNRESET']);
   expect(await blocked()).toEqual(['ECONNRESET', '0']);
   const { counters } = await loader.stats();

@@ -5,13 +5,13 @@ import type { Seen } from './upstreams.ts';
 export type Reply = {
   status: number;
   text: string;
-  /** What the upstream saw, when the reply is an upstream's. */
+  /** The request as the upstream saw it, if an upstream replied. */
   seen: Seen | undefined;
 };
 
 type Options = { method?: string; path?: string; body?: string; agent?: Agent };
 
-/** One request to a listener on the loopback address. */
+/** Sends one request to a listener on the loopback address. */
 export async function call(
   port: number,
   headers: { [name: string]: string },

@@ -7,16 +7,19 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { commandsRunBy } from '../readme-commands.ts';
 
-// The demo as its users run it.
+// Runs the demo as users run it.
 
 type Ended = { status: number | null; signal: NodeJS.Signals | null; out: string; err: string };
 type Run = { child: ChildProcess; ended: Promise<Ended> };
 
 const program = join(import.meta.dirname, '../../demo/cli.ts');
-/** Everything that a run leaves behind would be in here, or name it on its command line. */
+/**
+ * A run leaves traces only in this folder, or in processes that name this folder on their command
+ * line.
+ */
 let folder: string;
 
-// Half a minute each on an idle machine.
+// Each test takes half a minute on an idle machine.
 vi.setConfig({ testTimeout: 120_000 });
 
 beforeEach(async () => {
@@ -38,7 +41,7 @@ async function left(): Promise<string[]> {
 const root = join(import.meta.dirname, '../..');
 const [stayingUp = '', once = ''] = commandsRunBy('demo');
 
-/** In a process group of its own, as a shell starts it. */
+/** Starts a command in its own process group, as a shell does. */
 function start(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Run {
   const child = spawn(command, args, {
     cwd: root,
@@ -57,10 +60,10 @@ function start(command: string, args: string[], env: NodeJS.ProcessEnv = {}): Ru
 const demo = (args: string[], env?: NodeJS.ProcessEnv) =>
   start(process.execPath, ['--import', 'tsx', program, ...args], env);
 
-/** What a terminal does on Ctrl-C: everything in the foreground gets it. */
+/** Ctrl-C in a terminal sends SIGINT to the whole foreground process group. */
 const interrupt = ({ pid = 0 }: ChildProcess) => process.kill(-pid, 'SIGINT');
 
-/** Resolves when the demo has said it. */
+/** Resolves when the demo has printed this text. */
 async function said(child: ChildProcess, what: string): Promise<void> {
   let out = '';
   await new Promise<void>((resolve) => {
@@ -101,7 +104,8 @@ test(`${once}: prints the figures and nothing else; the scope is a fraction, no 
 });
 
 test(`${stayingUp}: stays up, says what to try, and what it says works; Ctrl-C ends it`, async () => {
-  // The packages are there already: make would install them anew if a file of git were newer.
+  // The packages are installed. Without -o, make would install them again if a file of git were
+  // newer.
   const command = stayingUp.replace('make', 'make -o node_modules');
   const { child, ended } = start('sh', ['-c', `exec ${command}`]);
   let out = '';

@@ -54,7 +54,8 @@ test('a scoped sidecar carries what its workload used, under the names that isti
     ]),
   );
   expect(clusters).not.toContain('outbound|8080||stock.shop.svc.cluster.local');
-  // The sentinel's listeners are there (below), its clusters would be carried for nothing.
+  // The proxy has the sentinel's listeners (see below), but not its clusters, which would be
+  // useless.
   expect(clusters).not.toContain('outbound|80||http-ports.lazyscope.internal');
   const listeners = await names('/config_dump?resource=dynamic_listeners');
   expect(listeners).toEqual(
@@ -68,7 +69,7 @@ test('a scoped sidecar carries what its workload used, under the names that isti
 
 test('a sidecar that only observes keeps the whole mesh', async () => {
   const stats = await mesh.sidecar('full').proxy.envoy().admin('/stats?filter=active_clusters');
-  // 40 services with two ports, and the fixed ones.
+  // 40 services with two ports each, and the fixed clusters.
   expect(Number(stats.split(':').at(-1))).toBeGreaterThan(80);
 });
 

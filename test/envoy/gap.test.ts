@@ -21,15 +21,15 @@ import { routeConfig } from '../../box/envoy/routes.ts';
 import { call } from './client.ts';
 import { startHttp, type Upstream } from './upstreams.ts';
 
-// The moment in which istiod has sent a host's routes but not its clusters, or taken back its
-// clusters but not its routes: without the filter Envoy answers 503 then.
+// The moment in which istiod has sent a host's routes but not its clusters, or has removed its
+// clusters but not its routes. Without the filter Envoy answers 503 in this moment.
 
 let companion: Companion;
 let upstreams: Upstream[] = [];
 let envoy: Envoy;
 
 const gone = 'outbound|9080||ratings.app.svc.cluster.local';
-/** A destination for each test, as the filter remembers what it learned of one. */
+/** One destination for each test, because the filter remembers what it learned of a destination. */
 const hosts = Object.fromEntries(
   ['upgrade', 'grpc', 'large', 'chunked', 'held', 'direct', 'unanswered', 'passed', 'strange'].map(
     (name) => [`${name}.app`, gone],
@@ -37,7 +37,7 @@ const hosts = Object.fromEntries(
 );
 
 /**
- * What `passed.app` was before it was known: its calls went out by the route of unknown
+ * Adds the state of `passed.app` before it was known: its calls took the route of unknown
  * destinations.
  */
 function withUnknownPath(config: Json): Json {
@@ -64,7 +64,7 @@ beforeAll(async () => {
     ),
   );
   await call(envoy.port('http'), { host: 'reviews' });
-  // From then on the companion is known to live.
+  // From here on the filter counts the companion as alive.
   await vi.waitUntil(() => companion.reports.length > 0, { timeout: 60_000 });
 });
 

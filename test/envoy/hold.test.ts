@@ -33,7 +33,7 @@ async function writeRoutes(known: { [host: string]: string }): Promise<void> {
   await rename(`${path}.new`, path);
 }
 
-/** What the companion does while a request is held: the scope goes live, as by istiod's push. */
+/** The companion's part while a request is held: the scope goes live, as after istiod's push. */
 const goLive = (host: string) => setRoutes({ [host]: knownCluster });
 
 async function setRoutes(known: { [host: string]: string }): Promise<void> {
@@ -44,7 +44,7 @@ async function setRoutes(known: { [host: string]: string }): Promise<void> {
     .toContain(`"version_info": "${wanted}"`);
 }
 
-/** Headers that a hold leaves behind. */
+/** Headers that a hold would leave behind. */
 function ours(seen: Seen | undefined): string[] {
   const names = Object.keys(seen?.headers ?? {});
   return names.filter((name) => /lazyscope|x-envoy-original-url/.test(name));
@@ -134,7 +134,7 @@ test.each([
   expect(held.seen?.body).toBe(steered.seen?.body);
 });
 
-// Those that Envoy's and the client's parsers know, too.
+// Methods that the parsers of Envoy and of the client also know.
 test.each(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'LOCK', 'PURGE'])(
   'a held %s request is run again as it was',
   async (method) => {
@@ -143,7 +143,7 @@ test.each(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'LO
     const { status, seen } = await call(envoy.port('http'), { host }, { method, path: '/a?b' });
     expect(status).toBe(200);
     expect(companion.held.length).toBeGreaterThan(0);
-    // An answer to HEAD has no body to tell of it.
+    // A response to HEAD has no body that could name the method.
     if (method !== 'HEAD')
       expect([seen?.server, seen?.method, seen?.url]).toEqual(['reviews', method, '/a?b']);
   },

@@ -47,7 +47,7 @@ afterEach(async () => {
   await companion?.stop();
 });
 
-/** Which upstreams answered `count` requests sent at once. */
+/** The upstreams that answered `count` concurrent requests. */
 async function serversOf(host: string, count: number): Promise<string[]> {
   const calls = Array.from({ length: count }, () => call(envoy.port('http'), { host }));
   return [...new Set((await Promise.all(calls)).map((r) => `${r.status} ${r.seen?.server}`))];
@@ -88,7 +88,7 @@ test('the fallback `direct` is kept to its address blocks', async () => {
 test('the last answer known serves when no new one comes, even after its time', async () => {
   await start({});
   companion.answer = () => gateway({ 'x-lazyscope-ttl': '1' });
-  // Enough requests that both workers have the answer.
+  // This is enough requests for both workers to have the answer.
   expect(await serversOf('known.app', 50)).toEqual(['200 egress']);
   await companion.stop();
   await new Promise((resolve) => setTimeout(resolve, 1100));

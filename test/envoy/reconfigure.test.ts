@@ -23,7 +23,7 @@ let upstreams: Upstream[] = [];
 let envoy: Envoy;
 let version = 0;
 
-/** What istiod does when the WasmPlugin changes. */
+/** Sends the configuration as istiod does after a change of the WasmPlugin. */
 async function setPlugin(pluginConfig: unknown): Promise<void> {
   const path = join(folder, 'filter.json');
   await writeFile(`${path}.new`, JSON.stringify(filterDiscovery(++version, pluginConfig)));

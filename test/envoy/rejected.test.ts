@@ -11,7 +11,8 @@ import { type Reaper, startReaper } from '../../embedded/reaper.ts';
 import { generateServices } from '../../embedded/services.ts';
 import { readShippedPatches } from '../../embedded/shipped-patches.ts';
 
-// What Envoy does not take is said by name and in its words, and what was before goes on.
+// If Envoy rejects a resource, the control plane names the resource with Envoy's own message, and
+// Envoy keeps the previous configuration.
 
 let reaper: Reaper;
 let proxy: EnvoyProxy;

@@ -38,7 +38,8 @@ let upstreams: Upstream[] = [];
 let envoy: Envoy;
 
 /**
- * Answers stay cached by destination, so every test has a listener of its own, named by its number.
+ * The filter caches answers by destination, so every test has its own listener, with the number of
+ * the test.
  */
 const listeners = Array.from({ length: 9 }, (_, i) => `tcp-${i}`);
 let listener = -1;
@@ -85,7 +86,7 @@ beforeEach(() => {
 
 const port = () => envoy.port(listeners[listener] ?? '');
 
-/** Connects, says `first` at once unless it is empty, and reads until the server ends. */
+/** Connects, sends `first` at once unless it is empty, and reads until the server closes. */
 async function talk(first: string): Promise<string> {
   const socket = connect(port(), '127.0.0.1');
   if (first !== '') socket.write(first);

@@ -18,7 +18,7 @@ import { listen } from '../../embedded/listen.ts';
 
 const run = promisify(execFile);
 
-/** What an upstream saw, as it answers it. */
+/** The request as an upstream saw it, which the upstream sends back. */
 export type Seen = {
   server: string;
   method: string;
@@ -44,14 +44,14 @@ async function echo(name: string, request: IncomingMessage, response: ServerResp
     body: await text(request),
     sni: typeof socket.servername === 'string' ? socket.servername : undefined,
   };
-  // A path asks for another status, so that a test sees what becomes of it.
+  // The path may ask for another status, so that a test sees how the proxy handles that status.
   response.statusCode = Number(/^\/status\/(\d{3})$/.exec(seen.url)?.[1] ?? 200);
   if (response.statusCode === 307) response.setHeader('location', `http://${seen.headers.host}/`);
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify(seen));
 }
 
-/** A TCP server that speaks first or answers, naming itself either way. */
+/** A TCP server that speaks first or answers. Either way it sends its name. */
 export async function startTcp(name: string, speaksFirst: boolean): Promise<Upstream> {
   return listen(
     createTcpServer((socket) => {
@@ -67,7 +67,9 @@ export type Certificates = {
   remove(): Promise<void>;
 };
 
-/** A throw-away mesh CA with a client and a server certificate that carry SPIFFE identities. */
+/**
+ * Makes a temporary mesh CA, with a client and a server certificate that carry SPIFFE identities.
+ */
 export async function makeCertificates(serverIdentity: string): Promise<Certificates> {
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-ca-'));
   const path = (file: string) => join(folder, file);
@@ -95,10 +97,10 @@ export async function makeCertificates(serverIdentity: string): Promise<Certific
   };
 }
 
-/** Node forgets the SNI of a resumed session, which the tests want to see. */
+/** Node.js loses the SNI of a resumed session, and the tests check the SNI. */
 const noResumption = { secureOptions: constants.SSL_OP_NO_TICKET };
 
-/** An HTTPS server that demands a client certificate and tells the SNI that it was called by. */
+/** An HTTPS server that requires a client certificate and returns the SNI of the connection. */
 export async function startMutualTls(
   name: string,
   files: Certificates['server'],
@@ -113,7 +115,7 @@ export async function startMutualTls(
 }
 
 /**
- * The same over plain TCP in mutual TLS: speaks first, or answers the first bytes; tells the SNI.
+ * A TCP server with mutual TLS that speaks first or answers the first bytes, and returns the SNI.
  */
 export async function startMutualTcp(
   name: string,

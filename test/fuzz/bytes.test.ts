@@ -34,7 +34,7 @@ const report = fc
       entries.map(([name, count]) => clusterEntry(name || 'x', count)),
     ),
   );
-/** Undefined if the bytes are not a report. */
+/** The decoded report, or undefined if the bytes are not a report. */
 function decoded(body: Uint8Array): FilterReport | undefined {
   try {
     return decodeReport(body);
@@ -147,7 +147,10 @@ async function exchange(from: string, body: Uint8Array): Promise<string> {
   return Buffer.concat(chunks).toString('latin1');
 }
 
-/** Its reply has the word of a header of ours, which it said itself: in `location`. */
+/**
+ * The reply contains the name of one of our headers, because the request itself contained the name:
+ * the reply repeats it in `location`.
+ */
 const saysItself = Buffer.from('GET / HTTP/1.1\r\nhost: x-lazyscope-call: http\r\n\r\n');
 
 test('any bytes on the port of a node are answered or dropped, and teach nothing to strangers', async () => {

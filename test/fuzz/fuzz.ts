@@ -1,12 +1,18 @@
 import fc from 'fast-check';
 
-/** A night's time for each target, from LAZYSCOPE_FUZZ_SECONDS; otherwise the runs are counted. */
+/**
+ * Seconds for each target in the nightly run, from LAZYSCOPE_FUZZ_SECONDS. If 0, a number of runs
+ * bounds each target.
+ */
 const seconds = Number(process.env.LAZYSCOPE_FUZZ_SECONDS ?? 0);
 
-/** A number of runs and no time, so that a gate tries the same on every machine. */
+/** A number of runs and no time limit, so that the gate tries the same on every machine. */
 const runs = 3_000;
 
-/** Far more than the runs take; or the given time, and as long again to shrink what was found. */
+/**
+ * Much longer than the runs take. With a time limit: that time, and the same time again to shrink a
+ * failing input.
+ */
 export const fuzzTimeoutMs = 2_000 * seconds + 300_000;
 
 const untilTimeIsOver = {
@@ -16,7 +22,7 @@ const untilTimeIsOver = {
 };
 
 /**
- * Tries what was found before and then new input; a failure names the seed and path that repeat it.
+ * Tries the earlier findings and then new input. A failure names the seed and path that repeat it.
  */
 export async function fuzz<Input>(
   property: fc.IProperty<Input> | fc.IAsyncProperty<Input>,
@@ -28,7 +34,7 @@ export async function fuzz<Input>(
   });
 }
 
-/** Bytes that are a valid input with a few of its bytes overwritten, cut out or repeated. */
+/** Bytes of a valid input in which a few bytes are overwritten, cut out or repeated. */
 export function mutated(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
   const edit = fc.record({
     at: fc.nat(),
@@ -51,7 +57,7 @@ export function mutated(valid: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Arra
 
 export const bytes = fc.uint8Array({ maxLength: 2_000 });
 
-/** Text of every kind: names as they are used, and what nobody would expect. */
+/** Text of every kind: real names, and text that nobody expects. */
 export const text = fc.oneof(
   fc.constantFrom('', '*', '.', '..', '~', '/', '*/*', '__proto__', 'constructor', 'toString'),
   fc.constantFrom('web', 'shop', 'cart.shop.svc.cluster.local', '*.example.com', '10.96.0.1:80'),
@@ -69,7 +75,7 @@ const fields = [
   ...['workloadSelector', 'labels', 'egress', 'pins', 'excludes', 'firstCall', 'owners'],
   ...['lastSeen', 'firstSeen', 'proxies', '__proto__', 'constructor'],
 ];
-/** What users write into the free parts of an object. */
+/** Values that users write into the free parts of an object. */
 export const { anything } = fc.letrec((tie) => ({
   anything: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },

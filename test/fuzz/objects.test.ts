@@ -37,7 +37,7 @@ const objectOf = (kind: fc.Arbitrary<string>) =>
     ports: anything,
   }) as fc.Arbitrary<KubeObject>;
 
-/** Once its reader took the list for an address. */
+/** An earlier reader took this list for an address. */
 const oddAddress: KubeObject = {
   apiVersion: 'v1',
   kind: 'Service',
@@ -55,7 +55,7 @@ test('whatever users write, the catalog keeps nothing of what is gone, and knows
         try {
           catalog[verb](object);
         } catch (error) {
-          // The watch logs it and goes on with the next (companion/kube/watch.ts).
+          // The watch logs the error and continues with the next object (companion/kube/watch.ts).
           expect(verb).toBe('upsert');
           expect(error).toBeInstanceOf(Error);
         }

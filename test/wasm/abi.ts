@@ -9,7 +9,7 @@ export const result = {
   internalFailure: 10,
 } as const;
 
-/** What Envoy offers an ABI 0.2.1 module, as far as this host knows it. */
+/** The functions that Envoy offers an ABI 0.2.1 module, as far as this host implements them. */
 export const hostFunctions: { [name: string]: Signature } = {
   'env.proxy_log': 'iii>i',
   'env.proxy_get_current_time_nanoseconds': 'i>i',
@@ -27,7 +27,10 @@ export const hostFunctions: { [name: string]: Signature } = {
   'wasi_snapshot_preview1.random_get': 'ii>i',
 };
 
-/** What Envoy looks for in a module; an export under another name or type would never be called. */
+/**
+ * The exports that Envoy looks for in a module. Envoy would never call an export with another name
+ * or type.
+ */
 export const moduleFunctions: { [name: string]: Signature } = {
   _initialize: '>',
   malloc: 'i>i',
@@ -41,8 +44,8 @@ export const moduleFunctions: { [name: string]: Signature } = {
 };
 
 /**
- * Callable while the module starts or allocates (setRestrictedCallback in wasm.cc of
- * proxy-wasm-cpp-host).
+ * Functions that a module may call while it starts or allocates (setRestrictedCallback in wasm.cc
+ * of proxy-wasm-cpp-host).
  */
 export const unrestricted = new Set([
   'env.proxy_log',

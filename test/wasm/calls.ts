@@ -1,7 +1,7 @@
 import { decodeReport, type FilterReport } from '../../companion/contract/filter-report.ts';
 import type { Headers, Host, Stream } from './host.ts';
 
-/** Shorthands of the tests: requests to known and unknown destinations, answers, reports. */
+/** Shorthands for the tests: requests to known and unknown destinations, answers, reports. */
 
 export const second = 1_000_000_000n;
 export const address = '10.0.0.7:9080';
@@ -29,7 +29,9 @@ export function knownRequest(host: Host, cluster: string): Stream {
   return host.request({ 'xds\0cluster_name': cluster }, { ':method': 'GET', ':authority': 'a' });
 }
 
-/** A request whose route is that of ALLOW_ANY, or of REGISTRY_ONLY when `cluster` is undefined. */
+/**
+ * A request on the route of ALLOW_ANY, or on the route of REGISTRY_ONLY if `cluster` is undefined.
+ */
 export function unknownRequest(
   host: Host,
   authority: string,
@@ -43,7 +45,7 @@ export function unknownRequest(
   );
 }
 
-/** Answers the one question that is open. */
+/** Answers the only open question. */
 export function answer(host: Host, headers?: Headers): void {
   host.respond(host.call('/v1/resolve'), headers);
 }
@@ -52,15 +54,15 @@ export function markOf(stream: Stream): string | undefined {
   return stream.headers['x-lazyscope-cluster'];
 }
 
-/** Lets time pass and the timer fire, and takes the report that is sent then, if one is. */
+/** Advances the time, fires the timer, and accepts the report if the filter sends one. */
 export function tick(host: Host, root: number, seconds = 1n): void {
   host.now += seconds * second;
   host.tick(root);
 }
 
 /**
- * Lets time pass until a report is sent, and settles it with this status, or by a broken
- * connection.
+ * Advances the time until the filter sends a report, and ends the report with this status or a
+ * broken connection.
  */
 export function nextReport(
   host: Host,

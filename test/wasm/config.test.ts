@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { answer, gateway, hold, markOf, nextReport, unknownRequest } from './calls.ts';
 import { Host } from './host.ts';
 
-/** Where a request without answer goes under this configuration. */
+/** The cluster of a request without an answer, under this configuration. */
 function fallbackOf(configuration: string | object, destination: string): string | undefined {
   const host = new Host();
   host.configure(configuration);

@@ -13,7 +13,7 @@ import { filterTypes, Host, type Stream } from './host.ts';
 
 const codes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 4_294_967_295];
 
-/** A bit of everything; returns the streams that it opened. */
+/** Does a little of everything. Returns the streams that it opened. */
 function live(host: Host, root: number, round: number): Stream[] {
   const streams = [knownRequest(host, `outbound|80||service-${round}`)];
   const answers = [gateway, direct, hold, passthrough, undefined, { ':status': '500' }];
@@ -33,7 +33,7 @@ function live(host: Host, root: number, round: number): Stream[] {
 
 const waits = (streams: Stream[]) => streams.filter((s) => s.paused && s.continued === 0);
 
-// Without these two no host could end a pause.
+// Without these two functions no host could end a pause.
 const indispensable = new Set(['env.proxy_set_effective_context', 'env.proxy_continue_stream']);
 
 test.each([...filterTypes.imports.keys()])('%s may fail with any result', (failing) => {

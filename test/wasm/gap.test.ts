@@ -5,7 +5,7 @@ import { type Headers, Host, type Stream } from './host.ts';
 let host: Host;
 let root: number;
 
-/** A known virtual host whose route names a cluster that is not there. */
+/** A known virtual host whose route names a missing cluster. */
 const clusterless = {
   'xds\0virtual_host_name': 'reviews.app.svc.cluster.local:9080',
   'destination\0address': address,
@@ -26,12 +26,12 @@ function request(headers: Headers = {}, endOfStream = true, properties: object =
   return host.request({ ...properties }, { ...plainHeaders, ...headers }, endOfStream);
 }
 
-/** The companion has taken a report, so it is known to live. */
+/** Has the companion accept a report, so that the filter counts the companion as alive. */
 function companionAnswers(): void {
   nextReport(host, root);
 }
 
-/** Rounds of 50 ms by the companion until the filter lets the request go. */
+/** Counts the rounds of 50 ms through the companion until the filter releases the request. */
 function roundsOf(first: Stream): number {
   let stream = first;
   let rounds = 0;

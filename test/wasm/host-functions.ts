@@ -3,7 +3,7 @@ import type { Host, Stream } from './host.ts';
 import { type GuestMemory, HostResult } from './memory.ts';
 import { decodeMessage, decodePairs } from './wire.ts';
 
-/** Keys whose filter state Envoy can make from bytes. */
+/** Keys of the filter state objects that Envoy can make from bytes. */
 const filterStateKeys = new Set([
   'envoy.tcp_proxy.cluster',
   'envoy.network.upstream_server_name',
@@ -13,11 +13,14 @@ const filterStateKeys = new Set([
 type Functions = { [name: string]: (...args: never[]) => number };
 
 /**
- * The host functions by import name, as Envoy 1.40 behaves (context.cc, exports.cc, foreign.cc).
+ * The host functions by import name, with the behaviour of Envoy 1.40 (context.cc, exports.cc,
+ * foreign.cc).
  */
 export function hostFunctionsOf(host: Host, memory: GuestMemory): Functions {
   const { ok, notFound, badArgument, internalFailure } = result;
-  /** The stream acted for, or a stop with BadArgument when a root context is. */
+  /**
+   * The effective stream, or a stop with BadArgument if the effective context is a root context.
+   */
   const stream = (): Stream => host.effective() ?? stop(badArgument);
   const requestHeaders = () => {
     const { headers, headersAtHand } = stream();
@@ -130,7 +133,7 @@ export function hostFunctionsOf(host: Host, memory: GuestMemory): Functions {
     'env.proxy_continue_stream': (type: number) => {
       if (type !== streamType.request && type !== streamType.downstream) return badArgument;
       const current = host.effective();
-      // In a root context Envoy says Ok and does nothing.
+      // In a root context Envoy returns Ok and does nothing.
       if (current === undefined || (current.kind === 'http') !== (type === streamType.request))
         return ok;
       current.continued++;

@@ -28,7 +28,7 @@ export type Call = {
   timeout: number;
 };
 
-/** Refuses a module as Envoy does, before anything of it runs. */
+/** Rejects a module as Envoy does, before any code of the module runs. */
 export function checkModule(types: ModuleTypes): void {
   for (const [name, signature] of types.imports) {
     const expected = hostFunctions[name];
@@ -48,19 +48,22 @@ export const filterTypes = readModuleTypes(filterBytes);
 const filterModule = new WebAssembly.Module(filterBytes);
 
 /**
- * One VM with the shipped bytes, behind a host as strict as Envoy's: what Envoy refuses is refused
- * here, what it does silently is done silently.
+ * One VM with the shipped module, behind a host as strict as Envoy: this host refuses and silently
+ * accepts the same calls as Envoy.
  */
 export class Host {
   readonly logs: string[] = [];
   readonly calls: Call[] = [];
-  /** How often each host function was called. */
+  /** The number of calls to each host function. */
   readonly counts = new Map<string, number>();
   readonly tickPeriods = new Map<number, number>();
   readonly declared = new Map<string, number>();
   readonly declaredBy = new Map<string, Set<number>>();
   readonly clusters = new Set(['lazyscope-node']);
-  /** Result that a host function gives instead of doing its work; undefined lets it work. */
+  /**
+   * The result that a host function returns instead of doing its work. Undefined lets the function
+   * work.
+   */
   fail: (name: string) => number | undefined = () => undefined;
   now = 1_700_000_000_000_000_000n;
   nextToken = 1;
@@ -118,7 +121,7 @@ export class Host {
     return at;
   }
 
-  /** Calls into the module in a context; a trap passes through and fails the test. */
+  /** Calls a function of the module in a context. A trap passes through and fails the test. */
   private run(name: string, context: number, ...args: number[]): number {
     this.current = context;
     this.acting = 0;
@@ -128,7 +131,7 @@ export class Host {
     return value;
   }
 
-  /** The stream that is acted for: that of set_effective_context, else the current one. */
+  /** The effective stream: the stream of set_effective_context, or else the current stream. */
   effective(): Stream | undefined {
     return this.streams.get(this.acting === 0 ? this.current : this.acting);
   }
@@ -139,7 +142,7 @@ export class Host {
     return true;
   }
 
-  /** All streams here belong to the newest root; callbacks of a root are its own. */
+  /** All streams belong to the newest root. A callback of a root belongs to that root. */
   currentRoot(): number {
     if (this.roots.has(this.current)) return this.current;
     return [...this.roots].at(-1) ?? 0;
@@ -155,7 +158,7 @@ export class Host {
     return Uint8Array.from({ length: size }, (_, i) => (this.seed * 167 + i * 31) & 255);
   }
 
-  /** Makes a root context with this plugin configuration; returns its id. */
+  /** Makes a root context with this plugin configuration. Returns the id of the context. */
   configure(configuration: string | object | Uint8Array = ''): number {
     const id = this.nextId++;
     this.roots.add(id);
@@ -191,7 +194,7 @@ export class Host {
     return stream;
   }
 
-  /** `chain`: name of the filter chain; by default the one for unknown connections. */
+  /** `chain`: name of the filter chain. The default is the chain for unknown connections. */
   connect(address: string, chain = 'virtualOutbound-catchall-tcp'): Stream {
     const properties = { 'destination\0address': address, 'xds\0filter_chain_name': chain };
     const stream = this.open('tcp', properties, {});
@@ -199,7 +202,10 @@ export class Host {
     return stream;
   }
 
-  /** Runs a request again as an internal redirect does: same headers, same kept state. */
+  /**
+   * Runs a request again, as an internal redirect does: with the same headers and the same
+   * surviving filter state.
+   */
   redirect(stream: Stream, properties: { [path: string]: string }): Stream {
     this.close(stream);
     const { 'x-lazyscope-cluster': _, ...headers } = stream.headers;
@@ -232,7 +238,7 @@ export class Host {
     this.run('proxy_on_tick', root, root);
   }
 
-  /** Answers a call; without headers it fails, as by a broken connection. */
+  /** Answers a call. Without headers the call fails, as with a broken connection. */
   respond(call: Call, headers?: Headers): void {
     this.calls.splice(this.calls.indexOf(call), 1);
     this.callResponse = headers;

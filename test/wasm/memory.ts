@@ -2,7 +2,9 @@ import { result } from './abi.ts';
 
 const encoder = new TextEncoder();
 
-/** Thrown inside a host function, it becomes the function's result, as Envoy's macros do it. */
+/**
+ * Thrown inside a host function, this error becomes the function's result, as Envoy's macros do it.
+ */
 export class HostResult extends Error {
   readonly code: number;
 
@@ -19,7 +21,8 @@ export type GuestMemory = {
   time(at: number, value: bigint): void;
   bytes(at: number, value: Uint8Array): void;
   /**
-   * Copies a value in by the module's malloc and stores where it is; an empty one needs no room.
+   * Copies a value into memory from the module's malloc and stores the address. An empty value
+   * needs no memory.
    */
   give(value: string | Uint8Array, outAt: number, outSize: number): void;
   pages(): number;

@@ -13,7 +13,7 @@ beforeEach(() => {
 
 const socket = 'outbound|80||socket.app.svc.cluster.local';
 
-/** Destinations named in any report of the next minutes. */
+/** Destinations that the filter's reports name within this time. */
 function toldWithin(seconds: number): Set<string> {
   const told = new Set<string>();
   for (let second = 0; second < seconds; second++) {

@@ -16,7 +16,7 @@ import { Host } from './host.ts';
 
 const name = (i: number) => `outbound|80||service-${i}.app.svc.cluster.local`;
 
-/** What a report says of each destination, by a readable key. */
+/** The count of each destination in a report, by a readable key. */
 function countsOf(report: FilterReport): Map<string, bigint> {
   return new Map(
     report.entries.map(({ destination, count }) => [Object.values(destination).join(' '), count]),
@@ -80,7 +80,7 @@ test('a filter that was refused says at every interval that it is there, until i
   for (let i = 0; i < 3; i++) {
     const before = host.now;
     nextReport(host, root, 403);
-    // The interval of 5 s, a tenth of it, and the tick.
+    // The interval of 5 s, a tenth of the interval, and the tick.
     expect(Number(host.now - before) / 1e9).toBeLessThan(7);
   }
   nextReport(host, root, 204);
@@ -187,7 +187,7 @@ test('proxies that start together spread their reports', () => {
   expect(seconds.size).toBeGreaterThan(3);
 });
 
-/** One thing that may happen to a proxy; small numbers name destinations. */
+/** An event in the life of a proxy. Small numbers stand for destinations. */
 const event = fc.oneof(
   fc.record({ kind: fc.constant('known' as const), i: fc.nat(20) }),
   fc.record({ kind: fc.constant('http' as const), i: fc.nat(10) }),
@@ -208,7 +208,8 @@ test('whatever is lost, the reports add up to what happened', () => {
       const count = (key: string) => happened.set(key, (happened.get(key) ?? 0n) + 1n);
       const take = (status: number | 'broken') => {
         const report = countsOf(nextReport(host, root, status));
-        // The companion has what it acknowledged; a reply that is lost may still have been taken.
+        // The companion has the reports that it acknowledged. If only the reply is lost, the
+        // companion may have the report too.
         if (status === 204 || status === 503) for (const [k, v] of report) told.set(k, v);
         if (status === 409) told.clear();
       };

@@ -1,5 +1,5 @@
-// What the host uses of the WebAssembly JavaScript API; its full types come only with those of a
-// browser.
+// The part of the WebAssembly JavaScript API that the host uses. The full types come only with
+// those of a browser.
 declare namespace WebAssembly {
   type Imports = { [module: string]: { [name: string]: unknown } };
   class Module {

@@ -25,10 +25,7 @@ export function decodePairs(bytes: Uint8Array): { [name: string]: string } {
   return pairs;
 }
 
-/**
- * Fields of a flat protobuf message by number: strings and varints are all that these messages
- * have.
- */
+/** Fields of a flat protobuf message, by number. These messages have only strings and varints. */
 export function decodeMessage(bytes: Uint8Array): Map<number, string | number> {
   const fields = new Map<number, string | number>();
   let at = 0;

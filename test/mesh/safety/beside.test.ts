@@ -57,7 +57,7 @@ test('a gateway in an enabled namespace has no scope, keeps all it had and has n
   expect(scopes.trim()).toBe('workloadscope.lazyscope.io/client');
 });
 
-/** Sets which namespaces istiod looks at, as users do: by the ConfigMap of the mesh. */
+/** Sets istiod's discovery selectors as users do, in the ConfigMap of the mesh. */
 async function selectNamespaces(selectors: object[] | undefined): Promise<void> {
   const { data } = await mesh.get(['configmap', 'istio', '-n', 'istio-system']);
   const config = { ...parse(data.mesh), discoverySelectors: selectors };

@@ -5,7 +5,7 @@ import { applyBase, enableNamespace, type Mode } from '../../../box/product.ts';
 import { namespaceObject, workload } from '../../../box/shop.ts';
 import { clientName, known, safetySettings, targetHost, targetUrl } from './rig.ts';
 
-/** One of the files takes the product out. */
+/** Installs the product again if a test file has removed it. */
 async function ensureSystem(mesh: Mesh): Promise<void> {
   const name = ['deployment', 'lazyscope-controller', '-n', 'lazyscope-system'];
   const found = await mesh.kubectl(['get', ...name, '--ignore-not-found', '-o', 'name']);
@@ -22,21 +22,25 @@ type Deployment = {
   };
 };
 
-/** Envoy's time until it ends connections of what went, where tests wait for that. */
+/** Seconds until Envoy closes connections of removed clusters, in tests that wait for this. */
 export const drainSeconds = 5;
 
 type ClientOptions = {
-  /** For how long the caller goes on when its pod is deleted. */
+  /** Seconds that the caller continues to call after its pod is deleted. */
   lingerSeconds?: number;
-  /** After which its Envoy ends connections of listeners and clusters that went; Istio's is 45. */
+  /**
+   * Seconds until the caller's Envoy closes connections of removed listeners and clusters. Istio's
+   * default is 45.
+   */
   drainSeconds?: number;
   /**
-   * What manifests/README.md advises where all is STRICT: a question without answer costs no call.
+   * The fallback that manifests/README.md recommends for a mesh that is STRICT everywhere. With
+   * this fallback a question without an answer costs no call.
    */
   fallbackDirect?: boolean;
 };
 
-/** The namespaces of the tests, each with one caller, by what is special about that. */
+/** The namespaces of the tests, each with one caller and its options. */
 const namespaces = {
   beside: {},
   leaving: {},
@@ -49,7 +53,7 @@ const namespaces = {
 } satisfies Record<string, ClientOptions>;
 type ClientNamespace = keyof typeof namespaces;
 
-/** All callers at once, in namespaces that are not enabled yet. */
+/** Installs all callers at once, in namespaces that are not enabled yet. */
 export async function installClients(mesh: Mesh): Promise<void> {
   const names = Object.keys(namespaces) as ClientNamespace[];
   await mesh.apply(
@@ -79,7 +83,10 @@ function clientObjects(
   return objects;
 }
 
-/** Enables a namespace; in `enforce` this returns when its caller is narrowed and has called. */
+/**
+ * Enables a namespace. In `enforce` this returns when the caller is narrowed and has made its
+ * calls.
+ */
 export async function enableClient(
   mesh: Mesh,
   namespace: ClientNamespace,
@@ -108,7 +115,9 @@ export async function enableClient(
   return pod;
 }
 
-/** Narrowed, and with the destinations of `noKnownCallFails` in scope. */
+/**
+ * Waits until the caller is narrowed and the destinations of `noKnownCallFails` are in its scope.
+ */
 async function untilKnown(mesh: Mesh, pod: PodRef): Promise<void> {
   const { namespace } = pod;
   await untilNarrowed(mesh, namespace, [clientName]);

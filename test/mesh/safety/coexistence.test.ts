@@ -33,14 +33,14 @@ let second: Awaited<ReturnType<typeof installSecondRevision>> | undefined;
 
 beforeAll(async () => {
   await Promise.all(names.map((name) => enableNamespace(mesh, name, 'enforce')));
-  // First, because a minute must pass until there is news of it.
+  // This workload is the first, because its condition changes only after a minute.
   await mesh.apply([deployment('emptied', { app: 'emptied' })]);
   await mesh.rollout(together);
   const empty = async () => {
     await untilScoped(together, 'emptied', 'Enforced');
     await scale(0);
   };
-  // The webhook of the namespace under it has to be there before its pods.
+  // The webhook of the second revision must exist before the namespace's pods are created.
   const revise = async () => {
     const labels = ['istio-injection-', `istio.io/rev=${secondRevision}`];
     await mesh.kubectl(['label', 'namespace', revised, ...labels]);
@@ -58,7 +58,9 @@ afterAll(async () => {
   await second?.remove();
 });
 
-/** What `kubectl get workloadscope` says of a workload; undefined where it has no scope. */
+/**
+ * The row of a workload in `kubectl get workloadscope`, or undefined if the workload has no scope.
+ */
 async function scopedOf(namespace: string, name: string) {
   const scopes = await mesh.get(['workloadscopes', '-n', namespace]);
   type Scope = {
@@ -77,7 +79,9 @@ const untilScoped = (namespace: string, name: string, reason: string) =>
     async () => (await scopedOf(namespace, name))?.reason === reason,
   );
 
-/** Labels that the Sidecar of a workload selects; undefined where it has none. */
+/**
+ * The labels that the Sidecar of a workload selects, or undefined if the workload has no Sidecar.
+ */
 async function selectedBy(namespace: string, name: string) {
   const sidecar = `sidecar.networking.istio.io/lazyscope-${name}`;
   if (!(await ours(mesh, namespace)).includes(sidecar)) return undefined;
@@ -85,7 +89,7 @@ async function selectedBy(namespace: string, name: string) {
   return spec.workloadSelector.labels;
 }
 
-/** A first call and a second one; as whom the server saw the caller. */
+/** Makes a first call and a second call. Returns the caller's identity as the server saw it. */
 async function identityOf(from: PodRef, url: string): Promise<string> {
   const first = await call(mesh, from, url);
   const second = await call(mesh, from, url);
@@ -182,7 +186,7 @@ test('a waypoint and a pod of the network of its node have no scope, and keep al
   expect(await identityOf(host, servedUrl('own'))).toBe('');
 });
 
-/** The hosts of a scope are these, apart from the sentinel and the gateway. */
+/** Waits until the scope has these hosts, apart from the sentinel and the gateway. */
 async function untilHosts(namespace: string, name: string, expected: string[]): Promise<void> {
   const wanted = JSON.stringify([...expected].sort());
   let found = '';
@@ -226,10 +230,10 @@ test('a Deployment that is renamed is narrowed at once, with what it had learned
   expect(events).not.toContain('latter.learning');
 });
 
-/** One that the default Sidecars here admit, and one that they leave out. */
+/** A destination that the default Sidecars here admit, and a destination that they leave out. */
 const both = [targetUrl(2), servedUrl('own')];
 
-/** Every request of a load to both is answered, whatever is done meanwhile. */
+/** Expects that every request to both destinations succeeds while `change` runs. */
 async function underLoad(client: PodRef, change: () => Promise<void>): Promise<void> {
   const more = ['--connections', '4'];
   const rps = await rateHere(mesh, client, both, { wanted: 200, more });
@@ -286,12 +290,12 @@ test('under a revision of Istio its own mesh configuration counts', async () => 
   expect(metadata.annotations['istio.io/rev']).toBe(secondRevision);
   await untilScoped(revised, 'client', 'Enforced');
   expect(await identityOf(client, servedUrl('open'))).toBe(identity(revised, 'client'));
-  // By default a Service is for its own namespace alone there.
+  // The second istiod exports a Service to its own namespace only, by default.
   expect(await identityOf(client, servedUrl('own'))).toBe('');
   await untilHosts(revised, 'client', [entryOf(byDefault, 'open')]);
 });
 
-/** What is done while the second istiod does not look at a namespace. */
+/** Hides a namespace from the second istiod while `run` runs. */
 async function whileHidden(namespace: string, run: () => Promise<void>): Promise<void> {
   await mesh.kubectl(['label', 'namespace', namespace, `${hiddenLabel}=true`]);
   try {

@@ -11,12 +11,12 @@ const mesh = openMesh();
 const [atOnce, onRestart] = ['enabling-at-once', 'enabling-restart'] as const;
 const target = 'older';
 
-/** Istio's drainDuration, which these pods keep. */
+/** Istio's default drainDuration, which these pods keep. */
 const drainSeconds = 45;
 
 afterAll(() => deleteNamespaces(mesh, atOnce, onRestart));
 
-/** A caller in a namespace that is not enabled yet. */
+/** Creates a caller in a namespace that is not enabled yet. */
 async function callerIn(namespace: string, ...more: string[]): Promise<PodRef> {
   const names = ['client', ...more];
   await mesh.apply([
@@ -33,7 +33,9 @@ async function callerIn(namespace: string, ...more: string[]): Promise<PodRef> {
 
 const host = `${target}.servers`;
 
-/** Sends a line, waits, and sends another; resolves to what went wrong. */
+/**
+ * Sends a line, waits, and sends another line. Resolves to the error, or to '' if there was none.
+ */
 async function speakAgain(caller: PodRef, seconds: number, url: string, ...flags: string[]) {
   const wait = ['--idle', `${seconds}s`, '--timeout', `${seconds + 15}s`];
   return (await call(mesh, caller, url, ...flags, ...wait)).error ?? '';

@@ -3,12 +3,12 @@ import { startMesh } from '../../../box/mesh.ts';
 import { installClients } from './clients.ts';
 import { installServers, installSystem, say } from './rig.ts';
 
-/** Enough that a proxy with full configuration can be told from a narrow one. */
+/** With 100 services a proxy with full configuration can be told from a narrowed proxy. */
 const services = 100;
 
-/** A mesh whose scopes live fast, and servers for all files of the group. */
+/** Starts a mesh whose scopes expire fast, with servers for all files of the group. */
 export default async function setup(): Promise<() => Promise<void>> {
-  // Built while the mesh comes up.
+  // The image is built while the mesh starts.
   const [mesh] = await Promise.all([startMesh({ services }), companionArchive(say)]);
   try {
     await Promise.all([installSystem(mesh), installServers(mesh), installClients(mesh)]);

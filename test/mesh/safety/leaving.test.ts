@@ -35,7 +35,7 @@ const filterObjects = [
 const firstMost = 45;
 let taken = 2;
 
-/** Under requests and first calls of which each is counted: what is done, and what is true then. */
+/** Runs `change` under known calls and first calls, and expects that none of these calls fails. */
 async function underLoad(change: () => Promise<unknown>): Promise<void> {
   const first = { at: taken, most: firstMost };
   taken += firstMost;
@@ -94,7 +94,7 @@ test('a namespace is deleted while its pods still call: no call fails', async ()
     await deleteNamespaces(mesh, away);
     await untilFull(mesh, caller);
   });
-  // It lingers no longer than it has to.
+  // The pod lingers no longer than necessary.
   await mesh.kubectl(['delete', 'pod', caller.name, '-n', away, '--grace-period=1']);
   await mesh.waitFor('the end of the namespace', async () => {
     const names = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);

@@ -20,14 +20,14 @@ let client: PodRef;
 
 afterAll(() => deleteNamespaces(mesh, namespace, other));
 
-/** How long an unused host stays here, by the word of the scope. */
+/** The TTL of the scope: the time for which an unused host stays in scope. */
 const ttlSeconds = 20;
-/** The controller looks at everything every ten seconds, and lets hosts go in batches. */
+/** The controller evaluates every workload each ten seconds, and removes hosts in batches. */
 const idleSeconds = 2 * ttlSeconds + drainSeconds + 30;
-/** Called at all times; called once; pinned. */
+/** One destination is called all the time, one is called once, and one is pinned. */
 const [used, once, pinned] = [0, 2, 3] as const;
 
-/** Each is called by one connection, which is idle then until its host has left the scope. */
+/** One connection to each of these hosts is idle until the host has left the scope. */
 const idle = {
   'idle-http1': '',
   'idle-http2': '--http2',
@@ -46,7 +46,10 @@ const idleUrls: Record<Idle, string> = {
   'idle-grpc': `grpc://idle-grpc.servers:${appPorts.grpc}`,
 };
 
-/** Two exchanges on one connection with the idle time between them; resolves to what went wrong. */
+/**
+ * Makes two exchanges on one connection, with the idle time between them. Resolves to the result,
+ * which `usedAgain` lists for the case without an error.
+ */
 async function useAgain(name: Idle): Promise<[Idle, unknown]> {
   const flags = idle[name].split(' ').filter(Boolean);
   if (name === 'idle-http1' || name === 'idle-http2') {
@@ -70,11 +73,16 @@ const usedAgain = {
   'idle-grpc': '',
 };
 
-/** Told of every minute while it is open (wasm-filter/open.ts), which is within this time. */
+/**
+ * The filter reports an open connection each minute (wasm-filter/open.ts), which is within this
+ * time.
+ */
 const openTtlSeconds = 75;
 const openService = 'open-tcp';
 
-/** A caller with one silent TCP connection, and one destination that it called once. */
+/**
+ * Starts a caller with one silent TCP connection and one destination that the caller called once.
+ */
 async function keepOpen() {
   const caller = await enableClient(mesh, other, 'enforce');
   await setTtl(other, openTtlSeconds);
@@ -115,9 +123,9 @@ test('in observe a workload learns, says what is missing, and then that it is re
 
 test('what is not used leaves the scope in time: no request fails, no idle connection is cut', async () => {
   await setTtl(namespace, ttlSeconds, [targetEntry(pinned)]);
-  // Before the idle time begins.
+  // The rate is measured before the idle time begins.
   await rateOf(mesh, client);
-  // Opened with full configuration.
+  // These connections open while the proxy has full configuration.
   const again = Promise.all(names.map(useAgain));
   await noCallFails(mesh, client, { at: 20, most: 150 }, () => narrowAndWait(again));
 });
@@ -142,7 +150,7 @@ async function narrowAndWait(again: Promise<[Idle, unknown][]>): Promise<void> {
   await untilImported(...['idle-http1', 'idle-http2'].map(idleEntry));
 }
 
-/** What was used again is back, and stays for its time. */
+/** Waits until the hosts that were used again are back in scope. */
 async function untilImported(...entries: string[]): Promise<void> {
   await mesh.waitFor(`${entries} to be back`, async () => {
     const imported = await importedHosts(mesh, namespace, 'client');

@@ -2,13 +2,13 @@ import type { Mesh } from '../../../box/mesh.ts';
 import { appContainer, appPorts, workload } from '../../../box/shop.ts';
 import { secondRevision } from './rig.ts';
 
-/** What stands in namespaces beside the workloads that the product was made for. */
+/** Objects that stand beside ordinary workloads in the namespaces of users. */
 
-/** Most cases; the default Sidecars; the ambient mesh. */
+/** Namespaces: most cases; default Sidecars; the ambient mesh. */
 export const together = 'neighbours';
 export const byDefault = 'neighbours-default';
 export const ambient = 'neighbours-ambient';
-/** Under a second istiod. */
+/** A namespace of the second istiod. */
 export const revised = 'neighbours-revised';
 
 type Labels = Record<string, string>;
@@ -30,7 +30,7 @@ const object = (
   spec,
 });
 
-/** A Deployment whose name is not what its pods are called by. */
+/** A Deployment whose pods carry another name in the label `app`. */
 export function deployment(name: string, labels: Labels, app = name): object {
   const spec = { selector: { matchLabels: labels }, template: pod(app, labels) };
   return object('apps/v1', 'Deployment', name, spec);
@@ -45,7 +45,7 @@ export function sidecarObject(namespace: string, name: string, spec: object): ob
   };
 }
 
-/** Spec of a default Sidecar that leaves out the namespace of its workloads. */
+/** Spec of a default Sidecar that leaves out the namespace of its own workloads. */
 export const admitting = {
   egress: [{ hosts: ['servers/*', 'istio-system/*', 'lazyscope-system/*'] }],
   outboundTrafficPolicy: { mode: 'ALLOW_ANY' },
@@ -55,12 +55,12 @@ const once = (name: string) => ({
   template: pod(name, { app: name }, { restartPolicy: 'Never' }),
 });
 
-/** As the CronJob controller names it: by the minute it is due. */
+/** A Job's name as the CronJob controller makes it, from the minute in which the Job is due. */
 const scheduled = 'report-29384756';
 
 /**
- * By the labels that istiod gives it. Envoy as it is here cannot start as one: it lacks the
- * extension by which waypoints find their workloads.
+ * A waypoint, by the labels that istiod sets. This Envoy cannot run as a waypoint, because it lacks
+ * the extension that finds the workloads.
  */
 const waypoint = deployment('waypoint', {
   app: 'waypoint',
@@ -96,7 +96,10 @@ const definition = {
   },
 };
 
-/** Its controller makes a ReplicaSet for each version, as that of Deployments does. */
+/**
+ * The controller of a Rollout makes a ReplicaSet for each version, as the Deployment controller
+ * does.
+ */
 function replicaSet(hash: string, uid: string): object {
   const labels = { app: 'rolled', 'rollouts-pod-template-hash': hash };
   const owner = { apiVersion: 'argoproj.io/v1alpha1', kind: 'Rollout', name: 'rolled', uid };
@@ -113,7 +116,7 @@ const visibleTo = {
   nobody: '~',
   elsewhere: 'servers',
 };
-/** Services of the other namespace, by who may see them. */
+/** Services of the other namespace, named after their visibility. */
 export const servedUrl = (name: keyof typeof visibleTo) =>
   `http://${name}.${byDefault}:${appPorts.http}/`;
 
@@ -128,7 +131,7 @@ const services = Object.entries(visibleTo).map(([name, exportTo]) => ({
   spec: { selector: { app: 'client' }, ports: [{ name: 'http', port: appPorts.http }] },
 }));
 
-/** Into namespaces that are there; returns when every pod is ready. */
+/** Installs the objects into existing namespaces. Returns when every pod is ready. */
 export async function installNeighbours(mesh: Mesh): Promise<void> {
   await mesh.kubectl(['label', 'namespace', ambient, 'istio.io/dataplane-mode=ambient']);
   await mesh.apply([
@@ -136,7 +139,7 @@ export async function installNeighbours(mesh: Mesh): Promise<void> {
     ...services,
     ...workload(byDefault, 'client'),
     ...workload(ambient, 'client'),
-    // Before ours.
+    // These Sidecars exist before the product writes its own.
     sidecarObject(byDefault, 'default', admitting),
     sidecarObject(together, 'mine', {
       workloadSelector: { labels: { app: 'chosen' } },

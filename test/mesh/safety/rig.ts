@@ -5,12 +5,12 @@ import { installProduct } from '../../../box/product.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 import { expectAllAnswered, leastSince, rateHere, startTraffic } from '../traffic.ts';
 
-/** Times in seconds that are hours in real life; what they mean is in companion/frame/config.ts. */
+/** Seconds here are hours in production. companion/frame/config.ts describes the settings. */
 const learningSeconds = 4;
-/** The least that there is: a filter speaks every 30 s. */
+/** The smallest value that the product accepts, because a filter reports each 30 s. */
 export const silenceSeconds = 61;
 
-/** Of the istiod that one of the tests adds. */
+/** The revision of the istiod that one of the tests adds. */
 export const secondRevision = 'second';
 
 export const safetySettings = {
@@ -21,7 +21,10 @@ export const safetySettings = {
   LAZYSCOPE_SHRINK_COUNT: '2000',
 };
 
-/** Where all calls go: never enabled, and STRICT, so that a call in plain text fails. */
+/**
+ * The namespace of all called servers. It is never enabled, and STRICT, so that a call in plain
+ * text fails.
+ */
 const servers = 'servers';
 const targets = 200;
 /** The name of the one workload in each namespace of these tests. */
@@ -54,7 +57,7 @@ export const say = (line: string) => console.error(`safety: ${line}`);
 
 export const installSystem = (mesh: Mesh) => installProduct(mesh, say, safetySettings);
 
-/** Destinations in scope. */
+/** Indexes of the destinations in scope. */
 export const known = [0, 1];
 const knownRps = 200;
 const firstRps = 2;
@@ -62,7 +65,7 @@ const firstRps = 2;
 const knownUrls = known.map((index) => targetUrl(index));
 const rates = new Map<string, number>();
 
-/** What this machine affords of the rate for known calls; measured once for each caller. */
+/** The rate of known calls that this machine can reach, measured once for each caller. */
 export async function rateOf(mesh: Mesh, from: PodRef): Promise<number> {
   const rate =
     rates.get(from.name) ?? (await rateHere(mesh, from, knownUrls, { wanted: knownRps }));
@@ -70,7 +73,7 @@ export async function rateOf(mesh: Mesh, from: PodRef): Promise<number> {
   return rate;
 }
 
-/** Requests to destinations in scope, from before `act` until after it: none may fail. */
+/** Calls destinations in scope from before `act` until after it, and expects that no call fails. */
 export async function noKnownCallFails(
   mesh: Mesh,
   from: PodRef,
@@ -83,7 +86,10 @@ export async function noKnownCallFails(
   expectAllAnswered(await running.stop(), { least });
 }
 
-/** The same, and first calls beside them, to destinations from `at` on that nobody called yet. */
+/**
+ * Does the same with first calls beside the known calls. The first calls go to destinations from
+ * index `at` on, which nobody has called yet.
+ */
 export async function noCallFails(
   mesh: Mesh,
   from: PodRef,
@@ -122,14 +128,14 @@ export async function untilReason(
   );
 }
 
-/** The proxy has the whole mesh again. */
+/** Waits until the proxy has full configuration again. */
 export async function untilFull(mesh: Mesh, pod: PodRef): Promise<void> {
   await mesh.waitFor(`full configuration in ${pod.namespace}`, async () =>
     (await clusterNames(mesh, pod)).some((name) => name.includes('synthetic-')),
   );
 }
 
-/** Names of our objects in a namespace, by kind. */
+/** Names of the product's objects in a namespace, with their kind. */
 export async function ours(mesh: Mesh, namespace: string): Promise<string[]> {
   const kinds = 'sidecars,workloadscopes,envoyfilters,wasmplugins';
   const names = await mesh.kubectl(['get', kinds, '-n', namespace, '-o', 'name']);

@@ -5,10 +5,10 @@ import type { Mesh } from '../../../box/mesh.ts';
 import { boxDir } from '../../../box/paths.ts';
 import { secondRevision } from './rig.ts';
 
-/** A namespace with this label is none to the second istiod. */
+/** The second istiod does not discover a namespace with this label. */
 export const hiddenLabel = 'lazyscope.test/hidden-from-second';
 
-/** Where the two differ. */
+/** The settings in which the second istiod differs from the first. */
 const meshConfig = {
   defaultServiceExportTo: ['.'],
   discoverySelectors: [{ matchExpressions: [{ key: hiddenLabel, operator: 'DoesNotExist' }] }],
@@ -20,10 +20,7 @@ type Generated = {
   data?: { mesh: string };
 };
 
-/**
- * What there is of an istiod beside the first, but for its webhook that validates, of which one is
- * enough.
- */
+/** The objects of a second istiod, except for its validating webhook, because one is enough. */
 async function generated(mesh: Mesh): Promise<Generated[]> {
   const settings = [`revision=${secondRevision}`, 'profile=minimal', `hub=${imageHub}`];
   const gateway = 'components.ingressGateways[0]';
@@ -40,7 +37,10 @@ async function generated(mesh: Mesh): Promise<Generated[]> {
     });
 }
 
-/** Returns when the second istiod serves; `remove` takes away all that this has made. */
+/**
+ * Returns when the second istiod serves. `remove` deletes everything that this function has
+ * created.
+ */
 export async function installSecondRevision(mesh: Mesh): Promise<{ remove(): Promise<void> }> {
   const objects = await generated(mesh);
   for (const { metadata, data } of objects)

@@ -18,7 +18,7 @@ const [here, mute] = ['withdrawal', 'withdrawal-mute'] as const;
 const clients = new Map<string, PodRef>();
 const client = (namespace: string) => clients.get(namespace) ?? { namespace, name: '' };
 
-/** What is allowed between the moment in which it is certain and full configuration. */
+/** The longest time from the moment in which the cause is certain until full configuration. */
 const withinSeconds = 60;
 
 beforeAll(async () => {
@@ -37,13 +37,16 @@ afterAll(async () => {
 const patch = (args: string[], content: object) =>
   mesh.kubectl(['patch', ...args, '--type=merge', '-p', JSON.stringify(content)]);
 
-/** A DaemonSet is stopped by a node selector that no node has. */
+/** A node selector that no node matches stops the DaemonSet. */
 const selectNodes = (selector: Record<string, string> | null) =>
   patch(['daemonset', 'lazyscope-node', '-n', system], {
     spec: { template: { spec: { nodeSelector: selector } } },
   });
 
-/** What is not in scope in these moments is called as in any scoped mesh: by what Istio does. */
+/**
+ * A call to a host outside of the scope goes the way that Istio has for it, as in every scoped
+ * mesh.
+ */
 test('the filter is deleted under load: full configuration is back, and no known call fails', async () => {
   await noKnownCallFails(mesh, client(here), async () => {
     const parts = ['envoyfilter/lazyscope', 'wasmplugin/lazyscope', 'wasmplugin/lazyscope-tcp'];
@@ -69,7 +72,7 @@ test('the filter is taken from a workload by selectors, under load: the same', a
 });
 
 test('companions that are gone take nothing away, and the condition says so until they are back', async () => {
-  // First calls have no answer now; what becomes of them is what the outage tests are about.
+  // First calls have no answer now. The tests in outages.test.ts cover them.
   await noKnownCallFails(mesh, client(here), async () => {
     await selectNodes({ 'lazyscope.test/none': 'true' });
     await mesh.waitFor(
