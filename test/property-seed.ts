@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 
-// In CI the same input each time, so that a change fails for what it did; chance is for the nights
-// and by hand.
+// CI uses the same input each time, so that a failure is due to the change. Runs by hand and the
+// nightly run use random input.
 if (process.env.CI === 'true' && process.env.LAZYSCOPE_FUZZ_SECONDS === undefined) {
   fc.configureGlobal({ seed: 1 });
 }

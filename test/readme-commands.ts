@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** The commands of the README, and which test runs each as it stands there. */
+/** The commands of the README, and the test that runs each of them unchanged. */
 
 const readmePath = join(import.meta.dirname, '../README.md');
 
@@ -13,10 +13,12 @@ export function readmeCommands(): string[] {
   );
 }
 
-/** `test/envoy/demo.test.ts`, `test/mesh/product/readme.test.ts`. */
+/** The test files: `test/envoy/demo.test.ts` and `test/mesh/product/readme.test.ts`. */
 type Runner = 'demo' | 'cluster';
 
-/** How a command of that runner begins: a new one in the README has to find a test that runs it. */
+/**
+ * The beginnings of the commands that each test runs. A new command in the README must match one.
+ */
 const runners: Record<Runner, RegExp> = {
   demo: /^(make demo|npm run -s demo)\b/,
   cluster: /^(npm ci|docker build|kubectl|cp|manifests\/[a-z-]+\.sh) /,

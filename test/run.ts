@@ -21,9 +21,9 @@ that fails nothing else is run. What cannot run here is said at the end, and fai
 
 `;
 
-/** One mesh each. */
+/** Each lane can have a mesh of its own. */
 const lanes = laneCount(totalmem());
-/** How often the gate says what it is at: nothing is silent for longer. */
+/** Interval of the progress lines, so that the gate is never silent for longer. */
 const progressMs = 30_000;
 /** Exit code for a wrong command line (EX_USAGE of sysexits.h). */
 const exitUsage = 64;
@@ -34,10 +34,10 @@ const secondsSince = (time: number) => Math.round((Date.now() - time) / 1000);
 const reports = mkdtempSync(join(tmpdir(), 'lazyscope-test-'));
 const outcomes: Outcome[] = [];
 const running = new Map<Group, Running & { at: number }>();
-/** The quick part has failed, and nothing else is run. */
+/** True after the quick part has failed: the gate starts no other group. */
 let stopped = false;
 
-/** The named groups and all that they come after; every group where none is named. */
+/** The named groups and all groups that they depend on, or every group if none is named. */
 function selected(all: Group[], names: readonly string[]): Group[] {
   const wanted = new Set<string>();
   const want = (name: string) => {
@@ -57,7 +57,10 @@ function selected(all: Group[], names: readonly string[]): Group[] {
   return all.filter(({ name }) => wanted.has(name));
 }
 
-/** Where a mesh of its own lives, and kubectl, if this machine has none, in that of the box. */
+/**
+ * The environment of a lane: the folder of its mesh, and the kubectl of the box if the PATH has
+ * none.
+ */
 function environment(lane: number): NodeJS.ProcessEnv {
   const path = process.env.PATH ?? '';
   const cache = existsSync(cacheDir) ? readdirSync(cacheDir) : [];
@@ -118,7 +121,7 @@ async function runGroup(group: Group, lane: number, live: boolean): Promise<void
   console.log(`=== ${name} ended after ${outcome.seconds} s: ${result}\n`);
 }
 
-/** What answers first has failed, or cannot run. */
+/** True if a quick group has failed or cannot run. */
 const quickFailed = (groups: readonly Group[]) =>
   outcomes.some(
     ({ name, failed, missing }) =>
@@ -132,7 +135,10 @@ function sayProgress(): void {
   if (names.length > 0) console.log(`${clock(secondsSince(started))}  at ${names.join(', ')}`);
 }
 
-/** After the last of them: whether the quick groups hold. Says whether the rest is to be run. */
+/**
+ * Prints the result of the quick groups after the last of them. Returns true if the other groups
+ * must run.
+ */
 function verdict(groups: readonly Group[], goOn: boolean): boolean {
   const failed = quickFailed(groups);
   const how = failed ? 'FAILED' : 'holds';
@@ -158,7 +164,7 @@ async function main(): Promise<number> {
   }
   const chosen = selected(all, positionals).filter(({ quick }) => quick || !values.quick);
   const quick = chosen.filter((group) => group.quick).map(({ name }) => name);
-  // Whoever names groups wants to see these, whatever becomes of the others.
+  // A user who names groups wants their results, even if the quick part fails.
   const goOn = inCi || values.all === true || positionals.length > 0;
   const ordered = chosen.map((group) =>
     group.quick || group.first ? group : { ...group, after: [...(group.after ?? []), ...quick] },
@@ -186,7 +192,7 @@ async function main(): Promise<number> {
   ))
     console.log(line);
   const timer = setInterval(sayProgress, progressMs);
-  // Of named groups there is no first verdict.
+  // If the user names groups, the gate prints no result of the quick part.
   const awaited = new Set(positionals.length === 0 ? quick : []);
   await runLanes(ordered, lanes, async (group, lane) => {
     if (stopped) return;

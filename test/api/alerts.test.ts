@@ -6,7 +6,7 @@ import { ensurePromtool } from '../../box/artifacts/binaries.ts';
 import { run } from '../../box/run.ts';
 import { find, type Manifest, manifests, render, repository } from '../unit/manifests/render.ts';
 
-// Building promtool takes minutes where nothing of it is in the cache.
+// Building promtool takes minutes if the cache is empty.
 vi.setConfig({ hookTimeout: 600_000 });
 
 const { spec } = find(
@@ -21,7 +21,7 @@ let promtool: string;
 
 beforeAll(async () => {
   promtool = await ensurePromtool(console.error);
-  // Rules are YAML, and so is JSON.
+  // Rules are YAML, and JSON is valid YAML.
   writeFileSync(rules, JSON.stringify(spec));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -31,7 +31,7 @@ test('Prometheus takes the rules, without a doubt about any', async () => {
   expect(printed).toContain(`${alerts.length} rules found`);
 });
 
-/** Series that make an alert fire, and for how many minutes they last. */
+/** Series that make an alert fire, and the minutes until the alert fires. */
 const cases: Record<string, { minutes: number; series: Record<string, string> }> = {
   LazyscopeNoLeader: { minutes: 5, series: { 'lazyscope_controller_leader{pod="a"}': '0x10' } },
   LazyscopeTwoLeaders: {
@@ -100,7 +100,7 @@ const cases: Record<string, { minutes: number; series: Record<string, string> }>
   },
 };
 
-/** All is well: one leader, everything fresh, nothing grows. */
+/** A healthy mesh: one leader, everything fresh, nothing grows. */
 const calm = {
   'lazyscope_controller_leader{pod="a"}': '1x60',
   'lazyscope_controller_leader{pod="b"}': '0x60',

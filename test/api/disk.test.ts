@@ -10,7 +10,8 @@ import { waitFor } from '../../box/mesh.ts';
 import { repoDir } from '../../box/paths.ts';
 import { clusterEntry, reportBody } from '../../box/played/report-body.ts';
 
-// A disk cannot be full for who writes to none: Node.js itself refuses every write to a file here.
+// A full disk cannot harm a process that writes no file. Here Node.js itself denies every write to
+// a file.
 const permission = ['--permission', '--experimental-permission'].find((flag) =>
   process.allowedNodeEnvironmentFlags.has(flag),
 );

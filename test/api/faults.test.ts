@@ -16,12 +16,12 @@ import { namespaceOf, populate, workloadName } from '../../box/api/population.ts
 import { waitFor } from '../../box/mesh.ts';
 import { repoDir } from '../../box/paths.ts';
 
-// Two controllers, each behind a proxy of its own, against a real API server; pods and nodes are
-// played.
+// Two controllers, each behind its own proxy, against a real API server. The test plays the pods
+// and nodes.
 const population = { workloads: 10, services: 400 };
 const system = 'lazyscope-system';
 const lease = `/apis/coordination.k8s.io/v1/namespaces/${system}/leases/lazyscope-controller`;
-/** A third of it is margin: more than the 2 s that a slow server takes. */
+/** A third of a lease is the margin, which is longer than the 2 s of a slow server. */
 const leaseSeconds = 9;
 
 type Replica = {
@@ -35,7 +35,7 @@ type Replica = {
 let api: ApiServer;
 let replicas: Replica[] = [];
 const history: Write[] = [];
-/** Services that nobody uses yet: those behind the ones that workloads are populated with. */
+/** Index of the next Service that no workload uses. The population uses the first ones. */
 let fresh = 20;
 
 async function startReplica(name: string): Promise<Replica> {
@@ -74,7 +74,10 @@ afterAll(async () => {
 
 type Sidecar = { spec: { egress: { hosts: string[] }[] } };
 
-/** Every replica hears that a workload uses a Service, and its Sidecar comes to have it. */
+/**
+ * Reports to every replica that a workload uses a Service, and waits until the Service is in the
+ * workload's Sidecar.
+ */
 async function learned(workload: number, service: number, isNew = true): Promise<void> {
   const path = `/apis/networking.istio.io/v1/namespaces/${namespaceOf(workload)}/sidecars`;
   await waitFor(
@@ -132,7 +135,7 @@ test('with an API server that takes 2 s for everything the leader stays, and goe
   const from = leases().length;
   faultAll(() => ({ delayMs: 2_000 }));
   await learned(2, next());
-  // Longer than a lease lives without renewal.
+  // Longer than an unrenewed lease lasts.
   await sleep(leaseSeconds * 1_500);
   await learned(2, next());
   faultAll(() => undefined);
@@ -209,7 +212,8 @@ test('a stolen lease stops its holder until it is free again', async () => {
     history.push({ writer: 'thief', path: lease, revision, at: stolenAt, holder: 'thief' });
     break;
   }
-  // It notices when it renews, a few times in the life of a lease; nobody else writes meanwhile.
+  // The leader notices the theft when it renews, which it does three times in a lease. Nobody else
+  // may write meanwhile.
   await sleep((leaseSeconds / 3) * 1000);
   await learned(7, next());
   const taken = history.find(({ at, holder }) => at > stolenAt && holder && holder !== 'thief');
@@ -219,7 +223,8 @@ test('a stolen lease stops its holder until it is free again', async () => {
 test('a leader that is paused for longer than its lease never writes beside the next', async () => {
   for (let round = 0; round < 2; round++) {
     const paused = await leader();
-    // Work for both all along, so that the paused one is stopped in the middle of it.
+    // Both replicas have work all the time, so that SIGSTOP meets the paused replica in the middle
+    // of its work.
     const busy = setInterval(() => {
       for (const { nodes } of replicas) nodes.see(8, next());
     }, 200);
@@ -230,7 +235,7 @@ test('a leader that is paused for longer than its lease never writes beside the 
     paused.process.signal('SIGCONT');
     await sleep(1_000);
     clearInterval(busy);
-    // Its streams were given up for dead.
+    // The nodes have given up the streams of the paused replica.
     paused.nodes.stop();
     paused.nodes = await playNodes(api, paused.grpcPort, population);
   }

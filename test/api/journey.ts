@@ -17,7 +17,7 @@ import { caFromKube } from '../../companion/node/ca.ts';
 import { createNodeMetrics } from '../../companion/node/metrics.ts';
 import { createPods, watchPods } from '../../companion/node/pods.ts';
 
-/** What a role does with the API server in its life, all of it once; ends at the first refusal. */
+/** Makes each call that a role makes to the API server, once. Ends at the first refusal. */
 export type Journey = (options: JourneyOptions) => Promise<string[]>;
 
 export type JourneyOptions = {
@@ -30,12 +30,12 @@ export type JourneyOptions = {
   app: string;
 };
 
-/** What is opened when nothing waits for it is open by then; a refusal ends a journey at once. */
+/** Time in which watches open that nothing else waits for. A refusal ends the journey at once. */
 const openedMs = 5_000;
-/** A bound for what hangs. */
+/** A bound for a hang. */
 const longMs = 120_000;
 
-/** A client whose refusals are heard, wherever they are noticed. */
+/** A client that records every refusal, wherever the code notices it. */
 async function listen(account: string) {
   const denied: string[] = [];
   const heard = (line: string) => {
@@ -52,7 +52,7 @@ async function listen(account: string) {
     while (denied.length === 0) await sleep(20);
   };
   /**
-   * Runs to the end or to the first refusal; what it throws is a refusal that it noticed itself.
+   * Runs to the end or to the first refusal. An error that the journey throws counts as a refusal.
    */
   async function run(journey: () => Promise<void>): Promise<string[]> {
     const late = sleep(longMs).then(() => denied.push(`not done within ${longMs} ms`));
@@ -95,9 +95,10 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
       onElected: engine.lead,
       onLost: () => undefined,
     });
-    // Every watch must be open, and not only its list answered, before its refusal can be noticed.
+    // A refused watch shows only when the watch is opened, which is after its list has been
+    // answered.
     await servingCertificate(kube, system, now());
-    // Far enough ahead to be renewed.
+    // A time at which the certificate must be renewed.
     await servingCertificate(kube, system, now() + 3_600 * 86_400_000);
     while (leaseMs() === 0) await sleep(20);
     while (state.catalog.hosts.exact('http-ports.lazyscope.internal').length === 0) await sleep(20);
@@ -118,7 +119,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
     await setMode(null);
     while (hasScope()) await sleep(20);
     await kube.tokenReview('nobody', ['lazyscope']);
-    // Renewals, each third of a lease, and the ports of the sentinel.
+    // Renewals, which follow each third of a lease, and the ports of the sentinel.
     await sleep(config.leaseSeconds * 1000);
     await engine.settle();
     await leader.release();
@@ -142,7 +143,7 @@ export const nodeJourney: Journey = async ({ account, system, app }) => {
     await Promise.all(watches.map(({ synced }) => synced));
     while (![...pods.enabled()].some(({ namespace }) => namespace === app)) await sleep(20);
     while (!(await ca.read())) await sleep(20);
-    // Lists are answered; watches are opened after them.
+    // The API server has answered the lists. The watches open after them.
     await sleep(openedMs);
   });
   for (const watch of watches) watch.stop();

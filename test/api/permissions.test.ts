@@ -40,7 +40,7 @@ beforeAll(async () => {
 });
 afterAll(() => api?.stop());
 
-/** The rules of a role without one verb on one resource of one rule. */
+/** The rules of a role, without one verb on one resource of one rule. */
 function rulesWithout({ kind, metadata, rules }: Manifest, without: Permission | undefined) {
   return rules.flatMap((rule: Manifest, index: number) => {
     if (!without || without.rule !== index) return [rule];
@@ -56,7 +56,10 @@ function rulesWithout({ kind, metadata, rules }: Manifest, without: Permission |
 
 let variants = 0;
 
-/** Namespaces, account, roles and bindings of their own, so that lives do not meet. */
+/**
+ * Runs the journey of a role in its own namespaces, with its own account, roles and bindings, so
+ * that journeys do not disturb each other.
+ */
 async function live(role: string, without?: Permission): Promise<string[]> {
   variants += 1;
   const [system, app, name] = [`system-${variants}`, `app-${variants}`, `${role}-${variants}`];

@@ -59,7 +59,7 @@ async function stop(): Promise<void> {
 
 type Item = { metadata: { namespace: string; name: string; resourceVersion: string } };
 
-/** Every object of a kind with the version of its last write. */
+/** Every object of a kind, with the resource version of its last write. */
 async function versions(path: string): Promise<string[]> {
   const { items } = await api.call<{ items: Item[] }>('GET', path);
   return items.map(({ metadata: m }) => `${m.namespace}/${m.name} ${m.resourceVersion}`).sort();
@@ -82,13 +82,13 @@ test('1,000 workloads that start at once are scoped at the rate of writes, and t
     },
     280,
   );
-  // Istio's own way as long as the caller has no scope. Then `hold`: this cluster has no gateway,
-  // and the played calls go to an address that is not the Service's, so `direct` would miss it.
+  // `passthrough` as long as the caller has no scope, and then `hold`. This cluster has no gateway,
+  // and the calls go to an address that is not the Service's, so `direct` would not apply.
   expect(new Set(answers)).toEqual(new Set(['passthrough', 'hold']));
   const made = history.filter(({ path }) => path.includes('/sidecars/')).map(({ at }) => at);
   for (const from of made) {
     const within = made.filter((at) => at >= from && at < from + 2_000).length;
-    // One second's worth may go at once, and eight are on their way at any time.
+    // A burst of one second's writes, and at most eight writes in flight.
     expect(within).toBeLessThanOrEqual(3 * writesPerSecond + 8);
   }
 });
@@ -110,7 +110,7 @@ test('a controller that restarts with 1,000 scopes narrows and widens nothing', 
   await waitFor('it to lead', async () => {
     return (await controller?.metric('lazyscope_controller_leader')) === 1;
   });
-  // Two passes over everything.
+  // Two passes over all workloads.
   await sleep(22_000);
   expect(await pending()).toBe(0);
   expect(await sidecars()).toEqual(before.sidecars);

@@ -2,15 +2,18 @@ import { writeFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { Reporter, TestModule } from 'vitest/node';
 
-/** Where the gate wants to read the times; vitest gives a reporter no other way to be told. */
+/**
+ * The file to which the gate asks for the times. Vitest has no other way to pass an option to a
+ * reporter.
+ */
 const target = process.env.LAZYSCOPE_TEST_TIMES;
 
-/** Seconds that a group spent before its first test, and with each of its files, hooks included. */
+/** Seconds of a group before its first test, and of each of its files, hooks included. */
 export type FileTimes = { setUp: number; files: { name: string; seconds: number }[] };
 
 const seconds = (ms: number) => Math.round(ms / 100) / 10;
 
-/** Writes what vitest's JSON report leaves out. */
+/** Writes the times, which vitest's JSON report lacks. */
 export default class implements Reporter {
   private readonly started = performance.now();
   private readonly times: FileTimes = { setUp: 0, files: [] };

@@ -6,26 +6,29 @@ import { ensureEnvoy } from '../../embedded/envoy-binary.ts';
 import { missingForBypass } from '../bypass/prerequisites.ts';
 import type { Planned } from './lanes.ts';
 
-/** A group of tests: a command, what it needs, and where it stands in the order. */
+/** A group of tests: the command, its prerequisites, and its place in the order. */
 export type Group = Planned & {
   command: string[];
   cwd?: string;
-  /** Belongs to what answers first. */
+  /** The group belongs to the quick part, whose result comes first. */
   quick?: boolean;
-  /** Starts beside what answers first, because others wait for it. */
+  /** The group starts together with the quick part, because other groups wait for it. */
   first?: boolean;
-  /** Sentences that say what is missing here, each with its remedy; takes no time. */
+  /** Missing prerequisites, each as a sentence with the remedy. This check takes no time. */
   needs?: () => string[];
-  /** The same, of what has to be fetched first: asked when the group's turn has come. */
+  /**
+   * Missing prerequisites that have to be downloaded first. The gate asks when the group is about
+   * to start.
+   */
   fetch?: () => Promise<string[]>;
 };
 
 const recordPath = join(import.meta.dirname, '..', 'groups.json');
-/** Seconds that each group took when the whole gate last ran for the record, on two cores. */
+/** Seconds of each group in the last recorded run of the whole gate, on two cores. */
 export const recorded: Record<string, number> = JSON.parse(readFileSync(recordPath, 'utf8'));
 export { recordPath };
 
-/** A group that nobody has recorded yet. */
+/** The assumed seconds of a group without a record. */
 const unrecordedSeconds = 60;
 
 type More = Partial<Omit<Group, 'name' | 'command' | 'seconds'>> & { args?: string[] };
@@ -35,7 +38,10 @@ function group(name: string, command: string[], { args = [], ...more }: More = {
   return { name, seconds, command: [...command, ...args], ...more };
 }
 
-/** What others would else do on their way, and two of them at once. */
+/**
+ * Prepares things that several groups need. Otherwise each group would prepare them, two groups at
+ * once.
+ */
 const prepare = (what: string) => ['node', '--import', 'tsx', 'box/prepare.ts', what];
 
 const vitest = (name: string, more: More = {}, project = name) =>
@@ -59,23 +65,21 @@ const envoyFetch = async () => {
   }
 };
 
-/** By default two cores have one worker; this many where most of the time is spent on waiting. */
+/** Vitest uses one worker on two cores. A group that mostly waits uses this many. */
 const workers = (count: number) => `--maxWorkers=${Math.max(count, availableParallelism() - 1)}`;
 
 const compiled = ['build', 'tools'];
 const onMesh = (name: string, needs = productNeeds) =>
   vitest(name, { needs, after: [...compiled, 'image'] });
 
-/** Needs kubectl: this machine's, or the one that the box compiles. */
+/** The groups need kubectl: the one in the PATH, or the one that the box compiles. */
 function kubectlNeeds(hasKubectl: boolean): More {
   const needs = () =>
     goNeeds().map((line) => `kubectl is not in the PATH, and cannot be compiled: ${line}`);
   return hasKubectl ? { quick: true } : { needs, after: ['tools'] };
 }
 
-/**
- * Every group. What answers quickly comes first; of the others the lanes take the longest first.
- */
+/** Every group. Quick groups come first. Of the others, a free lane takes the longest first. */
 export function groupsOf(hasKubectl: boolean): Group[] {
   return [
     group('check', ['npm', 'run', '-s', 'check'], { quick: true }),
@@ -114,7 +118,7 @@ export function groupsOf(hasKubectl: boolean): Group[] {
       after: ['tools'],
       background: true,
     }),
-    // Most of its time it waits for leases and time-outs.
+    // This group mostly waits for leases and timeouts.
     vitest('api', { needs: goNeeds, after: compiled, args: [workers(3)] }),
     onMesh('mesh-lifecycle'),
     onMesh('mesh', meshNeeds),

@@ -1,21 +1,21 @@
-/** What the order of groups depends on. */
+/** The properties of a group that decide the order. */
 export type Planned = {
   name: string;
-  /** What it took when it was recorded; groups that were never recorded count as a minute. */
+  /** Recorded seconds of the group. A group without a record counts as a minute. */
   seconds: number;
-  /** Groups that have to end first, whatever they end with. */
+  /** Groups that must end before this one starts, whatever their result. */
   after?: readonly string[] | undefined;
-  /** Groups with the same word never run beside each other. */
+  /** Two groups with the same word never run at the same time. */
   apart?: string | undefined;
   /**
-   * Needs only the time that the others leave: runs in a lane of its own, at the lowest priority.
+   * The group runs in a separate lane at the lowest priority, because it needs only spare CPU time.
    */
   background?: boolean | undefined;
 };
 
 type Running = { group: Planned; lane: number };
 
-/** The lane of the groups that run in the background; the others count from 1. */
+/** The lane of background groups. The other lanes count from 1. */
 export const backgroundLane = 0;
 
 /** The groups of a mesh wait more than they compute: a fourth lane on two cores gains nothing. */
@@ -32,9 +32,8 @@ export function laneCount(memoryBytes: number): number {
 }
 
 /**
- * The group that a free lane takes next: one that others wait for, else the longest, so that no
- * long one is left for the end, where it would run alone. A lane that has nothing else to do helps
- * with what is for the background.
+ * The group that a free lane takes next: a group that others wait for, or else the longest group,
+ * so that no long group runs alone at the end. A lane without other work takes a background group.
  */
 export function nextFor<Group extends Planned>(
   lane: number,
@@ -53,9 +52,7 @@ export function nextFor<Group extends Planned>(
   return startable.find(({ background }) => !background) ?? forBackground;
 }
 
-/**
- * Runs all groups, in as many lanes beside the one in the background; returns when all have ended.
- */
+/** Runs all groups in `lanes` lanes and the background lane. Returns when all groups have ended. */
 export async function runLanes<Group extends Planned>(
   groups: readonly Group[],
   lanes: number,
@@ -84,7 +81,7 @@ export async function runLanes<Group extends Planned>(
   }
 }
 
-/** How long the groups take together, if each takes what it took when it was recorded. */
+/** The total time of the groups, if each group takes its recorded time. */
 export function estimate(groups: readonly Planned[], lanes: number): number {
   const waiting = [...groups];
   let running: (Running & { until: number })[] = [];

@@ -1,12 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-/** What runs in the background takes what the others leave. */
+/** A background command gets only the CPU time that the others leave. */
 const backgroundNiceness = '19';
 
 export type Running = {
   child: ChildProcess;
-  /** Exit code and all lines printed, to both outputs in the order in which they came. */
+  /** The exit code, and all lines of stdout and stderr in the order of arrival. */
   ended: Promise<{ code: number; lines: string[] }>;
 };
 
@@ -14,11 +14,11 @@ export type StartOptions = {
   cwd: string;
   env: NodeJS.ProcessEnv;
   background: boolean;
-  /** Lines as they come. */
+  /** Called for each line when it arrives. */
   onLine?: ((line: string) => void) | undefined;
 };
 
-/** Starts a command and keeps what it prints. */
+/** Starts a command and keeps its output. */
 export function startCommand(
   [command = '', ...args]: readonly string[],
   { cwd, env, background, onLine }: StartOptions,
@@ -39,7 +39,7 @@ export function startCommand(
   return { child, ended };
 }
 
-/** Ends a command and all that it started, which its own end would leave running. */
+/** Ends a command and all of its descendants, which would outlive the command. */
 export function endTree({ child }: Running): void {
   const table = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' });
   const children = new Map<number, number[]>();
@@ -53,6 +53,6 @@ export function endTree({ child }: Running): void {
     try {
       process.kill(pid, 'SIGTERM');
     } catch {
-      // It has ended by itself.
+      // The process has already ended.
     }
 }

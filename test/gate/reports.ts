@@ -2,22 +2,22 @@ import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import type { FileTimes } from './file-times.ts';
 
-/** What became of a group. */
+/** The result of a group. */
 export type Outcome = {
   name: string;
   seconds: number;
   passed: number;
   failed: number;
-  /** Why it did not run. */
+  /** The reasons why the group did not run. */
   missing: string[];
-  /** Tests and files that failed, with the first lines of why. */
+  /** Failed tests and files, with the first lines of the error. */
   failures: string[];
-  /** Lines of its output that the summary repeats: those that begin with `gate: `. */
+  /** Lines of the output that the summary repeats. They start with `gate: `. */
   notes: string[];
   times?: FileTimes | undefined;
 };
 
-/** Tests of a vitest group; any other group counts as one. */
+/** Counts the tests of a vitest group. Any other group counts as one test. */
 export function counts(
   report: string,
   code: number,
@@ -39,7 +39,7 @@ export function counts(
   }
 }
 
-/** What `file-times.ts` wrote, if it did. */
+/** Reads the times of `file-times.ts`, or returns undefined if there are none. */
 export function timesOf(path: string): FileTimes | undefined {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as FileTimes;
@@ -48,7 +48,7 @@ export function timesOf(path: string): FileTimes | undefined {
   }
 }
 
-/** The part of the JSON reports of vitest that is read here. */
+/** The fields of vitest's JSON report that this file reads. */
 type Report = {
   numPassedTests: number;
   numFailedTests: number;
@@ -59,7 +59,7 @@ type Report = {
 type FileReport = {
   name: string;
   status: string;
-  /** Why the file failed outside of its tests: an import, or a hook. */
+  /** The error of a file outside of its tests: in an import or a hook. */
   message?: string;
   assertionResults: { status: string; fullName: string; failureMessages?: string[] }[];
 };
@@ -73,9 +73,7 @@ function failuresOf({ name, status, message, assertionResults }: FileReport): st
   return [...outside, ...tests];
 }
 
-/**
- * The first lines of what a test failed with; the whole stands above, in the group's own output.
- */
+/** The first lines of a test's error. The whole error stands in the output of the group. */
 function excerpt(messages: readonly string[] = []): string {
   return messages
     .flatMap((message) => message.split('\n').slice(0, 12))

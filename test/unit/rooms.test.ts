@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { expect, test } from 'vitest';
 
-/** Which folder may use which: what ARCHITECTURE.md says about the parts, held to the imports. */
+/** Holds the imports of each folder to the parts that ARCHITECTURE.md describes. */
 
 const root = join(import.meta.dirname, '../..');
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
@@ -30,7 +30,7 @@ const imports: Import[] = files
     }));
   });
 
-/** One function of C that calls another file's, as an arrow between the files. */
+/** Calls of C functions between files, as arrows between the files. */
 function callsBetweenCFiles(): Import[] {
   const sources = files.filter((file) => /^bpf\/\w+\.c$/.test(file));
   const definedIn = new Map<string, string>();
@@ -110,11 +110,11 @@ test('the core imports itself, parsers, and types of kube/object.ts, and nothing
   const packages = files
     .filter((file) => inRoom(file, 'companion/core') && file.endsWith('.ts'))
     .flatMap((file) => [...read(file).matchAll(/from '([^.'][^']*)'/g)].map(([, name]) => name));
-  // All of them only parse: addresses, the text of a ConfigMap, and what that text holds.
+  // These packages only parse: addresses, the text of a ConfigMap, and the content of that text.
   expect([...new Set(packages)].sort()).toEqual(['node:net', 'yaml', 'zod']);
 });
 
-/** Each folder with those that it may import from, apart from itself. */
+/** Each folder with the folders that it may import from, apart from itself. */
 const allowed: Record<string, string[]> = {
   'companion/core/mesh': [],
   'companion/core/first-call': ['companion/core/mesh'],

@@ -3,14 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseSync } from 'oxc-parser';
 
-/**
- * What a test can ask about the sources of the repository: their functions and comments, as parsed.
- */
+/** Parsed functions and comments of the repository's sources, for tests that check them. */
 
 export const root = join(import.meta.dirname, '../..');
 export const read = (file: string) => readFileSync(join(root, file), 'utf8');
 
-/** Files under version control or about to be, as a reader of the repository sees them. */
+/** Files that are under version control or not ignored, which a reader of the repository sees. */
 export const files = execFileSync(
   'git',
   ['ls-files', '--cached', '--others', '--exclude-standard'],
@@ -27,8 +25,8 @@ const isFunction = ({ type }: Node) =>
   type === 'ArrowFunctionExpression';
 
 /**
- * Each function of a source with its own lines: those of functions inside it count for themselves
- * alone, so that a factory is as long as what it does before it gives its functions back.
+ * Each function of a source with its own lines. The lines of an inner function count for the inner
+ * function only, so a factory counts only the lines outside of the functions that it returns.
  */
 export function functionsOf(file: string, text = read(file)): { name: string; lines: number }[] {
   const { program, errors } = parseSync(file, text);
@@ -37,7 +35,9 @@ export function functionsOf(file: string, text = read(file)): { name: string; li
   const linesOf = ({ start, end }: Node) => lineOf(end) - lineOf(start) + 1;
   const found: { name: string; lines: number }[] = [];
 
-  /** Gives back the lines that functions within the node take away from the one around it. */
+  /**
+   * Returns the lines of the functions within the node, which the outer function must not count.
+   */
   function visit(value: unknown, name: string): number {
     if (Array.isArray(value)) return value.reduce((sum, each) => sum + visit(each, name), 0);
     if (typeof value !== 'object' || value === null) return 0;
@@ -48,7 +48,7 @@ export function functionsOf(file: string, text = read(file)): { name: string; li
     if (!isFunction(node)) return inner;
     const lines = linesOf(node);
     found.push({ name: own, lines: lines - inner });
-    // Its first line is the statement that holds it, which the one around it keeps.
+    // The first line holds the statement, so it belongs to the outer function.
     return lines - 1;
   }
 

@@ -7,7 +7,7 @@ const ending = (...endings: string[]) =>
   files.filter((file) => endings.some((each) => file.endsWith(each)));
 
 const code = ending('.ts', '.go', '.sh', '.c', '.h');
-/** A test file may list more cases than a reader of code would bear. */
+/** A test file may list more cases than a reader of code would accept. */
 const linesMax = (file: string) =>
   file.includes('.test.') || file.endsWith('_test.go') ? 400 : 250;
 
@@ -74,8 +74,8 @@ test('no function is too long to be seen at once, apart from the functions insid
     .filter((file) => product.test(file))
     .flatMap((file) => functionsOf(file).map((each) => ({ file, ...each })));
   expect(functions.length).toBeGreaterThan(2_000);
-  // One table of what each kind adds to the indexes, and one of the lookups: the catalog's
-  // contents.
+  // One table of the entries of each kind in the indexes, and one table of the lookups: the content
+  // of the catalog.
   const allowed = 'companion/core/mesh/catalog.ts createCatalog';
   expect(
     functions.filter(({ file, name, lines }) => lines > 70 && `${file} ${name}` !== allowed),
@@ -106,10 +106,7 @@ test('no comment is wider than the code', () => {
   expect(wide).toEqual([]);
 });
 
-/**
- * Files that a comment may name though they are not of this repository: of Istio, Envoy, the
- * kernel.
- */
+/** Files of Istio, Envoy and the kernel that a comment may name. */
 const foreign =
   /^(pilot|pkg|tools|security|source|api|contrib|mesh|ext|include|linux)\/|^(sysexits|vmlinux|proxy_wasm_common)\.h$|^image-layout\.md$/;
 

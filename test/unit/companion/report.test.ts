@@ -11,7 +11,7 @@ import {
 
 const headBytes = 24 + totalNames.length * 8;
 
-/** The layout, written a second time, so that a slip on one side shows. */
+/** A second, independent encoder of the layout, so that an error on one side shows. */
 function encode(report: FilterReport): Uint8Array {
   const keys = report.entries.map(({ destination: d }) => {
     if (d.kind === 'cluster') return { kind: 0, key: Buffer.from(d.cluster) };
@@ -72,7 +72,7 @@ const example: FilterReport = {
   entries: [{ destination: { kind: 'tcp', address: '10.0.0.1:3306' }, count: 2n }],
 };
 
-/** The example with one part of its body changed. */
+/** The example with a part of its body changed. */
 function spoiled(change: (body: Buffer) => void): Uint8Array {
   const body = Buffer.from(encode(example));
   change(body);

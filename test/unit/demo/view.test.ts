@@ -12,7 +12,7 @@ function screen(columns = 20): Screen {
   return { output: { write, columns }, text: () => text };
 }
 
-/** What a terminal shows in the end: lines, less those that were erased. */
+/** The final content of a terminal: the printed lines without the erased ones. */
 function shown(text: string): string[] {
   const lines: string[] = [];
   for (const part of text.replaceAll('\u001b[0J', '\n').split('\n')) {

@@ -20,7 +20,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A python3 that fails with these words. */
+/** A python3 that fails with this message. */
 function python(words: string): void {
   writeFileSync(join(folder, 'python3'), `#!/bin/sh\necho "${words}" >&2\nexit 1\n`);
   chmodSync(join(folder, 'python3'), 0o755);

@@ -43,7 +43,7 @@ function read(path: string): File {
   return JSON.parse(readFileSync(path, 'utf8')) as File;
 }
 
-/** Clusters that routes and listeners in force name. */
+/** Clusters that the active routes and listeners name. */
 function* named(tree: unknown): Generator<string> {
   if (tree === null || typeof tree !== 'object') return;
   const { cluster } = tree as Json;
@@ -51,7 +51,7 @@ function* named(tree: unknown): Generator<string> {
   for (const part of Object.values(tree)) yield* named(part);
 }
 
-/** An Envoy that takes everything at once, and looks at what there is whenever it is asked. */
+/** An Envoy that accepts everything at once, and reads the files whenever it is asked. */
 function watchingEnvoy(files: XdsFiles, folder: string): { envoy: EnvoyProcess; looks: number } {
   const seen = { looks: 0 };
   const admin = async (path: string) => {

@@ -30,6 +30,6 @@ test('ending a command ends what it started, too', async () => {
   const running = startCommand(['sh', '-c', script], { ...options, onLine });
   await expect.poll(() => started).toBe(true);
   endTree(running);
-  // The one in the background holds the output open for as long as it is there.
+  // The background process holds the output open as long as it runs.
   expect((await running.ended).lines).toEqual(['started']);
 });

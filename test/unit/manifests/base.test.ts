@@ -9,7 +9,7 @@ const objects = render(join(manifests, 'base'));
 const workloads = objects.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet');
 const controller = find(objects, 'Deployment', 'lazyscope-controller');
 const node = find(objects, 'DaemonSet', 'lazyscope-node');
-// The bypass is a role with an account of its own (manifests/components/bypass).
+// The bypass is a role with its own account (manifests/components/bypass).
 const sources = filesBelow(join(repository, 'companion'), '.ts').filter(
   ({ name }) => !name.includes('bypass/'),
 );
@@ -20,7 +20,9 @@ const labelsOf = (workload: Manifest): Manifest => workload.spec.template.metada
 const portOf = (workload: Manifest, name: string): number =>
   containerOf(workload).ports.find((port: Manifest) => port.name === name)?.containerPort;
 
-/** The variables as the kubelet would set them; what is filled from the pod gets a stand-in. */
+/**
+ * The variables as the kubelet sets them. A variable from a field of the pod gets a placeholder.
+ */
 function environmentOf(workload: Manifest): Record<string, string> {
   const variables: Manifest[] = containerOf(workload).env;
   return Object.fromEntries(variables.map(({ name, value }) => [name, value ?? 'from-the-pod']));
@@ -61,7 +63,7 @@ describe.each(workloads.map((workload) => [workload.metadata.name, workload] as 
 
     test('has no file that it could write', () => {
       const pod = podOf(workload);
-      // Injection adds volumes of its own to the gateway, which is Istio's proxy.
+      // Injection adds volumes to the gateway, which is Istio's proxy.
       for (const volume of pod.volumes ?? [])
         expect(Object.keys(volume)).toEqual(['name', 'projected']);
       for (const { volumeMounts = [] } of [...pod.containers, ...(pod.initContainers ?? [])])
@@ -146,7 +148,7 @@ test('the gateway is injected from the gateway template and selected by its Gate
     port: { number: portOf(gateway, 'tls') },
     tls: { mode: 'AUTO_PASSTHROUGH' },
   });
-  // The webhook that honours the label on a pod looks only at namespaces without this one.
+  // The webhook for the label on a pod applies only in namespaces without this label.
   const { metadata } = find(objects, 'Namespace', 'lazyscope-system');
   expect(metadata.labels).not.toHaveProperty('istio-injection');
 });

@@ -109,7 +109,7 @@ test('the bypass has three capabilities, no root and nothing to write to', () =>
   expect(spec.securityContext.runAsNonRoot).toBe(true);
   expect([spec.hostNetwork, spec.hostPID, spec.hostIPC]).toEqual([undefined, undefined, undefined]);
   for (const { readOnly } of volumeMounts) expect(readOnly).toBe(true);
-  // Only nodes that were labelled, and a loader at a time.
+  // The DaemonSet runs on labelled nodes only, with one loader at a time on a node.
   expect(spec.nodeSelector).toMatchObject({ 'lazyscope.io/bypass': 'enabled' });
   const { rollingUpdate } = find(rendered, 'DaemonSet', 'lazyscope-bypass').spec.updateStrategy;
   expect(rollingUpdate.maxSurge).toBe(0);

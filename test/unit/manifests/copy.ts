@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { manifests } from './render.ts';
 
-/** A copy of the manifests for one test to change and render. */
+/** A copy of the manifests that one test may change and render. */
 export function copyOfManifests(): string {
   const folder = mkdtempSync(join(tmpdir(), 'lazyscope-manifests-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));

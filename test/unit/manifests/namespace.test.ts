@@ -15,7 +15,10 @@ const clusterPatches = (operation: string) =>
 const clusters: Manifest[] = clusterPatches('ADD').map(({ patch }) => patch.value);
 const clusterNamed = (name: string) => clusters.find((each) => each.name === name) ?? {};
 
-/** Every text constant of the filter; the module itself is AssemblyScript. */
+/**
+ * Every text constant of the filter. A regular expression reads them, because the module is
+ * AssemblyScript.
+ */
 const filterNames = [
   ...readFileSync(join(repository, 'wasm-filter/names.ts'), 'utf8').matchAll(/ascii\('([^']+)'\)/g),
 ].map(([, name]) => name as string);
@@ -56,7 +59,7 @@ test('the network filter is taken from everywhere before it is put in front of e
   expect(rest.map(({ match, patch }) => [patch.operation, match.listener.filterChain])).toEqual([
     ['INSERT_BEFORE', { filter: { name: 'envoy.filters.network.tcp_proxy' } }],
   ]);
-  // Neither a missing plugin nor a slow one may hold up a listener.
+  // Neither a missing plugin nor a slow one may delay a listener.
   for (const { patch } of rest)
     expect(patch.value.config_discovery).toMatchObject({
       apply_default_config_without_warming: true,
@@ -175,7 +178,7 @@ describe('the routes', () => {
   const values = routes.map(({ patch }) => patch.value);
 
   test('put the hold in front', () => {
-    // INSERT_FIRST stacks: the last patch comes first.
+    // INSERT_FIRST prepends, so the last patch comes first.
     expect(values.map(({ name }) => name)).toEqual(['lazyscope_first_call', 'lazyscope_hold']);
   });
 

@@ -13,7 +13,7 @@ const appOf = (name: string): Labels => ({ 'app.kubernetes.io/name': name });
 const system = objects.find(({ kind }) => kind === 'Namespace')?.metadata.labels as Labels;
 const part = (name: string): Peer => ({ namespace: system, pod: appOf(name), isLocal: true });
 
-/** Everybody who could try. */
+/** All possible clients. */
 const sources: Record<string, Peer> = {
   node: part('lazyscope-node'),
   controller: part('lazyscope-controller'),
@@ -33,10 +33,10 @@ const podLabels: Record<string, Labels> = {
   controller: appOf('lazyscope-controller'),
   gateway: appOf('lazyscope-egress'),
 };
-/** Ours, those of a sidecar or router, and some that nobody should use. */
+/** The product's ports, the ports of a sidecar or router, and some that nobody may use. */
 const ports = [80, 443, 9470, 9471, 9472, 9473, 15000, 15008, 15020, 15021, 15090, 15443];
 
-/** What flows, as ARCHITECTURE.md lists it; nothing else does. */
+/** The permitted connections, as ARCHITECTURE.md lists them. All others are denied. */
 const metrics = destinations.flatMap((part) =>
   [9472, 15020, 15090].map((port) => `prometheus -> ${part}:${port}`),
 );

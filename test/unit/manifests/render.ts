@@ -50,7 +50,7 @@ export function find(objects: Manifest[], kind: string, name: string): Manifest 
   return found;
 }
 
-/** Everything below a value that has the key. */
+/** Every value of this key, at any depth of a value. */
 export function valuesOf(value: unknown, key: string): unknown[] {
   if (typeof value !== 'object' || value === null) return [];
   const below = Object.values(value).flatMap((each) => valuesOf(each, key));

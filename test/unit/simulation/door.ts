@@ -8,16 +8,16 @@ import {
 import type { FakeKube } from '../companion/controller/fake-kube.ts';
 import type { Random } from './random.ts';
 
-/** How badly one replica reaches the API server. */
+/** The faults of one replica's connection to the API server. */
 export type Weather = { failing: number; losing: number; lagMs: number };
 export const fair: Weather = { failing: 0, losing: 0, lagMs: 20 };
 
 export type Door = {
   kube: Kube;
   weather: Weather;
-  /** As after a kill -9: nothing goes out or comes in any more. */
+  /** Stops all traffic in both directions, as kill -9 does. */
   close(): void;
-  /** Watches lose what is on its way, and learn from a new list what they missed. */
+  /** The watches lose the events in flight, and learn the missed changes from a new list. */
   breakWatches(): void;
 };
 
@@ -31,7 +31,7 @@ export type DoorOptions = {
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const never = new Promise<never>(() => undefined);
 
-/** The way of one replica to the store: slow, lossy, late. */
+/** The connection of one replica to the store: slow, lossy and late. */
 export function createDoor({ store, random, onWrite }: DoorOptions): Door {
   const follows = new Set<{ gap(): void }>();
   let isClosed = false;
@@ -90,7 +90,7 @@ export function createDoor({ store, random, onWrite }: DoorOptions): Door {
       void read();
     };
     const source = store.watch(resource, { upsert: enqueue('upsert'), remove: enqueue('remove') });
-    // What is there already is the list; it is read at once.
+    // The existing objects are the list, which is delivered at once.
     for (const { object } of queue.splice(0)) deliver('upsert', object);
     handler.synced?.();
     const follow = {

@@ -10,7 +10,7 @@ import type { Peer } from './replica.ts';
 
 type Connection = { peer: Peer; link: Link; end(): void };
 
-/** A node companion with its filters: the real tables and streams, over wires that break. */
+/** A node companion with its filters: the real tables and streams, with connections that break. */
 export function createNode(name: string, random: Random) {
   let aggregate: Aggregate;
   let connections: Connection[] = [];
@@ -32,7 +32,7 @@ export function createNode(name: string, random: Random) {
     };
     const stream = {
       writableLength: 0,
-      // In order: every message takes as long as the one before.
+      // Every message takes the same time, so that messages arrive in order.
       write: (message: NodeMessage) => setTimeout(arrive, 10, structuredClone(message)) && true,
       on: events.on.bind(events),
       cancel: () => end(),
@@ -71,7 +71,7 @@ export function createNode(name: string, random: Random) {
   return {
     name,
     unreachable,
-    /** Streams to all replicas that can be reached, as the uplink keeps them. */
+    /** Keeps streams to all reachable replicas, as the uplink does. */
     keepConnected(peers: readonly Peer[]): void {
       for (const { peer, end } of [...connections])
         if (!peer.isAlive() || unreachable.has(peer.identity)) end();
@@ -80,7 +80,7 @@ export function createNode(name: string, random: Random) {
         if (!isOpen && peer.isAlive() && !unreachable.has(peer.identity)) connect(peer);
       }
     },
-    /** The companion loses its memory; filters and pods stay. */
+    /** The companion loses its memory. Filters and pods stay. */
     restart(): void {
       for (const { end } of [...connections]) end();
       start();
@@ -98,7 +98,7 @@ export function createNode(name: string, random: Random) {
     call(uid: string, cluster: string): void {
       filters.get(uid)?.count(cluster);
     },
-    /** Every filter sends its message, as it does every few seconds. */
+    /** Every filter sends a report, as it does every few seconds. */
     flush(): void {
       for (const filter of filters.values()) if (random.chance(0.9)) flush(filter);
     },
@@ -107,7 +107,9 @@ export function createNode(name: string, random: Random) {
 
 type Filter = ReturnType<typeof createFilter>;
 
-/** One VM: cumulative counters, and only what was not acknowledged is said again. */
+/**
+ * One VM with cumulative counters. The filter repeats only the counts that were not acknowledged.
+ */
 function createFilter(pod: Pod, random: Random) {
   const counts = new Map<string, number>();
   const unsaid = new Set<string>();

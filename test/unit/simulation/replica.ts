@@ -18,18 +18,18 @@ const config = {
   learningWindowSeconds: 60,
 };
 
-/** What a node companion speaks to. */
+/** A controller, as a node companion sees it. */
 export type Peer = {
   identity: string;
   isAlive(): boolean;
   hear(node: string, message: NodeMessage): ControllerMessage | undefined;
   opened(node: string): void;
   closed(node: string): void;
-  /** A connection that wants to be told what to forget. */
+  /** A connection that receives the controller's messages about forgotten pods. */
   listeners: Set<(message: ControllerMessage) => void>;
 };
 
-/** A controller as `runController` wires it, with a door in place of the API server. */
+/** A controller as `runController` wires it, with a simulated connection to the API server. */
 export async function startReplica(identity: string, options: DoorOptions) {
   const log = pino({ level: 'silent' });
   const metrics = createControllerMetrics(new Registry());
@@ -78,7 +78,7 @@ export async function startReplica(identity: string, options: DoorOptions) {
     setClock: (ms: number) => {
       jumpMs = ms;
     },
-    /** Work that waits, which must not outgrow what there is to work on. */
+    /** The number of waiting workloads, which must not exceed the number of workloads. */
     waiting: () => engine.parts.pace.pending(),
     kill() {
       isAlive = false;

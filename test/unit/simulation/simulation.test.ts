@@ -2,7 +2,10 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { randomOf } from './random.ts';
 import { createWorld, hostsIn } from './world.ts';
 
-/** More by hand: SIMULATION_SEEDS=1000 looks at a thousand lives, from SIMULATION_FROM on. */
+/**
+ * Numbers of seeds and the first seed. By hand: SIMULATION_SEEDS=1000 runs a thousand lives from
+ * SIMULATION_FROM on.
+ */
 const count = Number(process.env.SIMULATION_SEEDS ?? 4);
 const from = Number(process.env.SIMULATION_FROM ?? 1);
 const seeds = Array.from({ length: count }, (_, n) => from + n);
@@ -27,7 +30,7 @@ test.each(seeds)(
   'with seed %i, an hour of faults breaks no promise, and all is well after',
   async (seed) => {
     const random = randomOf(seed);
-    // What the product draws comes from the seed too, so that it tells the same life again.
+    // The product's random numbers come from the seed too, so that a seed repeats the same life.
     vi.spyOn(Math, 'random').mockImplementation(random.next);
     const world = await createWorld(random);
     const { truth } = world;
@@ -54,7 +57,7 @@ test.each(seeds)(
       expect(hostsIn(sidecar)).toEqual(expect.arrayContaining(used));
     }
 
-    // Another leader that knows the same writes the same, that is nothing, but for what expires.
+    // Another leader with the same knowledge writes nothing, except for hosts that expire.
     world.rest();
     await world.run(60, { faults: false });
     const written = truth.sidecarWrites.length;

@@ -7,15 +7,15 @@ import { ttlMs } from './replica.ts';
 import { hostsIn } from './world.ts';
 
 /**
- * How late a use may be told of: a filter that is silent stops expiry after 90 s, and clocks of
- * replicas are not alike.
+ * The longest delay of a reported use. A silent filter stops expiry after 90 s, and the clocks of
+ * the replicas differ.
  */
 const lateMs = 180_000;
 
-/** What really happened, and what may be written in view of it. */
+/** Records what really happened, and checks each write against it. */
 export function createTruth(store: FakeKube) {
   const usedAt = new Map<string, number>();
-  /** Since when it is used without a pause in which it may have been forgotten. */
+  /** Start of the current period of use, without a pause in which the host may have expired. */
   const usedSince = new Map<string, number>();
   const violations: string[] = [];
   const sidecarWrites: { at: number; name: string; added: number; removed: number }[] = [];
@@ -36,7 +36,7 @@ export function createTruth(store: FakeKube) {
     for (const [key, at] of usedAt) {
       const [owner = '', host = ''] = key.split(' ');
       const age = Date.now() - at;
-      // A new Sidecar takes away whatever it does not have.
+      // A new Sidecar removes every host that it does not have.
       const isTaken = current ? removed.includes(entryOf(host)) : !after.has(entryOf(host));
       if (owner === workload && isTaken && age < ttlMs - lateMs && age > lateMs) {
         violations.push(`${name} lost ${host}, used ${age / 1000} s ago`);
@@ -53,7 +53,7 @@ export function createTruth(store: FakeKube) {
       if (now - (usedAt.get(key) ?? 0) > ttlMs / 2) usedSince.set(key, now);
       usedAt.set(key, now);
     },
-    /** What it uses, apart from what it began to use a moment ago. */
+    /** Hosts in use, except for those whose use began a moment ago. */
     inUse: (workload: string) =>
       [...usedAt].flatMap(([key, at]) => {
         const [owner, host = ''] = key.split(' ');
@@ -61,7 +61,7 @@ export function createTruth(store: FakeKube) {
         const isUsed = Date.now() - at < ttlMs / 2;
         return owner === workload && isUsed && isSettled ? [entryOf(host)] : [];
       }),
-    /** Sees every write of a replica at the moment in which the store takes it. */
+    /** Checks every write of a replica in the moment in which the store accepts it. */
     witness: (identity: string) => (verb: string, object: KubeObject) => {
       if (object.kind === 'Lease') return;
       writers.add(identity);

@@ -15,7 +15,7 @@ const services = Array.from({ length: 30 }, (_, n) => `s${n}`);
 const clusterOf = (name: string) => `outbound|80||${name}.shop.svc.cluster.local`;
 const second = 1_000;
 
-/** Objects of users: whatever happens, they are not touched. */
+/** Objects of users, which the product must never touch. */
 const foreign = [
   istio('Sidecar', 'bank/theirs', { workloadSelector: { labels: { app: 'x' } } }),
   istio('Sidecar', 'shop/for-nobody', { workloadSelector: { labels: { app: 'nobody' } } }),
@@ -23,7 +23,7 @@ const foreign = [
   istio('VirtualService', 'shop/rules', { hosts: ['s0'], http: [] }),
 ];
 
-/** Three replicas, two nodes, three workloads of two pods, in one process and by one clock. */
+/** Three replicas, two nodes and three workloads of two pods, in one process with one clock. */
 export async function createWorld(random: Random) {
   const store = createFakeKube();
   const truth = createTruth(store);
@@ -77,7 +77,10 @@ export async function createWorld(random: Random) {
   const alive = () => [...replicas.values()].filter(({ peer }) => peer.isAlive());
   const peers = () => [...replicas.values()].map(({ peer }) => peer);
 
-  /** What workloads use for a while: some always, some now and then, some never again. */
+  /**
+   * The hosts that workloads use now. Workloads use some hosts always, some now and then, and some
+   * never again.
+   */
   const using = new Map(workloads.map((name) => [name, new Set<string>()]));
   let isResting = false;
   function use(): void {
@@ -153,7 +156,7 @@ export async function createWorld(random: Random) {
       for (let n = 0; n < seconds; n++) await step(n, faults);
     },
     bootDead,
-    /** All calls stop. */
+    /** Stops all calls. */
     rest(): void {
       isResting = true;
     },

@@ -35,7 +35,7 @@ test('the feature file has a line for each label that can be one', () => {
   expect(lines).toContain('lazyscope.io/bypass-capable=true');
   expect(lines).toContain('lazyscope.io/bypass-kernel=6.18');
   expect(lines).toContain('lazyscope.io/cpu-aes=true');
-  // Names and values of labels (kubernetes: apimachinery/pkg/util/validation).
+  // Kubernetes' rules for names and values of labels (apimachinery/pkg/util/validation).
   for (const line of lines)
     expect(line).toMatch(/^lazyscope\.io\/[a-z0-9-]{1,63}=[A-Za-z0-9.]{1,63}$/);
 });

@@ -5,7 +5,7 @@ import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { app, istio, type PodOptions, pod, service } from '../core/objects.ts';
 import { always, cart, enable, hosts, kube, reason, scope, start } from './shop.ts';
 
-/** What somebody put into the cluster, and what the scope of `web` says and imports then. */
+/** The user's objects in the cluster, with the resulting reason and hosts of the scope of `web`. */
 type Row = [string, KubeObject[], string, string[] | undefined];
 
 const selecting = istio('Sidecar', 'shop/mine', {
@@ -81,7 +81,7 @@ describe('beside what others made', () => {
   });
 });
 
-/** A pod in place of the workload `web`, the name of its scope, and what that says. */
+/** A pod in place of the workload `web`, the name of its scope, and the reason of the scope. */
 type Kind = [string, PodOptions & { spec?: object }, string | undefined, string | undefined];
 
 const owned = (kind: string, name: string) => ({ owner: { kind, name } });
@@ -200,7 +200,7 @@ describe('a namespace in the ambient mesh', () => {
     enable('observed');
     await vi.waitFor(() => expect(state.namespaces.get('shop')?.label).toBe('observed'));
     await notices.look();
-    // Another mistake is reported, too.
+    // The controller also reports a different mistake.
     expect(told.slice(2)).toEqual(['shop UnknownMode', 'shop UnknownMode']);
   });
 });
@@ -230,7 +230,7 @@ describe('a namespace that Istio does not look at', () => {
     put('shop', { 'lazyscope.io/mode': 'enforce', ...selected });
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
-    // Where the sentinel and the gateway are.
+    // The namespace of the sentinel and the gateway.
     put('lazyscope-system', {});
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
@@ -341,7 +341,8 @@ test('a Deployment that is renamed keeps what it has learned, under its new name
   controller.report('shop-1');
   await controller.lookThrough();
   await controller.lookThrough();
-  // Its labels are others: it starts anew, and the old scope stands in nobody's way.
+  // The new workload has other labels, so it starts to learn anew, and the old scope does not block
+  // it.
   expect([reason('shop'), hosts('web'), scope('web')]).toEqual(['Learning', undefined, undefined]);
 
   await kube.delete({ group: '', version: '', plural: 'pods' }, 'cart', 'shop');

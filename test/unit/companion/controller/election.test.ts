@@ -33,7 +33,7 @@ test('after two requests that hang, a leader has time for a third', () => {
       let now = everyMsOf(rules);
       for (let hung = 0; hung < 2; hung++)
         now += timeoutMsOf(leading, { steady: now, wall: now }, rules);
-      // A twentieth of a lease: a quarter of a second at the shortest.
+      // A twentieth of the lease, which is a quarter of a second for the shortest lease.
       expect(until - now).toBeGreaterThan(seconds * 50);
     }),
   );

@@ -9,7 +9,7 @@ const isStatus = (object: KubeObject, options: ApplyOptions) =>
   object.kind === 'WorkloadScope' && options.subresource === 'status';
 const isSidecar = (object: KubeObject) => object.kind === 'Sidecar';
 
-/** A workload whose only destination has just become too old, and nobody has looked since. */
+/** A workload whose only destination has just expired, before the controller's next evaluation. */
 async function withOneTooOld(): Promise<Controller> {
   const controller = await start({ life });
   controller.report('web');
@@ -26,8 +26,8 @@ async function withOneTooOld(): Promise<Controller> {
 }
 
 /**
- * Calls `meanwhile` before each matching write, until it is restored. The write goes on unless
- * `meanwhile` throws.
+ * Calls `meanwhile` before each matching write, until the returned function restores the old
+ * behaviour. The write continues unless `meanwhile` throws.
  */
 function during(
   isMeant: (object: KubeObject, options: ApplyOptions) => boolean,

@@ -7,17 +7,18 @@ import {
 } from '../../../../companion/kube/object.ts';
 
 /**
- * An API server in memory, with what the controller relies on: watches that see every write, uids,
- * resource versions, conflicts, deletion of what is owned. Fields are not merged: one manager only.
+ * An API server in memory with everything that the controller relies on: watches that see every
+ * write, uids, resource versions, conflicts, garbage collection. It does not merge fields, so an
+ * object has one field manager only.
  */
 export type FakeKube = Kube & {
   put(object: KubeObject): KubeObject;
   all(kind: string): KubeObject[];
-  /** Sends an outdated state to the watches, as a slow watch does. */
+  /** Sends an outdated object to the watches, as a slow watch does. */
   tellLate(object: KubeObject): void;
   /** Every write so far, as `verb Kind namespace/name`. */
   writes: string[];
-  /** Makes the next requests fail as if the server were away. */
+  /** While true, every request fails as if the server were unreachable. */
   failing: boolean;
 };
 
@@ -46,7 +47,7 @@ const plurals: Record<string, string> = {
   configmaps: 'ConfigMap',
 };
 
-/** Filters by the only field that the controller selects by. */
+/** Filters by metadata.name, the only field by which the controller selects. */
 function ofName({ fieldSelector }: Resource, { upsert, remove }: WatchHandler): WatchHandler {
   const name = fieldSelector?.replace('metadata.name=', '');
   const isNamed = ({ metadata }: KubeObject) => name === undefined || metadata.name === name;

@@ -11,7 +11,7 @@ import { type ControllerConfig, controllerSettings } from '../../../../companion
 import { readSettings } from '../../../../companion/frame/settings.ts';
 import type { FakeKube } from './fake-kube.ts';
 
-/** Narrowing at once, and everything else as it is by default. */
+/** Default settings, except that narrowing starts at once. */
 const defaults: ControllerConfig = {
   ...readSettings(controllerSettings, { LAZYSCOPE_POD_NAME: 'controller-0' }, []),
   learningWindowSeconds: 0,
@@ -20,9 +20,7 @@ const defaults: ControllerConfig = {
   silenceSeconds: 300,
 };
 
-/**
- * A controller as `runController` makes it, with a store in place of the API server and no network.
- */
+/** A controller as `runController` makes it, with an API server in memory and without a network. */
 export async function startController(
   kube: FakeKube,
   options: { leads?: boolean; life?: Partial<Life>; revisions?: string[]; served?: string[] } = {},
@@ -64,20 +62,20 @@ export async function startController(
       leads = true;
       engine.lead();
     },
-    /** Evaluates everything, as the tick does. */
+    /** Evaluates every workload, as the tick does. */
     look: () => changed.all(),
-    /** Looks at everything now, and resolves when nothing is under way any more. */
+    /** Evaluates every workload now. Resolves when no work is left. */
     async lookThrough(): Promise<void> {
       const names = [...state.workloads('shop'), ...state.scopes.in('shop')];
       for (const { name } of names) pace.mark(`shop/${name}`, false);
       do await immediate();
       while (sink.calls() + pace.pending() > 0);
     },
-    /** Looks at what waited for its time, as the tick does. */
+    /** Evaluates the workloads whose time has come, as the tick does. */
     lookAtDue() {
       for (const key of reconciler.takeDue()) pace.mark(key, false);
     },
-    /** With 0 clusters the node has not read the proxy yet. */
+    /** Sends the report of a proxy. With 0 clusters the node has not read the proxy yet. */
     report(
       pod: string,
       edges: ReportedEdge[] = [],
@@ -96,7 +94,7 @@ export async function startController(
         }),
       });
     },
-    /** A report as a node may send it, true or not. */
+    /** Sends a report for any pod, as a faulty or hostile node might. */
     tell(node: string, { pod, podUid }: { pod: string; podUid: string }) {
       const silent = { filterVersion: '1', edges: [], overflow: 0 };
       const who = { namespace: 'shop', pod, podUid };
@@ -125,7 +123,7 @@ function settingsOf({ learningWindowMs, ttlMs, silenceMs, guard, withdrawal }: P
   };
 }
 
-/** The sink, and how many of its calls are under way. */
+/** The sink, with a count of its calls in flight. */
 function countCalls(sink: Sink): Sink & { calls(): number } {
   let calls = 0;
   const counted =

@@ -40,7 +40,7 @@ function event(type: string, object: unknown): string {
 
 const isWatch = ({ url }: Request) => url.searchParams.get('watch') === 'true';
 
-/** Lists and watches are answered from these, in turn; the last one stands. */
+/** The answers to lists and to watches, in order. The last answer repeats. */
 function script(lists: Answer[], watches: Answer[]): void {
   api.answer = (request, response) => {
     const queue = isWatch(request) ? watches : lists;
@@ -151,7 +151,7 @@ test('a kind that the cluster does not have is no objects and no error, until it
   const { seen, watch } = follow({ ...pods, optional: true });
   await watch.synced;
   await vi.waitFor(() => expect(seen).toContain('+a'), 5_000);
-  // The definition is deleted, and every object with it.
+  // The CustomResourceDefinition is deleted, and every object with it.
   await vi.waitFor(() => expect(seen).toContain('-a'), 5_000);
   for (const name of ['watches_broken_total', 'kube_requests_failed_total']) {
     const metric = await api.registry.getSingleMetric(`lazyscope_${name}`)?.get();
@@ -190,7 +190,7 @@ test('what a server that was away has forgotten is listed at once when it is bac
   );
   const { seen } = follow();
   await vi.waitFor(() => expect(seen.filter((what) => what === 'synced')).toHaveLength(2), 10_000);
-  // The pause that comes after the fourth failure would be 1.6 s at least.
+  // The pause after a fourth failure would be at least 1.6 s.
   expect(performance.now() - backAt).toBeLessThan(1_000);
 });
 

@@ -96,7 +96,8 @@ test('nothing is sent once the time for it is over, though no timer could say so
   api.answer = (_request, response) => reply(response, 200, {});
   const secret: KubeObject = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' } };
   const sending = api.kube.apply(secret, { fieldManager: 'x', timeoutMs: 50 });
-  // As in a process that is stopped: time passes, and the connection is there when it goes on.
+  // This blocks the process as SIGSTOP would: time passes, and the connection is ready when the
+  // process continues.
   const end = performance.now() + 100;
   while (performance.now() < end);
   await expect(sending).rejects.toThrow(/not sent within 50 ms|aborted/);

@@ -27,13 +27,14 @@ function holder(): string {
 }
 
 /**
- * What befalls a request: no connection, no answer ever, or no answer to what the server has done.
+ * A fault of a request: no connection, a request that never ends, or an answer that is lost after
+ * the server has executed the request.
  */
 type Fault = 'away' | 'hangs' | 'lost' | 'lost and hangs';
 
 type Door = FakeKube & { faultOf(verb: 'get' | 'create' | 'replace'): Fault | undefined };
 
-/** Each candidate with a way of its own to one and the same store. */
+/** A separate connection to the shared store for each candidate. */
 function doorTo(shared: FakeKube): Door {
   const door: Door = Object.create(shared);
   door.failing = false;
@@ -54,7 +55,7 @@ function doorTo(shared: FakeKube): Door {
   return door;
 }
 
-/** The next requests of a kind meet these faults, one each. */
+/** Gives each of the next requests of this verb one of the faults. */
 function befall(door: Door, verb: 'get' | 'create' | 'replace', faults: Fault[]): void {
   door.faultOf = (asked) => (asked === verb ? faults.shift() : undefined);
 }
@@ -79,7 +80,7 @@ beforeEach(() => {
 afterEach(async () => {
   kube.failing = false;
   const released = leaders.map((leader) => leader.release().catch(() => undefined));
-  // Requests that hang end by their timers.
+  // Requests that hang end by their timeouts.
   await Promise.all([...released, pass(20)]);
   vi.useRealTimers();
 });
@@ -138,7 +139,7 @@ test('a lease that was deleted is made again, and nobody leads while its holder 
   await pass(1);
   const b = campaign('b', doorB);
   await pass(5);
-  // The holder cannot learn of it; the other one sees it at once.
+  // The holder cannot learn of the deletion. The other candidate sees it at once.
   doorA.failing = true;
   await kube.delete({ group: '', version: 'v1', plural: 'leases' }, 'lease', 'lazyscope-system');
   let overlapped = false;
@@ -166,7 +167,7 @@ test('a leader whose clock is set ahead steps down until it has renewed, and one
   expect(a.remainingMs()).toBeGreaterThan(0);
 });
 
-/** Whether it led all the time, and nobody else did at any. */
+/** True if the leader led all the time and the other candidate never did. */
 async function leadsAlone(leader: Leader, other: Leader, seconds: number): Promise<boolean> {
   for (let n = 0; n < seconds * 20; n++) {
     await vi.advanceTimersByTimeAsync(50);

@@ -17,7 +17,10 @@ const minutes = 60_000;
 const step = 50_000;
 const life = { ttlMs: 10 * minutes, guard: { share: 1, count: 20 } };
 
-/** The proxies report and the controller looks at everything, as it does all the time. */
+/**
+ * Advances the time while the proxies report and the controllers evaluate everything, as in a real
+ * mesh.
+ */
 async function live(controllers: Controller[], ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += step) {
     for (const controller of controllers) {
@@ -132,7 +135,8 @@ describe('a destination that is not used any more', () => {
   test('goes from the memory of a follower whose clock is ahead, too', async () => {
     const leader = await start({ life });
     const follower = await start({ life, leads: false });
-    // Uses are recorded to the hour, and this one is in the next hour for the follower only.
+    // The controllers round the time of a use to the hour. Only for the follower this use is in the
+    // next hour.
     leader.pass(60 * minutes - 10_000);
     follower.pass(60 * minutes + 20_000);
     await used(leader);

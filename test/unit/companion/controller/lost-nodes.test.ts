@@ -7,7 +7,7 @@ const count = 20;
 const ready = { type: 'Ready', status: 'False' };
 const containersReady = { type: 'ContainersReady', status: 'True' };
 
-/** A pod of `web`, each on a node of its own; the first one is that of `shop.ts`. */
+/** Creates the n-th pod of `web`, on its own node. The first pod is the one of `shop.ts`. */
 function place(n: number, isLost = false): void {
   const name = n === 1 ? 'web' : `web-${n}`;
   const ip = n === 1 ? '10.1.0.2' : `10.1.1.${n}`;
@@ -17,7 +17,7 @@ function place(n: number, isLost = false): void {
   kube.put(pod(`shop/${name}`, { ip, labels, owner, conditions, node: `node-${n}` }));
 }
 
-/** All proxies report, except those of the given nodes. */
+/** All proxies report, except those on the given nodes. */
 function report(controller: Controller, ...but: number[]): void {
   for (let n = 1; n <= count; n++) {
     if (!but.includes(n))

@@ -6,7 +6,7 @@ import { startController } from './harness.ts';
 let kube: FakeKube;
 let controller: Awaited<ReturnType<typeof startController>>;
 
-/** Setting gateway, a gateway that is ready, and a caller with a scope in force. */
+/** A ready gateway, the strategy `gateway`, and a caller whose scope is in force. */
 beforeEach(async () => {
   kube = createFakeKube();
   kube.put({

@@ -23,7 +23,7 @@ import {
 import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
 import type { TokenReview } from '../../../../companion/kube/object.ts';
 
-// Real sockets, on machines that may be busy.
+// These tests use real sockets and may run on a busy machine.
 vi.setConfig({ testTimeout: 30_000 });
 const eventually = <Found>(look: () => Found | Promise<Found>) =>
   vi.waitFor(look, { timeout: 20_000 });
@@ -47,7 +47,7 @@ const answer: Answer = {
   reason: '',
 };
 
-/** A JSON web token as far as anybody but the API server looks into it. */
+/** A JSON web token with the only field that anyone but the API server reads. */
 const tokenUntil = (ms: number) =>
   `h.${Buffer.from(JSON.stringify({ exp: ms / 1000 })).toString('base64url')}.s`;
 

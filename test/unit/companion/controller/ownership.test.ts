@@ -15,7 +15,7 @@ describe('what belongs to others', () => {
     kube.put(selecting);
     await vi.waitFor(() => expect(hosts()).toBeUndefined());
     await vi.waitFor(() => expect(reason()).toBe('ForeignSidecar'));
-    // Its proxies have not heard of that yet.
+    // The proxies have not received the new Sidecar yet.
     expect(controller.ask('web', 'cart').strategy).toBe('direct');
     controller.pass(15_000);
     expect(controller.ask('web', 'cart')).toMatchObject({
@@ -189,7 +189,7 @@ test('two workloads that come to share labels share a scope, and the other Sidec
 });
 
 test('a pod that its node knows before the watch does is asked for again', async () => {
-  // Whether that pod is under it, nobody can say yet.
+  // The controller cannot know yet whether the Sidecar selects that pod.
   kube.put(ourSidecar('shop/web', { app: 'web' }));
   const controller = await start();
   const early = { namespace: 'shop', pod: 'new', podUid: 'uid-shop/new', id: 1 };

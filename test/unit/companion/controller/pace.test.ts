@@ -116,7 +116,7 @@ test('a failure is tried again, later and later, also when it is urgent', async 
     pace.mark('a', true);
   }
   expect(runs.length).toBeGreaterThan(4);
-  // Four pauses that double from half a second, and then one of 2.5 s at least each time.
+  // Four pauses that double from half a second, and then pauses of at least 2.5 s.
   expect(runs.length).toBeLessThan(30);
   outcome = async () => 'wrote';
   await vi.advanceTimersByTimeAsync(5_000);
@@ -141,7 +141,8 @@ test('nothing starts after stop, which waits for what runs', async () => {
 });
 
 /**
- * Steps of all iterators of Map and Set while `work` runs: what a walk over all entries is made of.
+ * Counts the steps of all iterators of Map and Set while `work` runs. A loop over all entries shows
+ * as many steps.
  */
 async function stepsOf(work: () => Promise<void>): Promise<number> {
   let steps = 0;

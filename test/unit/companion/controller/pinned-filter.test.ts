@@ -7,7 +7,8 @@ import { filterObjects, kube, start } from './shop.ts';
 const served = ['a'.repeat(64), 'b'.repeat(64)];
 
 /**
- * What is told of the namespace when its plugins pin a filter, by a controller that serves some.
+ * The Events that a controller with the given filters reports to a namespace whose plugins pin this
+ * filter.
  */
 async function toldOf(sha256: string | undefined, has = served): Promise<string[]> {
   for (const object of filterObjects('shop'))

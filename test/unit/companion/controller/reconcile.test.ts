@@ -33,7 +33,7 @@ describe('a namespace in enforce', () => {
     await vi.waitFor(() => {
       expect(scope()?.status.clusters).toEqual({ before: 2010, after: 13 });
     });
-    // Figures that come right after another write have their turn a moment later.
+    // If figures arrive right after another write, the controller writes them a moment later.
     controller.report('web', [], { clusters: 26 });
     await settle();
     expect(scope()?.status.clusters.after).toBe(13);

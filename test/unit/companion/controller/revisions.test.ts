@@ -16,7 +16,8 @@ import {
   start,
 } from './shop.ts';
 
-// The pod of `web` is under the revision `canary` of Istio, that of `cart` under the default one.
+// The pod of `web` belongs to Istio's revision `canary`, and the pod of `cart` to the default
+// revision.
 
 const revisions = ['canary'];
 const cluster = 'outbound|80||cart.shop.svc.cluster.local';

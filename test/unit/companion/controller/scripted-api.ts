@@ -17,7 +17,7 @@ export type Request = {
 };
 export type Answer = (request: Request, response: ServerResponse) => void;
 
-/** An HTTP server with scripted answers, called by the real client. */
+/** An HTTP server with scripted answers, which the real client calls. */
 export type ScriptedApi = {
   kube: Kube;
   /** Metrics of the client. */

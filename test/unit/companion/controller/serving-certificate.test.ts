@@ -18,13 +18,13 @@ test('a certificate that we make is valid where and when it says', () => {
   expect(parsed.checkHost('controller.example')).toBe('controller.example');
   expect(parsed.checkHost('other.example')).toBeUndefined();
   expect(Date.parse(parsed.validFrom)).toBe(now);
-  // Beyond 2049 the time is written in another form.
+  // After 2049 X.509 encodes the time in another form.
   expect(Date.parse(parsed.validTo)).toBe(now + 9_000 * day);
   expect(parsed.verify(parsed.publicKey)).toBe(true);
   expect(parsed.ca).toBe(true);
 });
 
-/** A handshake and a word; resolves with what the server said. */
+/** Makes a TLS connection and resolves with the server's message. */
 async function talk({ certificate, key }: ServingKeys, ca: string): Promise<string> {
   const server = createServer({ cert: certificate, key }, (socket) => socket.end('hello'));
   server.listen(0, '127.0.0.1');
@@ -77,7 +77,7 @@ test('one that nears its end, or is garbage, is replaced', async () => {
   const first = await servingCertificate(kube, namespace, now);
   const later = await servingCertificate(kube, namespace, now + 3_400 * day);
   expect(later).not.toEqual(first);
-  // Replicas that did not restart yet still serve with the first.
+  // Replicas that have not restarted yet still serve with the first certificate.
   const published = () => kube.all('ConfigMap')[0]?.data['ca.crt'];
   expect(published()).toBe(later.certificate + first.certificate);
   await servingCertificate(kube, namespace, now + 3_400 * day);
@@ -99,7 +99,7 @@ test('a lost Secret keeps the certificates that other replicas serve with publis
     await kube.delete(secrets, 'lazyscope-serving', namespace);
   }
   const [published] = kube.all('ConfigMap');
-  // The newest ones, and no more than a few.
+  // Only the newest certificates stay, and only a few.
   expect(published?.data['ca.crt']).toBe(made.slice(0, 4).join(''));
 });
 

@@ -5,7 +5,7 @@ import { app } from '../core/objects.ts';
 import { createFakeKube, type FakeKube } from './fake-kube.ts';
 import { startController } from './harness.ts';
 
-// The namespace `shop` in enforce, with the workloads `cart` and `web`, made anew for each test.
+// The namespace `shop` in enforce, with the workloads `cart` and `web`, created anew for each test.
 
 export type Controller = Awaited<ReturnType<typeof startController>>;
 
@@ -32,7 +32,7 @@ afterEach(async () => {
   await Promise.all(running.map((controller) => controller.stop()));
 });
 
-/** What `manifests/namespace` puts into a namespace, as far as a controller looks at it. */
+/** The objects of `manifests/namespace` that a controller reads. */
 export function filterObjects(namespace: string): KubeObject[] {
   const networking = 'networking.istio.io/v1alpha3';
   const extensions = 'extensions.istio.io/v1alpha1';
@@ -67,7 +67,9 @@ export function reason(name?: string): string | undefined {
   return scope(name)?.status?.conditions[0].reason;
 }
 
-/** Long enough for changes to be gathered and written; nothing more comes after. */
+/**
+ * Waits long enough for the controller to collect changes and write them. No write follows later.
+ */
 export async function settle(): Promise<void> {
   await sleep(150);
 }

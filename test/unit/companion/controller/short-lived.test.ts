@@ -28,7 +28,7 @@ const count = () => kube.all('WorkloadScope').length;
 test.each([
   ['under new names', (n: number) => `build-${ending(n)}`, 'TaskRun', 1],
   ['by the minute', (n: number) => `nightly-${29384756 + n}`, 'Job', 1],
-  // The scope of the last run may still be on its way out while the next one runs.
+  // The scope of the last run may still exist while the next run starts.
   ['once each', (n: number) => `migrate-v${n}x`, 'Job', 2],
 ] as const)('what runs %s keeps the number of scopes flat', async (_, nameOf, kind, most) => {
   const controller = await start();

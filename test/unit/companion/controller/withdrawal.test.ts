@@ -196,7 +196,7 @@ describe('one workload', () => {
     await controller.lookThrough();
     const before = scope();
     if (!before) throw new Error('no scope');
-    // The Service says otherwise, and has less to say.
+    // The Service asks for another mode, but the mode of the scope takes precedence.
     kube.put(annotated('off'));
     kube.put({ ...before, spec: { ...before.spec, mode: own } });
     await vi.waitFor(() => expect(reason('web')).toBe(expected));

@@ -11,7 +11,7 @@ test.each([
   ['0.0.0.0/0', '203.0.113.1', true],
   ['0.0.0.0/0', '2001:db8::1', false],
   ['10.0.0.1/32', '10.0.0.1', true],
-  // Bits after the prefix are ignored.
+  // The index ignores bits after the prefix.
   ['240.1.2.3/16', '240.1.9.9', true],
   ['2001:db8::/32', '2001:db8:ffff::1', true],
   ['2001:db8::/32', '2001:db9::1', false],

@@ -5,7 +5,7 @@ const type = (name: string) => ({ '@type': `type.googleapis.com/envoy.admin.v3.$
 const there = 'outbound|80||a.shop.svc.cluster.local';
 const gone = 'outbound|9191||opa.auth.svc.cluster.local';
 
-/** A proxy with two clusters, and a listener with this among its filters. */
+/** A proxy with two clusters and a listener with this filter configuration. */
 function dumpWith(typedConfig: object): ConfigDump {
   return {
     configs: [
@@ -42,7 +42,7 @@ const place =
   'ListenersConfigDump > dynamic_listeners[virtualInbound] > active_state > listener > ' +
   'filter_chains[in] > filters[f] > typed_config';
 
-/** Ways in which Envoy names a cluster, with the field that the name stands in. */
+/** The ways in which Envoy's configuration names a cluster, with the field of each. */
 const ways: [string, object, string][] = [
   ['a route', { route: { cluster: gone } }, 'route > cluster'],
   [

@@ -11,7 +11,7 @@ import {
 const hour = 3_600_000;
 const now = 1_000 * hour;
 
-/** Destinations that were last used so many hours ago. */
+/** Destinations whose last use was so many hours ago. */
 function unused(...hours: number[]): Edge[] {
   return hours.map((age, index) => {
     const lastSeen = now - age * hour;

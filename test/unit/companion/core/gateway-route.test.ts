@@ -26,7 +26,7 @@ function catalogOf(objects: readonly KubeObject[]) {
 
 const ours = { namespace: 'lazyscope-system', host: 'ours' };
 
-/** What a workload of the namespace imports that was seen to call these, with the reasons. */
+/** The imports, with reasons, of a workload in the namespace that has called these hosts. */
 function scope(objects: readonly KubeObject[], learned: string[], namespace = 'shop') {
   const edges = learned.map((entry) => {
     const [owner = '', host = ''] = entry.split('/');

@@ -8,7 +8,7 @@ const pattern = fc
   .tuple(host, fc.boolean(), fc.nat())
   .map(([name, isWild, cut]) => (isWild ? `*${name.slice(cut % (name.length + 1))}` : name));
 
-/** As Istio puts them: the exact host, then the longer wildcard (pkg/config/host/name.go). */
+/** Istio's order: the exact host first, then the longer wildcard (pkg/config/host/name.go). */
 const bySpecificity = (name: string) => (a: string, b: string) =>
   Number(b === name) - Number(a === name) || b.length - a.length;
 

@@ -1,7 +1,7 @@
 /**
- * What istiod would have a proxy with full configuration speak to an endpoint, written from its
- * rules and not from the core: mtls_checker.go, policy_applier.go, push_context.go
- * (destinationRule) and sidecar.go (DestinationRule).
+ * The protocol that istiod would configure a proxy with full configuration to use for an endpoint.
+ * It follows istiod's rules, independently of the core: mtls_checker.go, policy_applier.go,
+ * push_context.go (destinationRule) and sidecar.go (DestinationRule).
  */
 
 export type Rule = {
@@ -30,7 +30,7 @@ export const root = 'istio-system';
 
 type Spoken = 'mutual TLS' | 'other TLS' | 'HBONE' | 'plain text';
 
-/** Rules are given oldest first. */
+/** `rules` must be in order of creation, the oldest first. */
 export function spokenTo(
   endpoint: Endpoint,
   namespace: string,
@@ -83,7 +83,9 @@ function ruleFor(rules: readonly Rule[], host: string, namespace: string, client
   return undefined;
 }
 
-/** As mergeDestinationRule folds them, and SidecarScope.DestinationRule takes one. */
+/**
+ * Merges rules as mergeDestinationRule does, and selects one as SidecarScope.DestinationRule does.
+ */
 function choose(
   rules: readonly Rule[],
   exports: (rule: Rule) => readonly string[],

@@ -32,7 +32,9 @@ test.each([
 
 const rule = { host: 'cart', trafficPolicy: { tls: { mode: 'DISABLE' } } };
 
-/** Who sees the Service, the ServiceEntry, the VirtualService and the DestinationRule of `shop`. */
+/**
+ * Whether a namespace sees the Service, ServiceEntry, VirtualService and DestinationRule of `shop`.
+ */
 function seenFrom(namespace: string, mesh: string | undefined, more: KubeObject[] = []): boolean[] {
   const catalog = createCatalog({ clusterDomain: 'cluster.local' });
   const objects = [
@@ -41,7 +43,7 @@ function seenFrom(namespace: string, mesh: string | undefined, more: KubeObject[
     istio('VirtualService', 'shop/cart', { hosts: ['cart'], http: [] }),
     istio('DestinationRule', 'shop/cart', rule),
   ];
-  // What it says counts whenever it comes.
+  // The mesh configuration counts whether it comes before or after the objects.
   for (const object of objects) catalog.upsert(object);
   if (mesh !== undefined) catalog.upsert(configMap(mesh));
   for (const object of more) catalog.upsert(object);
@@ -160,7 +162,7 @@ serviceEntryVisibility:
     hidden: { hidden: '' },
   };
 
-  /** Namespaces among those given that see an entry of `of`. */
+  /** The namespaces among those given that see an entry of `of`. */
   function seenFrom(of: string, mesh: string, exportTo?: string[]): string[] {
     const catalog = createCatalog({ clusterDomain: 'c', labelsOf: (name) => labels[name] ?? {} });
     catalog.upsert(configMap(mesh));

@@ -6,7 +6,7 @@ import { app, istio, pod, service, slice } from './objects.ts';
 
 const names = { trustDomain: 'cluster.local', rootNamespace: 'istio-system' };
 
-/** How a client of namespace `shop` would speak to a port of a host of the same namespace. */
+/** The protocol that a client of `from` uses for a port of a host in the namespace `shop`. */
 function speak(
   objects: KubeObject[],
   { port = 80, host = 'cart', labels = {} as Record<string, string>, from = 'shop' } = {},

@@ -77,7 +77,7 @@ const mesh = fc.record({
 
 type Mesh = typeof mesh extends fc.Arbitrary<infer Value> ? Value : never;
 
-/** Objects of the mesh, each made a second after the one before. */
+/** Objects of the mesh. The creation time of each is a second after the previous one. */
 function catalogOf({ rules, policies, pods, exportTo, nodeLocal }: Mesh) {
   const created = (index: number) => new Date(1e12 + index * 1_000).toISOString();
   const ports = [80, 81].map((each) => ({ name: `http-${each}`, port: each }));

@@ -1,8 +1,6 @@
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 
-/**
- * Makers of the Kubernetes objects that the tests of the core speak of, with the least there is.
- */
+/** Make the Kubernetes objects of the core's tests, with only the necessary fields. */
 
 type Ports = { name?: string; port: number; appProtocol?: string; protocol?: string }[];
 
@@ -48,12 +46,12 @@ export type PodOptions = {
   network?: string;
   owner?: { kind: string; name: string };
   annotations?: Record<string, string>;
-  /** Of the istiod that injected it. */
+  /** Revision of the istiod that injected the pod. */
   revision?: string;
   phase?: string;
   node?: string;
   conditions?: { type: string; status: string; reason?: string }[];
-  /** Mode that the injector writes into the proxy's environment. */
+  /** Interception mode that the injector writes into the proxy's environment. */
   interception?: string;
 };
 
@@ -121,7 +119,7 @@ export function slice(
   };
 }
 
-/** A Service with one pod of its own name behind it. */
+/** A Service and the pod behind it, with the same name. */
 export function app(path: string, ip: string, podIp: string, podOptions: PodOptions = {}) {
   const { name } = nameOf(path);
   return [

@@ -13,7 +13,7 @@ const mesh = (providers: object[], name = 'istio'): KubeObject => ({
   data: { mesh: JSON.stringify({ extensionProviders: providers }) },
 });
 
-/** Entries that a workload `app: web` of `shop` gets, with why. */
+/** The entries that a workload `app: web` of `shop` gets, with their reasons. */
 function found(objects: KubeObject[], labels = { app: 'web' }): Record<string, string> {
   const catalog = createCatalog({ clusterDomain: 'cluster.local' });
   for (const object of objects) catalog.upsert(object);
@@ -27,7 +27,7 @@ const opa = service('auth/opa', { ip: '10.96.0.9' });
 const entry = 'auth/opa.auth.svc.cluster.local';
 const host = 'opa.auth.svc.cluster.local';
 
-/** Every type of provider that istio.io/api has, with the fields that name a host. */
+/** Every type of provider in istio.io/api, with the fields that name a host. */
 describe.each([
   ['envoyExtAuthzHttp', { service: host, port: 8080 }],
   ['envoyExtAuthzGrpc', { service: host, port: 9191 }],

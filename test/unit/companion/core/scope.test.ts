@@ -19,8 +19,8 @@ import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 
 /**
- * Each file of scope/ says in its description what it shows: what a workload in namespace `shop`
- * was seen to call, what the mesh is, and the Sidecar that follows.
+ * The `description` of each file in scope/ says what the file shows. The file has the calls of a
+ * workload in namespace `shop`, the objects of the mesh, and the resulting Sidecar.
  */
 type Golden = {
   description: string;
@@ -127,7 +127,7 @@ describe.each(goldens)('%s', (_name, golden) => {
     const plan = planScope({
       ...sidecarInput,
       mode: 'enforce',
-      // As the API server gives it back, with fields in another order.
+      // The API server may return the fields in another order.
       current: readSidecar({ ...sidecar, spec: reversed(sidecar.spec) }),
       foreign: undefined,
       refusal: undefined,

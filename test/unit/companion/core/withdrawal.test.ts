@@ -33,7 +33,7 @@ describe('a pod is on a lost node', () => {
   });
 });
 
-/** Workloads of so many pods, spread over nodes, and all that may befall them. */
+/** Workloads with so many pods each, spread over nodes, and the faults that may affect them. */
 function mesh(workloads: number, pods: number, nodes: number) {
   let now = 1_000_000;
   const streams = createNodeStreams();
@@ -72,7 +72,7 @@ function mesh(workloads: number, pods: number, nodes: number) {
       if (!down.has(node) && !lost.has(node)) streams.closed(node);
       lost.add(node);
     },
-    /** Ten seconds; the workloads that lose their scope then. */
+    /** Advances ten seconds. Returns the workloads that lose their scope in this step. */
     step(gainBytes = 1e6): { withdrawn: number[]; pending: Set<string> } {
       now += 10_000;
       for (const each of all.flat()) hear(each);
@@ -118,12 +118,12 @@ test('no sequence of lost nodes and companions takes a scope away that broken fi
           else world[kind](node);
         }
         for (const w of world.step().withdrawn) {
-          // Two of five pods are more than a quarter, one is not.
+          // Two of five pods are more than a quarter. One of five is not.
           expect(brokenOf(w)).toBeGreaterThanOrEqual(2);
           steps.push(n);
         }
       }
-      // Six steps are a minute.
+      // Six steps are one minute.
       for (const first of steps) {
         const within = steps.filter((n) => n >= first && n < first + 6).length;
         expect(within).toBeLessThanOrEqual(2 * limit.workloadsPerMinute);
@@ -136,7 +136,7 @@ test('no sequence of lost nodes and companions takes a scope away that broken fi
 test('a companion that crash-loops takes nothing away, and says why nothing goes', () => {
   const world = mesh(6, 3, 3);
   const pending = new Set<string>();
-  // No filter of its node finds it in the moments in which it is up.
+  // While the node's companion is up, no broken filter on that node reports to it.
   for (let w = 0; w < 6; w++) world.broken.add(`w${w}-${(4 - (w % 3)) % 3}`);
   for (let n = 0; n < 200; n++) {
     if (n % 4 === 0) world.up('node-1');
@@ -182,10 +182,10 @@ test('filters that all break at once go at the rate of the budget, in workloads 
     const steps = Array.from({ length: 43 + 60 }, () => world.step(gainBytes).withdrawn);
     return steps.flat().length;
   };
-  // Ten minutes after silence is certain: the bucket, and two a minute.
+  // Ten minutes after the silence is certain: the bucket, and two workloads a minute.
   expect(gone(1e6)).toBeLessThanOrEqual(2 + 2 * 10);
   expect(gone(1e6)).toBeGreaterThanOrEqual(18);
-  // Each gains three minutes' worth of bytes.
+  // Each workload gains the bytes of three minutes of the budget.
   expect(gone(6e9)).toBeLessThanOrEqual(1 + Math.ceil(10 / 3));
   expect(gone(6e9)).toBeGreaterThanOrEqual(3);
 });

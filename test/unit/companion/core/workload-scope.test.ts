@@ -42,7 +42,7 @@ function counts(total: number, live: number): ProxyCount {
 
 const silence = (ms: number) => ({ silentMs: ms, judgedMs: ms, quorumMs: ms });
 
-/** Read a minute from now unless said otherwise, so that it is news. */
+/** The default reading is a minute in the future, so that it counts as new. */
 function proxy(allocatedBytes: number, clusters: number, measuredAt = now + 60_000): ProxyState {
   return {
     namespace: 'shop',

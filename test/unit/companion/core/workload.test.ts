@@ -9,7 +9,7 @@ function record(name: string, options: PodOptions = {}): PodRecord {
   return readPod(pod(`shop/${name}`, options));
 }
 
-/** A pod as a Deployment makes it, with all that the injector adds. */
+/** A pod as a Deployment creates it, with all labels that the injector adds. */
 function replica(deployment: string, hash: string, labels: Record<string, string>): PodRecord {
   return record(`${deployment}-${hash}-x`, {
     owner: { kind: 'ReplicaSet', name: `${deployment}-${hash}` },
@@ -63,7 +63,7 @@ describe('the pods of one owner', () => {
     [{ kind: 'Workflow', name: 'etl-9f86d081884c7d65' }, 'etl'],
     [{ kind: 'SparkApplication', name: 'pi-0b9c8a7e-1f2d-4c3b-8a9e-0123456789ab' }, 'pi'],
     [{ kind: 'Pod', name: 'pi-1764300000-driver' }, 'pi-1764300000-driver'],
-    // What lasts keeps its name, whatever that looks like.
+    // A permanent workload keeps its name, even if the name looks generated.
     [{ kind: 'StatefulSet', name: 'db-12345' }, 'db-12345'],
     [{ kind: 'CloneSet', name: 'web-bcdfg' }, 'web-bcdfg'],
   ])('of %j go by the name %s', (owner, name) => {
@@ -145,7 +145,7 @@ test('every pod is selected by its own workload and by no other', () => {
       for (const each of list) {
         const [own, ...more] = workloads.filter(({ pods: members }) => members.includes(each));
         expect(more).toEqual([]);
-        // Nobody writes a Sidecar without a selector.
+        // The controller never writes a Sidecar without a selector.
         const selecting = workloads.filter(
           ({ selector }) => Object.keys(selector).length > 0 && selects(selector, each.labels),
         );

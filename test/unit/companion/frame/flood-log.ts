@@ -1,6 +1,6 @@
 import { createLog, openStdout } from '../../../../companion/frame/log.ts';
 
-/** A process whose log nobody reads: it says on stderr that it goes on. */
+/** A process that logs while nobody reads its log. On stderr it reports that it still runs. */
 let dropped = 0;
 const log = createLog(
   'test',
@@ -11,5 +11,5 @@ const log = createLog(
 );
 for (let n = 0; n < 20_000; n++) log.info({ n, filling: 'x'.repeat(500) }, 'flooding');
 setTimeout(() => process.stderr.write(`alive, dropped ${dropped > 0}\n`), 100);
-// Runs until another process ends it.
+// Keeps the process running until another process ends it.
 setInterval(() => undefined, 60_000);

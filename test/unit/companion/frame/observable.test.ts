@@ -17,7 +17,7 @@ import {
 
 const sources = filesBelow(join(repository, 'companion'), '.ts');
 
-/** Calls of a log, as their level and the text of their arguments. */
+/** Calls of a log, with their level and the text of their arguments. */
 const calls = sources.flatMap(({ name, text }) =>
   [...text.matchAll(/\blog(?:\.(\w+)|\[[^\]]+\])\(/g)]
     .filter(([, level]) => !['child'].includes(level ?? ''))
@@ -52,7 +52,7 @@ test('no log line has a token in it', () => {
 
 const metrics = (() => {
   const registry = createRegistry('0.0.0', 'test');
-  // What the library says of the process has its own help.
+  // The metrics library writes the help texts of its own process metrics.
   const before = new Set(registry.getMetricsAsArray().map(({ name }) => name));
   before.delete('lazyscope_build_info');
   for (const create of [createControllerMetrics, createNodeMetrics, createBypassMetrics])
@@ -67,12 +67,13 @@ test('every metric says what it is, in which unit', async () => {
   for (const { name, help, type } of all) {
     expect(help, name).toMatch(/^[A-Z].{15,}\.$/);
     expect(name).toMatch(/^lazyscope_[a-z_]+$/);
-    // `counter` is 'counter' in the JSON of prom-client; histograms are times.
+    // In prom-client's JSON the type of a counter is 'counter'. Histograms measure times.
     if (String(type) === 'counter') expect(name).toMatch(/_total$/);
     else expect(name).not.toMatch(/_total$/);
     if (String(type) === 'histogram') expect(name).toMatch(/_seconds$/);
     if (/timestamp|time_|_seconds/.test(name)) expect(name).toMatch(/_seconds$/);
-    // A unit is the last word (Prometheus' naming practices), and is said where the help has one.
+    // A unit is the last word of the name (Prometheus' naming practices). If the help names a unit,
+    // the name must too.
     if (/bytes/i.test(name) || (/\bbytes\b/i.test(help) && String(type) === 'gauge'))
       expect(name).toMatch(/_bytes(_total)?$/);
     if (/\b(refused|dropped)\b/.test(help)) expect(String(type), name).toBe('counter');

@@ -6,7 +6,8 @@ import {
   type NodeMessage,
 } from '../../../../companion/contract/rpc.ts';
 
-// grpc-js takes handlers by either name; the definition itself has the one of the file, Connect.
+// grpc-js accepts a handler under either name. The definition itself has the name in the proto
+// file, Connect.
 const [method] = Object.values(controllerService);
 if (!method) throw new Error('the service has no method');
 const { requestSerialize, requestDeserialize, responseDeserialize } = method;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLifecycle, stopOnSignals } from '../../../../companion/frame/lifecycle.ts';
 import { createLog } from '../../../../companion/frame/log.ts';
 
-/** A process whose only stop hook takes as many milliseconds as its argument says. */
+/** A process with one stop hook, which takes as many milliseconds as the argument says. */
 const log = createLog('test', 'silent');
 const lifecycle = createLifecycle({ log, deadlineMs: 2_000 });
 stopOnSignals(lifecycle, log);

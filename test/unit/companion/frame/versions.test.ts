@@ -11,7 +11,10 @@ import {
   type NodeMessage,
 } from '../../../../companion/contract/rpc.ts';
 
-/** The contract as it was released; never changed, so that a change of it shows here. */
+/**
+ * The contract of the released version. This copy never changes, so that a change of the contract
+ * shows here.
+ */
 const released = loadSync(join(import.meta.dirname, 'companion-0.1.0.proto'), {
   longs: Number,
   enums: String,
@@ -68,7 +71,7 @@ test('what a release does not know yet is nothing to it', () => {
   expect(Object.values(read).filter((part) => part !== null)).toEqual([]);
 });
 
-/** A report as the filter of 0.1.0 sends it, byte for byte. */
+/** The bytes of a report from the filter of 0.1.0. */
 const report = Buffer.from(
   '4c5a535201000100000100000200000001020304050607080a0000000000000000000000000000000100000000000000' +
     '010000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000' +
@@ -99,7 +102,7 @@ test('a companion reads of the filter of the next release what it knows', () => 
   const later = Buffer.concat([report, unknown, Buffer.from('more totals')]);
   later.writeUInt16LE(2, 4);
   later.writeUInt16LE(2, 6);
-  // 0.1.1
+  // Version 0.1.1.
   later.writeUInt32LE(0x000101, 8);
   const { filterVersion, ...read } = decodeReport(later);
   const { filterVersion: _, ...known } = decodeReport(report);
@@ -120,7 +123,7 @@ test('a field of the contract that was released is there or reserved, never anot
       else expect(here?.fields.get(number), `${name} ${number}`).toBe(field);
       expect(here?.reserved.has(number) && here.fields.has(number)).toBe(false);
     }
-  // No controller ever read these.
+  // No controller ever read these fields.
   expect(dropped).toEqual([
     'ProxyReport: bool complete',
     'Edge: uint64 count',
@@ -128,9 +131,7 @@ test('a field of the contract that was released is there or reserved, never anot
   ]);
 });
 
-/**
- * The messages of a proto file: each field by its number, and the numbers that may not come back.
- */
+/** The messages of a proto file: each field by its number, and the reserved numbers. */
 function messagesIn(file: string) {
   const messages = new Map<string, { fields: Map<string, string>; reserved: Set<string> }>();
   for (const [, name = '', body = ''] of readFileSync(file, 'utf8').matchAll(

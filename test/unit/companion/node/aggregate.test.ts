@@ -27,7 +27,7 @@ function setUp(bounds: Partial<AggregateBounds> = {}) {
   return { aggregate, clock, value, counts };
 }
 
-/** The reports of one VM that never got an acknowledgement: each holds all that it has counted. */
+/** The reports of one VM that never got an acknowledgement. Each report has all counts so far. */
 function reportsOf(epoch: string, steps: { cluster: string; more: number }[]): FilterReport[] {
   const counts: Record<string, number> = {};
   return steps.map(({ cluster, more }, index) => {
@@ -52,7 +52,8 @@ describe('the counts of a proxy', () => {
         const { aggregate, counts } = setUp();
         const reports = vms.map((steps, index) => reportsOf(`vm${index}`, steps));
         const all = reports.flat();
-        // As many deliveries as there are reports, drawn with repetition: some never arrive.
+        // This delivers as many reports as there are, drawn with repetition, so that some never
+        // arrive.
         for (let i = 0; i < all.length; i++) {
           const drawn = all[(choices.next().value as number) % all.length] as FilterReport;
           aggregate.record(pod, drawn);

@@ -32,7 +32,7 @@ async function serve(bounds: { all: number; source: number; strangers: number })
     socket.on('error', () => undefined);
     closing.push(() => socket.destroy());
     await once(socket, 'connect');
-    // In the order of the calls, so that it is known which is the oldest.
+    // Accept the sockets in the order of the calls, so that the test knows the oldest.
     await new Promise((resolve) => setImmediate(resolve));
     return socket;
   }

@@ -6,7 +6,7 @@ import { createHold, holdBounds, type Release } from '../../../../companion/node
 
 const pod = podOf('cart');
 
-/** Time that moves only when everybody sleeps, so that what is said about it is exact. */
+/** A clock that advances only while all callers sleep, so that times are exact. */
 function sleepers() {
   let at = 0;
   const sleeping = new Set<{ due: number; wake(): void }>();

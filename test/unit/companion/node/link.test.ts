@@ -13,7 +13,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** The writable side of a stream that takes what a test lets it take. */
+/** The writable side of a stream that accepts as much as the test allows. */
 function setUp() {
   const written: NodeMessage[] = [];
   let cancelled = false;

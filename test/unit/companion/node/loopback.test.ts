@@ -11,7 +11,7 @@ import { connectionBounds } from '../../../../companion/node/connections.ts';
 import { ingressBounds } from '../../../../companion/node/ingress.ts';
 import { addresses, eventually, type Reply, runTestNode, type TestNode } from './running-node.ts';
 
-// Real sockets and timers, on machines that may be busy.
+// These tests use real sockets and timers and may run on a busy machine.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const destination = '10.96.0.7:9080';
@@ -302,7 +302,7 @@ describe('whoever is not an enabled pod of this node', () => {
       await report(from, reportBody(1n, 1, [clusterEntry(reviews, 1n)])),
       await node.call({ from, headers: held }),
     ];
-    // A held request goes back to its proxy: 403 would be an answer to the app.
+    // A held request is redirected back to its proxy, because a 403 would reach the app.
     expect(replies.map(({ status }) => status)).toEqual([403, 403, 307]);
     for (const path of ['resolve', 'report', 'hold']) {
       expect(await node.metric('refused_total', { path, reason })).toBe(1);
@@ -312,7 +312,7 @@ describe('whoever is not an enabled pod of this node', () => {
   });
 });
 
-/** Sends the head of a report and nothing of its body. */
+/** Sends the head of a report, without its body. */
 function beginReport(from: string) {
   const socket = connect({ host: '127.0.0.1', port: node.port, localAddress: from });
   const type = 'content-type: application/octet-stream';
@@ -346,7 +346,8 @@ describe('a body that never comes', () => {
 describe('a hostile pod', () => {
   it('cannot send more than a report may hold', async () => {
     const sent = report(addresses.cart, Buffer.alloc(1024 * 1024));
-    // The answer comes before the body is read; the connection may break under the rest of it.
+    // The answer comes before the node has read the body, and the connection may break while the
+    // client sends the rest.
     const outcome = await sent.then(
       ({ status }) => status,
       (error) => error.code,

@@ -29,7 +29,7 @@ describe('the source of a request', () => {
     pods.upsertPod(podObject('cart', '10.1.0.5'));
     pods.upsertNamespace(namespaceObject('shop', slip));
     expect(pods.find('10.1.0.5')).toHaveProperty('pod');
-    // Also after a restart, which knows of no mode before.
+    // The same holds after a restart, when no previous mode is known.
     pods.removeNamespace(namespaceObject('shop', slip));
     pods.upsertNamespace(namespaceObject('shop', slip));
     expect(pods.find('10.1.0.5')).toHaveProperty('pod');
@@ -39,7 +39,7 @@ describe('the source of a request', () => {
   it('is refused while its namespace has no mode', () => {
     const { pods } = setUp();
     pods.upsertPod(podObject('cart', '10.1.0.5'));
-    // One workload of it may be wanted all the same.
+    // A single workload of the namespace may still be enabled.
     pods.upsertNamespace(namespaceObject('shop', 'off'));
     expect(pods.find('10.1.0.5')).toHaveProperty('pod');
     pods.removeNamespace(namespaceObject('shop', 'enforce'));

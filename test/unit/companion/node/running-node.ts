@@ -25,7 +25,7 @@ export type Call = {
   signal?: AbortSignal;
 };
 
-/** The whole node role on loopback; only the API server is replaced, by what a test puts in. */
+/** The whole node role on the loopback interface. The test replaces only the API server. */
 export async function runTestNode(
   certificate: Certificate,
   controllerPort: number,
@@ -127,7 +127,7 @@ function send(port: number, call: Call): Promise<Reply> {
   });
 }
 
-/** Waits for something that another thread of control will do. */
+/** Waits until an asynchronous condition holds. */
 export async function eventually<Value>(
   look: () => Value | undefined | false | Promise<Value | undefined | false>,
 ): Promise<Value> {

@@ -7,7 +7,7 @@ import type { ProxyStats } from '../../../../companion/core/scope/proxies.ts';
 import { parseStats, startScrape } from '../../../../companion/node/scrape.ts';
 import { eventually } from './running-node.ts';
 
-// Real sockets and timers, on machines that may be busy.
+// These tests use real sockets and timers and may run on a busy machine.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const stops: (() => Promise<unknown>)[] = [];
@@ -15,7 +15,7 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-/** As Envoy 1.40 writes it. */
+/** The format of Envoy 1.40. */
 const text = `# TYPE envoy_cluster_manager_active_clusters gauge
 envoy_cluster_manager_active_clusters{} 13
 # TYPE envoy_server_memory_allocated gauge
@@ -24,7 +24,7 @@ envoy_server_memory_allocated{} 10489760
 envoy_server_memory_physical_size{} 16777216
 `;
 
-/** Without rounds of its own unless `intervalMs` says so. */
+/** Starts a scraper. It makes no periodic round unless `intervalMs` is set. */
 async function scrape(listener: RequestListener, { hasProxy = true, intervalMs = 3_600_000 } = {}) {
   const server = createServer(listener).listen(0, '127.0.0.1');
   await eventually(() => server.listening);

@@ -14,7 +14,7 @@ import { createQuestions } from '../../../../companion/node/questions.ts';
 import { startUplink } from '../../../../companion/node/uplink.ts';
 import { eventually } from './running-node.ts';
 
-// Real sockets and timers, on machines that may be busy.
+// These tests use real sockets and timers and may run on a busy machine.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const pod = podOf('cart');
@@ -120,7 +120,7 @@ it('looks for controllers every second while it has none, and seldom when it has
   const started = performance.now();
   const { value } = connect(first.port, found);
   await eventually(async () => (await value('node_controller_streams')) === 1);
-  // Two pauses of a second; the usual ones would be ten seconds together.
+  // Two pauses of a second. The default pauses would be ten seconds in total.
   expect(performance.now() - started).toBeLessThan(8_000);
   const before = lookups;
   await sleep(2_500);
@@ -152,7 +152,7 @@ it('shows a new token on the same stream', async () => {
   await eventually(() => shown().at(-1) === 'token-2');
   await writeFile(certificate.tokenPath, 'token-1\n');
   await eventually(() => shown().at(-1) === 'token-1');
-  // A file that is being written is empty for a moment.
+  // A file is empty for a moment while another process writes it.
   expect(shown()).not.toContain('');
   expect(first.tokens).toEqual(['Bearer token-1']);
 });
