@@ -1,4 +1,14 @@
 import { sentinelHost } from '../scope/sentinel.ts';
+import {
+  type ConfigDump,
+  clustersOf,
+  isObject,
+  type Json,
+  labelOf,
+  nameOf,
+  objectsIn,
+  typeOf,
+} from './config-dump.ts';
 
 /**
  * The oracle of narrowing: in the configuration of a proxy, every cluster that anything refers to
@@ -11,9 +21,6 @@ export type Dangling = {
   /** Where the name stands, from the section of the dump inwards. */
   place: string;
 };
-
-type Json = unknown;
-export type ConfigDump = { configs: readonly Json[] };
 
 /** Fields of Envoy's API whose value is the name of a cluster, or a list of them. */
 const clusterFields = new Set([
@@ -46,7 +53,7 @@ const otherMeanings = new Set([
 const otherTexts = new Set(['name', 'stat_prefix', 'alt_stat_name', 'service_name', 'sni']);
 
 /** Sections of the dump that hold no references: endpoints repeat names of clusters. */
-const silentSections = /EndpointsConfigDump|SecretsConfigDump/;
+const silentSections = new Set(['EndpointsConfigDump', 'SecretsConfigDump']);
 
 /** References to clusters that are not there, each cluster and place once, in the dump's order. */
 export function danglingClusters(dump: ConfigDump): Dangling[] {
@@ -62,19 +69,13 @@ export function danglingClusters(dump: ConfigDump): Dangling[] {
 
 /** Names of the clusters that a proxy has, those of its bootstrap among them. */
 export function clusterNames(dump: ConfigDump): Set<string> {
-  const names = dump.configs.flatMap((section) => {
-    if (!isObject(section) || !typeOf(section).endsWith('ClustersConfigDump')) return [];
-    return ['static_clusters', 'dynamic_active_clusters', 'dynamic_warming_clusters'].flatMap(
-      (list) => objectsIn(section[list]).flatMap(({ cluster }) => nameOf(cluster)),
-    );
-  });
-  return new Set(names);
+  return new Set(clustersOf(dump).flatMap(nameOf));
 }
 
 function* references(dump: ConfigDump): Generator<[string, string]> {
-  for (const section of dump.configs) {
-    if (!isObject(section) || silentSections.test(typeOf(section))) continue;
-    yield* referencesIn(section, [typeOf(section).split('.').at(-1) ?? '']);
+  for (const section of objectsIn(dump.configs)) {
+    if (silentSections.has(typeOf(section))) continue;
+    yield* referencesIn(section, [typeOf(section)]);
   }
 }
 
@@ -106,27 +107,4 @@ function namesIn(field: string, value: Json): string[] {
 
 function textsIn(value: Json): string[] {
   return [value].flat().filter((each): each is string => typeof each === 'string');
-}
-
-/** What names a part to people: its own name, or its place in the list. */
-function labelOf(part: Json, index: number): string {
-  if (!isObject(part)) return String(index);
-  const [name] = [part, ...Object.values(part)].flatMap(nameOf);
-  return name ?? String(index);
-}
-
-function nameOf(part: Json): string[] {
-  return isObject(part) && typeof part.name === 'string' ? [part.name] : [];
-}
-
-function typeOf(part: Record<string, Json>): string {
-  return String(part['@type'] ?? '');
-}
-
-function objectsIn(list: Json): Record<string, Json>[] {
-  return Array.isArray(list) ? list.filter(isObject) : [];
-}
-
-function isObject(value: Json): value is Record<string, Json> {
-  return value !== null && typeof value === 'object' && !Array.isArray(value);
 }

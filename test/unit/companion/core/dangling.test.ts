@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type ConfigDump, danglingClusters } from '../../../../companion/core/oracle/dangling.ts';
+import type { ConfigDump } from '../../../../companion/core/oracle/config-dump.ts';
+import { danglingClusters } from '../../../../companion/core/oracle/dangling.ts';
 
 const type = (name: string) => ({ '@type': `type.googleapis.com/envoy.admin.v3.${name}` });
 const there = 'outbound|80||a.shop.svc.cluster.local';

@@ -1,0 +1,155 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import {
+  type ConfigDump,
+  isObject,
+  type Json,
+} from '../../../../companion/core/oracle/config-dump.ts';
+import { compareNarrowed, textOf } from '../../../../companion/core/oracle/narrowing.ts';
+import { isOwn } from '../../../../companion/core/oracle/own-parts.ts';
+import { sentinelHost } from '../../../../companion/core/scope/sentinel.ts';
+import { type DumpedHost, dumpOf } from './proxy-dump.ts';
+
+type Owned = DumpedHost & { isImported: boolean; isKept: boolean };
+
+/** Hosts of every kind on ports that they share, except where the first would take all calls. */
+const hosts: fc.Arbitrary<Owned[]> = fc
+  .array(
+    fc.record({
+      by: fc.constantFrom<DumpedHost['by']>('http', 'sniffed', 'tcp', 'sni', 'any address'),
+      port: fc.constantFrom(80, 443, 8080),
+      isImported: fc.boolean(),
+      isKept: fc.boolean(),
+    }),
+    { maxLength: 6 },
+  )
+  .map((list) =>
+    list.map((each, i) => ({
+      ...each,
+      host: `h${i}.shop.svc.cluster.local`,
+      port: each.by === 'any address' ? 1000 + i : each.port,
+      address:
+        each.by === 'http' || each.by === 'tcp' || each.by === 'sniffed'
+          ? `10.0.0.${i}`
+          : '0.0.0.0',
+    })),
+  );
+
+const sentinel = [80, 9000];
+const fullOf = (all: Owned[]) => dumpOf({ hosts: all, sentinel });
+const narrowOf = (kept: Owned[]) =>
+  dumpOf({ hosts: kept, sentinel, isEnabled: true, version: '2' });
+
+const differencesOf = (all: Owned[], narrowed: ConfigDump, full = fullOf(all)) =>
+  compareNarrowed(full, narrowed, {
+    entries: [
+      `shop/${sentinelHost}`,
+      ...all.filter(({ isImported }) => isImported).map(({ host }) => `shop/${host}`),
+    ],
+  }).differences.map(textOf);
+
+/** Lists whose order means nothing to Envoy. */
+const unordered = new Set([
+  ...['dynamic_listeners', 'filter_chains', 'dynamic_route_configs', 'virtual_hosts', 'domains'],
+  ...['dynamic_active_clusters', 'ecds_filters', 'configs'],
+]);
+
+function shuffled(value: Json, random: () => number, field = ''): Json {
+  if (Array.isArray(value)) {
+    const list = value.map((each) => shuffled(each, random));
+    if (!unordered.has(field)) return list;
+    return list
+      .map((each) => [random(), each] as const)
+      .sort(([a], [b]) => a - b)
+      .map(([, each]) => each);
+  }
+  if (!isObject(value)) return value;
+  const fields = Object.entries(value).map(([name, inner]) => [
+    name,
+    shuffled(inner, random, name),
+  ]);
+  return Object.fromEntries(random() < 0.5 ? fields : fields.reverse());
+}
+
+test('to leave out what is not imported, in any order and at any version, loses nothing', () => {
+  fc.assert(
+    fc.property(hosts, fc.nat(), (all, seed) => {
+      // One of the simplest generators: the next number is the last, times and plus something.
+      let last = seed;
+      const random = () => {
+        last = (last * 1_103_515_245 + 12_345) % 2_147_483_648;
+        return last / 2_147_483_648;
+      };
+      const narrowed = narrowOf(all.filter(({ isImported, isKept }) => isImported || isKept));
+      expect(differencesOf(all, shuffled(narrowed, random) as ConfigDump)).toEqual([]);
+    }),
+  );
+});
+
+/** What Envoy runs with: of a section of the dump the resources, without notes of their pushes. */
+const resources = new Set(['listener', 'route_config', 'cluster', 'ecds_filter']);
+
+/** Paths to everything that is no list and no object, except in parts of our own. */
+function* leaves(value: Json, path: string[] = []): Generator<string[]> {
+  if (isOwn(value)) return;
+  if (Array.isArray(value) || isObject(value)) {
+    for (const [field, inner] of Object.entries(value))
+      if (field !== 'lazyscope') yield* leaves(inner, [...path, field]);
+    return;
+  }
+  if (path.some((field) => resources.has(field))) yield path;
+}
+
+const changedOf = (value: Json) => {
+  if (typeof value === 'number') return value + 1;
+  return typeof value === 'boolean' ? !value : `${String(value)}x`;
+};
+
+/** A copy with one place changed, or without it. */
+function changedAt(value: Json, [field = '', ...rest]: string[], isLost: boolean): Json {
+  const copy = Array.isArray(value) ? [...value] : { ...(value as object) };
+  const inner = Reflect.get(copy, field);
+  if (rest.length > 0) Reflect.set(copy, field, changedAt(inner, rest, isLost));
+  else if (!isLost) Reflect.set(copy, field, changedOf(inner));
+  else if (Array.isArray(copy)) copy.splice(Number(field), 1);
+  else Reflect.deleteProperty(copy, field);
+  return copy;
+}
+
+test('any change of what is imported, or for all calls, is told of', () => {
+  fc.assert(
+    fc.property(hosts, fc.nat(), fc.boolean(), (all, which, isLost) => {
+      const narrowed = narrowOf(all.filter(({ isImported }) => isImported));
+      const places = [...leaves(narrowed)];
+      const place = places[which % places.length] ?? [];
+      const changed = changedAt(narrowed, place, isLost) as ConfigDump;
+      expect(differencesOf(all, changed), place.join(' > ')).not.toEqual([]);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('the loss of any listener, chain, virtual host or cluster that is imported is told of', () => {
+  const lists = ['dynamic_listeners', 'filter_chains', 'virtual_hosts', 'dynamic_active_clusters'];
+  fc.assert(
+    fc.property(hosts, fc.nat(), (all, which) => {
+      const narrowed = narrowOf(all.filter(({ isImported }) => isImported));
+      const places = [...elementsOf(narrowed, new Set(lists))];
+      const place = places[which % places.length] ?? [];
+      const lost = changedAt(narrowed, place, true) as ConfigDump;
+      expect(differencesOf(all, lost), place.join(' > ')).not.toEqual([]);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+/** Paths to the elements of some lists, without our own and those of the sentinel. */
+function* elementsOf(value: Json, lists: Set<string>, path: string[] = []): Generator<string[]> {
+  if (!Array.isArray(value) && !isObject(value)) return;
+  for (const [field, inner] of Object.entries(value)) {
+    const here = [...path, field];
+    const isElement = Array.isArray(value) && lists.has(path.at(-1) ?? '');
+    if (isElement && !isOwn(inner) && !isOwn(Reflect.get(Object(inner), 'cluster'))) yield here;
+    yield* elementsOf(inner, lists, here);
+  }
+}
