@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('Prometheus takes the rules, without a doubt about any', async () => {
+test('Prometheus accepts every rule without a warning', async () => {
   const printed = await run(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', rules]);
   expect(printed).toContain(`${alerts.length} rules found`);
 });
@@ -138,7 +138,7 @@ test.each(alerts.map(({ alert }) => [alert] as const))('%s fires when it should'
   expect(await firing({ ...calm, ...series }, minutes)).toEqual([alert]);
 });
 
-test('none fires while all is well', async () => {
+test('no alert fires in a healthy mesh', async () => {
   expect(await firing(calm, 55)).toEqual([]);
 });
 

@@ -44,7 +44,7 @@ async function startWithoutWrites(role: 'node' | 'controller', settings: Record<
   return process;
 }
 
-test('what is refused a write here notices it', async () => {
+test('a refused write fails in the process that writes', async () => {
   const script = "require('node:fs').writeFileSync('/dev/null', '')";
   const run = promisify(execFile)(process.execPath, [...noWrites, '-e', script]);
   await expect(run).rejects.toThrow('ERR_ACCESS_DENIED');
@@ -65,7 +65,7 @@ test('a controller that may write to no file starts, leads and serves the filter
   expect(controller.log()).not.toContain('ERR_ACCESS_DENIED');
 });
 
-test('a node companion that may write to no file takes reports and gives answers', async () => {
+test('a node companion that may write to no file accepts reports and answers questions', async () => {
   const port = await freePort();
   const node = await startWithoutWrites('node', {
     port: String(port),

@@ -117,19 +117,22 @@ function faultAll(fault: FaultingProxy['fault']): void {
 const isWrite = ({ method, path }: { method: string; path: string }) =>
   method !== 'GET' && !path.includes('/leases') && !path.includes('tokenreviews');
 
-test.each([409, 422, 429, 403, 500])('writes refused with %i are tried again', async (status) => {
-  let refusals = 3;
-  faultAll((asked): Fault => {
-    if (refusals === 0 || !isWrite(asked)) return undefined;
-    refusals -= 1;
-    return { status };
-  });
-  await learned(1, next());
-  expect(refusals).toBe(0);
-  faultAll(() => undefined);
-});
+test.each([409, 422, 429, 403, 500])(
+  'the controller repeats writes that are refused with %i',
+  async (status) => {
+    let refusals = 3;
+    faultAll((asked): Fault => {
+      if (refusals === 0 || !isWrite(asked)) return undefined;
+      refusals -= 1;
+      return { status };
+    });
+    await learned(1, next());
+    expect(refusals).toBe(0);
+    faultAll(() => undefined);
+  },
+);
 
-test('with an API server that takes 2 s for everything the leader stays, and goes on', async () => {
+test('with an API server that takes 2 s for each request, the leader keeps the lease and continues to work', async () => {
   const before = await leader();
   const leases = () => history.filter((write) => write.holder !== undefined);
   const from = leases().length;
@@ -177,7 +180,7 @@ test.each<[string, Fault, number]>([
   faultAll(() => undefined);
 });
 
-test('an expired token stops writes, and a new one is taken up without a restart', async () => {
+test('an expired token stops writes, and the controller uses a new token without a restart', async () => {
   for (const { proxy } of replicas) {
     await proxy.writeToken('expired');
     proxy.cut();
@@ -187,18 +190,18 @@ test('an expired token stops writes, and a new one is taken up without a restart
   await learned(4, next());
 });
 
-test('a rotated CA is taken up without a restart', async () => {
+test('the controller uses a rotated CA without a restart', async () => {
   for (const { proxy } of replicas) await proxy.rotateCa();
   await learned(5, next());
 });
 
-test('an API server that is killed and comes back is written to by one leader', async () => {
+test('after a kill of the API server one leader writes again', async () => {
   const learning = learned(6, next());
   await api.restart();
   await learning;
 });
 
-test('a stolen lease stops its holder until it is free again', async () => {
+test('a stolen lease stops its former holder until the lease is free again', async () => {
   let stolenAt = 0;
   type Lease = { metadata: { resourceVersion: string }; spec: Record<string, unknown> };
   for (;;) {
@@ -220,7 +223,7 @@ test('a stolen lease stops its holder until it is free again', async () => {
   expect(taken?.at).toBeGreaterThan(stolenAt + leaseSeconds * 1000);
 });
 
-test('a leader that is paused for longer than its lease never writes beside the next', async () => {
+test('a leader that was paused for longer than its lease never writes beside its successor', async () => {
   for (let round = 0; round < 2; round++) {
     const paused = await leader();
     // Both replicas have work all the time, so that SIGSTOP meets the paused replica in the middle
@@ -242,7 +245,7 @@ test('a leader that is paused for longer than its lease never writes beside the 
   await learned(9, next());
 });
 
-test('in all of this, whoever wrote held the lease', () => {
+test('during all of these faults every writer held the lease', () => {
   const leases = history.filter((write) => write.holder !== undefined);
   expect(history.length - leases.length).toBeGreaterThan(20);
   expect(new Set(leases.map((write) => write.holder)).size).toBeGreaterThan(2);

@@ -109,7 +109,7 @@ const webPod = {
   spec: { nodeName: 'node-1', containers: [{ name: 'istio-proxy', image: 'proxy' }] },
 };
 
-test('every role of every manifest is lived here', () => {
+test('every role of every manifest has a journey here', () => {
   const written = filesBelow(manifests, '.yaml')
     .flatMap(({ text }) => parse(text))
     .filter((object) => object?.rules && /^(Cluster)?Role$/.test(object.kind))
@@ -121,7 +121,7 @@ test('every role of every manifest is lived here', () => {
 });
 
 describe.each(Object.keys(journeys))('%s', (role) => {
-  test('may do all that it does in its life', async () => {
+  test('may make each of its calls', async () => {
     expect(await live(role)).toEqual([]);
   });
 

@@ -69,7 +69,7 @@ const sidecars = () => versions('/apis/networking.istio.io/v1/sidecars');
 const scopes = () => versions('/apis/lazyscope.io/v1alpha1/workloadscopes');
 const pending = () => controller?.metric('lazyscope_controller_workloads_pending');
 
-test('1,000 workloads that start at once are scoped at the rate of writes, and their first calls are answered meanwhile', async () => {
+test('1,000 workloads that start at once are scoped at the rate of writes, and the controller answers their first calls at the same time', async () => {
   await start();
   const answers: string[] = [];
   await waitFor(

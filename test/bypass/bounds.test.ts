@@ -3,7 +3,7 @@ import { useRig } from './rig.ts';
 
 const rig = useRig();
 
-test('a reader that never reads stops its writer at the limit and what the stack takes', async () => {
+test('a reader that never reads stops its writer at the limit plus the buffers of the stack', async () => {
   const most = 256 << 20;
   const plain = await rig.agent.do('pair');
   const stack = (await rig.agent.do('fill', { id: plain.client, size: 65536, most })).n;
@@ -27,7 +27,7 @@ test('a reader that never reads stops its writer at the limit and what the stack
   expect((await loader.stats()).counters.to_redirect).toBe(2);
 });
 
-test('messages of one byte, which cost a thousand, are bounded by number', async () => {
+test('messages of one byte, each of which costs a thousand bytes of memory, are bounded by number', async () => {
   const loader = await rig.accelerate({ messageLimit: 200, streamLimit: 1_000_000 });
   const { client, server } = await rig.agent.do('pair');
   const before = (await loader.stats()).hops.other.redirectedMessages;
@@ -72,7 +72,7 @@ test('a stream of small messages goes to the stack until something comes back', 
   expect(await talk(16_384, 40)).toBe(40);
 });
 
-test('connections over the size of the table work over the stack', async () => {
+test('connections beyond the size of the table use the stack', async () => {
   const loader = await rig.accelerate({ connections: 4 });
   const pairs = [];
   for (let i = 0; i < 12; i++) pairs.push(await rig.agent.do('pair'));

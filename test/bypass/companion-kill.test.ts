@@ -59,7 +59,7 @@ test('a companion that is killed under load fails no request, and leaves nothing
   expect(await load({ bytesMax: 1 << 20, seconds: 1 })).toMatchObject({ failed: 0, different: 0 });
 });
 
-test('a companion that is started again after a kill takes calls in again', async () => {
+test('a companion that restarts after a kill takes in connections again', async () => {
   process.kill(agent.pid, 'SIGKILL');
   await agent.ended();
   agent.lines.length = 0;

@@ -7,7 +7,7 @@ import { showReads } from './rig.ts';
 
 const agent = useNodeAgent();
 
-test('a node and a pod that ask are served after a self-test, and let go when they do not', async () => {
+test('the bypass serves a labelled node and pod after a self-test, and releases them when the label goes', async () => {
   agent.start();
   agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
   const ready = await agent.state(/^ready$/);
@@ -40,7 +40,7 @@ test('a node and a pod that ask are served after a self-test, and let go when th
   });
 });
 
-test('a loader that is killed is started again', async () => {
+test('the companion restarts a killed loader', async () => {
   agent.start();
   agent.tell(nodeObject({ 'lazyscope.io/bypass': 'enabled' }));
   agent.tell(podObject);
@@ -58,7 +58,7 @@ test('a loader that is killed is started again', async () => {
   expect(agent.loaderPid()).toBeGreaterThan(0);
 });
 
-test('what is not the loader is refused with a reason, on the Node and as an Event', async () => {
+test('the companion refuses a wrong loader and reports the reason on the Node and as an Event', async () => {
   const fake = join(agent.folder, 'loader');
   const answer = '{"ok":false,"cmd":"probe","reason":"no permission","error":"EPERM"}';
   writeFileSync(fake, `#!/bin/sh\nread line\necho '${answer}'\nread line\n`, { mode: 0o755 });

@@ -66,7 +66,7 @@ test('all three hops are redirected, both ways, and bodies up to 8 MiB are the s
   expect((await loader.stats()).counters.to_stack_stream).toBeGreaterThan(0);
 });
 
-test('sidecars that carry long bodies are left alone after that, and nothing fails', async () => {
+test('the bypass leaves sidecars alone after they have carried long bodies, and no request fails', async () => {
   await loader.policy({});
   const bodies = { bytesMax: 8 << 20, seconds: 4, churn: true };
   for (let found = 0; found === 0; ) {
@@ -79,7 +79,7 @@ test('sidecars that carry long bodies are left alone after that, and nothing fai
   expect((await loader.stats()).counters.refused_stream).toBeGreaterThan(0);
 });
 
-test('readers slower than writers bound what is unread, and nothing is lost', async () => {
+test('with slow readers the unread bytes stay bounded, and nothing is lost', async () => {
   const { result } = start({ bytesMax: 8 << 20, seconds: 4, slowMs: 5, connections: 4 });
   let worst = 0;
   for (let i = 0; i < 30; i++) {
@@ -138,7 +138,7 @@ test('applications and sidecars that are frozen for a while lose nothing', async
   expect(await stop()).toMatchObject(clean);
 });
 
-test('after a client, a server or a sidecar was killed under load, all is as before', async () => {
+test('after a kill of a client, a server or a sidecar under load, requests succeed again', async () => {
   const after = () => load({ bytesMax: 64 << 10, seconds: 1, least: 20 });
   const killed = start({ bytesMax: 8 << 20 });
   await sleep(700);

@@ -48,7 +48,7 @@ test('killing and starting loaders all the time loses nothing', async () => {
   expect(outcome).toEqual(whole);
 });
 
-test('a drain waits for the last connection and tells how many it left', async () => {
+test('a drain waits for the last connection and reports how many are left', async () => {
   const loader = await rig.accelerate();
   const { client } = await rig.agent.do('pair');
   const drained = loader.drain(20);
@@ -61,7 +61,7 @@ test('a drain waits for the last connection and tells how many it left', async (
   expect(await another.drain(0)).toEqual({ connections: 1 });
 });
 
-test('connections of a cgroup that was let go are swept when they have ended', async () => {
+test('connections of a released cgroup are swept when they have ended', async () => {
   const loader = await rig.accelerate();
   await rig.agent.do('pair');
   await loader.policy({ cgroups: [] });
@@ -70,7 +70,7 @@ test('connections of a cgroup that was let go are swept when they have ended', a
   expect(await loader.stats()).toMatchObject({ connections: 0, swept: 1, sockets: 0 });
 });
 
-test('off takes no new connection in, and start does so again', async () => {
+test('after `off` the loader takes in no new connection, and after `start` it does again', async () => {
   const loader = await rig.accelerate();
   await loader.off();
   await rig.agent.do('pair');
@@ -80,7 +80,7 @@ test('off takes no new connection in, and start does so again', async () => {
   expect(await loader.stats()).toMatchObject({ on: true, connections: 1, cgroups: 1 });
 });
 
-test('named ports stay on the stack, or are the only ones that do not', async () => {
+test('excluded ports stay on the stack, and included ports are the only redirected ones', async () => {
   const loader = await rig.accelerate();
   const { id, port } = await rig.agent.do('listen');
   const taken = async () => {
@@ -100,7 +100,7 @@ test('named ports stay on the stack, or are the only ones that do not', async ()
   expect(await taken()).toBe(0);
 });
 
-test('the first word may be of either side', async () => {
+test('either side may send the first bytes', async () => {
   const loader = await rig.accelerate();
   for (const first of ['server', 'client'] as const) {
     const pair = await rig.agent.do('pair');
@@ -125,7 +125,7 @@ test('IPv6 is redirected, and IPv4 on a socket of IPv6', async () => {
   }
 });
 
-test('no programs or maps are left when a loader that took connections in is gone', async () => {
+test('no program or map is left after the exit of a loader that took in connections', async () => {
   const loader = await rig.accelerate();
   await rig.agent.do('pair');
   await loader.close();

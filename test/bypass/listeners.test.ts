@@ -77,7 +77,7 @@ test('a listener that streams to its clients is left alone as well', async () =>
   expect((await connect(listener, loader)).taken).toBe(0);
 });
 
-test('streams of large messages, and streams that are the lesser part, are no reason', async () => {
+test('a listener with streams of large messages, or with few streams, is not left alone', async () => {
   const loader = await rig.accelerate(small);
   const large = await listen(rig.agent);
   await stream(await connect(large, loader), 60, 16_384);
@@ -120,7 +120,7 @@ test('the same port of another pod is another listener', async () => {
   expect((await connect(talking, loader)).taken).toBe(2);
 });
 
-test('of a listener that was there before the loader, the first connection stays as it is, both ends', async () => {
+test('both ends of the first connection to a listener older than the loader stay on the stack', async () => {
   const listener = await listen(rig.agent);
   const loader = await rig.accelerate();
   const taken = [];
@@ -128,7 +128,7 @@ test('of a listener that was there before the loader, the first connection stays
   expect(taken).toEqual([0, 2, 2]);
 });
 
-test('no client is taken in for a server of a container that is not known, or that blocks', async () => {
+test('no client of a server is taken in while the server’s container is unknown or blocks in reads', async () => {
   const loader = await rig.accelerate();
   const folder = join(rig.cgroup, 'container');
   mkdirSync(folder);

@@ -40,7 +40,7 @@ async function curl(path: string, ...options: string[]) {
   return text(sidecars.start(sidecars.client, ['curl', ...write, ...options, url]).stdout);
 }
 
-test('nginx behind sidecars takes and gives long bodies', async () => {
+test('nginx behind sidecars receives and sends long bodies', async () => {
   const kept = { streamSeconds: 0 };
   const loader = await rig.accelerate(kept);
   while ((await curl('/big')) !== `200 ${size}`) await new Promise((done) => setTimeout(done, 100));

@@ -35,7 +35,7 @@ async function overtakes(loader: Loader, { rcvbuf, sndbuf, chunk, stop }: Case):
   return right ? 'right' : JSON.stringify({ early, late, n, before, tail });
 }
 
-test('what follows a partial send never overtakes it, wherever the reader stopped', async () => {
+test('bytes after a partial send never overtake it, wherever the reader stopped', async () => {
   const loader = await rig.accelerate();
   const stops = [0, 1, 1000, 4528, 11872, 24528, 30158, 36273, 54528, 80158, 154528, 250000];
   const outcomes = new Map<string, string>();
@@ -53,7 +53,7 @@ test('what follows a partial send never overtakes it, wherever the reader stoppe
   expect(hops.other.redirectedBytes).toBeGreaterThan(0);
 });
 
-test('any series of switches keeps the order of what is sent', async () => {
+test('any series of switches keeps the order of the bytes', async () => {
   const loader = await rig.accelerate();
   const { client, server } = await rig.agent.do('pair');
   for (let series = 0; series < 64; series++) {

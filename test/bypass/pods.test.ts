@@ -23,7 +23,7 @@ afterAll(async () => {
   for (const each of pods) await each.remove();
 });
 
-test('two pods with the same loopback addresses and ports never hear each other', async () => {
+test('two pods with the same loopback addresses and ports never receive each other’s bytes', async () => {
   const loader = await rig.accelerate();
   const ends = [];
   for (const { pid } of pods) {
@@ -106,7 +106,7 @@ test('a connection between two pods is redirected by IPv6', async () => {
   });
 });
 
-test('a client outside of the accelerated cgroups, and one of another node, are not taken in', async () => {
+test('connections with a client or a server outside of the accelerated cgroups are not taken in', async () => {
   const loader = await rig.accelerate();
   const server = await rig.startAgent(pods[1].pid);
   await showReads(server);
@@ -129,7 +129,7 @@ test('a client outside of the accelerated cgroups, and one of another node, are 
   await outside.do('close_all');
 });
 
-test('a firewall rule that is added reaches new connections, and those that are open on the stack only', async () => {
+test('a new firewall rule applies to new connections and to open connections on the stack', async () => {
   const loader = await rig.accelerate();
   const [one, two] = [await rig.startAgent(pods[0].pid), await rig.startAgent(pods[1].pid)];
   const [host, port] = ['10.77.0.2', 7100];

@@ -22,13 +22,13 @@ async function answersTo(input: string | Uint8Array): Promise<{ code: number; li
   return { code, lines: lines.map((line) => JSON.parse(line)) };
 }
 
-test('the verifier takes the programs, however much it is made to say', async () => {
+test('the verifier accepts the programs at every log level', async () => {
   const loader = await rig.loader();
   for (const logLevel of [0, 1, 2, 4])
     expect(await loader.probe({ logLevel })).toMatchObject({ kernel: release(), btf: true });
 });
 
-test('what is refused is refused with a reason', async () => {
+test('each refusal has a reason', async () => {
   const cases: [string, string][] = [
     ['nonsense', 'not a JSON object'],
     ['', 'not a JSON object'],
@@ -61,7 +61,7 @@ test('what is refused is refused with a reason', async () => {
   expect(code).toBe(0);
 });
 
-test('a cgroup that cannot be attached is named with its reason, and the others are attached', async () => {
+test('the loader reports a cgroup that it cannot attach with the reason, and attaches the others', async () => {
   const loader = await rig.loader();
   const { refused, cgroups } = await loader.start({
     cgroups: [rig.cgroup, `${rig.cgroup}/none`, '/tmp'],
@@ -73,7 +73,7 @@ test('a cgroup that cannot be attached is named with its reason, and the others 
   ]);
 });
 
-test('one loader holds a cgroup, and another takes over after it', async () => {
+test('one loader holds a cgroup, and another takes over after its exit', async () => {
   const first = await rig.accelerate();
   const second = await rig.loader();
   const { refused } = await second.start({ cgroups: [rig.cgroup] });
@@ -82,7 +82,7 @@ test('one loader holds a cgroup, and another takes over after it', async () => {
   expect((await second.policy({ cgroups: [rig.cgroup] })).refused).toEqual([]);
 });
 
-test('a line in pieces is one line, and an unfinished one is not obeyed', async () => {
+test('a line that arrives in pieces is one line, and an unfinished line is not executed', async () => {
   const child = spawn(loaderPath, [], { stdio: ['pipe', 'pipe', 'inherit'] });
   const out = text(child.stdout);
   for (const piece of ['{"cm', 'd":"st', 'ats"}\n{"cmd":"pro']) {
@@ -98,7 +98,7 @@ test('a line without end is refused, and ends the loader', async () => {
   expect({ code, lines }).toMatchObject({ code: 0, lines: [{ reason: 'the line is too long' }] });
 });
 
-test('a loader to which nobody listens any more ends', async () => {
+test('a loader ends when nobody reads its output any more', async () => {
   const child = spawn(loaderPath, [], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdout.destroy();
   child.stdin.on('error', () => {});
@@ -141,7 +141,7 @@ test('no bytes on its input crash the loader or go without an answer', async () 
   );
 });
 
-test('a client that is sound JSON is read as JSON.parse reads it', async () => {
+test('the loader reads a valid request in JSON as JSON.parse does', async () => {
   const option = fc.record({
     ports: fc.array(fc.integer({ min: -1, max: 70_000 }), { maxLength: 5 }),
     byteLimit: fc.oneof(fc.integer({ min: -5, max: 2 ** 31 }), fc.double()),
@@ -169,7 +169,7 @@ test('a client that is sound JSON is read as JSON.parse reads it', async () => {
 
 const notLoaded = 'send probe or start first';
 
-test('three capabilities are enough without root, and one less is told', async () => {
+test('three capabilities are enough without root, and a missing one is reported', async () => {
   const unshared = (capabilities: string[]) => [
     '--reuid=65534',
     '--regid=65534',
@@ -191,7 +191,7 @@ test('three capabilities are enough without root, and one less is told', async (
   }
 });
 
-test('the capabilities of its file are enough for a user that has none', async () => {
+test('the capabilities of the loader’s file are enough for a user without capabilities', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'lazyscope-caps-'));
   const path = join(folder, 'loader');
   try {

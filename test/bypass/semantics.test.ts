@@ -231,7 +231,7 @@ test('a container whose reads block is left alone, after its first connection', 
   expect(counters).toMatchObject({ woken: 1, refused_blocking: 2 });
 });
 
-test('no socket is taken in before one of its container was seen to read', async () => {
+test('no socket is taken in before another socket of its container has read', async () => {
   const loader = await rig.loader();
   await loader.start({ cgroups: [rig.cgroup] });
   await rig.agent.do('pair');

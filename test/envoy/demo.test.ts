@@ -143,7 +143,7 @@ test('a demo that is killed leaves nothing behind', async () => {
   expect(await ended).toMatchObject({ signal: 'SIGKILL' });
 });
 
-test('an Envoy that ends is named with its last lines', async () => {
+test('the demo names an Envoy that ended, with its last lines', async () => {
   const { child, ended } = demo(['--services', '20']);
   await said(child, 'up:');
   const processes = execFileSync('ps', ['-A', '-o', 'pid=,args='], { encoding: 'utf8' }).split(
@@ -168,7 +168,7 @@ test('a bad services file is refused with line, field and reason', async () => {
   ]);
 });
 
-test('where Envoy cannot be fetched, what is missing is said', async () => {
+test('if Envoy cannot be fetched, the demo names the missing part', async () => {
   const env = { LAZYSCOPE_CACHE: join(folder, 'cache'), PATH: '/nowhere' };
   const { status, err } = await demo(['--services', '20', '--once', '--json'], env).ended;
   expect(status).toBe(1);

@@ -43,7 +43,7 @@ beforeAll(async () => {
 
 afterAll(() => mesh?.stop());
 
-test('a scoped sidecar carries what its workload used, under the names that istiod gives', async () => {
+test('a scoped sidecar carries the hosts that its workload used, under istiod’s names', async () => {
   const clusters = await names('/config_dump?resource=dynamic_active_clusters');
   expect(clusters).toEqual(
     expect.arrayContaining([
@@ -105,7 +105,7 @@ test('a first call through the gateway shows in its counters, a direct one does 
   expect(carried).not.toContain('outbound_.9080_._.stock.shop');
 });
 
-test('an app may call as it likes through its HTTP proxy', async () => {
+test('an app may call any destination through its HTTP proxy', async () => {
   const { appPort } = mesh.sidecar('scoped');
   const status = await new Promise((resolve, reject) => {
     const path = 'http://shipping.shop:8080/x?y=1';
@@ -116,7 +116,7 @@ test('an app may call as it likes through its HTTP proxy', async () => {
   expect(status).toBe(200);
 });
 
-test('a name that the mesh does not have is passed through, to nobody', async () => {
+test('a name that the mesh does not have is passed through and reaches nobody', async () => {
   const reply = await call('http://10.96.255.1:8080/').catch((error: Error) => error.message);
   expect(reply).toMatch('no such service');
 });
@@ -137,7 +137,7 @@ test('an unused destination leaves the scope, and a used one stays', async () =>
     .not.toContain('outbound|8080||catalogue.shop.svc.cluster.local');
 });
 
-test('an Envoy that is started anew has its scope at once', async () => {
+test('a restarted Envoy has its scope at once', async () => {
   const asked = answered.length;
   const before = await names('/config_dump?resource=dynamic_active_clusters');
   await mesh.restart('scoped');
@@ -147,7 +147,7 @@ test('an Envoy that is started anew has its scope at once', async () => {
   expect(after.sort()).toEqual(before.sort());
 });
 
-test('a process of the mesh that ends is named, with its last words', async () => {
+test('the error names a process of the mesh that ended, with its last lines', async () => {
   const { pid } = mesh.sidecar('full').proxy.envoy();
   process.kill(pid, 'SIGKILL');
   await expect(mesh.broken).rejects.toThrow(

@@ -73,13 +73,13 @@ beforeEach(() => {
   companion.questions.length = 0;
 });
 
-test('a known destination is not asked about', async () => {
+test('the filter asks no question about a known destination', async () => {
   const { status, seen } = await call(envoy.port('allow'), { host: 'reviews:9080' });
   expect([status, seen?.server]).toEqual([200, 'reviews']);
   expect(companion.questions).toEqual([]);
 });
 
-test('a known host whose route answers by itself is not asked about', async () => {
+test('the filter asks no question about a known host whose route answers by itself', async () => {
   const { status } = await call(envoy.port('allow'), { host: 'teapot' });
   expect(status).toBe(418);
   expect(companion.questions).toEqual([]);
@@ -106,7 +106,7 @@ test('direct: an unknown destination is called under mutual TLS', async () => {
   expect([status, seen?.server]).toEqual([200, 'direct']);
 });
 
-test('passthrough: an unknown destination is left to the route that it had', async () => {
+test('passthrough: an unknown destination keeps its route', async () => {
   companion.answer = () => passthrough;
   const allowed = await call(envoy.port('allow'), { host: 'example.com' });
   expect([allowed.status, allowed.seen?.server]).toEqual([200, 'outside']);
@@ -114,7 +114,7 @@ test('passthrough: an unknown destination is left to the route that it had', asy
   expect(blocked.status).toBe(502);
 });
 
-test('an egressProxy is no destination: what goes there is asked about, and left to it', async () => {
+test('an egressProxy is no destination: the filter asks about its calls, and leaves them to the proxy', async () => {
   companion.answer = () => gateway({ 'x-lazyscope-identities': good });
   const inside = await call(envoy.port('proxy'), { host: 'inside' });
   companion.answer = () => passthrough;
@@ -128,7 +128,7 @@ test('an egressProxy is no destination: what goes there is asked about, and left
   ]);
 });
 
-test('a blocked destination is steered as one that is allowed', async () => {
+test('a blocked destination is steered like an allowed one', async () => {
   companion.answer = () => gateway();
   const { status, seen } = await call(envoy.port('block'), { host: 'blocked.app:9080' });
   expect([status, seen?.server]).toEqual([200, 'egress']);
@@ -149,7 +149,7 @@ test('a server whose identity is not in the answer is refused', async () => {
   expect((await envoy.stats(`^${refused}$`)).get(refused)).toBeGreaterThan(0);
 });
 
-test('the identities of one destination do not stick to the next on the same connection', async () => {
+test('the identities of one destination do not apply to the next on the same connection', async () => {
   companion.answer = ({ authority }) =>
     gateway({ 'x-lazyscope-identities': authority === 'first.app' ? evil : good });
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -179,7 +179,7 @@ test('headers forged by the app neither steer nor arrive', async () => {
   }
 });
 
-test('reports count what was called, and Envoy counts no failure of the filter', async () => {
+test('reports count the called destinations, and Envoy counts no failure of the filter', async () => {
   await expect
     .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 60_000 })
     .toContainEqual({ destination: { kind: 'cluster', cluster: knownCluster }, count: 3n });

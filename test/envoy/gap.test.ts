@@ -84,7 +84,7 @@ test.each([
   ['grpc', { 'content-type': 'application/grpc', 'content-length': '1' }, 'x'],
   ['large', { 'content-length': '70000' }, 'x'.repeat(70_000)],
   ['chunked', { 'transfer-encoding': 'chunked' }, 'x'],
-])('%s: what cannot be held is steered by the answer', async (name, headers, body) => {
+])('%s: the answer steers a request that cannot be held', async (name, headers, body) => {
   companion.answer = () => hold();
   const options = { method: 'POST', body };
   const reply = await call(envoy.port('http'), { host: `${name}.app`, ...headers }, options);
@@ -94,7 +94,7 @@ test.each([
   expect(companion.held).toEqual([]);
 });
 
-test('a request for an upgrade is steered by the answer', async () => {
+test('the answer steers a request for an upgrade', async () => {
   const sent = 'cluster.lazyscope-egress.upstream_rq_total';
   const before = (await envoy.stats(sent)).get(sent) ?? 0;
   const headers = { host: 'upgrade.app', connection: 'upgrade', upgrade: 'websocket' };
@@ -102,14 +102,14 @@ test('a request for an upgrade is steered by the answer', async () => {
   expect((await envoy.stats(sent)).get(sent)).toBe(before + 1);
 });
 
-test('direct: the same by the direct way', async () => {
+test('direct: the answer steers a request that cannot be held', async () => {
   companion.answer = () => direct();
   const headers = { host: 'direct.app', 'content-type': 'application/grpc' };
   const { seen } = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
   expect(seen?.server).toBe('direct');
 });
 
-test('what passes outside goes on passing, but only what passed before', async () => {
+test('calls that passed through before continue to pass through, and no others do', async () => {
   companion.answer = () => passthrough;
   const before = await call(envoy.port('http'), { host: 'passed.app' }, { path: '/unknown' });
   expect(before.seen?.server).toBe('outside');
@@ -121,7 +121,7 @@ test('what passes outside goes on passing, but only what passed before', async (
   expect(strange.seen).toBeUndefined();
 });
 
-test('what can be held goes round, and in the end meets what Envoy says', async () => {
+test('a request that can be held is redirected until its deadline, and then gets Envoy’s own answer', async () => {
   companion.hold = () => sleep(50);
   const { status } = await call(envoy.port('http'), { host: 'held.app' });
   expect(status).toBe(503);
@@ -129,7 +129,7 @@ test('what can be held goes round, and in the end meets what Envoy says', async 
   expect(companion.questions).toEqual([]);
 });
 
-test('without an answer a stream meets what Envoy says', async () => {
+test('without an answer a stream gets Envoy’s own answer', async () => {
   companion.answer = () => undefined;
   const headers = { host: 'unanswered.app', 'content-type': 'application/grpc' };
   const { seen } = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
@@ -137,7 +137,7 @@ test('without an answer a stream meets what Envoy says', async () => {
   expect(companion.questions).toHaveLength(1);
 });
 
-test('a route that answers by itself is neither asked about nor sent round', async () => {
+test('the filter neither asks about a route that answers by itself nor redirects its requests', async () => {
   const { status } = await call(envoy.port('http'), { host: 'teapot' });
   const headers = { host: 'teapot', 'content-type': 'application/json' };
   const streamed = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });

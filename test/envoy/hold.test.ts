@@ -91,7 +91,7 @@ beforeEach(async () => {
   companion.hold = () => sleep(50);
 });
 
-test('a held request is run again once the scope is live, with its body', async () => {
+test('a held request runs again with its body once the scope is live', async () => {
   const host = 'live.app:9080';
   companion.hold = () => goLive(host);
   const body = 'x'.repeat(60_000);
@@ -136,7 +136,7 @@ test.each([
 
 // Methods that the parsers of Envoy and of the client also know.
 test.each(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND', 'LOCK', 'PURGE'])(
-  'a held %s request is run again as it was',
+  'a held %s request runs again unchanged',
   async (method) => {
     const host = `${method.toLowerCase()}.app:9080`;
     companion.hold = () => goLive(host);
@@ -164,7 +164,7 @@ test.each([
   ['[fd00::7]:9080', '/;p=1//x'],
   ['reviews.app.svc.cluster.local.', '/'.padEnd(4000, 'x')],
   ['dotted.app', '/a/../b'],
-])('%s%s is asked for again as it was', async (host, path) => {
+])('a held request for %s%s runs again unchanged', async (host, path) => {
   companion.hold = () => goLive(host);
   const { status, seen } = await call(envoy.port('http'), { host }, { path });
   expect([status, seen?.server, seen?.headers.host, seen?.url]).toEqual([
@@ -176,7 +176,7 @@ test.each([
 });
 
 test.each(['under_score.app', 'user@host.app', 'odd$.app', 'port.app:', 'port.app:99999', '*'])(
-  '%s cannot be redirected to, so it is not held',
+  'Envoy cannot redirect to %s, so the request is not held',
   async (host) => {
     const { status, seen } = await call(envoy.port('http'), { host });
     expect([status, seen?.server]).toEqual([200, 'egress']);
@@ -184,7 +184,7 @@ test.each(['under_score.app', 'user@host.app', 'odd$.app', 'port.app:', 'port.ap
   },
 );
 
-test('a request whose scope does not come takes the other way after the deadline', async () => {
+test('a request whose scope does not come takes the fallback after the deadline', async () => {
   const { status, seen } = await call(envoy.port('http'), { host: 'never.app:9080' });
   expect([status, seen?.server]).toEqual([200, 'egress']);
   expect(companion.held.length).toBeGreaterThan(1);
@@ -233,7 +233,7 @@ test('each request on a connection has its own deadline', async () => {
   expect(companion.held.length).toBeGreaterThan(rounds);
 });
 
-test('a held request is counted once, and no round failed', async () => {
+test('a held request is counted once, and no round fails', async () => {
   await expect
     .poll(() => companion.reports.flatMap((r) => r.entries), { timeout: 60_000 })
     .toContainEqual({

@@ -53,7 +53,7 @@ async function serversOf(host: string, count: number): Promise<string[]> {
   return [...new Set((await Promise.all(calls)).map((r) => `${r.status} ${r.seen?.server}`))];
 }
 
-test('many requests to one unknown destination ask once for each worker', async () => {
+test('many requests to one unknown destination cause one question for each worker', async () => {
   await start({});
   let answer = (_: Answer) => {};
   const answered = new Promise<Answer>((resolve) => {
@@ -67,13 +67,13 @@ test('many requests to one unknown destination ask once for each worker', async 
   expect(companion.questions.length).toBeLessThanOrEqual(workers);
 });
 
-test('requests go on by the fallback while a companion that hangs never answers', async () => {
+test('requests take the fallback while a companion hangs', async () => {
   await start({ fallback: 'passthrough' });
   companion.answer = () => new Promise(() => {});
   expect(await serversOf('silent.app', 20)).toEqual(['200 outside']);
 });
 
-test('requests go on by the fallback when the companion is gone', async () => {
+test('requests take the fallback when the companion is gone', async () => {
   await start({ fallback: 'direct', directCidrs: ['10.0.0.0/8', '127.0.0.0/8'] });
   await companion.stop();
   expect(await serversOf('gone.app', 20)).toEqual(['200 direct']);
@@ -85,7 +85,7 @@ test('the fallback `direct` is kept to its address blocks', async () => {
   expect(await serversOf('elsewhere.app', 1)).toEqual(['200 outside']);
 });
 
-test('the last answer known serves when no new one comes, even after its time', async () => {
+test('the last known answer serves when no new one comes, even after it has expired', async () => {
   await start({});
   companion.answer = () => gateway({ 'x-lazyscope-ttl': '1' });
   // This is enough requests for both workers to have the answer.
@@ -95,7 +95,7 @@ test('the last answer known serves when no new one comes, even after its time', 
   expect(await serversOf('known.app', 50)).toEqual(['200 egress']);
 });
 
-test('nothing is sent to be held by a companion that is gone', async () => {
+test('the filter sends no request to be held by a companion that is gone', async () => {
   await start({});
   companion.answer = () => hold({ 'x-lazyscope-otherwise': 'direct' });
   companion.hold = () => new Promise((resolve) => setTimeout(resolve, 50));
@@ -104,7 +104,7 @@ test('nothing is sent to be held by a companion that is gone', async () => {
   expect(await serversOf('held.app', 20)).toEqual(['200 direct']);
 });
 
-test('an answer that makes no sense is none', async () => {
+test('an invalid answer counts as no answer', async () => {
   await start({});
   const { 'x-lazyscope-sni': _, ...noSni } = gateway();
   companion.answer = ({ authority }) =>
@@ -113,14 +113,14 @@ test('an answer that makes no sense is none', async () => {
   expect(await serversOf('odd.app', 1)).toEqual(['200 outside']);
 });
 
-test('an authority over 512 bytes falls back unasked', async () => {
+test('an authority over 512 bytes takes the fallback without a question', async () => {
   await start({});
   companion.answer = () => gateway();
   expect(await serversOf(`${'a'.repeat(600)}.app`, 1)).toEqual(['200 outside']);
   expect(companion.questions).toEqual([]);
 });
 
-test('a configuration that makes no sense leaves the filter working', async () => {
+test('an invalid configuration leaves the filter working', async () => {
   await start('{"fallback":"teleport","directCidrs":["10.0.0.0/99"],"flushSeconds":"soon"');
   companion.answer = () => gateway();
   expect(await serversOf('works.app', 1)).toEqual(['200 egress']);

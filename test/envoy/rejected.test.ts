@@ -55,7 +55,7 @@ afterAll(async () => {
   await reaper?.finish();
 });
 
-test('a cluster is named with the reason', async () => {
+test('a rejected cluster is named with the reason', async () => {
   const bad = {
     '@type': clusterType,
     name: 'bad|cluster',
@@ -66,7 +66,7 @@ test('a cluster is named with the reason', async () => {
   await expect(pushed).rejects.toThrow(/^Envoy client does not take bad\|cluster: .*ORIGINAL_DST/i);
 });
 
-test('a listener is named, and all that changed with it is taken back', async () => {
+test('a rejected listener is named, and every change that came with it is reverted', async () => {
   const before = await clusters();
   const sentinel = sentinelOf([8080, 70_000], 'lazyscope-system');
   await expect(controlPlane.distribute(sentinel)).rejects.toThrow(
@@ -75,12 +75,12 @@ test('a listener is named, and all that changed with it is taken back', async ()
   expect(await clusters()).toBe(before);
 });
 
-test('what comes after a refusal is taken', async () => {
+test('Envoy accepts valid configuration after a rejection', async () => {
   await controlPlane.distribute(sentinelOf([7070], 'lazyscope-system'));
   expect(await proxy.envoy().admin('/listeners')).toContain('0.0.0.0_7070::');
 });
 
-test('a port that somebody else has is named', async () => {
+test('a port that another process uses is named', async () => {
   const taken = await listen(createServer());
   const other = await startProxy('gateway');
   try {

@@ -97,14 +97,14 @@ async function talk(first: string): Promise<string> {
   }
 }
 
-test('server first: a silent client gets the greeting of the server behind the gateway', async () => {
+test('server first: a client that sends nothing gets the greeting of the server behind the gateway', async () => {
   companion.answer = () => gateway({ 'x-lazyscope-sni': sni, 'x-lazyscope-identities': good });
   expect(await talk('')).toBe(`egress greets ${sni}`);
   const destination = `127.0.0.1:${port()}`;
   expect(companion.questions).toEqual([{ call: 'tcp', authority: undefined, destination }]);
 });
 
-test('client first: what the client says at once waits for the answer and arrives', async () => {
+test('client first: the client’s first bytes wait for the answer and arrive', async () => {
   companion.answer = async () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     return direct({ 'x-lazyscope-sni': sni });
@@ -112,12 +112,12 @@ test('client first: what the client says at once waits for the answer and arrive
   expect(await talk('hello')).toBe(`direct got hello from ${sni}`);
 });
 
-test('passthrough leaves the connection to the cluster that it had', async () => {
+test('passthrough leaves the connection to its cluster', async () => {
   companion.answer = () => passthrough;
   expect(await talk('hello')).toBe('plain got hello');
 });
 
-test('a connection is never held: it takes the other way', async () => {
+test('a connection is never held: it takes the fallback', async () => {
   companion.answer = () => hold({ 'x-lazyscope-otherwise': 'direct', 'x-lazyscope-sni': sni });
   expect(await talk('hello')).toBe(`direct got hello from ${sni}`);
   expect(companion.held).toEqual([]);
@@ -130,7 +130,7 @@ test('a server whose identity is not in the answer is refused', async () => {
   expect((await envoy.stats(`^${refused}$`)).get(refused)).toBeGreaterThan(0);
 });
 
-test('without an answer the connection goes on by the fallback', async () => {
+test('without an answer the connection takes the fallback', async () => {
   companion.answer = () => new Promise(() => {});
   expect(await talk('hello')).toBe('plain got hello');
 });
@@ -147,7 +147,7 @@ test('a client that leaves while its question is open harms nobody', async () =>
   expect(await stayer).toBe(`direct got hello from ${sni}`);
 });
 
-test('a connection of a chain that Istio knows is counted while nobody is asked', async () => {
+test('a connection of a filter chain that Istio knows is counted without a question', async () => {
   const known = envoy.port('known');
   const socket = connect(known, '127.0.0.1');
   socket.end('hello');
@@ -160,7 +160,7 @@ test('a connection of a chain that Istio knows is counted while nobody is asked'
     .toContainEqual({ destination, count: expect.any(BigInt) });
 });
 
-test('HTTP requests and connections share one VM, and reports tell them apart', async () => {
+test('HTTP requests and connections share one VM, and reports distinguish them', async () => {
   companion.answer = () => passthrough;
   await talk('hello');
   await call(envoy.port('http'), { host: 'both.app' }).catch(() => {});

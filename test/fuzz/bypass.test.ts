@@ -25,7 +25,7 @@ const broken = mutated(line.map((each) => new Uint8Array(Buffer.from(each)))).ma
   Buffer.from(bytes).toString(),
 );
 
-test('any line of a loader is the answer that was asked for, or an error', async () => {
+test('the companion reads any line of a loader as the expected answer or as an error', async () => {
   const property = fc.property(
     fc.constantFrom(...commands),
     fc.oneof(line, broken),
@@ -64,7 +64,7 @@ const pod = fc.record({
   status: fc.record({ phase: text, qosClass: text }),
 }) as fc.Arbitrary<KubeObject>;
 
-test('whatever a pod asks for, it is served with ports that are some, or refused with a reason', async () => {
+test('for any annotations a pod is served with valid ports or refused with a reason', async () => {
   await fuzz(
     fc.property(pod, (given) => {
       const candidate = readCandidate(given);

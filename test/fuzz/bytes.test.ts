@@ -45,7 +45,7 @@ function decoded(body: Uint8Array): FilterReport | undefined {
 
 const reportBytes = fc.oneof(bytes, report, mutated(report));
 
-test('any body of a report is decoded or refused by name', async () => {
+test('any body of a report is decoded or refused with a named error', async () => {
   await fuzz(
     fc.property(reportBytes, (body) => {
       try {
@@ -58,7 +58,7 @@ test('any body of a report is decoded or refused by name', async () => {
   );
 });
 
-test('whatever filters report, the tables of a node stay within their bounds', async () => {
+test('for any reports the tables of a node stay within their bounds', async () => {
   const bounds = { ...aggregateBounds, destinationsPerProxy: 8, vmsPerProxy: 4, counters: 24 };
   const from = fc.constantFrom(...['a', 'b', 'c'].map((name) => podOf(name)));
   await fuzz(

@@ -41,7 +41,7 @@ const review: fc.Arbitrary<TokenReview> = fc.record({
   error: fc.oneof(text, fc.constant(undefined)),
 });
 
-test('any token is that of a node for an hour at most, or refused with a code', async () => {
+test('any token is accepted as a node’s for an hour at most, or refused with a code', async () => {
   const nodeOfPod = (name: string) => (name === 'web' ? 'node-1' : undefined);
   await fuzz(
     fc.asyncProperty(token, review, async (given, told) => {
@@ -75,7 +75,7 @@ const data = fc.dictionary(
   fc.oneof(part, text),
 );
 
-test('whatever is in the Secret, a controller serves with keys that nodes will trust', async () => {
+test('with any content of the Secret a controller serves with keys that nodes will trust', async () => {
   await fuzz(
     fc.asyncProperty(fc.oneof(data, fc.constant(undefined)), async (given) => {
       const kube = createFakeKube();

@@ -47,7 +47,7 @@ const broken = mutated(fc.constant(new Uint8Array(Buffer.from(good)))).map((byte
   Buffer.from(bytes).toString(),
 );
 
-test('any services file is read within its bounds, or refused with a line that it has', async () => {
+test('any services file is read within its bounds, or refused with one of its lines', async () => {
   await fuzz(
     fc.property(fc.oneof(shaped, yaml, broken, text), (given) => {
       try {

@@ -57,7 +57,7 @@ const answered = answer.map(
   (each) => new Uint8Array(method.responseSerialize({ answer: each } as ControllerMessage)),
 );
 
-test('any bytes of a controller are headers that a filter can be sent, or no answer', async () => {
+test('any bytes of a controller become valid headers for a filter, or no answer', async () => {
   await fuzz(
     fc.asyncProperty(fc.oneof(bytes, answered, mutated(answered)), async (body) => {
       let read: ControllerMessage;

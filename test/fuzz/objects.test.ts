@@ -45,7 +45,7 @@ const oddAddress: KubeObject = {
   spec: { clusterIP: [] },
 };
 
-test('whatever users write, the catalog keeps nothing of what is gone, and knows the others', async () => {
+test('for any objects of users the catalog keeps nothing of removed objects, and knows the others', async () => {
   const objects = fc.array(objectOf(fc.constantFrom(...kinds)), { maxLength: 12 });
   await fuzz(
     fc.property(objects, (given) => {
@@ -71,7 +71,7 @@ test('whatever users write, the catalog keeps nothing of what is gone, and knows
   );
 });
 
-test('whatever is in a Sidecar, a WorkloadScope or a Namespace is read or refused', async () => {
+test('any content of a Sidecar, a WorkloadScope or a Namespace is read or refused', async () => {
   const readers = [readSidecar, readWorkloadScope, readNamespace];
   await fuzz(
     fc.property(objectOf(fc.constant('Sidecar')), fc.constantFrom(...readers), (object, read) => {
@@ -94,7 +94,7 @@ const stream = fc
   .array(fc.oneof(event, mutated(event)), { maxLength: 6 })
   .map((lines) => Buffer.concat(lines.map((each) => Buffer.from(each))));
 
-test('whatever comes on a watch, it goes on, and tells only of objects with a name', async () => {
+test('for any bytes a watch continues, and reports only objects with a name', async () => {
   const resource = { group: '', version: 'v1', plural: 'pods' };
   const list = { apiVersion: 'v1', kind: 'PodList', metadata: { resourceVersion: '1' }, items: [] };
   await fuzz(

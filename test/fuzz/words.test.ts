@@ -23,7 +23,7 @@ const word = fc.oneof(
   joined.map((parts) => parts.join('')),
 );
 
-test('any authority is a host as Istio would write it, or none', async () => {
+test('any authority is read as a host in Istio’s form, or as none', async () => {
   await fuzz(
     fc.property(word, (authority) => {
       const host = hostOfAuthority(authority);
@@ -35,7 +35,7 @@ test('any authority is a host as Istio would write it, or none', async () => {
   );
 });
 
-test('any text is an address, a cluster, or neither', async () => {
+test('any text is read as an address, as a cluster, or as neither', async () => {
   await fuzz(
     fc.property(word, (each) => {
       const address = parseAddress(each);
@@ -54,7 +54,7 @@ const names = ['call', 'authority', 'destination'].map((name) => `x-lazyscope-${
 const value = fc.oneof(word, fc.constantFrom('http', 'tcp', '10.0.0.1:80'), fc.array(word));
 const headers = fc.dictionary(fc.constantFrom('host', ...names), value);
 
-test('any headers are a call within its bounds, or a reason', async () => {
+test('any headers are read as a call within its bounds, or refused with a reason', async () => {
   await fuzz(
     fc.property(headers, (given) => {
       for (const call of [readCall(given), readHeldCall(given)]) {
@@ -69,7 +69,7 @@ test('any headers are a call within its bounds, or a reason', async () => {
   );
 });
 
-test('any answer of a proxy is its figures or nothing', async () => {
+test('any answer of a proxy is read as figures or as nothing', async () => {
   const line = fc.tuple(
     fc.constantFrom(
       'envoy_server_memory_allocated',
@@ -109,7 +109,7 @@ const args = fc.array(
   { maxLength: 4 },
 );
 
-test('any environment and arguments are a frozen configuration, or all problems at once', async () => {
+test('any environment and arguments give a frozen configuration, or all problems at once', async () => {
   await fuzz(
     fc.property(environment, args, fc.boolean(), (env, given, isNode) => {
       const table: Settings = isNode ? nodeSettings : controllerSettings;

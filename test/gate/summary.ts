@@ -1,13 +1,13 @@
 import { stripVTControlCharacters } from 'node:util';
 import type { Outcome } from './reports.ts';
 
-/** From here on a group took so much longer than it was recorded to take that it is said. */
+/** The summary reports a group that took this many times as long as recorded. */
 export const slowFactor = 1.5;
-/** Groups that end sooner than this are too short for the factor to mean anything. */
+/** The factor means nothing for a group that takes fewer seconds than this. */
 const slowSecondsMin = 20;
-/** Files named of each group. */
+/** The number of files that the summary names for each group. */
 const filesShown = 3;
-/** Groups shorter than this have no file worth naming. */
+/** The summary names no files of a group that takes fewer seconds than this. */
 const detailSecondsMin = 30;
 
 export const clock = (seconds: number) =>
@@ -19,7 +19,7 @@ export const clock = (seconds: number) =>
  */
 export const failedTest = (line: string) => /^\s*× (.+)$/.exec(stripVTControlCharacters(line))?.[1];
 
-/** One line a group; a group that took much longer than recorded says so. */
+/** One line for each group. The line of a group that took much longer than recorded says so. */
 function rowOf({ name, seconds, passed, failed, missing }: Outcome, recorded: number | undefined) {
   const result = missing.length > 0 ? 'DID NOT RUN' : `${passed} passed, ${failed} failed`;
   const slow =
@@ -29,7 +29,7 @@ function rowOf({ name, seconds, passed, failed, missing }: Outcome, recorded: nu
   return `${name.padEnd(16)}${String(seconds).padStart(5)} s  ${result}${slow}`;
 }
 
-/** Where the time of the longer groups went. */
+/** The files in which the longer groups spent their time. */
 function detailOf({ name, seconds, times }: Outcome): string[] {
   if (times === undefined || seconds < detailSecondsMin) return [];
   const slowest = [...times.files].sort((a, b) => b.seconds - a.seconds).slice(0, filesShown);
@@ -39,7 +39,7 @@ function detailOf({ name, seconds, times }: Outcome): string[] {
   return [`${name.padEnd(16)}  set-up ${times.setUp.toFixed(0)} s; ${files.join(', ')}`];
 }
 
-/** What the gate ends with; the last line is the sum, for machines too. */
+/** The last output of the gate. The last line is the total, for programs too. */
 export function summaryOf(
   outcomes: readonly Outcome[],
   recorded: Record<string, number>,
@@ -66,7 +66,10 @@ export function summaryOf(
   ];
 }
 
-/** The first words of the gate: what will run, what cannot and why, and about how long it takes. */
+/**
+ * The first output of the gate: the groups that will run, the groups that cannot run with the
+ * reasons, and the expected time.
+ */
 export function announcement(
   names: readonly string[],
   missing: ReadonlyMap<string, readonly string[]>,

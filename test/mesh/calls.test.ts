@@ -37,7 +37,7 @@ test.each([
   ['its FQDN', () => `server.${namespace}.svc.cluster.local`],
   ['its ClusterIP', () => clusterIp],
 ])(
-  'an injected client that calls a server by %s gets 200 and is seen as itself',
+  'an injected client that calls a server by %s gets 200, and the server sees the client’s identity',
   async (_, host) => {
     const result = await call(mesh, client, `http://${host()}:${appPorts.http}/hello`);
     expect(result).toMatchObject({

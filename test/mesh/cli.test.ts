@@ -23,7 +23,7 @@ test('status lists the nodes, the pods and what each sidecar carries', async () 
   expect(stdout).toMatch(/istio-system\/istio-ingressgateway-\S+ +[\d.]+ MB +\d+/);
 });
 
-test('admin prints what the Envoy of a pod answers', async () => {
+test('admin prints the answer of a pod’s Envoy', async () => {
   const gateway = await mesh.pod('istio-system', 'app=istio-ingressgateway');
   const { stdout } = await command('admin', `istio-system/${gateway.name}`, '/server_info');
   expect(JSON.parse(stdout)).toMatchObject({ state: 'LIVE' });
@@ -49,7 +49,7 @@ test('image makes an image of files that pods of every node can run', async () =
   }
 });
 
-test('a second mesh is refused, saying what to do about the first', async () => {
+test('a second mesh is refused with the way to end the first', async () => {
   const { code, stderr } = await command('up');
   expect(code).toBe(1);
   expect(stderr).toContain('a mesh is up already: end it with');
@@ -63,7 +63,7 @@ test.each([
   [['enable', 'shop', 'on'], "'on': give one mode of observe, enforce, off"],
   [['enable', 'shop', 'observe'], 'the product is not in this mesh: start one with `up --product`'],
   [['up', '--services', 'many'], '--services many: give a whole number'],
-])('a wrong command line (%j) is answered with what is wrong', async (args, message) => {
+])('a wrong command line (%j) is refused with the error', async (args, message) => {
   const { code, stderr } = await command(...args);
   expect(code).not.toBe(0);
   expect(stderr).toContain(message);

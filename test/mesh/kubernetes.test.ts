@@ -72,7 +72,7 @@ test('the pods of a StatefulSet and of a DaemonSet run on both nodes', async () 
   expect(await nodesOf('everywhere')).toEqual(['node-1', 'node-2']);
 });
 
-test('a pod of a StatefulSet answers by its own host name, from the other node too', async () => {
+test('a pod of a StatefulSet answers under its own host name, also to the other node', async () => {
   const client = await mesh.pod(namespace, 'app=client');
   for (const pod of ['stateful-0', 'stateful-1']) {
     const url = `http://${pod}.stateful.${namespace}:${appPorts.http}/`;
@@ -88,7 +88,7 @@ test('a Job runs to its end', async () => {
   expect(JSON.parse(log)).toMatchObject({ status: 200, body: { name: 'stateful' } });
 });
 
-test('a Service with internalTrafficPolicy Local is answered by the same node', async () => {
+test('a Service with internalTrafficPolicy Local is answered on the caller’s node', async () => {
   const client = await mesh.pod(namespace, 'app=client');
   const home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
   const answered = new Set<string>();
@@ -114,7 +114,7 @@ test('kubectl logs and exec reach pods on both nodes', async () => {
   }
 });
 
-test('a killed container is started again by its kubelet', async () => {
+test('the kubelet restarts a killed container', async () => {
   const pod = { namespace, name: 'stateful-0' };
   const restarts = async () => {
     const { status } = await mesh.get(['pod', pod.name, '-n', namespace]);
@@ -134,7 +134,7 @@ test('a killed container is started again by its kubelet', async () => {
   });
 });
 
-test('a deleted namespace is gone with the processes of its pods', async () => {
+test('a deleted namespace goes, and the processes of its pods go too', async () => {
   const processes = async () => {
     const counts = await Promise.all(
       ['node-1', 'node-2'].map((node) =>

@@ -29,7 +29,7 @@ test('every locked package is checked by its digest', () => {
   expect(loose.map(([path]) => path)).toEqual([]);
 });
 
-test('no package may run a script when it is installed, here and in the image', () => {
+test('no package may run an install script, here or in the image', () => {
   expect(read('.npmrc').split('\n')).toContain('ignore-scripts=true');
   const shown = execFileSync('npm', ['config', 'get', 'ignore-scripts'], { cwd: repository });
   expect(String(shown).trim()).toBe('true');
@@ -52,6 +52,6 @@ test('packages are installed from the lock file alone', () => {
   expect(installs).toEqual([]);
 });
 
-test('every push has its dependencies audited', () => {
+test('every push audits the dependencies', () => {
   expect(read('.github/workflows/ci.yml')).toMatch(/run: npm audit --audit-level=low$/m);
 });

@@ -15,14 +15,14 @@ import { readmeCommands, runnersOf } from '../readme-commands.ts';
 const root = join(import.meta.dirname, '../..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 
-test('every command is run by a test, and by one', () => {
+test('exactly one test runs each command', () => {
   const commands = readmeCommands();
   expect(commands.length).toBeGreaterThan(10);
   for (const command of commands)
     expect([command, runnersOf(command).length]).toEqual([command, 1]);
 });
 
-test('every setting exists and has the default that is given', () => {
+test('every setting exists and has the stated default', () => {
   const settings = { ...nodeSettings, ...controllerSettings };
   const defaults = new Map(
     Object.entries(settings).map(([key, { fallback }]) => [variableOf(key), fallback]),
@@ -56,7 +56,7 @@ test('every strategy is explained', () => {
   expect(rows.sort()).toEqual([...firstCalls].sort());
 });
 
-test('a list of scopes looks as kubectl prints it', () => {
+test('a list of scopes has the columns that kubectl prints', () => {
   const crd = parse(readFileSync(join(root, 'manifests/base/crd.yaml'), 'utf8'));
   const columns = crd.spec.versions[0].additionalPrinterColumns as { name: string }[];
   const header = ['NAME', ...columns.map(({ name }) => name.toUpperCase())];

@@ -65,7 +65,7 @@ function circles(all: readonly Import[]): string[] {
 
 const inRoom = (file: string, room: string) => file.startsWith(`${room}/`);
 
-test('the imports are read at all', () => {
+test('the test finds imports', () => {
   expect(imports.length).toBeGreaterThan(1_000);
   expect(imports).toContainEqual({
     from: 'companion/main.ts',
@@ -94,7 +94,7 @@ test('no file outside test/ imports itself through others, not even for types', 
   expect(circles(imports.filter(({ from }) => !inRoom(from, 'test')))).toEqual([]);
 });
 
-test('no C file calls itself by way of another', () => {
+test('no C file calls itself through another', () => {
   expect(circles(callsBetweenCFiles())).toEqual([]);
 });
 
@@ -125,7 +125,7 @@ const allowed: Record<string, string[]> = {
   'companion/kube': ['companion/bounds', 'companion/frame'],
 };
 
-test.each(Object.entries(allowed))('%s imports only what lies below it', (room, below) => {
+test.each(Object.entries(allowed))('%s imports only from folders below it', (room, below) => {
   const found = imports.filter(
     ({ from, to }) =>
       inRoom(from, room) &&

@@ -18,7 +18,7 @@ test('no file of code is too long to be read in one go', () => {
   expect(long).toEqual([]);
 });
 
-test('every file is named for what it holds', () => {
+test('no file has a name that says nothing about its content', () => {
   expect(
     files.filter((file) => /(^|\/)(utils?|helpers?|misc|common|index)\.[tj]s$/.test(file)),
   ).toEqual([
@@ -27,7 +27,7 @@ test('every file is named for what it holds', () => {
   ]);
 });
 
-test('no test is skipped or alone', () => {
+test('no test is skipped or exclusive', () => {
   const found = ending('.test.ts').filter((file) =>
     /\b(test|it|describe)\.(skip|only|todo)\b/.test(read(file)),
   );
@@ -69,7 +69,7 @@ test('every path of the repository that a document names in code style exists', 
 const sources = ending('.ts').filter((file) => !file.includes('.test.'));
 const product = /^(companion|embedded|demo|box|bench|wasm-filter)\//;
 
-test('no function is too long to be seen at once, apart from the functions inside it', () => {
+test('no function is longer than a screen, apart from the functions inside it', () => {
   const functions = sources
     .filter((file) => product.test(file))
     .flatMap((file) => functionsOf(file).map((each) => ({ file, ...each })));
@@ -93,7 +93,7 @@ test.each([
     ],
   ],
   ['an arrow', 'const g = () => {\n  a();\n};', [{ name: 'g', lines: 3 }]],
-])('lines of a function are counted: %s', (_, text, expected) => {
+])('the lines of a function are counted: %s', (_, text, expected) => {
   expect(functionsOf('any.ts', text)).toEqual(expected);
 });
 
@@ -110,7 +110,7 @@ test('no comment is wider than the code', () => {
 const foreign =
   /^(pilot|pkg|tools|security|source|api|contrib|mesh|ext|include|linux)\/|^(sysexits|vmlinux|proxy_wasm_common)\.h$|^image-layout\.md$/;
 
-test('every file that a comment of the code names exists', () => {
+test('every file that a comment names exists', () => {
   const names = new Set(files.map((file) => basename(file)));
   const lost: string[] = [];
   for (const file of [...ending('.ts'), ...ending('.c', '.h')]) {

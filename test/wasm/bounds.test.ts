@@ -21,19 +21,22 @@ beforeEach(() => {
 
 const totals = () => nextReport(host, root).totals;
 
-test.each([513, 60_000, 300_000])('an authority of %i bytes falls back unasked', (size) => {
-  const stream = unknownRequest(host, 'a'.repeat(size));
-  expect([stream.paused, markOf(stream), host.calls.length]).toEqual([false, undefined, 0]);
-  expect(totals()).toMatchObject({ overflow: 1n, fallbacks: 1n });
-});
+test.each([513, 60_000, 300_000])(
+  'an authority of %i bytes takes the fallback without a question',
+  (size) => {
+    const stream = unknownRequest(host, 'a'.repeat(size));
+    expect([stream.paused, markOf(stream), host.calls.length]).toEqual([false, undefined, 0]);
+    expect(totals()).toMatchObject({ overflow: 1n, fallbacks: 1n });
+  },
+);
 
-test('an authority of 512 bytes is asked about', () => {
+test('the filter asks about an authority of 512 bytes', () => {
   const authority = 'a'.repeat(512);
   expect(unknownRequest(host, authority).paused).toBe(true);
   expect(host.call('/v1/resolve').headers['x-lazyscope-authority']).toBe(authority);
 });
 
-test('a request without authority falls back unasked', () => {
+test('a request without authority takes the fallback without a question', () => {
   const stream = host.request(
     { 'xds\0cluster_name': 'PassthroughCluster', 'destination\0address': '10.0.0.1:1' },
     { ':method': 'GET', ':path': '/' },
@@ -43,7 +46,7 @@ test('a request without authority falls back unasked', () => {
 });
 
 test.each([353, 5_000, 300_000])(
-  'a cluster name of %i bytes is let through and counted',
+  'a request with a cluster name of %i bytes passes and is counted',
   (size) => {
     expect(knownRequest(host, 'c'.repeat(size)).paused).toBe(false);
     const { overflow, errors } = totals();
@@ -62,7 +65,7 @@ test('the longest answer is applied to every waiter', () => {
   expect(totals().errors).toBe(0n);
 });
 
-test('512 streams wait at most; the next falls back at once, and room comes back', () => {
+test('at most 512 streams wait; the next takes the fallback at once, and answers make room again', () => {
   const streams = Array.from({ length: 513 }, () => unknownRequest(host, 'reviews'));
   expect(streams.filter((s) => s.paused).length).toBe(512);
   expect(streams.at(-1)?.paused).toBe(false);
@@ -74,7 +77,7 @@ test('512 streams wait at most; the next falls back at once, and room comes back
   expect(again.every((s) => s.paused)).toBe(true);
 });
 
-test('64 questions are open at most; the next destination falls back at once', () => {
+test('at most 64 questions are open; the next destination takes the fallback at once', () => {
   const streams = Array.from({ length: 80 }, (_, i) => unknownRequest(host, `host-${i}`));
   expect(host.calls.length).toBeLessThanOrEqual(64);
   expect(streams.filter((s) => s.paused).length).toBe(host.calls.length);
@@ -83,7 +86,7 @@ test('64 questions are open at most; the next destination falls back at once', (
   expect(unknownRequest(host, 'host-79').paused).toBe(true);
 });
 
-test('10,000 distinct authorities are each asked about, in bounded memory, and none is stuck', () => {
+test('10,000 distinct authorities each get a question, in bounded memory, and none is stuck', () => {
   const pages = host.memory.pages();
   for (let i = 0; i < 10_000; i++) {
     const stream = unknownRequest(host, `host-${i}.example.com`);
@@ -99,7 +102,7 @@ test('10,000 distinct authorities are each asked about, in bounded memory, and n
   expect(counts.lost).toBe(10_000n - BigInt(entries.length));
 });
 
-test('the destination used last stays when others come', () => {
+test('the most recently used destination stays when others come', () => {
   unknownRequest(host, 'favourite');
   answer(host, gateway);
   for (let i = 0; i < 3_000; i++) {
@@ -126,7 +129,7 @@ test.each([65_537, 2 ** 31, 2 ** 32 - 1, 2 ** 32 - 16])('%i bytes are not alloca
   expect(host.malloc(size)).toBe(0);
 });
 
-test('clusters that come and go for years do not fill the table for ever', () => {
+test('clusters that come and go for years do not fill the table permanently', () => {
   for (let generation = 0; generation < 50; generation++) {
     for (let i = 0; i < 300; i++)
       host.close(knownRequest(host, `outbound|80||service-${generation}-${i}`));

@@ -74,7 +74,7 @@ test.each([
   ]);
 });
 
-test('64 address blocks are the most', () => {
+test('the maximum is 64 address blocks', () => {
   const blocks = (count: number) => ({
     fallback: 'direct',
     directCidrs: Array.from({ length: count }, (_, i) => `10.${i}.0.0/16`),
@@ -105,12 +105,12 @@ test.each([
   ]);
 });
 
-test.each(['', '{}', ' { "mode" : "http" , "holdSeconds" : 2 } '])('%j is good', (text) => {
+test.each(['', '{}', ' { "mode" : "http" , "holdSeconds" : 2 } '])('%j is valid', (text) => {
   expect(refusedKeysOf(text)).toEqual([0, []]);
 });
 
 test.each(['{', '[]', 'null', '{"mode":"http"', '{"mode" "http"}', '{"a":1,}', '{} {}', '{"a":'])(
-  '%j is no configuration, and the defaults hold',
+  '%j is no configuration, and the defaults apply',
   (text) => {
     const [refused] = refusedKeysOf(text);
     expect(refused).toBeGreaterThan(0);
@@ -148,7 +148,7 @@ test('no text makes the filter trap or hang', () => {
   );
 });
 
-test('any configuration object is read, and what is known in it takes effect', () => {
+test('any configuration object is read, and its known keys take effect', () => {
   const known = { fallback: 'direct', directCidrs: ['10.0.0.0/8'] };
   const other = fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 5 });
   const reserved = ['mode', 'fallback', 'directCidrs', 'flushSeconds', 'holdSeconds'];
@@ -161,7 +161,7 @@ test('any configuration object is read, and what is known in it takes effect', (
   );
 });
 
-test('a new configuration replaces the old one, for its mode alone', () => {
+test('a new configuration replaces the old one of the same mode only', () => {
   const host = new Host();
   const block = { fallback: 'direct', directCidrs: ['10.0.0.0/8'] };
   host.configure({ mode: 'http', ...block });
@@ -184,7 +184,7 @@ test('the configuration of the network mode leaves the settings of the HTTP mode
   expect(markOf(stream)).toBe(direct);
 });
 
-test('a bad configuration after a good one falls to the defaults and keeps what was learned', () => {
+test('an invalid configuration after a valid one restores the defaults and keeps the learned destinations', () => {
   const host = new Host();
   host.configure({ fallback: 'direct', directCidrs: ['0.0.0.0/0'] });
   unknownRequest(host, 'known');

@@ -50,7 +50,7 @@ test.each([...filterTypes.imports.keys()])('%s may fail with any result', (faili
   }
 });
 
-test('host functions that fail now and then leave no stream waiting', () => {
+test('host functions that fail occasionally leave no stream waiting', () => {
   const names = [...filterTypes.imports.keys()].filter((n) => !indispensable.has(n));
   fc.assert(
     fc.property(fc.infiniteStream(fc.nat(9)), fc.constantFrom(...codes), (dice, code) => {
@@ -68,7 +68,7 @@ test('host functions that fail now and then leave no stream waiting', () => {
   );
 });
 
-test('a stream whose server cannot be pinned is not sent there', () => {
+test('a stream whose server cannot be pinned is not sent to that server', () => {
   const host = new Host();
   host.configure();
   const stream = unknownRequest(host, 'a');
@@ -79,7 +79,7 @@ test('a stream whose server cannot be pinned is not sent there', () => {
   expect([calls, stream.continued, markOf(stream)]).toEqual([2, 1, undefined]);
 });
 
-test('a call that cannot be started falls back at once and is tried again a second later', () => {
+test('a question that cannot be sent leads to the fallback at once and is repeated a second later', () => {
   const host = new Host();
   host.configure();
   host.refuseCalls = true;
@@ -90,7 +90,7 @@ test('a call that cannot be started falls back at once and is tried again a seco
   expect(unknownRequest(host, 'a').paused).toBe(true);
 });
 
-test('nothing else than logging, time and chance is asked for at start-up', () => {
+test('at start-up the filter uses only logging, time and random numbers', () => {
   const host = new Host();
   expect([...host.counts]).toEqual([]);
 });

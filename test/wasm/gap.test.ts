@@ -54,14 +54,14 @@ const unheld: [string, Headers, boolean][] = [
 ];
 const websocket: Headers = { upgrade: 'websocket' };
 
-test('a request whose route lacks its cluster goes round by the companion, and on when it is there', () => {
+test('a request whose route lacks its cluster is redirected through the companion until the cluster exists', () => {
   companionAnswers();
   const stream = request();
   expect([stream.paused, markOf(stream)]).toEqual([false, 'lazyscope-hold']);
   expect(host.redirect(stream, known).headers).toEqual(plainHeaders);
 });
 
-test('a route that answers by itself is left alone, and counts as used by the name that was called', () => {
+test('a route that answers by itself is left alone, and counts as used under the called name', () => {
   companionAnswers();
   const stream = request({}, true, answers);
   expect([stream.paused, stream.headers]).toEqual([false, plainHeaders]);
@@ -71,7 +71,7 @@ test('a route that answers by itself is left alone, and counts as used by the na
   expect(nextReport(host, root).entries).toEqual([{ destination, count: 2n }]);
 });
 
-test('a route to what does not exist is found out within a second, then left alone', () => {
+test('a route to a cluster that never comes is recognized within a second and then left alone', () => {
   companionAnswers();
   expect(roundsOf(request())).toBe(20);
   expect(roundsOf(request())).toBe(0);
@@ -81,7 +81,7 @@ test('a route to what does not exist is found out within a second, then left alo
   expect(roundsOf(request())).toBe(20);
 });
 
-test('gaps that follow one another are each bridged', () => {
+test('consecutive gaps are each bridged', () => {
   companionAnswers();
   for (let gap = 0; gap < 5; gap++) {
     const stream = request();
@@ -92,7 +92,7 @@ test('gaps that follow one another are each bridged', () => {
   }
 });
 
-test('a clock that jumps back by hours leaves nothing alone for hours', () => {
+test('after a clock jump of hours no route is left alone for hours', () => {
   companionAnswers();
   roundsOf(request());
   host.now -= 7200n * second;
@@ -100,21 +100,24 @@ test('a clock that jumps back by hours leaves nothing alone for hours', () => {
   expect(markOf(request())).toBe('lazyscope-hold');
 });
 
-test.each(unheld)('%s cannot go round, so it is asked about and steered', (_what, headers, end) => {
-  companionAnswers();
-  const stream = request(headers, end);
-  expect(stream.paused).toBe(true);
-  answer(host, gateway);
-  expect([stream.continued, markOf(stream)]).toEqual([1, 'lazyscope-egress']);
-  expect(stream.filterState.get('envoy.network.upstream_server_name')?.value).toBe(
-    gateway['x-lazyscope-sni'],
-  );
-  expect(nextReport(host, root).entries).toMatchObject([
-    { destination: { kind: 'http', authority: 'reviews', address }, count: 1n },
-  ]);
-});
+test.each(unheld)(
+  '%s cannot be redirected, so the filter asks about it and steers it',
+  (_what, headers, end) => {
+    companionAnswers();
+    const stream = request(headers, end);
+    expect(stream.paused).toBe(true);
+    answer(host, gateway);
+    expect([stream.continued, markOf(stream)]).toEqual([1, 'lazyscope-egress']);
+    expect(stream.filterState.get('envoy.network.upstream_server_name')?.value).toBe(
+      gateway['x-lazyscope-sni'],
+    );
+    expect(nextReport(host, root).entries).toMatchObject([
+      { destination: { kind: 'http', authority: 'reviews', address }, count: 1n },
+    ]);
+  },
+);
 
-test('what was answered before is not asked about again', () => {
+test('the filter does not ask again about an answered destination', () => {
   const first = request(websocket);
   answer(host, direct);
   const second = request(websocket);
@@ -122,7 +125,7 @@ test('what was answered before is not asked about again', () => {
   expect(host.calls.filter((call) => call.headers[':path'] === '/v1/resolve')).toEqual([]);
 });
 
-test('streams to what does not exist fail as without the filter, from the second second on', () => {
+test('streams to a missing cluster fail as without the filter, from the second second on', () => {
   answerLate(request(websocket));
   for (let i = 1; i <= 8; i++) {
     host.now += second / 5n;
@@ -139,7 +142,7 @@ function answerLate(stream: Stream): void {
   answer(host, direct);
 }
 
-test('nothing goes round by a companion that has not been heard of lately: it is asked', () => {
+test('no request is redirected through a companion that was silent lately; the filter asks instead', () => {
   expect(request().paused).toBe(true);
   answer(host, direct);
   companionAnswers();
@@ -148,7 +151,7 @@ test('nothing goes round by a companion that has not been heard of lately: it is
   expect(request({ ':authority': 'details' }).paused).toBe(true);
 });
 
-test('without an answer a request meets what Envoy says to it', () => {
+test('without an answer a request gets Envoy’s own answer', () => {
   const stream = request(websocket);
   answer(host);
   expect([stream.continued, markOf(stream)]).toEqual([1, undefined]);

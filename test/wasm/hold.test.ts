@@ -23,14 +23,14 @@ function heldRequest(headers: Headers = {}, endOfStream = true): Stream {
   return stream;
 }
 
-test('a request goes to be held with its destination, which replaces a forged one', () => {
+test('a request is sent to be held with its destination, which replaces a forged one', () => {
   const stream = heldRequest({ 'x-lazyscope-destination': '1.2.3.4:5' });
   expect(markOf(stream)).toBe('lazyscope-hold');
   expect(stream.headers['x-lazyscope-destination']).toBe(address);
   expect(stream.filterState.size).toBe(0);
 });
 
-test('a request that comes back to a live route goes on without headers of the hold', () => {
+test('a request that comes back to a live route continues without headers of the hold', () => {
   const stream = heldRequest();
   stream.headers['x-envoy-original-url'] = 'http://reviews/';
   const again = host.redirect(stream, known);
@@ -56,7 +56,7 @@ test('a request that comes back too early is held again until its deadline', () 
 test.each([
   [2, 40],
   [10, 184],
-])('in %i seconds at most %i rounds are made, however short', (holdSeconds, most) => {
+])('in %i seconds there are at most %i rounds, even short ones', (holdSeconds, most) => {
   root = host.configure({ holdSeconds });
   let stream = heldRequest();
   let rounds = 0;
@@ -75,7 +75,7 @@ test('a clock that jumps back ends the hold', () => {
   expect(markOf(again)).toBe('lazyscope-direct');
 });
 
-test('every round asks, so that a companion that is gone holds nobody', () => {
+test('every round asks, so that a missing companion holds no request', () => {
   const stream = heldRequest();
   const again = host.redirect(stream, unknown);
   expect(again.paused).toBe(true);
@@ -121,14 +121,14 @@ test.each([
   expect(markOf(heldRequest(headers, endOfStream))).toBe('lazyscope-hold');
 });
 
-test('each waiting request is judged by itself', () => {
+test('each waiting request is decided by itself', () => {
   const small = unknownRequest(host, 'reviews');
   const stream = unknownRequest(host, 'reviews', { ':method': 'POST' }, { endOfStream: false });
   answer(host, hold);
   expect([markOf(small), markOf(stream)]).toEqual(['lazyscope-hold', 'lazyscope-direct']);
 });
 
-test('nothing is held when its state would not survive the redirect', () => {
+test('no request is held if its state would not survive the redirect', () => {
   host = new Host();
   host.fail = (name) => (name === 'env.proxy_call_foreign_function' ? 1 : undefined);
   root = host.configure({});
@@ -147,7 +147,7 @@ test('a connection is never held', () => {
   expect(stream.filterState.get('envoy.tcp_proxy.cluster')?.value).toBe('lazyscope-direct');
 });
 
-test('a held request is counted once, its rounds apart', () => {
+test('a held request is counted once, and its rounds are counted separately', () => {
   const stream = heldRequest();
   host.redirect(stream, unknown);
   answer(host, hold);
@@ -158,7 +158,7 @@ test('a held request is counted once, its rounds apart', () => {
   expect(totals).toMatchObject({ requests: 2n, held: 2n, asked: 2n });
 });
 
-test('a request lost in a hold does not tax the others for ever', () => {
+test('a request lost in a hold does not limit the others permanently', () => {
   host.close(heldRequest());
   host.now += 61n * second;
   host.tick(root);

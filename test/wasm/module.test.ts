@@ -28,7 +28,7 @@ test('memory cannot grow and the module stays small', () => {
   expect(filterBytes.length).toBeLessThan(24_000);
 });
 
-test('all literals fit the room that they have', () => {
+test('all literals fit into their space', () => {
   const folder = new URL('wasm-filter/', root);
   const sources = readdirSync(folder)
     .filter((f) => f.endsWith('.ts'))
@@ -45,7 +45,7 @@ test('reports carry the version of the package', () => {
   expect(nextReport(host, host.configure()).filterVersion).toBe(version);
 });
 
-test('a known destination is looked up by two properties, and nothing else is asked of the host', () => {
+test('a known destination costs two property lookups and no other host call', () => {
   const host = new Host();
   host.configure();
   host.counts.clear();
@@ -55,7 +55,7 @@ test('a known destination is looked up by two properties, and nothing else is as
   expect([...host.counts]).toEqual([['env.proxy_get_property', 2]]);
 });
 
-test('a million requests leave the memory flat', () => {
+test('a million requests do not grow the memory', () => {
   const host = new Host();
   host.configure();
   const pages = host.memory.pages();

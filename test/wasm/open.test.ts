@@ -40,7 +40,7 @@ test.each<[string, string, () => Stream]>([
       return stream;
     },
   ],
-])('an open %s is told again and again, silent as it is, until it ends', (_, key, open) => {
+])('an open %s is reported again and again until it ends, even if it is silent', (_, key, open) => {
   const stream = open();
   nextReport(host, root);
   expect(toldWithin(80)).toEqual(new Set([key]));
@@ -50,7 +50,7 @@ test.each<[string, string, () => Stream]>([
   expect(toldWithin(200)).toEqual(new Set());
 });
 
-test('a connection that Istio knows is counted by its address, and nobody is asked', () => {
+test('a connection that Istio knows is counted by its address, without a question', () => {
   expect(host.connect('10.0.0.1:3306', '').paused).toBe(false);
   expect(host.connect('10.0.0.1:3306', 'outbound|3306||db').paused).toBe(false);
   const { entries, totals } = nextReport(host, root);
@@ -58,14 +58,14 @@ test('a connection that Istio knows is counted by its address, and nobody is ask
   expect(totals).toMatchObject({ connections: 2n, asked: 0n, fallbacks: 0n });
 });
 
-test('what is in use outlives what is not, however many destinations there are', () => {
+test('destinations in use outlive unused ones, for any number of destinations', () => {
   knownRequest(host, socket);
   for (let i = 0; i < 100_000; i++) host.close(knownRequest(host, `outbound|80||host-${i}`));
   nextReport(host, root);
   expect(toldWithin(120)).toContain(`cluster ${socket}`);
 });
 
-test('more streams than can be followed are counted all the same', () => {
+test('streams beyond the bound of open streams are still counted', () => {
   const streams = Array.from({ length: 10_000 }, () => knownRequest(host, socket));
   expect(nextReport(host, root).entries[0]?.count).toBe(10_000n);
   for (const stream of streams) host.close(stream);

@@ -25,7 +25,7 @@ beforeEach(() => {
 const sniKey = 'envoy.network.upstream_server_name';
 const identitiesKey = 'envoy.network.upstream_subject_alt_names';
 
-test('an unknown request waits, and the question names authority and destination', () => {
+test('an unknown request waits, and the question contains authority and destination', () => {
   const stream = unknownRequest(host, 'reviews:9080');
   expect(stream.paused).toBe(true);
   const { cluster, timeout, headers, body } = host.call('/v1/resolve');
@@ -52,7 +52,7 @@ test.each([
   expect(stream.filterState.get(identitiesKey)).toEqual(identities);
 });
 
-test('passthrough leaves the request untouched, also where no route has a cluster', () => {
+test('passthrough leaves the request untouched, even if no route has a cluster', () => {
   const allowed = unknownRequest(host, 'example.com');
   answer(host, passthrough);
   const blocked = host.request(
@@ -71,7 +71,7 @@ test.each(['BlackHoleCluster', 'PassthroughCluster', 'AllowAnyDynamicDNSCluster'
 );
 
 test.each(['allow_any', 'block_all', 'allow_any_dynamic_dns'])(
-  'what the virtual host %s routes is unknown, whatever its cluster: an egressProxy is no destination',
+  'a request in the virtual host %s is unknown, whatever its cluster: an egressProxy is no destination',
   (name) => {
     const cluster = 'outbound|3128||squid.outside.svc.cluster.local';
     const catchAll = { 'xds\0virtual_host_name': name, 'destination\0address': address };
@@ -106,7 +106,7 @@ test('requests to one destination share a question; another destination has its 
   expect(others.map((s) => s.continued)).toEqual([0, 0]);
 });
 
-test('a fresh answer is used unasked until its time is over', () => {
+test('a fresh answer is used without a question until its TTL is over', () => {
   unknownRequest(host, 'reviews');
   answer(host, { ...gateway, 'x-lazyscope-ttl': '2' });
   host.now += second;
@@ -123,7 +123,7 @@ test('a clock that jumps back ends the freshness of an answer', () => {
   expect(unknownRequest(host, 'reviews').paused).toBe(true);
 });
 
-test('a clock that jumps back does not keep a destination unasked', () => {
+test('a clock that jumps back does not suppress questions about a destination', () => {
   unknownRequest(host, 'reviews');
   answer(host);
   expect(unknownRequest(host, 'reviews').paused).toBe(false);
@@ -131,7 +131,7 @@ test('a clock that jumps back does not keep a destination unasked', () => {
   expect(unknownRequest(host, 'reviews').paused).toBe(true);
 });
 
-test('without an answer the last one known is used, and nobody asks for a second', () => {
+test('without an answer the last known one is used, and the filter asks nothing for a second', () => {
   unknownRequest(host, 'reviews');
   answer(host, { ...gateway, 'x-lazyscope-ttl': '1' });
   host.now += 5n * second;
@@ -146,7 +146,7 @@ test('without an answer the last one known is used, and nobody asks for a second
   expect(nextReport(host, root).totals).toMatchObject({ asked: 3n, answered: 2n, stale: 2n });
 });
 
-test('a stream that went away is skipped, the others go on', () => {
+test('a stream that ended is skipped, and the others continue', () => {
   const [first, gone, last] = [1, 2, 3].map(() => unknownRequest(host, 'reviews'));
   if (gone !== undefined) host.close(gone);
   answer(host, gateway);
@@ -154,14 +154,14 @@ test('a stream that went away is skipped, the others go on', () => {
   expect(nextReport(host, root).totals.errors).toBe(0n);
 });
 
-test('a stream that waits gets the answer that comes, even when the scope went live meanwhile', () => {
+test('a waiting stream gets the answer even if the scope went live meanwhile', () => {
   const waiting = unknownRequest(host, 'reviews');
   knownRequest(host, 'outbound|9080||reviews.app.svc.cluster.local');
   answer(host, gateway);
   expect(markOf(waiting)).toBe('lazyscope-egress');
 });
 
-test('a question that Envoy forgot is ended by the timer', () => {
+test('the timer ends a question that Envoy lost', () => {
   const stream = unknownRequest(host, 'reviews');
   host.calls.length = 0;
   tick(host, root);
@@ -170,7 +170,7 @@ test('a question that Envoy forgot is ended by the timer', () => {
   expect(unknownRequest(host, 'reviews').paused).toBe(false);
 });
 
-test('a reply that nobody waits for is ignored', () => {
+test('a reply without a waiting stream is ignored', () => {
   unknownRequest(host, 'reviews');
   const call = host.call('/v1/resolve');
   host.respond(call, gateway);
@@ -191,20 +191,20 @@ test.each([
   ['too long an SNI', { ...gateway, 'x-lazyscope-sni': 'a'.repeat(400) }],
   ['too many identities', { ...gateway, 'x-lazyscope-identities': 'a'.repeat(2049) }],
   ['hold without otherwise', { ...gateway, 'x-lazyscope-strategy': 'hold' }],
-])('%s is no answer', (_, headers) => {
+])('%s counts as no answer', (_, headers) => {
   const stream = unknownRequest(host, 'reviews');
   const given = Object.entries(headers).filter(([, value]) => value !== undefined);
   answer(host, Object.fromEntries(given) as { [name: string]: string });
   expect([stream.continued, markOf(stream)]).toEqual([1, undefined]);
 });
 
-test('what a later companion says beside an answer is nothing to the filter', () => {
+test('the filter ignores additional headers of a later companion', () => {
   const stream = unknownRequest(host, 'reviews');
   answer(host, { ...gateway, 'x-lazyscope-weight': '7', 'x-lazyscope-otherwise': 'teleport' });
   expect([stream.continued, markOf(stream)]).toEqual([1, 'lazyscope-egress']);
 });
 
-test('a TCP connection is asked about by its destination and sent to the cluster of the answer', () => {
+test('the question about a TCP connection contains its destination, and the answer sets its cluster', () => {
   host.configure({ mode: 'tcp' });
   const stream = host.connect('10.0.0.9:3306');
   expect(stream.paused).toBe(true);
@@ -230,7 +230,7 @@ test('streams of an old and a new configuration wait together', () => {
   expect([old.continued, young.continued]).toEqual([1, 1]);
 });
 
-test('when the root that asked is gone, its question is asked again by the next one', () => {
+test('when the root that asked is gone, the next root asks again', () => {
   const old = unknownRequest(host, 'reviews');
   const next = host.configure({ mode: 'http' });
   host.removeRoot(root);

@@ -33,7 +33,7 @@ test('a report is a bounded POST to the node companion', () => {
   expect(headers).toMatchObject({ ':method': 'POST', 'content-type': 'application/octet-stream' });
 });
 
-test('a destination seen for the first time is told at the next tick, others at the interval', () => {
+test('a new destination is reported at the next tick, and others at the interval', () => {
   const host = new Host();
   const root = host.configure({ flushSeconds: 10 });
   nextReport(host, root);
@@ -48,7 +48,7 @@ test('a destination seen for the first time is told at the next tick, others at 
   expect(countsOf(decodeReport(host.call('/v1/report').body)).get(`cluster ${name(1)}`)).toBe(2n);
 });
 
-test('silence is broken by a heartbeat without entries within 30 seconds', () => {
+test('without news the filter sends a heartbeat without entries within 30 seconds', () => {
   const host = new Host();
   const root = host.configure();
   const first = nextReport(host, root);
@@ -61,7 +61,7 @@ test('silence is broken by a heartbeat without entries within 30 seconds', () =>
 });
 
 test.each(['broken' as const, 503, 429, 504])(
-  'what a report lost by %s said is said again',
+  'the content of a report lost by %s is sent again',
   (status) => {
     const host = new Host();
     const root = host.configure();
@@ -73,7 +73,7 @@ test.each(['broken' as const, 503, 429, 504])(
   },
 );
 
-test('a filter that was refused says at every interval that it is there, until it is taken', () => {
+test('a refused filter sends a heartbeat at every interval until it is accepted', () => {
   const host = new Host();
   const root = host.configure();
   nextReport(host, root, 403);
@@ -88,7 +88,7 @@ test('a filter that was refused says at every interval that it is there, until i
   expect(host.calls).toEqual([]);
 });
 
-test('after 409 everything is said again', () => {
+test('after 409 everything is reported again', () => {
   const host = new Host();
   const root = host.configure();
   for (let i = 0; i < 10; i++) knownRequest(host, name(i));
@@ -100,7 +100,7 @@ test('after 409 everything is said again', () => {
   expect(again.get(`cluster ${name(3)}`)).toBe(2n);
 });
 
-test('one report is under way at most, and one that Envoy forgot is given up', () => {
+test('at most one report is in flight, and a report that Envoy lost is abandoned', () => {
   const host = new Host();
   const root = host.configure();
   knownRequest(host, name(1));
@@ -115,7 +115,7 @@ test('one report is under way at most, and one that Envoy forgot is given up', (
   expect(decodeReport(host.call('/v1/report').body).entries.length).toBe(3);
 });
 
-test('what happens while a report is under way is told by the next', () => {
+test('events during a report are in the next report', () => {
   const host = new Host();
   const root = host.configure();
   knownRequest(host, name(1));
@@ -127,7 +127,7 @@ test('what happens while a report is under way is told by the next', () => {
 
 const long = (i: number) => `outbound|80||${'x'.repeat(250)}${i}`;
 
-test('a table too large for one body is told in several, also when the first is lost', () => {
+test('a table too large for one body is split into several, even if the first is lost', () => {
   const host = new Host();
   const root = host.configure();
   for (let i = 0; i < 500; i++) knownRequest(host, long(i));
@@ -139,7 +139,7 @@ test('a table too large for one body is told in several, also when the first is 
   expect(told.size).toBe(500);
 });
 
-test('a full body starves no destination', () => {
+test('a full body delays no destination permanently', () => {
   const host = new Host();
   const root = host.configure();
   const told = new Set<string>();
@@ -150,7 +150,7 @@ test('a full body starves no destination', () => {
   expect(told.size).toBe(500);
 });
 
-test('two roots of one VM, and a root that goes, keep one series of reports', () => {
+test('two roots of one VM share one series of reports, even after one root has ended', () => {
   const host = new Host();
   const http = host.configure({ mode: 'http' });
   const tcp = host.configure({ mode: 'tcp' });
@@ -198,7 +198,7 @@ const event = fc.oneof(
   }),
 );
 
-test('whatever is lost, the reports add up to what happened', () => {
+test('whatever is lost, the reports add up to the real counts', () => {
   fc.assert(
     fc.property(fc.array(event, { maxLength: 200 }), (events) => {
       const host = new Host();

@@ -97,7 +97,7 @@ async function end(name: string, ended: Victims, signal: Signal): Promise<void> 
 test.each(
   Object.keys(victims).flatMap((name) => [[name, 'KILL'] as const, [name, 'TERM'] as const]),
 )(
-  'without %s, ended by SIG%s, no call fails, known or first, and learning goes on',
+  'after the end of %s by SIG%s no known or first call fails, and learning continues',
   async (name, signal) => {
     await untilWell(mesh);
     const ended = await victims[name]?.();

@@ -35,7 +35,7 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-test('a node that reboots costs no call of another, and its pods learn again', async () => {
+test('the reboot of a node fails no call of pods on other nodes, and its own pods learn again', async () => {
   const known = [0, 1].map(urlOf);
   const rps = await rateHere(mesh, client, known, { wanted: 500 });
   const ended = await nodeVictims(mesh, lost);

@@ -44,7 +44,7 @@ test.each([
   ['both controllers', 'deployment', 'lazyscope-controller'],
   ['all node companions', 'daemonset', 'lazyscope-node'],
   ['both gateways', 'deployment', 'lazyscope-egress'],
-])('while %s are replaced, one after the other, first calls go on', async (_who, kind, app) => {
+])('first calls succeed during a rollout of %s', async (_who, kind, app) => {
   const before = await namesOf(app);
   const lateAnswers = await watchLateAnswers(mesh, [client]);
   const first = Array.from({ length: firstMost }, (_, i) => urlOf(fresh + i));

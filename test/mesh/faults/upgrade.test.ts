@@ -139,7 +139,7 @@ test.each([
   ['then the filters of a namespace', () => filters(next)],
   ['companions first back again', () => takeCompanionsBack],
   ['and the filters after them', () => filters(thisRelease)],
-])('%s: no request fails, and both understand each other', async (_, step) => {
+])('%s: no request fails, and both releases understand each other', async (_, step) => {
   await expectNoFailureWhile(step());
   const before = await figures();
   fresh += 1;

@@ -48,7 +48,7 @@ const untilNothingIsLeft = () =>
 /** The options with which a first visitor would try the product. */
 const upWithProduct = ['up', '--shop', '--product', '--enforce', 'shop', '--learning-seconds', '0'];
 
-test('up with the product narrows a shop, down takes it all away, and there is nothing to end twice', async () => {
+test('up with the product narrows a shop, down removes everything, and a second down finds nothing', async () => {
   const { code, stdout, stderr } = await mesh(...upWithProduct);
   expect({ code, said: stderr.includes('ready') }).toEqual({ code: 0, said: true });
   expect(stdout).toContain('npm run -s mesh -- kubectl get workloadscopes -n shop');
@@ -88,13 +88,13 @@ test('kill -9 of a test run that owns a mesh ends the mesh, and the next one sta
   await killEveryProcess(next);
 });
 
-test('what kill -9 of every process left, the next `up` removes, and Ctrl-C ends that on its way', async () => {
+test('the next `up` removes the remains of kill -9 of every process, and Ctrl-C ends that `up`', async () => {
   const child = await startUntil([cli, 'up'], 'waiting for istiod');
   child.kill('SIGINT');
   await untilNothingIsLeft();
 });
 
-test('what kill -9 of every process left, `down` removes too', async () => {
+test('`down` also removes the remains of kill -9 of every process', async () => {
   await killEveryProcess(await startUntil([owner], 'mine'));
   expect((await mesh('down')).stdout).toContain('removed what one that was killed had left');
   expect(await hostTraces()).toEqual(untouched);

@@ -161,10 +161,13 @@ test.each([full, namespace])('in %s the server has every cluster that it names',
   expect(clusterNames(dump)).toContain(limits);
 });
 
-test.each([full, namespace])('in %s a call that a provider authorizes arrives', async (owner) => {
-  const { status } = await call(mesh, podOf(owner, 'client'), `http://server:${port}/a`);
-  expect(status).toBe(200);
-});
+test.each([full, namespace])(
+  'in %s a call with an authorization provider arrives',
+  async (owner) => {
+    const { status } = await call(mesh, podOf(owner, 'client'), `http://server:${port}/a`);
+    expect(status).toBe(200);
+  },
+);
 
 test('the scope says which object names a host', async () => {
   const scope = await mesh.get(['workloadscope', 'server', '-n', namespace]);
@@ -186,7 +189,7 @@ test.each([
   [full, 'producer', 'produced', 'other'],
   [namespace, 'consumer', `consumed.${far}`, 'server'],
   [namespace, 'producer', 'produced', 'other'],
-])('in %s calls follow the route of the %s, the first like all others', async (...row) => {
+])('in %s the first call and all later calls follow the route of the %s', async (...row) => {
   const [owner, route, host, server] = row;
   for (const _ of ['unknown', 'known']) {
     const { status, body } = await call(mesh, podOf(owner, 'client'), `http://${host}:${port}/`);

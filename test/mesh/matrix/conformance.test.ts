@@ -108,14 +108,17 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-test('every rule is in force with full configuration, so that this file compares something', () => {
+test('every rule is in force with full configuration, so that this file has something to compare', () => {
   expect(before.outcomes).toMatchObject(inForce);
   expect(before.outcomes['header rules']?.headers).not.toHaveProperty('X-Removed');
 });
 
-test.each(Object.keys(calls))('%s: the same for a known destination in scope', (name) => {
-  expect(after.outcomes[name]).toEqual(before.outcomes[name]);
-});
+test.each(Object.keys(calls))(
+  '%s: a known destination in scope gives the result of full configuration',
+  (name) => {
+    expect(after.outcomes[name]).toEqual(before.outcomes[name]);
+  },
+);
 
 test('locality, outlier detection, circuit breakers and EnvoyFilters: the same clusters, to the byte', () => {
   expect(before.clusters.length).toBe(3);
@@ -130,7 +133,7 @@ test('routes, retries, faults and mirrors: the same virtual host, to the byte', 
   expect(after.routes).toEqual(before.routes);
 });
 
-test('the access log that a Telemetry asks for is written', async () => {
+test('the proxy writes the access log that a Telemetry configures', async () => {
   const path = `/logged-${Date.now()}`;
   await outcome([path]);
   await mesh.waitFor('the line in the log', async () =>

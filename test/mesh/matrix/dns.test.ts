@@ -74,7 +74,7 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 const from = (name: keyof typeof clients) => pods[name] as PodRef;
 
 // This test is the first one, because the calls below give the called hosts another reason.
-test('why these hosts are in the scope stands in it, host by host', async () => {
+test('the scope gives the reason for each of these hosts', async () => {
   const scope = await mesh.get(['workloadscope', 'proxied', '-n', namespace]);
   const hosts = scope.status.hosts as { host: string; reason: string; message?: string }[];
   const allocated = hosts.find(({ host }) => host === `${namespace}/allocated.mesh.internal`);

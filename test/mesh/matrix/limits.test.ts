@@ -106,12 +106,12 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-test('circuit breakers: what is too much is refused at once, the rest is served', () => {
+test('circuit breakers: requests above the limit are refused at once, and the others are served', () => {
   expect(before.crowd).toEqual({ served: true, overloaded: true, others: 0 });
   expect(after.crowd).toEqual(before.crowd);
 });
 
-test('outlier detection: an endpoint that fails three times in a row is left out', () => {
+test('outlier detection: an endpoint that fails three times in a row is ejected', () => {
   expect(before.fail).toEqual({ first: [500, 500, 500], refused: true });
   expect(after.fail).toEqual(before.fail);
 });

@@ -133,6 +133,6 @@ test('with full configuration calls stay in their zone, and leave it when its en
   expect(before).toEqual(settled);
 });
 
-test('a destination in scope is called in the same zone, and left for the other the same way', () => {
+test('calls to a destination in scope stay in their zone and leave it in the same cases', () => {
   expect(after).toEqual(before);
 });

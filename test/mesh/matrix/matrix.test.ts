@@ -205,7 +205,7 @@ function expectSame(each: Case, state: 'unknown' | 'known'): void {
 
 const titled = cases.map((each) => ({ ...each, title: `${each.name} (${each.why})` }));
 
-describe('full configuration gives what the table says', () => {
+describe('full configuration gives the results of the table', () => {
   test.each(titled)('$title', (each) => {
     const { name } = each;
     const answers = (of: (client: Client) => unknown) =>
@@ -216,11 +216,11 @@ describe('full configuration gives what the table says', () => {
   });
 });
 
-describe('a first call is as with full configuration', () => {
+describe('a first call has the result of full configuration', () => {
   test.each(titled)('$title', (each) => expectSame(each, 'unknown'));
 });
 
-describe('a call to what was learned is as with full configuration', () => {
+describe('a call to a learned destination has the result of full configuration', () => {
   test.each(titled)('$title', (each) => expectSame(each, 'known'));
 });
 
@@ -244,15 +244,18 @@ describe('a known call takes the cluster and the time of full configuration', ()
     }
   });
 
-  test.each(clients.map(labelOf))('%s sends none of them by the ways of first calls', (client) => {
-    const ways = firstCallRequests(paths.known.get(client)?.requests ?? new Map());
-    const differing = cases.filter(
-      (each) => differsIn(each, 'known', client) || differsIn(each, 'known', client, 'path'),
-    );
-    // A row that differs adds one request to the first-call clusters.
-    const sum = Object.values(ways).reduce((total, count) => total + count, 0);
-    expect(sum, JSON.stringify(ways)).toBeLessThanOrEqual(differing.length);
-  });
+  test.each(clients.map(labelOf))(
+    '%s sends none of them through the clusters of first calls',
+    (client) => {
+      const ways = firstCallRequests(paths.known.get(client)?.requests ?? new Map());
+      const differing = cases.filter(
+        (each) => differsIn(each, 'known', client) || differsIn(each, 'known', client, 'path'),
+      );
+      // A row that differs adds one request to the first-call clusters.
+      const sum = Object.values(ways).reduce((total, count) => total + count, 0);
+      expect(sum, JSON.stringify(ways)).toBeLessThanOrEqual(differing.length);
+    },
+  );
 });
 
 test('second tries have a cause and are few', () => {
@@ -261,7 +264,7 @@ test('second tries have a cause and are few', () => {
   countSecondTries(secondTries, { late, most });
 });
 
-describe('the scope imports what was called, and what that leads to', () => {
+describe('the scope imports the called hosts and the hosts that these lead to', () => {
   test.each(titled)('$title', (each) => {
     for (const client of clients) {
       const { namespace } = client;
@@ -289,7 +292,7 @@ function expectedEntries(
   return entry.includes(name) ? [entry] : [];
 }
 
-test('every difference that is expected is explained in KNOWN_ISSUES.md', () => {
+test('KNOWN_ISSUES.md explains every expected difference', () => {
   const text = readFileSync(join(repoDir, 'KNOWN_ISSUES.md'), 'utf8');
   for (const { differs } of cases) if (differs) expect(text).toContain(`## ${differs.issue}\n`);
 });

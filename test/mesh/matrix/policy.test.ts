@@ -60,7 +60,7 @@ describe.each(modes)('$mode for the whole mesh', ({ mode, id, host, status }) =>
       );
   });
 
-  test(`a host that no registry knows is answered ${status}`, async () => {
+  test(`a call to a host outside of the registry gets ${status}`, async () => {
     const url = `http://${outside.host}:${appPorts.http}/`;
     expect((await call(mesh, client, url)).status).toBe(status);
   });
@@ -79,7 +79,7 @@ describe.each(modes)('$mode for the whole mesh', ({ mode, id, host, status }) =>
     ]);
   });
 
-  test('a server that speaks first is heard where full configuration hears it', async () => {
+  test('a server that speaks first reaches its client exactly where it does with full configuration', async () => {
     const url = `tcp://tcp-${id}.${namespace}:${ports.tcp}`;
     const heard = async (from: PodRef) => {
       const { error, body } = await call(mesh, from, url, '--timeout', '10s');

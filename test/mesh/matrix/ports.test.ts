@@ -70,12 +70,12 @@ async function expectReached(url: string): Promise<void> {
   expect(scopedMs).toBeLessThan(2 * fullMs + laterMs);
 }
 
-test('a Service with a port that the mesh did not have is reached', async () => {
+test('a Service with a port that is new to the mesh is reached', async () => {
   await mesh.apply([oneport('new-http', 8191, 'http', http)]);
   await expectReached('http://new-http:8191/');
 });
 
-test('a server that speaks first on a port that is HTTP elsewhere is heard, and HTTP goes on', async () => {
+test('a server that speaks first on a port that is HTTP elsewhere reaches its client, and HTTP still works', async () => {
   await mesh.apply([oneport('web', 8192, 'http', http)]);
   await expectReached('http://web:8192/');
   const urls = ['http://web:8192/'];
@@ -87,7 +87,7 @@ test('a server that speaks first on a port that is HTTP elsewhere is heard, and 
   expectAllAnswered(await traffic.stop(), { least });
 });
 
-test('a Service that changes its protocol is reached by the new one', async () => {
+test('a Service that changes its protocol is reached under the new protocol', async () => {
   await mesh.apply([oneport('changing', 8193, 'http', http)]);
   await expectReached('http://changing:8193/');
   await mesh.apply([oneport('changing', 8193, 'tcp-db', tcpServerFirst)]);

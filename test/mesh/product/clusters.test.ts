@@ -79,7 +79,7 @@ test.each(both)('with full configuration, %s is answered from the other cluster'
 });
 
 describe('a first call', () => {
-  test('to a Service whose endpoints are elsewhere is answered, as whom the caller is', async () => {
+  test('to a Service whose endpoints are in the other cluster succeeds under the identity of the caller', async () => {
     const client = await mesh.pod(namespace, 'app=client');
     const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
     const result = await callOf(client, 'elsewhere');
@@ -90,7 +90,7 @@ describe('a first call', () => {
   });
 });
 
-test('a host that only istiod has is kept from a proxy that used it, and known to its namespace', async () => {
+test('a host that only istiod has is learned from a proxy that uses it, and is then known to the namespace', async () => {
   const teller = await mesh.pod(namespace, 'app=teller');
   const pin = { spec: { pins: [entryOf(namespace, 'far')] } };
   const patch = ['--type', 'merge', '-p', JSON.stringify(pin)];

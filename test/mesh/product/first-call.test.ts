@@ -82,7 +82,7 @@ test('the second call is ordinary: the real cluster, no gateway, no marker', asy
   expect(Object.keys(result.body.headers).filter((name) => /lazyscope/i.test(name))).toEqual([]);
 });
 
-test('an AuthorizationPolicy admits the caller that it names on a first call, and no other', async () => {
+test('on a first call an AuthorizationPolicy admits only the caller that it names', async () => {
   await mesh.apply([onlyClient(namespace)]);
   try {
     await mesh.waitFor('the policy', async () => {
@@ -150,7 +150,7 @@ test.each(['gateway', 'direct'] as const)(
   },
 );
 
-test('a VirtualService is obeyed on the first call: header match, rewrite and split', async () => {
+test('a VirtualService applies to the first call: header match, rewrite and split', async () => {
   await setFirstCall(mesh, namespace, 'gateway');
   const host = fresh();
   const special = fresh();
@@ -201,7 +201,7 @@ test('a VirtualService is obeyed on the first call: header match, rewrite and sp
   expect(routes.get('ninety') ?? 0).toBeGreaterThan(25);
 });
 
-test('headers of the app that look like ours steer nothing and arrive nowhere', async () => {
+test('headers of the app that look like Lazyscope’s steer nothing and arrive nowhere', async () => {
   const forged = ['x-lazyscope-cluster: PassthroughCluster', 'x-lazyscope-strategy: passthrough'];
   const flags = forged.flatMap((header) => ['--header', header]);
   for (const host of ['server', fresh()]) {
@@ -211,7 +211,7 @@ test('headers of the app that look like ours steer nothing and arrive nowhere', 
   }
 });
 
-test('passthrough leaves the call as Istio would: by its address, refused under STRICT', async () => {
+test('passthrough sends the call as Istio does: to its address, where STRICT refuses it', async () => {
   await setFirstCall(mesh, namespace, 'passthrough');
   const passed = async () => (await sentTo(mesh, client, 'PassthroughCluster')).requests;
   const before = await passed();

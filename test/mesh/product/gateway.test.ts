@@ -36,7 +36,7 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace, bare));
 
-test('the gateway lends nobody its identity: who may not call directly may not by it either', async () => {
+test('the gateway lends nobody its identity: a caller without permission has none through the gateway either', async () => {
   await mesh.waitFor('the policy', async () => {
     return (await call(mesh, other, urlOf(0))).status === 403;
   });
@@ -78,12 +78,12 @@ const tls = (sni: string, alpn = 'istio') => tlsTo(`${gateway}:15443`, sni, alpn
 
 const serverSni = sniOf(`target-3.${namespace}.svc.cluster.local`);
 
-test('asked in the same way, a server in plain text answers, and the gateway does not', async () => {
+test('a server in plain text answers a plain request, and the gateway does not', async () => {
   expect(await plainly(`${plain}:${appPorts.http}`)).toContain('HTTP/1.1 200');
   expect(await plainly(`${gateway}:15443`)).not.toContain('HTTP/1');
 });
 
-test('asked in the same way, a server that wants no certificate answers, and the gateway leads to nothing without one', async () => {
+test('a server without mutual TLS answers a client without a certificate, and the gateway does not', async () => {
   const control = await tlsTo(`${plain}:${appPorts.tls}`, 'plain', 'http/1.1');
   expect(control).toContain('BEGIN CERTIFICATE');
   expect(control).toContain('HTTP/1.1 200');
@@ -100,9 +100,12 @@ test.each([
   ['to a workload without a sidecar', () => tls(sniOf(`plain.${bare}.svc.cluster.local`))],
   ['by TLS that is not of Istio', () => tls(serverSni, 'h2')],
   ['to the API server', () => tls(sniOf('kubernetes.default.svc.cluster.local', 443))],
-])('it does not lead %s, and in the same moment it leads to a server', async (_where, attempt) => {
-  const answer = await attempt();
-  expect(answer).not.toContain('BEGIN CERTIFICATE');
-  expect(answer).not.toContain('HTTP/1');
-  expect(await tls(serverSni)).toContain('BEGIN CERTIFICATE');
-});
+])(
+  'the gateway does not lead %s, and in the same moment leads to a server',
+  async (_where, attempt) => {
+    const answer = await attempt();
+    expect(answer).not.toContain('BEGIN CERTIFICATE');
+    expect(answer).not.toContain('HTTP/1');
+    expect(await tls(serverSni)).toContain('BEGIN CERTIFICATE');
+  },
+);

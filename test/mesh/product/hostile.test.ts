@@ -43,7 +43,7 @@ const question = (authority: string, destination = '10.96.0.1:80') => [
 ];
 const binary = ['-H', 'content-type: application/octet-stream'];
 
-test('a pod that is not enabled is refused, whatever it says of itself', async () => {
+test('a pod that is not enabled is refused, even if it claims to be another', async () => {
   const { status } = await mesh.get(['pod', victim.name, '-n', namespace]);
   const forged = ['x-forwarded-for', 'x-real-ip', 'forwarded'].flatMap((name) => [
     '-H',
@@ -60,7 +60,7 @@ test('a pod that is not enabled is refused, whatever it says of itself', async (
   ).toEqual({ 403: 1 });
 });
 
-test('garbage and a megabyte of it are refused, and the companion stays', async () => {
+test('garbage and a megabyte of garbage are refused, and the companion stays up', async () => {
   const garbage = await statuses(
     insider,
     [...binary, '--data-binary', '@-', `${node}/v1/report`],
@@ -81,7 +81,7 @@ test('garbage and a megabyte of it are refused, and the companion stays', async 
   );
 });
 
-test('10,000 distinct authorities of one pod are bounded, counted, and teach nothing of others', async () => {
+test('10,000 distinct authorities of one pod are bounded and counted, and no other pod learns them', async () => {
   const before = await importedHosts(mesh, namespace, 'victim');
   const questions = Array.from({ length: 10_000 }, (_, i) =>
     [
@@ -110,7 +110,7 @@ test('10,000 distinct authorities of one pod are bounded, counted, and teach not
   expect(imported.filter((host) => host.includes('example.com'))).toEqual([]);
 });
 
-test('after all of it no part of the product has restarted', async () => {
+test('after all of these attacks no part of the product has restarted', async () => {
   const { items } = await mesh.get(['pods', '-n', 'lazyscope-system']);
   const restarts = items.map(
     (pod: {

@@ -31,7 +31,7 @@ async function allFigures() {
 
 const near = (a = 0, b = 0) => Math.abs(a - b) <= tolerance * b;
 
-test('in observe mode nothing is narrowed, and the scopes show what is known', async () => {
+test('in observe mode nothing is narrowed, and the scopes show the learned hosts', async () => {
   await installShop(mesh);
   await enableNamespace(mesh, shopNamespace, 'observe');
   await mesh.waitFor('every proxy to report', async () => {
@@ -46,7 +46,7 @@ test('in observe mode nothing is narrowed, and the scopes show what is known', a
   );
 });
 
-test('in enforce mode every proxy carries at most a tenth, and the figures agree with Envoy', async () => {
+test('in enforce mode every proxy has at most a tenth of the memory, and the figures agree with Envoy', async () => {
   const full = await allFigures();
   // The first reading may be older than the routes that the filter adds. The next reading follows
   // in 15 s.
@@ -87,7 +87,7 @@ test('in enforce mode every proxy carries at most a tenth, and the figures agree
   console.log(await mesh.kubectl(['get', 'workloadscopes', '-n', shopNamespace]));
 });
 
-test('istioctl analyze finds nothing wrong with what is installed and generated', async () => {
+test('istioctl analyze finds no fault in the installed and generated objects', async () => {
   const [command = '', ...args] = mesh.argv('istioctl', ['analyze', '--failure-threshold', 'Info']);
   for (const namespace of [shopNamespace, 'lazyscope-system']) {
     const { code, stdout, stderr } = await runResult(command, [...args, '-n', namespace]);
@@ -95,7 +95,7 @@ test('istioctl analyze finds nothing wrong with what is installed and generated'
   }
 });
 
-test('mode off gives the full configuration back', async () => {
+test('mode off restores full configuration', async () => {
   await setMode(mesh, shopNamespace, 'off');
   const pod = await mesh.pod(shopNamespace, 'app=cart');
   await mesh.waitFor('the full configuration', async () =>

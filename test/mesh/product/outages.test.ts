@@ -78,7 +78,7 @@ test.each([
   ['the controllers', 'lazyscope-controller', 5],
   ['the gateway', 'lazyscope-egress', 7],
 ] as const)(
-  'without %s known destinations do not notice, and unknown ones are still served',
+  'without %s calls to known destinations are unaffected, and first calls still succeed',
   async (_what, name, fresh) => {
     await setFirstCall(mesh, namespace, 'gateway');
     const known = [0, 1].map(urlOf);

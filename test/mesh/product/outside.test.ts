@@ -51,7 +51,7 @@ beforeAll(async () => {
 afterAll(() => deleteNamespaces(mesh, namespace, bare));
 
 test.each(calls)(
-  '%s is answered, first and second time, as with full configuration',
+  '%s gives the answer of full configuration the first time and the second time',
   async (_, url, full) => {
     expect(withFullConfiguration.get(url)).toMatchObject(full);
     expect(await answer(url)).toEqual(withFullConfiguration.get(url));
@@ -59,7 +59,7 @@ test.each(calls)(
   },
 );
 
-test('what is outside of the mesh does not enter the scope; a service without a sidecar does', async () => {
+test('a host outside of the mesh does not enter the scope, and a service without a sidecar does', async () => {
   const entry = `${bare}/plain.${bare}.svc.cluster.local`;
   const hosts = await mesh.waitFor('the service in the scope', async () => {
     const now = await importedHosts(mesh, namespace, 'client');

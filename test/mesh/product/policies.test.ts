@@ -89,29 +89,29 @@ beforeAll(async () => {
 
 afterAll(() => deleteNamespaces(mesh, namespace));
 
-test('a port without mutual TLS leaves the others with it', async () => {
+test('a port without mutual TLS does not affect the other ports', async () => {
   expect(succeeded(await httpOf(target(0)), identity)).toEqual(well);
   const echo = `tcp://${target(1)}:${appPorts.tcpEcho}`;
   const { error, body } = await call(mesh, client, echo, '--send', 'hello');
   expect([error ?? '', JSON.stringify(body).includes('server')]).toEqual(['', true]);
 });
 
-test('what the gateway does not see is called past it', async () => {
+test('a first call to a host that the gateway cannot see bypasses the gateway', async () => {
   expect(succeeded(await httpOf('kept'), identity)).toEqual(well);
 });
 
-test('a rule for other clients says nothing', async () => {
+test('a rule for other clients has no effect', async () => {
   expect(succeeded(await httpOf('chosen'), identity)).toEqual(well);
 });
 
-test('a machine answers, as whom its WorkloadEntry says', async () => {
+test('a machine answers under the identity of its WorkloadEntry', async () => {
   expect(succeeded(await httpOf('machine'), identity)).toEqual(well);
   await mesh.waitFor('it to be in the scope', async () =>
     (await importedHosts(mesh, namespace, 'client')).includes(entryOf(namespace, 'machine')),
   );
 });
 
-test('an entry inside the mesh is reached by calls that cannot be held', async () => {
+test('calls that cannot be held reach a ServiceEntry inside the mesh', async () => {
   const upload = await httpOf('legacy.example.org', '--data-bytes', '100000');
   expect([upload.status, upload.body.name]).toEqual([200, 'server']);
   const grpc = `grpc://legacy.example.org:${appPorts.grpc}`;

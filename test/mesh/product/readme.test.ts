@@ -76,7 +76,7 @@ async function untilLearning(): Promise<void> {
   });
 }
 
-test('installing, watching, enforcing and turning off go as the README says', async () => {
+test('the README’s commands install, observe, enforce and turn off', async () => {
   const commands = commandsRunBy('cluster');
   const printed = new Map<string, string>();
   for (const command of commands) {

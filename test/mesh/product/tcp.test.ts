@@ -32,7 +32,7 @@ test.each([
   ['direct', 'server-first', appPorts.tcpServerFirst, []],
   ['direct', 'client-first', appPorts.tcpEcho, ['--send', 'hello']],
 ] as const)(
-  'by %s a %s TCP connection to an unlearned service works under STRICT, and later ones use its listener',
+  'by %s a %s TCP connection to an unlearned service works under STRICT, and later connections use the service’s listener',
   async (strategy, _kind, port, flags) => {
     await setFirstCall(mesh, namespace, strategy);
     const used = strategy === 'gateway' ? 'lazyscope-egress' : 'lazyscope-direct';

@@ -29,7 +29,7 @@ afterAll(async () => {
   await deleteNamespaces(mesh, namespace, hidden);
 });
 
-test('a gateway in an enabled namespace has no scope, keeps all it had and has no filter', async () => {
+test('a gateway in an enabled namespace has no scope and no filter, and keeps its configuration', async () => {
   const labels = { app: 'gateway', 'sidecar.istio.io/inject': 'true' };
   await mesh.apply([
     {
@@ -66,7 +66,7 @@ async function selectNamespaces(selectors: object[] | undefined): Promise<void> 
   await mesh.kubectl(['patch', ...name, '--type', 'merge', '-p', patch]);
 }
 
-test('what discoverySelectors hide from Istio is reached as without a scope, and nothing else is lost', async () => {
+test('calls to services that discoverySelectors hide behave as without a scope, and no other call is affected', async () => {
   const labels = { app: 'server' };
   const metadata = { name: 'server', namespace: hidden };
   await mesh.apply([

@@ -149,7 +149,7 @@ const rows: Row[] = [
   },
 ];
 
-test('a namespace in the ambient mesh is told so itself', async () => {
+test('a namespace in the ambient mesh gets an Event that says so', async () => {
   await mesh.waitFor('the Event', async () => {
     const { items } = await mesh.get(['events', '-n', ambient]);
     type Told = { reason: string; involvedObject: { kind: string } };
@@ -171,7 +171,7 @@ test.each(titled)('a workload %s: %s, and its calls succeed', async (_what, _rea
   expect(await identityOf(pod, targetUrl(0))).toBe(identity(namespace, account));
 });
 
-test('a waypoint and a pod of the network of its node have no scope, and keep all they had', async () => {
+test('a waypoint and a pod on the host network have no scope, and keep their configuration', async () => {
   const scopes = await mesh.kubectl(['get', 'workloadscopes', '-n', together, '-o', 'name']);
   const found = scopes
     .trim()
@@ -203,7 +203,7 @@ async function untilHosts(namespace: string, name: string, expected: string[]): 
 
 const own = entryOf(byDefault, 'own');
 
-test('what a Service exports to nobody, or to others, is called as without a scope, and not imported', async () => {
+test('a Service that is not exported to the caller is called as without a scope, and not imported', async () => {
   await untilScoped(together, 'former', 'Enforced');
   const former = await mesh.pod(together, 'app=renamed');
   expect(await identityOf(former, servedUrl('own'))).toBe(identity(together));
@@ -212,7 +212,7 @@ test('what a Service exports to nobody, or to others, is called as without a sco
   await untilHosts(together, 'former', [own]);
 });
 
-test('a Deployment that is renamed is narrowed at once, with what it had learned', async () => {
+test('a renamed Deployment is narrowed at once, with the learned hosts', async () => {
   await mesh.apply([deployment('latter', { app: 'renamed' })]);
   await mesh.rollout(together);
   await mesh.kubectl(['delete', 'deployment', 'former', '-n', together]);
@@ -251,7 +251,7 @@ async function expectPolicy(expected: object | undefined): Promise<void> {
   expect(spec.outboundTrafficPolicy).toEqual(expected);
 }
 
-test('a default Sidecar of a namespace is kept to, made before ours and after', async () => {
+test('the scope stays within a namespace’s default Sidecar, whether older or newer', async () => {
   await untilScoped(byDefault, 'client', 'Enforced');
   const client = await mesh.pod(byDefault, 'app=client');
   for (const url of both) await identityOf(client, url);
@@ -268,7 +268,7 @@ test('a default Sidecar of a namespace is kept to, made before ours and after', 
   });
 });
 
-test('a default Sidecar of the mesh is kept to, made after ours and before', async () => {
+test('the scope stays within the mesh’s default Sidecar, whether newer or older', async () => {
   const client = await mesh.pod(byDefault, 'app=client');
   await underLoad(client, async () => {
     await mesh.apply([sidecarObject('istio-system', 'default', admitting)]);
@@ -284,7 +284,7 @@ test('a default Sidecar of the mesh is kept to, made after ours and before', asy
   });
 });
 
-test('under a revision of Istio its own mesh configuration counts', async () => {
+test('under a revision of Istio the mesh configuration of this revision counts', async () => {
   const client = await mesh.pod(revised, 'app=client');
   const { metadata } = await mesh.get(['pod', client.name, '-n', revised]);
   expect(metadata.annotations['istio.io/rev']).toBe(secondRevision);
@@ -305,7 +305,7 @@ async function whileHidden(namespace: string, run: () => Promise<void>): Promise
   }
 }
 
-test('what a revision of Istio does not look at is called as without a scope', async () => {
+test('a namespace that a revision of Istio does not discover is called as without a scope', async () => {
   const client = await mesh.pod(revised, 'app=client');
   const isListed = async () =>
     (await clusterNames(mesh, client)).some((name) => name.includes(`|open.${byDefault}.`));
@@ -319,7 +319,7 @@ test('what a revision of Istio does not look at is called as without a scope', a
 });
 
 test.each([revised, 'lazyscope-system'])(
-  'under a revision of Istio that does not look at %s nothing is narrowed',
+  'under a revision of Istio that does not discover %s nothing is narrowed',
   async (hidden) => {
     await whileHidden(hidden, async () => {
       await untilScoped(revised, 'client', 'NotDiscovered');
@@ -336,7 +336,7 @@ test.each([revised, 'lazyscope-system'])(
 const scale = (replicas: number) =>
   mesh.kubectl(['scale', 'deployment', 'emptied', '-n', together, `--replicas=${replicas}`]);
 
-test('a workload without pods keeps its scope, and its next pod has it from its start', async () => {
+test('a workload without pods keeps its scope, and its next pod has the scope from the start', async () => {
   await mesh.waitFor(
     'the word that there are no proxies',
     async () => (await scopedOf(together, 'emptied'))?.reason === 'NoProxies',

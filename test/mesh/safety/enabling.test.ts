@@ -46,7 +46,7 @@ const overTcp = (caller: PodRef, seconds: number) =>
 const overWebSocket = (caller: PodRef, seconds: number) =>
   speakAgain(caller, seconds, `ws://${host}:${appPorts.http}/ws`, '--websocket');
 
-test('narrowing at once cuts no TCP connection that is older than the filter', async () => {
+test('narrowing at once closes no TCP connection that is older than the filter', async () => {
   const caller = await callerIn(atOnce);
   // HTTP connections may end at any time while Envoy drains the listeners that it replaces.
   const tcp = overTcp(caller, drainSeconds - 10);
@@ -55,7 +55,7 @@ test('narrowing at once cuts no TCP connection that is older than the filter', a
   expect(await tcp).toBe('');
 });
 
-test('with the component on-restart nothing older than the filter is cut, and rollouts bring it', async () => {
+test('with the component on-restart no connection older than the filter is closed, and rollouts bring the filter', async () => {
   const caller = await callerIn(onRestart, 'other');
   const seconds = drainSeconds + 30;
   const streams = Promise.all([overTcp(caller, seconds), overWebSocket(caller, seconds)]);

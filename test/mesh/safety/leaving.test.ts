@@ -42,7 +42,7 @@ async function underLoad(change: () => Promise<unknown>): Promise<void> {
   await noCallFails(mesh, client, first, change);
 }
 
-test('mode off gives full configuration back, and no call fails', async () => {
+test('mode off restores full configuration, and no call fails', async () => {
   await underLoad(async () => {
     await setMode(mesh, namespace, 'off');
     await untilFull(mesh, client);
@@ -53,7 +53,7 @@ test('mode off gives full configuration back, and no call fails', async () => {
   await untilNarrowed(mesh, namespace, ['client']);
 });
 
-test('a Sidecar of a user takes over, and gives way again, and no call fails', async () => {
+test('a user’s Sidecar replaces the scope and is removed again, and no call fails', async () => {
   const everything = {
     apiVersion: 'networking.istio.io/v1',
     kind: 'Sidecar',
@@ -70,7 +70,7 @@ test('a Sidecar of a user takes over, and gives way again, and no call fails', a
   await untilNarrowed(mesh, namespace, ['client']);
 });
 
-test('without the definition of WorkloadScope there is full configuration, and no call fails', async () => {
+test('the deletion of the WorkloadScope definition restores full configuration, and no call fails', async () => {
   await underLoad(async () => {
     await mesh.kubectl(['delete', 'crd', 'workloadscopes.lazyscope.io']);
     await untilFull(mesh, client);
@@ -80,7 +80,7 @@ test('without the definition of WorkloadScope there is full configuration, and n
   await untilNarrowed(mesh, namespace, ['client']);
 });
 
-test('a namespace whose label goes has nothing of ours but what its user applied', async () => {
+test('a namespace that loses its label keeps only the objects that its user applied', async () => {
   await underLoad(async () => {
     await mesh.kubectl(['label', 'namespace', namespace, 'lazyscope.io/mode-']);
     await untilFull(mesh, client);

@@ -99,7 +99,7 @@ const setTtl = (of: string, seconds: number, pins: string[] = []) => {
   return mesh.kubectl(['patch', 'workloadscope', 'client', '-n', of, '--type=merge', '-p', patch]);
 };
 
-test('in observe a workload learns, says what is missing, and then that it is ready', async () => {
+test('in observe a workload learns, and its Ready condition reports Learning and then Ready', async () => {
   await mesh.apply([...names, openService].map((name) => serviceObject('servers', name)));
   open = keepOpen();
   open.catch(() => {});
@@ -121,7 +121,7 @@ test('in observe a workload learns, says what is missing, and then that it is re
   for (const reason of ['learning', 'ready']) expect(told).toContain(`.${reason}`);
 });
 
-test('what is not used leaves the scope in time: no request fails, no idle connection is cut', async () => {
+test('an unused host leaves the scope in time: no request fails, and no idle connection is closed', async () => {
   await setTtl(namespace, ttlSeconds, [targetEntry(pinned)]);
   // The rate is measured before the idle time begins.
   await rateOf(mesh, client);
@@ -158,7 +158,7 @@ async function untilImported(...entries: string[]): Promise<void> {
   });
 }
 
-test('a TCP connection that is open keeps its destination in scope, however silent it is', async () => {
+test('an open TCP connection keeps its destination in scope, even if the connection is silent', async () => {
   const { exchange } = await open;
   await mesh.waitFor(
     'what is not used to go',

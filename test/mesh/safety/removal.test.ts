@@ -53,7 +53,7 @@ test('the whole system is removed under load: no call fails, and nothing of it r
   });
 });
 
-test('the base is deleted before the namespaces: known calls do not notice, nothing hangs', async () => {
+test('the base is deleted before the namespaces: known calls succeed, and nothing hangs', async () => {
   client = await enableClient(mesh, namespace, 'enforce');
   await noKnownCallFails(mesh, client, async () => {
     await mesh.kubectl(['delete', '-k', join(repoDir, 'manifests', 'base'), '--timeout=120s']);

@@ -57,12 +57,12 @@ test('the filter is deleted under load: full configuration is back, and no known
   });
 });
 
-test('the filter is put back: the workload is narrowed again, with what it had learned', async () => {
+test('the filter is restored: the workload is narrowed again, with the learned hosts', async () => {
   await enableNamespace(mesh, here, 'enforce');
   await untilNarrowed(mesh, here, ['client']);
 });
 
-test('the filter is taken from a workload by selectors, under load: the same', async () => {
+test('a selector takes the filter from a workload under load: full configuration is back, and no known call fails', async () => {
   await noKnownCallFails(mesh, client(mute), async () => {
     const nobody = { spec: { selector: { matchLabels: { app: 'nobody' } } } };
     await patch(['wasmplugin', 'lazyscope', '-n', mute], nobody);
@@ -71,7 +71,7 @@ test('the filter is taken from a workload by selectors, under load: the same', a
   });
 });
 
-test('companions that are gone take nothing away, and the condition says so until they are back', async () => {
+test('missing companions withdraw no scope, and the condition says so until they return', async () => {
   // First calls have no answer now. The tests in outages.test.ts cover them.
   await noKnownCallFails(mesh, client(here), async () => {
     await selectNodes({ 'lazyscope.test/none': 'true' });

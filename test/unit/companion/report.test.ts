@@ -86,7 +86,7 @@ test('a report is decoded as it was encoded', () => {
   fc.assert(fc.property(report, isSame));
 });
 
-test('a body inside a larger buffer is read at its place', () => {
+test('a body inside a larger buffer is read at its offset', () => {
   const body = encode(example);
   const larger = new Uint8Array(body.length + 9);
   larger.set(body, 5);
@@ -112,7 +112,7 @@ test('any bytes are a report or a ReportError', () => {
   fc.assert(fc.property(report, fc.nat(), (r, n) => attempt(encode(r).subarray(0, n))));
 });
 
-test('an odd byte in one authority does not cost the other entries', () => {
+test('an invalid byte in one authority does not affect the other entries', () => {
   const entries: ReportEntry[] = [
     { destination: { kind: 'http', authority: 'bad', address: '10.0.0.1:80' }, count: 1n },
     { destination: { kind: 'cluster', cluster: 'good' }, count: 1n },

@@ -15,6 +15,6 @@ test.each([
   [['--services-file', 'nowhere.yaml'], '--services-file nowhere.yaml cannot be read (ENOENT)'],
   [['--service', '10'], "Unknown option '--service'; --help lists the options"],
   [['more'], "Unexpected argument 'more'"],
-])('%j is refused with what to do', (args, message) => {
+])('%j is refused with the remedy', (args, message) => {
   expect(() => readOptions(args)).toThrow(message);
 });

@@ -15,7 +15,7 @@ test.each([
   expect(remedyOf(message)).toMatch(remedy);
 });
 
-test('a port that this process could not have is told from other failures', async () => {
+test('a port that this process may not bind is distinguished from other failures', async () => {
   const { port, stop } = await listen(createServer());
   const error = await new Promise<Error>((resolve) => {
     createServer().on('error', resolve).listen(port, '127.0.0.1');

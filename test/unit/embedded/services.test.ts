@@ -21,13 +21,13 @@ function refusal(text: string): string {
   return 'taken';
 }
 
-test('a file is read as it is written', () => {
+test('a file is read completely', () => {
   expect(readServices(good, 'mesh.yaml')).toEqual([
     { name: 'cart', namespace: 'shop', ports: [8080, 9080] },
   ]);
 });
 
-test('what is generated can be written to a file and read again', () => {
+test('generated services can be written to a file and read again', () => {
   const services = generateServices(120);
   expect(readServices(stringify({ services }), 'mesh.yaml')).toEqual(services);
 });
@@ -54,7 +54,7 @@ test.each([
   expect(refusal(text)).toContain(reason);
 });
 
-test('more ports than Envoy can watch are refused where they become too many', () => {
+test('more ports than Envoy can watch are refused at the line that exceeds the bound', () => {
   const ports = Array.from({ length: portsMax + 1 }, (_, i) => i + 1);
   const services = [{ name: 'a', namespace: 'b', ports }];
   expect(refusal(stringify({ services }))).toContain(
@@ -62,14 +62,14 @@ test('more ports than Envoy can watch are refused where they become too many', (
   );
 });
 
-test('more services than there is memory for are refused', () => {
+test('more services than the memory allows are refused', () => {
   const text = `services: [${'{},'.repeat(servicesMax + 1)}]`;
   expect(refusal(text)).toBe(
     `mesh.yaml:1: services: ${servicesMax + 1} are more than ${servicesMax}`,
   );
 });
 
-test('any text is read or refused with a line that it has', () => {
+test('any text is read or refused with one of its lines', () => {
   const texts = fc.oneof(
     fc.string({ unit: 'binary' }),
     fc.json().map((json) => `services: ${json}`),

@@ -76,7 +76,7 @@ function watchingEnvoy(files: XdsFiles, folder: string): { envoy: EnvoyProcess; 
   return Object.assign(seen, { envoy });
 }
 
-test('whatever scope follows on whatever other, no route and no listener is without its cluster', async () => {
+test('after any sequence of scopes no route and no listener lacks its cluster', async () => {
   const scopes = fc.array(fc.subarray([0, 1, 2, 3, 4, 5, 6, 7]), { minLength: 1, maxLength: 5 });
   await fc.assert(
     fc.asyncProperty(scopes, async (steps) => {

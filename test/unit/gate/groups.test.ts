@@ -17,17 +17,17 @@ test('every project of the tests is in the gate', () => {
   expect(missing).toEqual([]);
 });
 
-test('every group has its seconds, and no seconds are without a group', () => {
+test('every group has recorded seconds, and every record has a group', () => {
   expect(Object.keys(recorded).sort()).toEqual([...names].sort());
 });
 
-test('what a group comes after is a group, and comes before it in the list', () => {
+test('a group depends only on groups that are before it in the list', () => {
   for (const [at, { name, after = [] }] of groups.entries())
     for (const before of after)
       expect([name, before, names.slice(0, at).includes(before)]).toEqual([name, before, true]);
 });
 
-test('what answers first needs neither root nor Go, and the rest leaves out what it ran', () => {
+test('the quick part needs neither root nor Go, and the rest does not repeat its tests', () => {
   const quick = groups.filter((group) => group.quick);
   expect(quick.map(({ name }) => name)).toEqual([
     ...['check', 'build', 'unit', 'manifests', 'wasm', 'envoy-first'],
@@ -40,13 +40,13 @@ test('what answers first needs neither root nor Go, and the rest leaves out what
   for (const file of files) expect(rest).toContain(`--exclude ${file}`);
 });
 
-test('without kubectl the manifests wait until it is compiled', () => {
+test('without kubectl the tests of the manifests wait until kubectl is compiled', () => {
   const manifests = groupsOf(false).find(({ name }) => name === 'manifests');
   expect(manifests).toMatchObject({ after: ['tools'] });
   expect(manifests?.quick).toBeUndefined();
 });
 
-test('of the unit tests only those of the manifests need kubectl', () => {
+test('among the unit tests only the tests of the manifests need kubectl', () => {
   const folder = join(import.meta.dirname, '..');
   const others = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.ts') && !name.startsWith('manifests/'))

@@ -18,7 +18,7 @@ async function record(groups: Planned[], lanes = 2) {
   return log;
 }
 
-test('a free lane takes what others wait for, then the longest', async () => {
+test('a free lane takes a group that others wait for, then the longest', async () => {
   const groups = [group('a', 1), group('b', 9, { after: ['a'] }), group('c', 5), group('d', 7)];
   expect(await record(groups)).toEqual([
     ...['+a@1', '+d@2', '-a', '+b@1'],
@@ -26,14 +26,14 @@ test('a free lane takes what others wait for, then the longest', async () => {
   ]);
 });
 
-test('groups that are kept apart never run beside each other, and a lane looks past them', async () => {
+test('groups that are kept apart never run at the same time, and a lane skips them', async () => {
   const groups = [group('a', 3, { apart: 'x' }), group('b', 2, { apart: 'x' }), group('c', 1)];
   const log = await record(groups);
   expect(log.slice(0, 2)).toEqual(['+a@1', '+c@2']);
   expect(log.indexOf('+b@1')).toBeGreaterThan(log.indexOf('-a'));
 });
 
-test('the background has a lane of its own, and a lane without work helps it', async () => {
+test('background groups have a lane of their own, and a lane without work takes them too', async () => {
   const slow = [group('slow', 9, { background: true }), group('slower', 99, { background: true })];
   const groups = [...slow, group('a', 1), group('b', 1)];
   expect((await record(groups)).slice(0, 3)).toEqual(['+slower@0', '+a@1', '+b@2']);
@@ -41,11 +41,11 @@ test('the background has a lane of its own, and a lane without work helps it', a
   expect(nextFor(1, [...slow, group('a', 1)], [])?.name).toBe('a');
 });
 
-test('a group after one that is not among them waits for nobody', async () => {
+test('a group that depends on a group that does not run waits for nothing', async () => {
   expect(await record([group('a', 1, { after: ['gone'] })])).toEqual(['+a@1', '-a']);
 });
 
-test('a circle is named', async () => {
+test('a circle is reported with its groups', async () => {
   const groups = [group('a', 1, { after: ['b'] }), group('b', 1, { after: ['a'] })];
   await expect(record(groups)).rejects.toThrow('a, b: each waits for another one');
 });

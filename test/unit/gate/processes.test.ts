@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { endTree, startCommand } from '../../gate/processes.ts';
 
 const options = { cwd: '.', env: process.env, background: false };
-test('what a command prints is kept line by line, and told as it comes', async () => {
+test('the output of a command is kept line by line, and reported at once', async () => {
   const told: string[] = [];
   const script = 'echo one; echo two >&2; exit 3';
   const onLine = (line: string) => told.push(line);
@@ -12,18 +12,18 @@ test('what a command prints is kept line by line, and told as it comes', async (
   expect([...told].sort()).toEqual(['one', 'two']);
 });
 
-test('in the background it runs at the lowest priority', async () => {
+test('a background command runs at the lowest priority', async () => {
   const running = startCommand(['nice'], { ...options, background: true });
   expect((await running.ended).lines).toEqual(['19']);
 });
 
-test('a command that does not exist has failed, and says so', async () => {
+test('a missing command fails with a message', async () => {
   const { code, lines } = await startCommand(['no-such-command'], options).ended;
   expect(code).toBe(1);
   expect(lines.join()).toContain('ENOENT');
 });
 
-test('ending a command ends what it started, too', async () => {
+test('ending a command also ends its child processes', async () => {
   let started = false;
   const onLine = () => (started = true);
   const script = 'sleep 600 & echo started; wait';

@@ -9,12 +9,12 @@ const outcome = (name: string, more: Partial<Outcome>): Outcome => ({
 
 const options = { seconds: 125, missingFails: false };
 
-test('the last line is the sum of all groups', () => {
+test('the last line is the total of all groups', () => {
   const outcomes = [outcome('a', { passed: 3 }), outcome('b', { passed: 1, failed: 2 })];
   expect(summaryOf(outcomes, {}, options).slice(-2)).toEqual(['all in 2:05', '4 passed, 2 failed']);
 });
 
-test('a group that cannot run is said with its reason, and fails where it must not be missing', () => {
+test('a group that cannot run is listed with the reason, and fails the gate if it is required', () => {
   const outcomes = [outcome('mesh', { missing: ['root is needed'] })];
   const lines = summaryOf(outcomes, {}, options);
   expect(lines.join('\n')).toContain('DID NOT RUN: mesh, because\n- root is needed');
@@ -23,7 +23,7 @@ test('a group that cannot run is said with its reason, and fails where it must n
   expect(inCi.at(-1)).toBe('0 passed, 1 failed');
 });
 
-test('a group that takes half as long again as recorded is said to be slow, and does not fail', () => {
+test('a group that takes 1.5 times as long as recorded is reported as slow, and does not fail', () => {
   const outcomes = [outcome('a', { seconds: 151 }), outcome('b', { seconds: 149 })];
   const lines = summaryOf(outcomes, { a: 100, b: 100 }, options);
   expect(lines.filter((line) => line.includes('SLOW'))).toEqual([
@@ -32,7 +32,7 @@ test('a group that takes half as long again as recorded is said to be slow, and 
   expect(lines.at(-1)).toBe('0 passed, 0 failed');
 });
 
-test('failures, notes and the slowest files are named', () => {
+test('the summary names failures, notes and the slowest files', () => {
   const files = [5, 40, 30, 20].map((seconds, i) => ({ name: `test/x/f${i}.test.ts`, seconds }));
   const one = outcome('x', {
     ...{ seconds: 100, failed: 1, failures: ['it holds (failed)'], notes: ['3 second tries'] },
@@ -44,7 +44,7 @@ test('failures, notes and the slowest files are named', () => {
   expect(text).toContain('x: 3 second tries');
 });
 
-test('the first words say what will run, what cannot and why, and how long it takes', () => {
+test('the announcement names the groups that will run, the others with the reasons, and the expected time', () => {
   const missing = new Map([
     ['mesh', ['root is needed']],
     ['product', ['root is needed', 'no Go']],

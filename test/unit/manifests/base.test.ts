@@ -34,7 +34,7 @@ test('every manifest is YAML without duplicate keys', () => {
   for (const { text } of files) expect(parse(text).length).toBeGreaterThan(0);
 });
 
-test('everything that has a namespace is in lazyscope-system', () => {
+test('every namespaced object is in lazyscope-system', () => {
   const clusterWide = /^(Namespace|PriorityClass|CustomResourceDefinition|ClusterRole(Binding)?)$/;
   for (const { kind, metadata } of objects)
     if (!clusterWide.test(kind))
@@ -61,7 +61,7 @@ describe.each(workloads.map((workload) => [workload.metadata.name, workload] as 
       for (const key of ['hostNetwork', 'hostPID', 'hostIPC']) expect(pod).not.toHaveProperty(key);
     });
 
-    test('has no file that it could write', () => {
+    test('has no writable file', () => {
       const pod = podOf(workload);
       // Injection adds volumes to the gateway, which is Istio's proxy.
       for (const volume of pod.volumes ?? [])
@@ -70,7 +70,7 @@ describe.each(workloads.map((workload) => [workload.metadata.name, workload] as 
         for (const mount of volumeMounts) expect(mount).toMatchObject({ readOnly: true });
     });
 
-    test('asks for little and gets no service links', () => {
+    test('requests few resources and gets no service links', () => {
       expect(containerOf(workload).resources.requests).toHaveProperty('cpu');
       expect(containerOf(workload).resources.requests).toHaveProperty('memory');
       expect(podOf(workload).enableServiceLinks).toBe(false);
@@ -89,7 +89,7 @@ describe.each([
   ['controller', controller, controllerSettings as Settings],
   ['node', node, nodeSettings as Settings],
 ] as const)('the %s companion', (role, workload, settings) => {
-  test('starts with the settings it is given', () => {
+  test('starts with its settings', () => {
     expect(containerOf(workload).args).toEqual([role]);
     const config = readSettings(settings, environmentOf(workload), []);
     const { namespace, adminPort } = config as { namespace: string; adminPort: number };
@@ -105,13 +105,13 @@ describe.each([
     expect(labelsOf(workload)['sidecar.istio.io/inject']).toBe('false');
   });
 
-  test('has the time to stop in order', () => {
+  test('has enough time for an orderly stop', () => {
     const { stopSeconds } = readSettings(settings, environmentOf(workload), []);
     expect(podOf(workload).terminationGracePeriodSeconds).toBeGreaterThan(stopSeconds);
   });
 });
 
-test('ports agree with the defaults of the companion', () => {
+test('the ports are the companion’s defaults', () => {
   const { port, tokenPath } = readSettings(nodeSettings, environmentOf(node), []);
   const { grpcPort, filterPort } = readSettings(controllerSettings, environmentOf(controller), []);
   expect(port).toBe(portOf(node, 'http'));
@@ -157,7 +157,7 @@ describe('permissions', () => {
   const roles = objects.filter(({ kind }) => kind === 'Role' || kind === 'ClusterRole');
   const rules: Manifest[] = roles.flatMap((role) => role.rules);
 
-  test('are written out: no wildcard anywhere', () => {
+  test('contain no wildcard', () => {
     expect(rules.length).toBeGreaterThan(10);
     expect(JSON.stringify(rules)).not.toContain('*');
   });
@@ -177,7 +177,7 @@ describe('permissions', () => {
     expect(secrets.flatMap(({ verbs }) => verbs).sort()).toEqual(['create', 'get', 'update']);
   });
 
-  test('names of single objects are those that the companion uses', () => {
+  test('the names of single objects are the names that the companion uses', () => {
     const names = rules.flatMap(({ resourceNames = [] }) => resourceNames);
     expect(names).toContain(caConfigMap.name);
     for (const name of names)
@@ -186,7 +186,7 @@ describe('permissions', () => {
       );
   });
 
-  test('cover every kind that the companion reads', () => {
+  test('include every kind that the companion reads', () => {
     const named = sources.flatMap(({ text }) => [...text.matchAll(/plural: '([a-z]+)'/g)]);
     const plurals = new Set(named.map(([, plural]) => plural));
     expect(plurals.size).toBeGreaterThan(8);
@@ -195,7 +195,7 @@ describe('permissions', () => {
   });
 });
 
-test('network policies leave nothing open but what the contract names', () => {
+test('network policies open only the ports of the contract', () => {
   const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy');
   const ports = Object.fromEntries(
     policies.map(({ metadata, spec }) => [
@@ -216,7 +216,7 @@ test('network policies leave nothing open but what the contract names', () => {
   expect(open).toEqual([]);
 });
 
-test('disruption budgets keep one of two', () => {
+test('disruption budgets keep one of two replicas', () => {
   for (const { metadata, spec } of objects.filter(({ kind }) => kind === 'PodDisruptionBudget')) {
     const workload = find(objects, 'Deployment', metadata.name);
     expect(labelsOf(workload)).toMatchObject(spec.selector.matchLabels);

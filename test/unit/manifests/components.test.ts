@@ -28,7 +28,7 @@ test('the allocator component reaches the workloads of the kustomization', () =>
   ]);
 });
 
-test('on-restart gives the filter to pods with its label only, and the label to the workloads', () => {
+test('on-restart gives the filter only to pods with its label, and the label to the workloads', () => {
   const folder = copyOfManifests();
   writeFileSync(join(folder, 'example/workload.yaml'), workload);
   edit(join(folder, 'example/kustomization.yaml'), (text) =>
@@ -96,7 +96,7 @@ test('alerts and monitors name metrics and ports that exist', () => {
   expect(endpoint.port).toBe('admin');
 });
 
-test('the bypass has three capabilities, no root and nothing to write to', () => {
+test('the bypass has three capabilities, no root and no writable file', () => {
   const rendered = render(join(manifests, 'components/bypass'));
   const { spec } = find(rendered, 'DaemonSet', 'lazyscope-bypass').spec.template;
   const [{ securityContext, volumeMounts }] = spec.containers;
@@ -115,7 +115,7 @@ test('the bypass has three capabilities, no root and nothing to write to', () =>
   expect(rollingUpdate.maxSurge).toBe(0);
 });
 
-test('every object of the bypass that is in a namespace is in its own', () => {
+test('every namespaced object of the bypass is in the bypass’s own namespace', () => {
   const rendered = render(join(manifests, 'components/bypass'));
   const cluster = /^(Namespace|Cluster.*|ValidatingAdmissionPolicy.*)$/;
   for (const { kind, metadata } of rendered)

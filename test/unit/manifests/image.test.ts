@@ -13,7 +13,7 @@ test('the image runs the companion as a numbered user that owns none of its file
   expect(last).not.toMatch(/--chown|\nRUN /);
 });
 
-test('both ways to build it lay out the same files', () => {
+test('both ways to build the image produce the same files', () => {
   for (const path of [
     '/app/build',
     'wasm-filter/previous',
@@ -27,7 +27,7 @@ test('both ways to build it lay out the same files', () => {
     }
 });
 
-test('the build context holds what is copied and nothing else by default', () => {
+test('the build context contains only the copied files by default', () => {
   const [everything, ...allowed] = read('.dockerignore')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));
@@ -43,13 +43,13 @@ test('the build context holds what is copied and nothing else by default', () =>
 describe.each(filesBelow(join(repository, '.github/workflows'), '.yml'))('$name', ({ text }) => {
   const [workflow] = parse(text) as [Manifest];
 
-  test('may only read by default and ends in time', () => {
+  test('has read-only permissions by default, and a timeout', () => {
     expect(workflow.permissions).toEqual({ contents: 'read' });
     for (const job of Object.values(workflow.jobs as Record<string, Manifest>))
       expect(job['timeout-minutes']).toBeLessThanOrEqual(180);
   });
 
-  test('pins its actions and puts nothing from outside into a script', () => {
+  test('pins its actions and interpolates no untrusted value into a script', () => {
     const actions = valuesOf(workflow, 'uses');
     expect(actions.length).toBeGreaterThan(1);
     for (const action of actions) expect(action).toMatch(/^[\w-]+\/[\w-]+@(v\d+|[0-9a-f]{40})$/);

@@ -27,7 +27,7 @@ const filterUrl = 'http://lazyscope-filter.lazyscope-system.svc:9473';
 const extension = (plugin: string) =>
   `extensions.istio.io/trafficextension/my-namespace.${plugin}~istio-translated-wasmplugin`;
 
-test('what is applied: two plugins, one EnvoyFilter, all in the namespace', () => {
+test('the manifests have two plugins and one EnvoyFilter, all in the namespace', () => {
   expect(objects.map(({ kind, metadata }) => [kind, metadata.namespace, metadata.name])).toEqual([
     ['Namespace', undefined, 'my-namespace'],
     ['WasmPlugin', 'my-namespace', 'lazyscope'],
@@ -36,7 +36,7 @@ test('what is applied: two plugins, one EnvoyFilter, all in the namespace', () =
   ]);
 });
 
-test('names of extensions carry the namespace, and no placeholder is left', () => {
+test('the names of extensions contain the namespace, and no placeholder is left', () => {
   const [removeAll, insert, removeTcp, removeHttp] = patches;
   const removed = removeAll?.match.listener.filterChain.filter.name;
   expect(removed).toBe(extension('lazyscope-tcp'));
@@ -47,7 +47,7 @@ test('names of extensions carry the namespace, and no placeholder is left', () =
   expect(JSON.stringify(objects)).not.toMatch(/NAMESPACE|FILLED/);
 });
 
-test('the network filter is taken from everywhere before it is put in front of every TCP proxy', () => {
+test('the network filter is removed everywhere before it is inserted in front of every TCP proxy', () => {
   const [first, ...rest] = patches.filter(
     ({ applyTo, match, patch }) =>
       applyTo === 'NETWORK_FILTER' &&
@@ -67,7 +67,7 @@ test('the network filter is taken from everywhere before it is put in front of e
     });
 });
 
-test('only outbound sidecar traffic is touched; in gateways the filter is only taken away', () => {
+test('only outbound sidecar traffic is changed, and in gateways the filter is only removed', () => {
   for (const { match, patch } of patches) {
     expect(['SIDECAR_OUTBOUND', 'GATEWAY']).toContain(match.context);
     if (match.context === 'GATEWAY') expect(patch).toEqual({ operation: 'REMOVE' });
@@ -113,7 +113,7 @@ describe('the plugins', () => {
 });
 
 describe('the clusters', () => {
-  test('are those that the filter names', () => {
+  test('are the clusters that the filter names', () => {
     const names = clusters.map(({ name }) => name).sort();
     expect(names).toEqual(filterNames.filter((name) => /^lazyscope-/.test(name)).sort());
   });
@@ -133,7 +133,7 @@ describe('the clusters', () => {
     }
   });
 
-  test('that lead into the mesh speak Istio mTLS with the own identity of the workload', () => {
+  test('that lead into the mesh use Istio mTLS with the workload’s own identity', () => {
     for (const name of ['lazyscope-egress', 'lazyscope-direct']) {
       const tls = clusterNamed(name).transport_socket.typed_config.common_tls_context;
       expect(tls.alpn_protocols).toEqual(['istio']);
@@ -186,7 +186,7 @@ describe('the routes', () => {
     for (const { match } of routes) expect(match).toEqual({ context: 'SIDECAR_OUTBOUND' });
   });
 
-  test('that answer by themselves are marked, so that nothing goes round for them', () => {
+  test('that answer by themselves are marked, so that their requests are not redirected', () => {
     const marks = ofRoutes.filter(({ patch }) => patch.operation === 'MERGE');
     const actions = marks.map(({ match }) => match.routeConfiguration.vhost.route.action);
     expect(actions).toEqual(['REDIRECT', 'DIRECT_RESPONSE']);
@@ -199,7 +199,7 @@ describe('the routes', () => {
     }
   });
 
-  test('are taken by the marker only, and take it off', () => {
+  test('match only the marker, and remove it', () => {
     for (const { match, request_headers_to_remove: removed } of values) {
       expect(match.headers.map(({ name }: Manifest) => name)).toEqual(['x-lazyscope-cluster']);
       expect(removed).toEqual(['x-lazyscope-cluster']);
@@ -215,7 +215,7 @@ describe('the routes', () => {
     expect(hold.internal_redirect_policy.redirect_response_codes).toEqual([307]);
   });
 
-  test('cannot be steered by the app: all our headers are taken off before', () => {
+  test('cannot be chosen by the app, because all headers of Lazyscope are removed first', () => {
     const [merge] = patches.filter(({ applyTo }) => applyTo === 'NETWORK_FILTER').slice(-1);
     const [matcher] = valuesOf(merge, 'key_matcher') as { prefix: string }[];
     const headers = filterNames.filter((name) => /^x-(?!envoy-)/.test(name));
@@ -224,7 +224,7 @@ describe('the routes', () => {
   });
 });
 
-test('the example says how it is enabled', () => {
+test('the example shows how to enable a namespace', () => {
   const [namespace] = parse(readFileSync(join(manifests, 'example/namespace.yaml'), 'utf8'));
   expect(namespace?.metadata.labels).toEqual({ 'lazyscope.io/mode': 'observe' });
 });

@@ -82,7 +82,7 @@ function isAllowed(peer: Peer, to: Labels, port: number): boolean {
     );
 }
 
-test('network policies let in every flow there is, and no other', () => {
+test('network policies admit every flow of the architecture, and no other', () => {
   const allowed = Object.entries(sources).flatMap(([from, peer]) =>
     destinations.flatMap((to) =>
       ports
@@ -93,7 +93,7 @@ test('network policies let in every flow there is, and no other', () => {
   expect(allowed.sort()).toEqual(flows.sort());
 });
 
-test('every port of a container has its flow, and every port of a flow is in the architecture', () => {
+test('every port of a container has a flow, and every port of a flow is in the architecture', () => {
   const flowing = new Set(flows.map((flow) => Number(flow.split(':')[1])));
   const containers = objects
     .filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet')

@@ -12,7 +12,7 @@ afterAll(() => rmSync(dir, { recursive: true }));
 
 const buildOf = (text: string) => async (out: string) => writeFileSync(join(out, 'file'), text);
 
-test('equal pins build once, other pins build anew', async () => {
+test('equal pins build once, and other pins build again', async () => {
   const first = await cached('thing', ['v1'], quiet, buildOf('one'));
   expect(await cached('thing', ['v1'], quiet, buildOf('two'))).toBe(first);
   expect(readFileSync(join(first, 'file'), 'utf8')).toBe('one');
@@ -20,12 +20,12 @@ test('equal pins build once, other pins build anew', async () => {
   expect(readFileSync(join(other, 'file'), 'utf8')).toBe('two');
 });
 
-test('pins that only look alike when joined are not taken for each other', async () => {
+test('pins that are equal only when joined are different', async () => {
   const a = await cached('pair', ['ab', 'c'], quiet, buildOf('one'));
   expect(await cached('pair', ['a', 'bc'], quiet, buildOf('two'))).not.toBe(a);
 });
 
-test('a build that fails leaves nothing behind and says what could not be built', async () => {
+test('a build that fails leaves nothing behind and names the target', async () => {
   const before = readdirSync(dir);
   const broken = cached('broken', ['v1'], quiet, async (out) => {
     writeFileSync(join(out, 'half'), '');
@@ -44,7 +44,7 @@ test('two builders at once both get the whole result', async () => {
   expect(existsSync(join(a, 'file'))).toBe(true);
 });
 
-test('of many builds of one name only the last used are kept', async () => {
+test('only the most recently used builds of one name are kept', async () => {
   const first = await cached('many', ['0'], quiet, buildOf('0'));
   for (const pin of ['1', '2', '3']) await cached('many', [pin], quiet, buildOf(pin));
   await cached('many', ['0'], quiet, buildOf('again'));

@@ -16,7 +16,7 @@ test('a component that ends before it is ready fails the start with its last log
   );
 });
 
-test('a component whose program is missing fails the start by its name', async () => {
+test('a component whose program is missing fails the start with the name of the program', async () => {
   const daemon = startDaemon('absent', '/no/such/program', []);
   await expect(waitReady('absent', async () => false, [daemon])).rejects.toThrow(
     /absent did not start: .*ENOENT/,

@@ -9,7 +9,7 @@ const workload = (kind: string, status: Record<string, number | string>, replica
 });
 const whole = { replicas: 2, updatedReplicas: 2, readyReplicas: 2 };
 
-test('a Deployment is rolled out when all are new and ready, and none is old', () => {
+test('a Deployment is rolled out when all pods are new and ready, and no old pod is left', () => {
   expect(lackOf(workload('Deployment', whole))).toEqual([]);
   expect(lackOf(workload('Deployment', { ...whole, replicas: 3 }))).toEqual([
     'Deployment web: 2 wanted, 2 updated, 2 ready, 3 in all',
@@ -19,7 +19,7 @@ test('a Deployment is rolled out when all are new and ready, and none is old', (
   expect(lackOf(workload('Deployment', {}, 0))).toEqual([]);
 });
 
-test('what its controller has not looked at is not rolled out', () => {
+test('an object that its controller has not observed yet is not rolled out', () => {
   expect(lackOf(workload('Deployment', { ...whole, observedGeneration: 2 }))).toEqual([
     'Deployment web: 2 wanted, not looked at yet',
   ]);
@@ -32,7 +32,7 @@ test('a DaemonSet counts nodes', () => {
   expect(lackOf(workload('DaemonSet', { ...status, updatedNumberScheduled: 1 }))).toHaveLength(1);
 });
 
-test('a StatefulSet says by its revisions that all are new', () => {
+test('the revisions of a StatefulSet show that all pods are new', () => {
   const status = { replicas: 2, readyReplicas: 2, currentRevision: 'a', updateRevision: 'a' };
   expect(lackOf(workload('StatefulSet', status))).toEqual([]);
   const rolling = { ...status, updateRevision: 'b', updatedReplicas: 1 };

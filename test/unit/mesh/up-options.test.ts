@@ -3,12 +3,12 @@ import { readEnable, readUp } from '../../../box/up-options.ts';
 
 const read = (words: string) => readUp(words.split(' ').filter(Boolean));
 
-test('without options it is a plain mesh of two nodes', () => {
+test('without options the mesh is plain and has two nodes', () => {
   const plain = { nodes: 2, services: 0, shop: false, product: false, enforce: [] };
   expect(read('')).toEqual(plain);
 });
 
-test('the product is installed with its settings, and as many namespaces are enforced as are named', () => {
+test('the product is installed with its settings, and every named namespace is enforced', () => {
   expect(read('--product --enforce a --enforce b --learning-seconds 5 --shop')).toMatchObject({
     ...{ product: true, shop: true, enforce: ['a', 'b'], learningSeconds: 5 },
   });
@@ -23,7 +23,7 @@ test.each([
   ['--product --enforce Shop', "'Shop' is no name of a namespace"],
   ['--services many', '--services many: give a whole number from 0 to 50000'],
   ['--shops', "Unknown option '--shops'"],
-])('up %s is refused with what is wrong', (words, message) => {
+])('up %s is refused with the error', (words, message) => {
   expect(() => read(words)).toThrow(message);
 });
 

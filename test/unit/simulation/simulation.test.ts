@@ -27,7 +27,7 @@ afterEach(() => {
 });
 
 test.each(seeds)(
-  'with seed %i, an hour of faults breaks no promise, and all is well after',
+  'with seed %i an hour of faults breaks no promise, and the system recovers',
   async (seed) => {
     const random = randomOf(seed);
     // The product's random numbers come from the seed too, so that a seed repeats the same life.

@@ -20,7 +20,7 @@ const features: Features = {
   vaes: false,
 };
 
-test('a node without what is needed is refused with what it lacks', () => {
+test('a node that lacks a requirement is refused with the requirement', () => {
   expect(disqualification(features)).toBeUndefined();
   expect(disqualification({ ...features, cgroups: 'hybrid' })).toBeUndefined();
   expect(disqualification({ ...features, kernel: '7.0.1' })).toBeUndefined();
@@ -30,7 +30,7 @@ test('a node without what is needed is refused with what it lacks', () => {
   expect(disqualification({ ...features, cgroups: 'v1' })).toContain('cgroup v1');
 });
 
-test('the feature file has a line for each label that can be one', () => {
+test('the feature file has a line for each feature that is a valid label', () => {
   const lines = featureFile(features, true).trimEnd().split('\n');
   expect(lines).toContain('lazyscope.io/bypass-capable=true');
   expect(lines).toContain('lazyscope.io/bypass-kernel=6.18');
@@ -46,7 +46,7 @@ test('flags are read on x86 and on arm', () => {
   expect(readFlags('').has('aes')).toBe(false);
 });
 
-test('a pod is looked for where both cgroup drivers put it', () => {
+test('a pod is found where either cgroup driver puts it', () => {
   expect(podCgroups('1-2', 'Burstable')).toEqual([
     'kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1_2.slice',
     'kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod1_2.slice',
@@ -78,7 +78,7 @@ test('the report of a node full of refused pods fits into its annotations', () =
   expect(annotations?.['lazyscope.io/bypass-state']).toBe('ready');
 });
 
-test('a node is capable only when it has been tried and has passed', () => {
+test('a node is capable only after a passed self-test', () => {
   const selftest = { checks: {}, passed: true }.checks;
   expect(isCapable({ state: { name: 'off', reason: '' }, selftest: undefined })).toBe(false);
   expect(isCapable({ state: { name: 'refused', reason: '' }, selftest })).toBe(false);

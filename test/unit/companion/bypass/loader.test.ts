@@ -26,11 +26,11 @@ const outcome = (promise: Promise<unknown>) =>
     (error: Error) => error.message,
   );
 
-test('a program that is not there is told at once', async () => {
+test('a missing program is reported at once', async () => {
   expect(await outcome(startLoader(join(folder, 'none')))).toContain('ENOENT');
 });
 
-test('what is no answer is an error of that request, and the next one is answered', async () => {
+test('an invalid answer fails its request, and the next request is answered', async () => {
   const lines = ['nonsense', '', '[]', '{"ok":true,"cmd":"off","x":', '{"ok":true,"cmd":"stats"}'];
   const says = lines.map((line) => `read request; echo '${line}'`);
   const fake = await loader(
@@ -48,7 +48,7 @@ test('what is no answer is an error of that request, and the next one is answere
   await fake.close();
 });
 
-test('a refusal comes with its reason and the name of the error', async () => {
+test('a refusal has its reason and the name of the error', async () => {
   const fake = await loader(
     `read r; echo '{"ok":false,"cmd":"off","reason":"no ","error":"EPERM"}'`,
   );
@@ -58,7 +58,7 @@ test('a refusal comes with its reason and the name of the error', async () => {
   await fake.close();
 });
 
-test('a loader that dies rejects what was asked, also with half an answer, and all after it', async () => {
+test('after the end of a loader its open requests and all later requests are rejected, even after half an answer', async () => {
   const silent = await loader('read request; echo last words >&2; exit 3');
   const asked = [silent.stats(), silent.off()].map(outcome);
   const why = 'the loader ended (status 3) last words';
@@ -71,7 +71,7 @@ test('a loader that dies rejects what was asked, also with half an answer, and a
   expect(await half.ended).toContain('status 0');
 });
 
-test('answers in pieces are whole, and several at once are told apart by their order', async () => {
+test('answers in pieces are joined, and several answers at once are matched by their order', async () => {
   const fake = await loader(
     'read a; read b',
     `printf '{"ok":true,"cm'; printf 'd":"drain","connections":1}\\n{"ok":true,"cmd":"drain","connections":2}\\n'`,

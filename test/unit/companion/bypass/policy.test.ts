@@ -21,7 +21,7 @@ function pod(annotations: Record<string, string>, more: Partial<KubeObject> = {}
 
 const asks = { 'lazyscope.io/bypass': 'enabled' };
 
-test('only pods and nodes that say enabled take part', () => {
+test('only pods and nodes with the value enabled take part', () => {
   expect(readCandidate(pod({}))).toBeUndefined();
   expect(readCandidate(pod({ 'lazyscope.io/bypass': 'true' }))).toBeUndefined();
   expect(readCandidate(pod(asks))).toEqual({
@@ -39,7 +39,7 @@ test('only pods and nodes that say enabled take part', () => {
   expect([isNodeOptedIn(node(asks)), isNodeOptedIn(node({}))]).toEqual([true, false]);
 });
 
-test('pods that are known to lose are refused with the reason', () => {
+test('pods for which the bypass is known to be slower are refused with the reason', () => {
   const image = (name: string) =>
     readCandidate(pod(asks, { spec: { containers: [{ image: 'a' }, { image: name }] } }))?.refused;
   expect(image('haproxy')).toContain('splice');
@@ -51,7 +51,7 @@ test('pods that are known to lose are refused with the reason', () => {
   expect(readCandidate(pod(asks, { status: { phase: 'Failed' } }))?.refused).toContain('ended');
 });
 
-test('an annotation that is not a list of ports refuses the pod', () => {
+test('a pod with an annotation that is not a list of ports is refused', () => {
   const ports = (text: string) =>
     readCandidate(pod({ ...asks, 'lazyscope.io/bypass-exclude-ports': text }));
   expect(ports('3306, 5432,3306')).toMatchObject({ ports: [3306, 5432] });
@@ -59,7 +59,7 @@ test('an annotation that is not a list of ports refuses the pod', () => {
     expect(ports(text)?.refused).toContain('is not a list of ports');
 });
 
-test('what is read as ports are ports', () => {
+test('every value that is read as a port is a valid port', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
       const ports = readPorts(text) ?? [];
@@ -68,7 +68,7 @@ test('what is read as ports are ports', () => {
   );
 });
 
-test('a port that one pod excludes is excluded for the node, within what a loader takes', () => {
+test('a port that one pod excludes is excluded for the node, up to the loader’s maximum', () => {
   const candidate = (ports: number[]) => ({
     uid: '',
     namespace: '',

@@ -21,7 +21,7 @@ const proven: StateEvent = { type: 'proven' };
 const ended: StateEvent = { type: 'loader ended', reason: 'killed' };
 const unwanted: StateEvent = { type: 'unwanted', reason: 'no label' };
 
-test('it goes from off over probing and ready to active, and back over draining', () => {
+test('the state goes from off through probing and ready to active, and back through draining', () => {
   const names = [wanted, proven, { type: 'attached', pods: 2 } as const, unwanted].map(
     (_, i, all) => describe(after(all.slice(0, i + 1)).state),
   );
@@ -31,7 +31,7 @@ test('it goes from off over probing and ready to active, and back over draining'
   expect(describe(after([wanted, proven, { type: 'attached', pods: 0 }]).state)).toBe('ready');
 });
 
-test('a refusal is for ten minutes, or until it was not wanted for a moment', () => {
+test('a refusal lasts ten minutes, or until the label goes', () => {
   const refused = after([wanted, { type: 'disproven', reason: 'no BTF' }]);
   expect(describe(refused.state)).toBe('refused (no BTF)');
   expect(next(refused, wanted, retryMs - 1).state.name).toBe('refused');
@@ -39,7 +39,7 @@ test('a refusal is for ten minutes, or until it was not wanted for a moment', ()
   expect(after([unwanted, wanted], refused).state.name).toBe('probing');
 });
 
-test('a loader that ends is started again after a pause that doubles', () => {
+test('a loader that ends is restarted after a pause that doubles', () => {
   let machine = after([wanted, proven]);
   const pauses: number[] = [];
   for (let i = 0; i < flapping.ends; i++) {
@@ -50,7 +50,7 @@ test('a loader that ends is started again after a pause that doubles', () => {
   expect(pauses).toEqual([1, 2, 4, 8, 16].map((factor) => factor * pauseMs.first));
 });
 
-test('one end too many within ten minutes turns it off, until it was not wanted', () => {
+test('one end too many within ten minutes turns the bypass off, until the label goes', () => {
   let machine = after([wanted]);
   for (let i = 0; i <= flapping.ends; i++) machine = after([proven, ended], machine);
   expect(machine.state.name).toBe('off');
@@ -67,7 +67,7 @@ test('ends that lie far apart do not add up', () => {
   }
 });
 
-test('no series of events makes it serve without a proof, or serve on when unwanted', () => {
+test('after no series of events does the bypass serve without a self-test, or serve on without a label', () => {
   const event: fc.Arbitrary<StateEvent> = fc.constantFrom<StateEvent[]>(
     wanted,
     unwanted,

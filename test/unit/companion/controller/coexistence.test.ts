@@ -44,7 +44,7 @@ const rows: Row[] = [
 const cluster = 'outbound|80||cart.shop.svc.cluster.local';
 const used = [{ cluster, secondsSinceSeen: 0 }];
 
-describe('beside what others made', () => {
+describe('beside objects of users', () => {
   test.each(rows)('%s, before', async (_what, objects, expected, imported) => {
     for (const object of objects) kube.put(object);
     const controller = await start();
@@ -172,7 +172,7 @@ describe('a namespace in the ambient mesh', () => {
     expect(scope()?.status.conditions[0].message).toMatch(/ambient mesh/);
   });
 
-  test('is told so once, and a namespace of no known mode too', async () => {
+  test('gets one Event, as does a namespace of an unknown mode', async () => {
     const { state, metrics } = await start();
     const told: string[] = [];
     const tell = async (about: KubeObject, { reason: why }: News) => {
@@ -205,7 +205,7 @@ describe('a namespace in the ambient mesh', () => {
   });
 });
 
-describe('a namespace that Istio does not look at', () => {
+describe('a namespace that Istio does not discover', () => {
   const meshConfig = (mesh: string): KubeObject => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -237,7 +237,7 @@ describe('a namespace that Istio does not look at', () => {
     expect(scope()?.status.conditions[0].message).toContain('namespace lazyscope-system:');
   });
 
-  test('is no destination: what is called there goes as Istio sends it', async () => {
+  test('is no destination: calls to it go as Istio sends them', async () => {
     for (const object of app('bank/pay', '10.96.0.7', '10.1.0.7')) kube.put(object);
     put('shop', { 'lazyscope.io/mode': 'enforce', ...selected });
     put('bank', selected);
@@ -252,7 +252,7 @@ describe('a namespace that Istio does not look at', () => {
     expect(ask()).toBe('passthrough');
   });
 
-  test('is refused still while the configuration of the mesh is broken, until that goes', async () => {
+  test('is still refused while the configuration of the mesh is broken', async () => {
     kube.put(meshConfig(selecting));
     const controller = await start();
     controller.report('web');
@@ -288,7 +288,7 @@ describe('a workload without pods', () => {
     expect(controller.state.edges.edgesFrom({ namespace: 'shop', owner: 'web' })).toEqual([]);
   });
 
-  test('has it still when its pods are back in time', async () => {
+  test('still has its scope when its pods are back in time', async () => {
     const controller = await start();
     controller.report('web', used);
     await controller.lookThrough();
@@ -305,7 +305,7 @@ describe('a workload without pods', () => {
     expect(scope()?.status.goneSince).toBeUndefined();
   });
 
-  test('keeps what its user wrote, without a Sidecar', async () => {
+  test('keeps the spec of its user, without a Sidecar', async () => {
     const controller = await start();
     controller.report('web');
     await controller.lookThrough();
@@ -322,7 +322,7 @@ describe('a workload without pods', () => {
   });
 });
 
-test('a Deployment that is renamed keeps what it has learned, under its new name', async () => {
+test('a renamed Deployment keeps its learned hosts under its new name', async () => {
   const learning = { life: { learningWindowMs: 3_600_000 } };
   const controller = await start(learning);
   const webHost = 'web.shop.svc.cluster.local';

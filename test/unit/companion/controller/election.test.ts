@@ -5,7 +5,7 @@ import { begin, everyMsOf, timeoutMsOf } from '../../../../companion/kube/electi
 const leaseSeconds = fc.integer({ min: 5, max: 3_600 });
 const rulesOf = (seconds: number) => ({ identity: 'a', leaseSeconds: seconds });
 
-test('every time that a timer gets is a whole number above 0, which AbortSignal demands', () => {
+test('every timeout is a whole number above 0, which AbortSignal requires', () => {
   fc.assert(
     fc.property(leaseSeconds, fc.double({ min: 1, max: 2_400_000, noNaN: true }), (seconds, ms) => {
       const rules = rulesOf(seconds);

@@ -52,7 +52,7 @@ describe('a destination that has expired', () => {
   test.each([
     ['the Sidecar', isSidecar],
     ['the status', isStatus],
-  ])('is kept, not counted and not told while %s cannot be written', async (_, isMeant) => {
+  ])('is kept, not counted and not reported while %s cannot be written', async (_, isMeant) => {
     const controller = await withOneTooOld();
     const writes = during(isMeant, refuse);
     const failures = controller.failures.length;
@@ -83,7 +83,7 @@ describe('a destination that has expired', () => {
   });
 });
 
-test('a status that could not be written is written by the next try, with no time between', async () => {
+test('a status that could not be written is written by the next attempt at once', async () => {
   const controller = await start({ life });
   controller.report('web');
   await vi.waitFor(() => expect(hosts()).toEqual(always));

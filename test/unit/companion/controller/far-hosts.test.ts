@@ -16,7 +16,7 @@ function startStore() {
   return { farHosts, told };
 }
 
-test('a host is known with the ports and in the namespaces that proxies told', () => {
+test('a host is known with the ports and in the namespaces that proxies reported', () => {
   const { farHosts, told } = startStore();
   farHosts.note('far.bank.svc.cluster.local', 80, 'shop', 1_000);
   farHosts.note('far.bank.svc.cluster.local', 81, 'shop', 1_000);
@@ -34,7 +34,7 @@ test('a host that nobody uses any more is forgotten, in each namespace by itself
   expect(told()).toEqual([]);
 });
 
-test('proxies of one namespace cannot fill the memory, nor take the room of others', () => {
+test('proxies of one namespace can neither fill the memory nor take the room of other namespaces', () => {
   const { farHosts, told } = startStore();
   const note = (n: number, namespace: string) =>
     farHosts.note(`far-${n}.example`, 80, namespace, 1);
@@ -47,7 +47,7 @@ test('proxies of one namespace cannot fill the memory, nor take the room of othe
   expect(note(farHostsMax.namespace, 'shop')).toBe(true);
 });
 
-test('a cluster that istiod gave is a host: imported, and known to the other workloads of its namespace', async () => {
+test('a host of istiod’s clusters is imported, and known to the other workloads of its namespace', async () => {
   const controller = await start();
   kube.put(ourSidecar('shop/cart', { app: 'cart' }));
   for (const object of app('lazyscope-system/lazyscope-egress', '10.96.0.9', '10.1.0.9')) {

@@ -66,7 +66,7 @@ test('the filter is served by its digest, and the digest by itself', async () =>
   expect(await counted()).toEqual({ this: 1, previous: 0, unknown: 0 });
 });
 
-test('filters of releases before are served beside it, and nothing else of their folder', async () => {
+test('the server serves filters of earlier releases, and nothing else of their folder', async () => {
   await writePrevious({ 'a.wasm': 'the one before', 'README.md': 'words' });
   const get = await start();
   const before = await get(`/filters/${digestOf('the one before')}/filter.wasm`);
@@ -76,7 +76,7 @@ test('filters of releases before are served beside it, and nothing else of their
   expect(await counted()).toEqual({ this: 0, previous: 1, unknown: 1 });
 });
 
-test('a digest that nobody has is answered with the one to pin, and told once in the log', async () => {
+test('an unknown digest is answered with the digest to pin, and logged once', async () => {
   const get = await start();
   const zeros = '0'.repeat(64);
   for (let i = 0; i < 3; i++) {
@@ -98,12 +98,12 @@ test('the same filter in both places is the one of this release', async () => {
   expect(await counted()).toEqual({ this: 1, previous: 0, unknown: 0 });
 });
 
-test('a filter that is not there is said with the setting and the remedy', async () => {
+test('a missing filter is reported with the setting and the remedy', async () => {
   await rm(join(folder, 'filter.wasm'));
   await expect(start()).rejects.toThrow(/^LAZYSCOPE_WASM_PATH: .*filter\.wasm.*; build the filter/);
 });
 
-test('more filters, or larger ones, than are kept in memory are refused by name', async () => {
+test('filters beyond the bounds of number and size are refused by name', async () => {
   await writePrevious({ 'large.wasm': Buffer.alloc((1 << 20) + 1) });
   await expect(start()).rejects.toThrow(/previous.large\.wasm has more than 1048576 bytes/);
   await rm(join(folder, 'previous'), { recursive: true });

@@ -4,7 +4,7 @@ import { cart, hosts, kube, start } from './shop.ts';
 
 const eventsOf = (wanted: string) => kube.all('Event').filter(({ reason }) => reason === wanted);
 
-test('what a scope imports and no route comes for is held no more, and told of once', async () => {
+test('a host that is imported but gets no route is held no more, and reported once', async () => {
   kube.put(istio('VirtualService', 'shop/cart', { hosts: ['cart'] }));
   const controller = await start();
   controller.report('web');
@@ -34,7 +34,7 @@ test('what a scope imports and no route comes for is held no more, and told of o
   expect(more).toEqual([]);
 });
 
-test('a replica that does not lead falls back as well, and leaves the telling to the leader', async () => {
+test('a follower also uses the fallback, and leaves the report to the leader', async () => {
   kube.put(istio('VirtualService', 'shop/cart', { hosts: ['cart'] }));
   const leader = await start();
   const follower = await start({ leads: false });

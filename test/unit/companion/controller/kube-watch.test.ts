@@ -68,7 +68,7 @@ function follow(resource: Resource = pods) {
 
 const silent: Answer = (_request, response) => void response.writeHead(200).flushHeaders();
 
-test('a list in pages and then events make the picture, with the kind that lists leave out', async () => {
+test('a list in pages and later events give all objects, with the kind that lists leave out', async () => {
   const pages: Answer[] = [
     (_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)], 'more')),
     (_request, response) => reply(response, 200, listOf(5, [podOf('b', 2)])),
@@ -89,7 +89,7 @@ test('a list in pages and then events make the picture, with the kind that lists
   expect(api.requests[2]?.url.searchParams.get('resourceVersion')).toBe('5');
 });
 
-test('a watch that ends goes on from where it was, without a new list', async () => {
+test('a watch that ends continues at its last version, without a new list', async () => {
   script(
     [(_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)]))],
     [
@@ -119,7 +119,7 @@ test.each<[string, Answer]>([
     },
   ],
 ])(
-  '410 %s leads to a new list, which says what has gone and what was made anew',
+  '410 %s leads to a new list, which shows deleted and re-created objects',
   async (_how, expired) => {
     script(
       [
@@ -136,7 +136,7 @@ test.each<[string, Answer]>([
   },
 );
 
-test('a kind that the cluster does not have is no objects and no error, until it comes', async () => {
+test('a kind that the cluster does not have gives no objects and no error until it exists', async () => {
   const absent: Answer = (_request, response) =>
     reply(response, 404, { message: 'the server could not find the requested resource' });
   script(
@@ -159,7 +159,7 @@ test('a kind that the cluster does not have is no objects and no error, until it
   }
 });
 
-test('a server that is away, refuses, or talks nonsense is asked again', async () => {
+test('after a failed connection, a refusal or an invalid answer the watch tries again', async () => {
   script(
     [
       (_request, response) => void response.destroy(),
@@ -177,7 +177,7 @@ test('a server that is away, refuses, or talks nonsense is asked again', async (
   expect(broken?.values).toEqual([{ labels: { resource: 'pods' }, value: 3 }]);
 });
 
-test('what a server that was away has forgotten is listed at once when it is back', async () => {
+test('after an outage in which the server lost its history the watch lists at once', async () => {
   const away: Answer = (_request, response) => void response.destroy();
   let backAt = 0;
   const expired: Answer = (_request, response) => {
@@ -194,7 +194,7 @@ test('what a server that was away has forgotten is listed at once when it is bac
   expect(performance.now() - backAt).toBeLessThan(1_000);
 });
 
-test('a server that knows of no list for long enough is not asked without a pause', async () => {
+test('the watch pauses between attempts while the server expires each list too early', async () => {
   script(
     [(_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)]))],
     [(_request, response) => reply(response, 410, gone)],
@@ -205,7 +205,7 @@ test('a server that knows of no list for long enough is not asked without a paus
   expect(api.requests.filter(isWatch).length).toBeLessThanOrEqual(5);
 });
 
-test('a handler that throws at one object still gets the next', async () => {
+test('a handler that throws for one object still gets the next object', async () => {
   script(
     [(_request, response) => reply(response, 200, listOf(5, [podOf('bad', 1), podOf('good', 2)]))],
     [silent],

@@ -43,13 +43,13 @@ test('apply is a server-side apply with a named manager', async () => {
   });
 });
 
-test('what is not there is nothing to get and already deleted', async () => {
+test('a missing object is undefined for get, and already deleted for delete', async () => {
   api.answer = (_request, response) => reply(response, 404, { message: 'not found' });
   expect(await api.kube.get(pods, 'a', 'shop')).toBeUndefined();
   await expect(api.kube.delete(pods, 'a', 'shop')).resolves.toBeUndefined();
 });
 
-test('an error says what was asked and what the server answered', async () => {
+test('an error contains the request and the server’s answer', async () => {
   api.answer = (_request, response) => reply(response, 409, { message: 'object was modified' });
   const lease: KubeObject = {
     apiVersion: 'coordination.k8s.io/v1',
@@ -71,7 +71,7 @@ test('a request that gets no answer in its time fails', async () => {
   );
 });
 
-test('a token review says who it is and what the token is bound to', async () => {
+test('a token review returns the user and the objects that the token is bound to', async () => {
   const user = { username: 'system:serviceaccount:a:b', extra: { key: ['value'] } };
   api.answer = (_request, response) =>
     reply(response, 201, { status: { authenticated: true, user } });
@@ -92,7 +92,7 @@ test('a kubeconfig without a current cluster is refused by its path', async () =
   await expect(connecting).rejects.toThrow(/empty\.json: no current cluster/);
 });
 
-test('nothing is sent once the time for it is over, though no timer could say so', async () => {
+test('no request is sent after its deadline, even if no timer could fire', async () => {
   api.answer = (_request, response) => reply(response, 200, {});
   const secret: KubeObject = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 's' } };
   const sending = api.kube.apply(secret, { fieldManager: 'x', timeoutMs: 50 });

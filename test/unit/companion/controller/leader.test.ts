@@ -100,7 +100,7 @@ test('the first candidate leads, the second waits', async () => {
   expect(b.remainingMs()).toBe(0);
 });
 
-test('a leader that gives the lease back is followed at the next try', async () => {
+test('a leader that releases the lease has a successor at the next attempt', async () => {
   const a = campaign('a');
   await pass(1);
   const b = campaign('b');
@@ -111,7 +111,7 @@ test('a leader that gives the lease back is followed at the next try', async () 
   expect(b.remainingMs()).toBeGreaterThan(0);
 });
 
-test('a leader that cannot renew stops before anybody else starts', async () => {
+test('a leader that cannot renew stops before another candidate leads', async () => {
   const door = doorTo(kube);
   const a = campaign('a', door);
   await pass(1);
@@ -133,7 +133,7 @@ test('a leader that cannot renew stops before anybody else starts', async () => 
   expect(holder()).toBe('b');
 });
 
-test('a lease that was deleted is made again, and nobody leads while its holder may think it does', async () => {
+test('a deleted lease is created again, and nobody leads while its former holder may believe that it leads', async () => {
   const [doorA, doorB] = [doorTo(kube), doorTo(kube)];
   const a = campaign('a', doorA);
   await pass(1);
@@ -154,7 +154,7 @@ test('a lease that was deleted is made again, and nobody leads while its holder 
   expect([a, b].filter((leader) => leader.remainingMs() > 0)).toHaveLength(1);
 });
 
-test('a leader whose clock is set ahead steps down until it has renewed, and one set back goes on', async () => {
+test('a leader whose clock is set ahead steps down until it has renewed, and a leader whose clock is set back continues', async () => {
   const a = campaign('a');
   await pass(1);
   vi.setSystemTime(Date.now() + 86_400_000);
@@ -176,7 +176,7 @@ async function leadsAlone(leader: Leader, other: Leader, seconds: number): Promi
   return true;
 }
 
-describe.each([5, 15, 120])('with a lease of %i s, a leader goes on', (leaseSeconds) => {
+describe.each([5, 15, 120])('with a lease of %i s, a leader continues', (leaseSeconds) => {
   test.each<[string, Fault[]]>([
     ['two renewals in a row that hang', ['hangs', 'hangs']],
     ['two renewals in a row that fail', ['away', 'away']],
@@ -195,7 +195,7 @@ describe.each([5, 15, 120])('with a lease of %i s, a leader goes on', (leaseSeco
     }
   });
 
-  test('while nothing fails', async () => {
+  test('without any fault', async () => {
     const a = campaign('a', kube, leaseSeconds);
     await pass(1);
     const b = campaign('b', kube, leaseSeconds);
@@ -205,7 +205,7 @@ describe.each([5, 15, 120])('with a lease of %i s, a leader goes on', (leaseSeco
 });
 
 test.each<Fault>(['lost', 'lost and hangs'])(
-  'a candidate leads by a Lease that it made without learning so: %s',
+  'a candidate leads by a Lease that it created although the answer was lost: %s',
   async (fault) => {
     const door = doorTo(kube);
     befall(door, 'create', [fault]);
@@ -215,7 +215,7 @@ test.each<Fault>(['lost', 'lost and hangs'])(
   },
 );
 
-test('a leader whose Lease was taken stops, also when it cannot read who took it', async () => {
+test('a leader whose Lease was taken stops, even if it cannot read the new holder', async () => {
   const door = doorTo(kube);
   const a = campaign('a', door);
   await pass(1);
@@ -231,7 +231,7 @@ test('a leader whose Lease was taken stops, also when it cannot read who took it
   expect(holder()).toBe('thief');
 });
 
-test('a Lease that was deleted and made again is not led by before its holder stopped, lost answer or not', async () => {
+test('after a Lease was deleted and created again nobody leads before its holder has stopped, even if an answer is lost', async () => {
   const [doorA, doorB] = [doorTo(kube), doorTo(kube)];
   const a = campaign('a', doorA);
   await pass(1);
@@ -249,7 +249,7 @@ test('a Lease that was deleted and made again is not led by before its holder st
   expect(b.remainingMs()).toBeGreaterThan(0);
 });
 
-test('a Lease is given back although the answer to its last renewal was lost', async () => {
+test('a Lease is released although the answer to its last renewal was lost', async () => {
   const door = doorTo(kube);
   const a = campaign('a', door);
   await pass(1);
@@ -260,7 +260,7 @@ test('a Lease is given back although the answer to its last renewal was lost', a
   expect(holder()).toBe('');
 });
 
-test('at no time do two of three lead, whatever fails', async () => {
+test('two of three candidates never lead at the same time, whatever fails', async () => {
   const random = randomOf(1);
   const faults: Fault[] = ['away', 'hangs', 'lost', 'lost and hangs'];
   const doors = [doorTo(kube), doorTo(kube), doorTo(kube)];

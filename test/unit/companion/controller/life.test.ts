@@ -38,7 +38,7 @@ async function used(controller: Controller): Promise<void> {
 }
 
 describe('a destination that is not used any more', () => {
-  test('leaves the scope when its time is over, and that is told', async () => {
+  test('leaves the scope when its TTL is over, and an Event reports it', async () => {
     const controller = await start({ life });
     await used(controller);
     await live([controller], 9 * minutes);
@@ -50,7 +50,7 @@ describe('a destination that is not used any more', () => {
     expect(events).toContain('Expired: 1 unused hosts expired: cart.shop.svc.cluster.local');
   });
 
-  test('stays while it is used, and is learned again after it went', async () => {
+  test('stays while it is used, and is learned again after it has expired', async () => {
     const controller = await start({ life });
     await used(controller);
     for (let round = 0; round < 3; round++) {
@@ -63,7 +63,7 @@ describe('a destination that is not used any more', () => {
     await used(controller);
   });
 
-  test('goes after the time that its scope says', async () => {
+  test('expires after the TTL of its scope', async () => {
     const controller = await start({ life });
     await used(controller);
     const before = scope();
@@ -73,7 +73,7 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
   });
 
-  test('stays while a proxy is silent, and for a while after', async () => {
+  test('stays while a proxy is silent, and for a while afterwards', async () => {
     const controller = await start({ life });
     await used(controller);
     for (let passed = 0; passed < 4 * minutes; passed += step) {
@@ -100,7 +100,7 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
   });
 
-  test('is not learned again from a node that remembers for longer', async () => {
+  test('is not learned again from a node that remembers it for longer', async () => {
     const first = await start({ life });
     await used(first);
     await live([first], 12 * minutes);
@@ -118,7 +118,7 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toContain(cart);
   });
 
-  test('goes from the memory of a follower too, unless that knows better', async () => {
+  test('expires in the memory of a follower too, unless the follower has a later use', async () => {
     const leader = await start({ life });
     const follower = await start({ life, leads: false });
     await used(leader);
@@ -132,7 +132,7 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
   });
 
-  test('goes from the memory of a follower whose clock is ahead, too', async () => {
+  test('expires in the memory of a follower whose clock is ahead, too', async () => {
     const leader = await start({ life });
     const follower = await start({ life, leads: false });
     // The controllers round the time of a use to the hour. Only for the follower this use is in the
@@ -150,7 +150,7 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
   });
 
-  test('of TCP stays while its address is told of, by new connections or old ones, and then goes', async () => {
+  test('of TCP stays while new or old connections report its address, and then expires', async () => {
     const [service] = kube.all('Service').filter(({ metadata }) => metadata.name === 'cart');
     if (!service) throw new Error('no service');
     kube.put({ ...service, spec: { ...service.spec, ports: [{ name: 'tcp', port: 80 }] } });
@@ -172,7 +172,7 @@ describe('a destination that is not used any more', () => {
 });
 
 describe('the learning window', () => {
-  test('has to be over before a workload is narrowed, and outlives a restart', async () => {
+  test('must be over before a workload is narrowed, and survives a restart', async () => {
     const learning = { ...life, learningWindowMs: 10 * minutes };
     const first = await start({ life: learning });
     await live([first], 6 * minutes);
@@ -186,7 +186,7 @@ describe('the learning window', () => {
     await vi.waitFor(() => expect([reason(), hosts()]).toEqual(['Enforced', always]));
   });
 
-  test('is told of in observe too, which then becomes ready', async () => {
+  test('is reported in observe too, and then the workload becomes ready', async () => {
     enable('observe');
     const controller = await start({ life: { ...life, learningWindowMs: 2 * minutes } });
     await live([controller], step);
@@ -198,7 +198,7 @@ describe('the learning window', () => {
   });
 });
 
-test('a namespace that is made anew has nothing of the one before', async () => {
+test('a namespace that is created again has nothing of its predecessor', async () => {
   const controller = await start({ life });
   await used(controller);
   const plurals = { Pod: 'pods', WorkloadScope: 'workloadscopes', Namespace: 'namespaces' };

@@ -50,7 +50,7 @@ function pending(): string | undefined {
 }
 
 describe('of a workload with a pod on each of twenty nodes', () => {
-  test('no scope goes with a node that is dead for good', async () => {
+  test('no scope is withdrawn for a node that is lost for good', async () => {
     const controller = await scoped();
     controller.messages.onClosed('node-20');
     await live(controller, 10 * minutes, 20);
@@ -64,7 +64,7 @@ describe('of a workload with a pod on each of twenty nodes', () => {
     expect(scope()?.status.proxies.total).toBe(19);
   });
 
-  test('a scope is made while a node is lost', async () => {
+  test('a scope is created while a node is lost', async () => {
     for (let n = 1; n <= count; n++) place(n, n === 20);
     const controller = await start();
     await vi.waitFor(() => expect(controller.state.workloads('shop')).toHaveLength(2));
@@ -73,7 +73,7 @@ describe('of a workload with a pod on each of twenty nodes', () => {
     expect(reason()).toBe('Enforced');
   });
 
-  test('no scope goes while a companion crash-loops, or when no node is heard at all', async () => {
+  test('no scope is withdrawn while a companion crash-loops, or while no node reports at all', async () => {
     const controller = await scoped();
     for (let n = 0; n < 10; n++) {
       controller.messages.onClosed('node-20');
@@ -90,7 +90,7 @@ describe('of a workload with a pod on each of twenty nodes', () => {
     expect(told.map(({ type }) => type)).toEqual(['Warning', 'Warning']);
   });
 
-  test('one broken filter waits, and a quarter of them takes the scope away', async () => {
+  test('one broken filter withdraws no scope, and a quarter of them does', async () => {
     const controller = await scoped();
     await live(controller, 10 * minutes, 2);
     expect([reason(), pending()]).toEqual(['Enforced', 'BelowQuorum']);
@@ -101,7 +101,7 @@ describe('of a workload with a pod on each of twenty nodes', () => {
   });
 });
 
-test('a write that fails does not cost the budget twice, and what has no room waits', async () => {
+test('a failed write does not cost the budget twice, and a withdrawal beyond the budget waits', async () => {
   const withdrawal = { workloadsPerMinute: 1, bytesPerMinute: 1e9 };
   const controller = await start({ life: { withdrawal } });
   controller.report('web');

@@ -33,7 +33,7 @@ afterEach(() => controller.stop());
 const addresses: Record<string, string> = { cart: '10.96.0.1:80', old: '10.96.0.3:80' };
 const strategyOf = (name: string) => controller.ask('web', name, addresses[name]).strategy;
 
-test('what is there when the controller starts is old', () => {
+test('a Service that exists when the controller starts is not new', () => {
   expect(strategyOf('old')).toBe('gateway');
 });
 

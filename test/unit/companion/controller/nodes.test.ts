@@ -138,7 +138,7 @@ function question(id: number, pod = 'web'): NodeMessage {
   return { question: { id, namespace: 'shop', pod, podUid: 'u', call } };
 }
 
-test('a node that says who it is gets its questions answered', async () => {
+test('a node that identifies itself gets its questions answered', async () => {
   const { port, heard, nodes } = await serve(known);
   const { send, received } = connect(port);
   send(hello);
@@ -156,7 +156,7 @@ test('a node that says who it is gets its questions answered', async () => {
   });
 });
 
-test('a message that meets a bug does not end the stream', async () => {
+test('a message whose handler throws does not end the stream', async () => {
   const { port } = await serve(known);
   const { send, received } = connect(port);
   send(hello);
@@ -193,7 +193,7 @@ test('a stream without a token is refused', async () => {
   expect(await ended).toMatch(/UNAUTHENTICATED.*no token/);
 });
 
-test('a token that names its pod and not its node, as before Kubernetes 1.30, is as good', async () => {
+test('a token that names its pod but no node, as before Kubernetes 1.30, is accepted', async () => {
   const { port } = await serve({ ...known, extra: ofPod('lazyscope-node-x') });
   const { send, received } = connect(port);
   send(hello);
@@ -201,7 +201,7 @@ test('a token that names its pod and not its node, as before Kubernetes 1.30, is
   await eventually(() => expect(received).toHaveLength(1));
 });
 
-test('a stream ends with its token, unless a newer one of the same node is shown', async () => {
+test('a stream ends with its token, unless the node sends a newer token', async () => {
   const { port, nodes } = await serve(known);
   const end = clock + 600_000;
   const [idle, renewed] = [connect(port, tokenUntil(end)), connect(port, tokenUntil(end))];
@@ -223,7 +223,7 @@ test('a stream ends with its token, unless a newer one of the same node is shown
   await eventually(() => expect(renewed.received).toHaveLength(3));
 });
 
-test('a stream that shows the token of another node, or a bad one, ends', async () => {
+test('a stream ends when it sends the token of another node or an invalid token', async () => {
   const { port } = await serve((token) =>
     token === 'other' ? { ...known, extra: boundTo('node-2') } : known,
   );
@@ -233,7 +233,7 @@ test('a stream that shows the token of another node, or a bad one, ends', async 
   expect(await ended).toMatch(/wrong node/);
 });
 
-test('a token that says years is trusted for an hour', async () => {
+test('a token that is valid for years is trusted for an hour', async () => {
   const { port, nodes } = await serve(known);
   const { send, ended, received } = connect(port, tokenUntil(clock + 1e12));
   send(hello);
@@ -244,7 +244,7 @@ test('a token that says years is trusted for an hour', async () => {
   expect(await ended).toMatch(/expired token/);
 });
 
-test('one address cannot have the API server review tokens without end', async () => {
+test('token reviews for one address are limited', async () => {
   const reviewRate = { perSecond: 0.001, burst: 3 };
   let reviews = 0;
   const bad = () => {
@@ -260,7 +260,7 @@ test('one address cannot have the API server review tokens without end', async (
   ).toHaveLength(3);
 });
 
-test('one node has a few streams, and another still gets its own', async () => {
+test('one node may have a few streams, and another node still gets its own', async () => {
   const nodeOf = (token: string) => ({ ...known, extra: boundTo(token) });
   const { port } = await serve(nodeOf, { streamsPerNode: 2 });
   const open = async (node: string) => {
@@ -276,7 +276,7 @@ test('one node has a few streams, and another still gets its own', async () => {
   expect(await open('node-2')).toBe('answered');
 });
 
-test('a node that asks and never reads the answers gets no more of them, and others do', async () => {
+test('a node that never reads its answers gets no more answers, and other nodes do', async () => {
   const messageRate = { perSecond: 1, burst: 1e6 };
   const { port, metric } = await serve(known, { answersWaiting: 100, messageRate });
   const { send, stop } = connect(port);
@@ -292,13 +292,13 @@ test('a node that asks and never reads the answers gets no more of them, and oth
   await eventually(() => expect(other.received).toHaveLength(1));
 });
 
-test('nothing is left of streams that were refused', async () => {
+test('refused streams leave nothing behind', async () => {
   const { port, metric } = await serve({ authenticated: false });
   await Promise.all([connect(port, 'a').ended, connect(port, 'b').ended]);
   await eventually(async () => expect(await metric('node_streams')).toBe(0));
 });
 
-test('a node is heard from its hello to the end of its stream, and no other stream counts', async () => {
+test('a node counts as connected from its hello to the end of its stream, and no other stream counts', async () => {
   const { port, heard } = await serve(known);
   const { send, end } = connect(port);
   send(hello);
@@ -309,7 +309,7 @@ test('a node is heard from its hello to the end of its stream, and no other stre
   expect(heard.streams).toHaveLength(2);
 });
 
-test('what a node says above its rate is not heard', async () => {
+test('messages of a node above its rate are dropped', async () => {
   const messageRate = { perSecond: 0.001, burst: 2 };
   const { port } = await serve(known, { messageRate });
   const { send, received } = connect(port);

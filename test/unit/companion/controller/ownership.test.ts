@@ -2,13 +2,13 @@ import { describe, expect, test, vi } from 'vitest';
 import { istio, ourSidecar, pod } from '../core/objects.ts';
 import { always, cart, hosts, kube, reason, scope, settle, start } from './shop.ts';
 
-describe('what belongs to others', () => {
+describe('objects of others', () => {
   const selecting = istio('Sidecar', 'shop/mine', {
     workloadSelector: { labels: { app: 'web' } },
     egress: [{ hosts: ['./*'] }],
   });
 
-  test('a Sidecar of a user wins, and ours gives way', async () => {
+  test('a Sidecar of a user wins, and ours is removed', async () => {
     const controller = await start();
     controller.report('web');
     await vi.waitFor(() => expect(hosts()).toEqual(always));
@@ -46,7 +46,7 @@ describe('what belongs to others', () => {
     expect(ours?.spec.outboundTrafficPolicy).toEqual({ mode: 'X' });
   });
 
-  test('a node is not heard about pods of another node', async () => {
+  test('reports of a node about pods of another node are ignored', async () => {
     const controller = await start();
     controller.report('web', [], { node: 'node-2' });
     const answer = controller.ask('web', 'cart', '10.96.0.1:80', 'node-2');
@@ -71,7 +71,7 @@ describe('what belongs to others', () => {
     expect([...controller.state.proxies.values()]).toEqual([]);
   });
 
-  test('a node that makes up pods fills no table, and others still announce theirs', async () => {
+  test('a node that invents pods fills no table, and other nodes can still announce pods', async () => {
     const controller = await start();
     for (let n = 0; n < 2_000; n++) controller.tell('node-2', { pod: `p${n}`, podUid: `u${n}` });
     expect([...controller.state.proxies.values()]).toEqual([]);
@@ -80,7 +80,7 @@ describe('what belongs to others', () => {
     expect(controller.messages.takeArrived()).toEqual([{ namespace: 'shop', pod: 'new' }]);
   });
 
-  test('a pod whose node the watch has not told yet is asked for again, not refused', async () => {
+  test('a pod whose node the watch has not reported yet is requested again, not refused', async () => {
     const controller = await start();
     kube.put(ourSidecar('shop/web', { app: 'web' }));
     const late = pod('shop/late', { ip: '10.1.0.8' });
@@ -90,7 +90,7 @@ describe('what belongs to others', () => {
     expect(controller.messages.takeArrived()).toEqual([{ namespace: 'shop', pod: 'late' }]);
   });
 
-  test('names that do not exist are answered and never kept', async () => {
+  test('questions about names that do not exist are answered, and the names are never kept', async () => {
     const controller = await start();
     for (let n = 0; n < 10_000; n++) controller.ask('web', `made-up-${n}`, '192.0.2.1:80');
     expect(controller.state.edges.size()).toBe(0);
@@ -142,7 +142,7 @@ describe('replicas', () => {
     expect(kube.writes.filter((write) => write.includes('Sidecar'))).toEqual([]);
   });
 
-  test('a watch that is late brings back nothing that was replaced', async () => {
+  test('a late watch event brings back no replaced object', async () => {
     const controller = await start();
     controller.report('web');
     await vi.waitFor(() => expect(reason()).toBe('Enforced'));
@@ -159,7 +159,7 @@ describe('replicas', () => {
     expect(kube.writes).toEqual([]);
   });
 
-  test('a scope that somebody deletes takes its Sidecar along, and both come back', async () => {
+  test('a deleted scope takes its Sidecar along, and both are created again', async () => {
     const controller = await start();
     controller.report('web');
     controller.ask('web', 'cart');
@@ -173,7 +173,7 @@ describe('replicas', () => {
   });
 });
 
-test('two workloads that come to share labels share a scope, and the other Sidecar goes', async () => {
+test('two workloads that get the same labels share a scope, and the other Sidecar is deleted', async () => {
   const owner = { kind: 'StatefulSet', name: 'other' };
   kube.put(pod('shop/other', { ip: '10.1.0.9', owner, labels: { app: 'other' } }));
   const controller = await start();
@@ -188,7 +188,7 @@ test('two workloads that come to share labels share a scope, and the other Sidec
   expect(kube.all('Sidecar')[0]?.spec.workloadSelector.labels).toEqual({ app: 'web' });
 });
 
-test('a pod that its node knows before the watch does is asked for again', async () => {
+test('a pod that its node reports before the watch does is requested again', async () => {
   // The controller cannot know yet whether the Sidecar selects that pod.
   kube.put(ourSidecar('shop/web', { app: 'web' }));
   const controller = await start();

@@ -38,7 +38,7 @@ function times(key: string): number[] {
   return runs.filter((run) => run.key === key).map(({ at }) => Math.round(at - (first?.at ?? 0)));
 }
 
-test('an urgent mark runs right after this turn, so that what is being answered goes out first', async () => {
+test('an urgent mark runs right after this turn, so that pending answers are sent first', async () => {
   start(10);
   pace.mark('a', true);
   expect(runs).toHaveLength(0);
@@ -46,7 +46,7 @@ test('an urgent mark runs right after this turn, so that what is being answered 
   expect(times('a')).toEqual([0]);
 });
 
-test('what is marked again without urgency waits a second after the write', async () => {
+test('a key that is marked again without urgency waits a second after the write', async () => {
   start(10);
   pace.mark('a', true);
   await vi.advanceTimersByTimeAsync(100);
@@ -96,7 +96,7 @@ test('writes over all keys keep to the rate, urgent ones first', async () => {
   expect(runs.map(({ key }) => key)).toEqual(['a', 'b', 'urgent', 'c', 'd']);
 });
 
-test('looks that write nothing cost nothing of the rate', async () => {
+test('evaluations without a write do not count for the rate', async () => {
   outcome = async () => 'nothing';
   start(2);
   for (let n = 0; n < 1_000; n++) pace.mark(`k${n}`, false);
@@ -105,7 +105,7 @@ test('looks that write nothing cost nothing of the rate', async () => {
   expect(pace.pending()).toBe(0);
 });
 
-test('a failure is tried again, later and later, also when it is urgent', async () => {
+test('a failure is repeated with growing pauses, even if it is urgent', async () => {
   outcome = async () => {
     throw new Error('away');
   };
@@ -123,7 +123,7 @@ test('a failure is tried again, later and later, also when it is urgent', async 
   expect(pace.pending()).toBe(0);
 });
 
-test('nothing starts after stop, which waits for what runs', async () => {
+test('nothing starts after stop, which waits for the running work', async () => {
   let finish = () => {};
   outcome = () =>
     new Promise((resolve) => {
@@ -170,7 +170,7 @@ test.each([
   ['that all write', 'wrote', 1_000_000],
   ['that wait for the rate', 'wrote', 100],
 ] as const)(
-  'entries %s cost as many steps as there are, not their square',
+  'entries %s cost steps in proportion to their number, not to its square',
   async (_, result, rate) => {
     outcome = async () => result;
     start(rate);

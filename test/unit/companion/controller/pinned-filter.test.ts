@@ -26,17 +26,17 @@ async function toldOf(sha256: string | undefined, has = served): Promise<string[
   return told;
 }
 
-test('a namespace that pins a filter which nobody has is told so, with the one to pin', async () => {
+test('a namespace that pins an unknown filter gets an Event with the filter to pin', async () => {
   const zeros = '0'.repeat(64);
   expect(await toldOf(zeros)).toEqual([
     expect.stringMatching(`^shop FilterUnknown: .* ${zeros}, .* Pin ${served[0]} .*pin-filter.sh`),
   ]);
 });
 
-test('one that pins the filter of this release, or of one before, or none, is told nothing', async () => {
+test('a namespace that pins the filter of this or an earlier release, or none, gets no Event', async () => {
   for (const sha256 of [...served, undefined]) expect(await toldOf(sha256)).toEqual([]);
 });
 
-test('outside of a cluster, where no filter is served, nothing is told', async () => {
+test('outside of a cluster, where no filter is served, there is no Event', async () => {
   expect(await toldOf('0'.repeat(64), [])).toEqual([]);
 });

@@ -20,7 +20,7 @@ describe('a namespace in enforce', () => {
     expect(hosts('cart')).toBeUndefined();
   });
 
-  test('is narrowed when its proxies have been measured, and shows what that brought', async () => {
+  test('is narrowed when its proxies have been measured, and shows the gain', async () => {
     const controller = await start();
     controller.report('web', [], { clusters: 0 });
     await settle();
@@ -46,7 +46,7 @@ describe('a namespace in enforce', () => {
   test.each([
     ['got its address', { phase: 'Pending' }],
     ['started its proxy', { phase: 'Running', initContainerStatuses: [waiting] }],
-  ])('counts a pod that %s after the namespace was looked at', async (_, status) => {
+  ])('counts a pod that %s after the namespace was evaluated', async (_, status) => {
     const [, late] = app('shop/late', '10.96.0.7', '10.1.0.7');
     if (!late) throw new Error('incomplete');
     const ips = status.phase === 'Running' ? { podIPs: late.status.podIPs } : {};
@@ -59,7 +59,7 @@ describe('a namespace in enforce', () => {
     await vi.waitFor(() => expect(hosts('late')).toEqual(always));
   });
 
-  test('is narrowed without figures when they do not come', async () => {
+  test('is narrowed without figures if the figures do not come', async () => {
     const controller = await start();
     controller.report('web', [], { clusters: 0 });
     await settle();
@@ -74,7 +74,7 @@ describe('a namespace in enforce', () => {
     expect(scope()?.status.conditions[0].message).toMatch(/memory of 1 proxies .* not known/);
   });
 
-  test('has a destination in scope as soon as somebody asks for it', async () => {
+  test('has a destination in scope as soon as a proxy asks for it', async () => {
     const controller = await start();
     controller.report('web');
     await vi.waitFor(() => expect(hosts()).toEqual(always));
@@ -89,7 +89,7 @@ describe('a namespace in enforce', () => {
     expect(controller.ask('web', 'cart').millisecondsSinceScopeWritten).toBe(70);
   });
 
-  test('imports a Service of TCP that appears on a port that is HTTP in its scope, unasked', async () => {
+  test('imports a new TCP Service on a port that is HTTP in its scope, without a question', async () => {
     const controller = await start();
     controller.report('web');
     controller.ask('web', 'cart');
@@ -99,7 +99,7 @@ describe('a namespace in enforce', () => {
     await vi.waitFor(() => expect(hosts()).toContain(database));
   });
 
-  test('follows the mesh configuration in what it may see', async () => {
+  test('sees only the hosts that the mesh configuration permits', async () => {
     kube.put(service('bank/vault', { ip: '10.96.0.8' }));
     const controller = await start();
     controller.report('web');
@@ -116,7 +116,7 @@ describe('a namespace in enforce', () => {
     expect(ask()).not.toBe('not a host of the mesh');
   });
 
-  test('has what it learned in bursts recorded a moment later', async () => {
+  test('has the hosts of a burst recorded a moment later', async () => {
     const controller = await start();
     controller.report('web');
     await vi.waitFor(() => expect(reason()).toBe('Enforced'));
@@ -145,7 +145,7 @@ describe('a namespace in enforce', () => {
     });
   });
 
-  test('is left alone once everything is as it should be', async () => {
+  test('gets no more writes once everything is in its desired state', async () => {
     const controller = await start();
     controller.report('web');
     controller.report('cart');
@@ -169,7 +169,7 @@ describe('a namespace in enforce', () => {
     await vi.waitFor(() => expect(hosts()).toContain('routing/cart.shop.svc.cluster.local'));
   });
 
-  test('obeys the pins, excludes and first call of a scope', async () => {
+  test('follows the pins, excludes and first call of a scope', async () => {
     const controller = await start();
     controller.report('web');
     await vi.waitFor(() => expect(hosts()).toEqual(always));
@@ -183,7 +183,7 @@ describe('a namespace in enforce', () => {
     await vi.waitFor(() => expect(hosts()).toEqual(['bank/ledger', ...always]));
   });
 
-  test('heals when the API server comes back', async () => {
+  test('is reconciled when the API server comes back', async () => {
     const controller = await start();
     controller.report('web');
     await vi.waitFor(() => expect(hosts()).toEqual(always));
@@ -205,15 +205,18 @@ describe('other modes', () => {
     expect({ reason: reason(), hosts: hosts() }).toEqual({ reason: 'Observing', hosts: undefined });
   });
 
-  test.each(['observe', 'off'])('%s leaves what Istio does not know to Istio', async (mode) => {
-    enable(mode);
-    const controller = await start();
-    expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
-    const learned = controller.state.edges.edgesFrom({ namespace: 'shop', owner: 'web' });
-    expect(learned.map(({ host }) => host)).toEqual(
-      mode === 'observe' ? ['cart.shop.svc.cluster.local'] : [],
-    );
-  });
+  test.each(['observe', 'off'])(
+    '%s leaves hosts that Istio does not know to Istio',
+    async (mode) => {
+      enable(mode);
+      const controller = await start();
+      expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
+      const learned = controller.state.edges.edgesFrom({ namespace: 'shop', owner: 'web' });
+      expect(learned.map(({ host }) => host)).toEqual(
+        mode === 'observe' ? ['cart.shop.svc.cluster.local'] : [],
+      );
+    },
+  );
 
   test('enforce does so too, until a scope is in force', async () => {
     const controller = await start({ life: { learningWindowMs: 3_600_000 } });
@@ -228,7 +231,7 @@ describe('other modes', () => {
     expect(controller.ask('web', 'cart').strategy).toBe('direct');
   });
 
-  test('a scope that went a moment ago still counts, and nothing is held for it', async () => {
+  test('a scope that was deleted a moment ago still counts, and nothing is held for it', async () => {
     kube.put(istio('VirtualService', 'shop/cart', { hosts: ['cart'] }));
     const controller = await start();
     controller.report('web');
@@ -241,7 +244,7 @@ describe('other modes', () => {
     expect(controller.ask('web', 'cart').strategy).toBe('passthrough');
   });
 
-  test('off gives back full configuration, and so does removing the label', async () => {
+  test('off restores full configuration, and so does removing the label', async () => {
     const controller = await start();
     controller.report('web');
     await vi.waitFor(() => expect(hosts()).toEqual(always));

@@ -48,7 +48,7 @@ async function scopesOf(read = revisions) {
 }
 
 describe('the mesh configuration', () => {
-  test('of the revision of its pods says whether a workload can be scoped', async () => {
+  test('of the revision of its pods decides whether a workload can be scoped', async () => {
     kube.put(meshConfig(elsewhere, 'istio-canary'));
     const controller = await scopesOf();
     expect([reason('web'), hosts('web')]).toEqual(['NotDiscovered', undefined]);
@@ -63,14 +63,14 @@ describe('the mesh configuration', () => {
     expect([reason('web'), hosts('web')]).toEqual(['Enforced', [...always, cart]]);
   });
 
-  test('of the default revision counts for none that has one of its own', async () => {
+  test('of the default revision does not count for a revision that has its own', async () => {
     kube.put(meshConfig(elsewhere, 'istio'));
     kube.put(meshConfig('', 'istio-canary'));
     await scopesOf();
     expect([reason('web'), reason('cart')]).toEqual(['Enforced', 'NotDiscovered']);
   });
 
-  test('of the default revision is taken for one that is not read', async () => {
+  test('of the default revision counts for a revision whose configuration is not read', async () => {
     kube.put(meshConfig(elsewhere, 'istio'));
     kube.put(meshConfig('', 'istio-canary'));
     await scopesOf([]);
@@ -79,7 +79,7 @@ describe('the mesh configuration', () => {
   });
 });
 
-describe('a namespace is told', () => {
+describe('a namespace gets an Event', () => {
   async function toldOf({
     state,
     metrics,
@@ -104,7 +104,7 @@ describe('a namespace is told', () => {
     expect(await toldOf(await scopesOf())).toEqual([]);
   });
 
-  test('nothing of the default revision while another one has its pods', async () => {
+  test('not about the default revision while its pods belong to another', async () => {
     kube.put(meshConfig(elsewhere, 'istio'));
     kube.put(meshConfig('', 'istio-canary'));
     kube.put(pod('shop/cart', { ip: '10.1.0.1', labels: { app: 'cart' }, revision: 'canary' }));
@@ -144,7 +144,7 @@ test.each<[string, KubeObject, string, string, string[] | undefined]>([
   expect([reason('web'), hosts('web')]).toEqual([why, imported]);
 });
 
-test('a filter that is for one revision is missing under another', async () => {
+test('a filter for one revision is missing under another', async () => {
   const [filter] = filterObjects('shop');
   if (!filter) throw new Error('no filter');
   kube.put(labelled(filter, 'canary'));

@@ -52,7 +52,7 @@ function connect() {
   return connectKube({ kubeconfig: '', serviceAccountPath: folder }, deps);
 }
 
-test('a pod needs only its service account, and follows its token on the connection it has', async () => {
+test('a pod needs only its service account, and uses a new token on the existing connection', async () => {
   const kube = await connect();
   await kube.get(secrets, 'a', 'shop');
   write({ token: 'two' });
@@ -62,7 +62,7 @@ test('a pod needs only its service account, and follows its token on the connect
   kube.close();
 });
 
-test('a server that the CA of the service account did not sign is not talked to', async () => {
+test('a server that the CA of the service account did not sign is refused', async () => {
   write({ 'ca.crt': selfSigned('localhost', new Date(Date.now() - day), 10).certificate });
   const kube = await connect();
   await expect(kube.get(secrets, 'a', 'shop')).rejects.toThrow(/no answer: .*self-signed/);
@@ -81,11 +81,11 @@ test('a new CA is used for the next request, without a restart', async () => {
   kube.close();
 });
 
-test('outside of a pod, what to give is said', () => {
+test('outside of a pod the error names the setting to give', () => {
   expect(() => serviceAccount('/', {})).toThrow(/KUBERNETES_SERVICE_HOST: .*--kubeconfig/);
 });
 
-test('an address of version 6 is written as one', () => {
+test('an IPv6 address is written in brackets', () => {
   const { url } = serviceAccount('/', { KUBERNETES_SERVICE_HOST: 'fd00::1' });
   expect(url).toBe('https://[fd00::1]:443');
 });

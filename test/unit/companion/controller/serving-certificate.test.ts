@@ -12,7 +12,7 @@ const now = Date.parse('2026-11-20T00:00:00Z');
 const day = 86_400_000;
 const namespace = 'lazyscope-system';
 
-test('a certificate that we make is valid where and when it says', () => {
+test('a generated certificate is valid for its names and its times', () => {
   const { certificate } = selfSigned('controller.example', new Date(now), 9_000);
   const parsed = new X509Certificate(certificate);
   expect(parsed.checkHost('controller.example')).toBe('controller.example');
@@ -42,20 +42,20 @@ async function talk({ certificate, key }: ServingKeys, ca: string): Promise<stri
 
 const make = () => selfSigned('controller.example', new Date(Date.now() - day), 10);
 
-test('a client that trusts it alone talks with a server that has it, and no other', async () => {
+test('a client that trusts only this certificate connects only to a server that has it', async () => {
   const keys = make();
   expect(await talk(keys, keys.certificate)).toBe('hello');
   await expect(talk(make(), keys.certificate)).rejects.toThrow(/self-signed certificate/);
 });
 
-test('a client that trusts two of one name talks with servers of both', async () => {
+test('a client that trusts two certificates of one name connects to servers with either', async () => {
   const [old, fresh] = [make(), make()];
   const both = fresh.certificate + old.certificate;
   expect(await talk(old, both)).toBe('hello');
   expect(await talk(fresh, both)).toBe('hello');
 });
 
-test('all replicas serve with the certificate of the first, and publish it', async () => {
+test('all replicas serve with the certificate of the first replica, and publish it', async () => {
   const kube = createFakeKube();
   const first = await servingCertificate(kube, namespace, now);
   const second = await servingCertificate(kube, namespace, now);
@@ -63,7 +63,7 @@ test('all replicas serve with the certificate of the first, and publish it', asy
   expect(kube.all('ConfigMap')[0]?.data).toEqual({ 'ca.crt': first.certificate });
 });
 
-test('two replicas that start at once end up with the same', async () => {
+test('two replicas that start at once end up with the same certificate', async () => {
   const kube = createFakeKube();
   const [a, b] = await Promise.all([
     servingCertificate(kube, namespace, now),
@@ -72,7 +72,7 @@ test('two replicas that start at once end up with the same', async () => {
   expect(a).toEqual(b);
 });
 
-test('one that nears its end, or is garbage, is replaced', async () => {
+test('a certificate that is about to expire or is invalid is replaced', async () => {
   const kube = createFakeKube();
   const first = await servingCertificate(kube, namespace, now);
   const later = await servingCertificate(kube, namespace, now + 3_400 * day);
@@ -103,7 +103,7 @@ test('a lost Secret keeps the certificates that other replicas serve with publis
   expect(published?.data['ca.crt']).toBe(made.slice(0, 4).join(''));
 });
 
-test('what is published and is no certificate is left out', async () => {
+test('published data that is no certificate is left out', async () => {
   const kube = createFakeKube();
   const first = await servingCertificate(kube, namespace, now);
   const [published] = kube.all('ConfigMap');
@@ -118,7 +118,7 @@ test.each([
   ['with the key of another', 'tls.key', make().key],
   ['with a key that is none', 'tls.key', 'garbage'],
   ['whose predecessor is none', 'previous.crt', 'garbage'],
-])('one %s does not keep a controller from serving', async (_, name, value) => {
+])('a certificate %s does not keep a controller from serving', async (_, name, value) => {
   const kube = createFakeKube();
   await servingCertificate(kube, namespace, now);
   const [secret] = kube.all('Secret');

@@ -30,17 +30,20 @@ test.each([
   ['by the minute', (n: number) => `nightly-${29384756 + n}`, 'Job', 1],
   // The scope of the last run may still exist while the next run starts.
   ['once each', (n: number) => `migrate-v${n}x`, 'Job', 2],
-] as const)('what runs %s keeps the number of scopes flat', async (_, nameOf, kind, most) => {
-  const controller = await start();
-  for (const name of ['web', 'cart']) controller.report(name);
-  await vi.waitFor(() => expect(count()).toBe(2));
-  for (let n = 0; n < 60; n++) {
-    await runOnce(controller, kind, nameOf(n));
-    expect(count()).toBeLessThanOrEqual(2 + most);
-  }
-});
+] as const)(
+  'workloads that run %s keep the number of scopes flat',
+  async (_, nameOf, kind, most) => {
+    const controller = await start();
+    for (const name of ['web', 'cart']) controller.report(name);
+    await vi.waitFor(() => expect(count()).toBe(2));
+    for (let n = 0; n < 60; n++) {
+      await runOnce(controller, kind, nameOf(n));
+      expect(count()).toBeLessThanOrEqual(2 + most);
+    }
+  },
+);
 
-test('what runs once has no scope before it could be narrowed, and loses it with its pods', async () => {
+test('a workload that runs once has no scope before it could be narrowed, and loses the scope with its pods', async () => {
   const controller = await start({ life: { learningWindowMs: 60 * minute } });
   controller.report('web');
   for (let n = 0; n < 30; n++) {
@@ -66,7 +69,7 @@ test('what runs once has no scope before it could be narrowed, and loses it with
   expect(names()).not.toContain('long');
 });
 
-test('a namespace has room for so many scopes, and makes room when workloads go', async () => {
+test('a namespace has room for a fixed number of scopes, and gains room when workloads go', async () => {
   const controller = await start();
   for (let n = 0; n < 2_010; n++) {
     const options = { ip: `10.2.${n >> 8}.${n & 255}`, owner: { kind: 'Custom', name: `c${n}` } };

@@ -47,7 +47,7 @@ function warnings(): string[] {
 describe('a scope is withdrawn', () => {
   test.each(
     filterObjects('shop').map((object) => [`${object.kind} ${object.metadata.name}`, object]),
-  )('at once when %s goes, and is back with it', async (name, object) => {
+  )('at once when %s goes, and restored when it is back', async (name, object) => {
     await scoped();
     await drop(object as KubeObject);
     await vi.waitFor(() => expect(hosts()).toBeUndefined());
@@ -85,7 +85,7 @@ describe('a scope is withdrawn', () => {
     await vi.waitFor(() => expect(hosts()).toBeUndefined());
   });
 
-  test('when a proxy is silent for long, and comes back with its reports', async () => {
+  test('when a proxy is silent for long, and restored when it reports again', async () => {
     const controller = await scoped();
     controller.pass(5 * minutes);
     await controller.lookThrough();
@@ -114,7 +114,7 @@ describe('a scope is withdrawn', () => {
     expect([hosts(), reason()]).toEqual([undefined, 'ProxiesSilent']);
   });
 
-  test('not because the controller was away', async () => {
+  test('not because the controller was down', async () => {
     await (await scoped()).stop();
     const second = await start();
     second.pass(4 * minutes);
@@ -122,7 +122,7 @@ describe('a scope is withdrawn', () => {
     expect(hosts()).toContain(cart);
   });
 
-  test('when its namespace is deleted, and nothing is written into that any more', async () => {
+  test('when its namespace is deleted, and nothing more is written into the namespace', async () => {
     const controller = await scoped();
     const deletionTimestamp = '2026-01-01T00:00:00Z';
     const labels = { 'lazyscope.io/mode': 'enforce' };
@@ -135,7 +135,7 @@ describe('a scope is withdrawn', () => {
     expect(kube.writes).toEqual([]);
   });
 
-  test('and deleted when the label of its namespace goes; what its user wrote stays', async () => {
+  test('and deleted when the label of its namespace goes, but the user’s spec stays', async () => {
     const controller = await scoped();
     controller.report('cart');
     await vi.waitFor(() => expect(hosts('cart')).toEqual(always));
@@ -203,7 +203,7 @@ describe('one workload', () => {
     expect(hosts('web') !== undefined).toBe(own === 'enforce');
   });
 
-  test('takes the most careful word of several Services', async () => {
+  test('takes the most careful mode of several Services', async () => {
     kube.put(annotated('enforce'));
     const other = annotated('observe');
     kube.put({ ...other, metadata: { ...other.metadata, name: 'web-too' } });
@@ -212,7 +212,7 @@ describe('one workload', () => {
     await vi.waitFor(() => expect(reason('web')).toBe('Observing'));
   });
 
-  test('of a namespace without the label stays as it is, whatever asks for more', async () => {
+  test('of a namespace without the label stays unscoped, whatever mode it asks for', async () => {
     enable();
     kube.put(annotated('enforce'));
     const controller = await start();
@@ -232,7 +232,7 @@ describe('a misspelt mode', () => {
     return { ...object, metadata, spec: { ...object.spec, selector: { app: 'web' } } };
   };
 
-  test.each(slips)('%j of a namespace that never had another is off', async (slip) => {
+  test.each(slips)('%j of a namespace that never had a valid mode is off', async (slip) => {
     const labels = { 'lazyscope.io/mode': slip };
     kube.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } });
     const controller = await start();
@@ -241,7 +241,7 @@ describe('a misspelt mode', () => {
     expect([reason(), hosts()]).toEqual(['Off', undefined]);
   });
 
-  test.each(slips)('%j of a Service that never had another is off', async (slip) => {
+  test.each(slips)('%j of a Service that never had a valid mode is off', async (slip) => {
     kube.put(ofService(slip));
     const controller = await start();
     controller.report('web');
@@ -251,7 +251,7 @@ describe('a misspelt mode', () => {
   });
 
   test.each(slips)(
-    '%j takes no scope away, by the label, by a Service or after a restart',
+    '%j withdraws no scope, by the label, by a Service or after a restart',
     async (slip) => {
       const controller = await scoped();
       const labels = { 'lazyscope.io/mode': slip };
@@ -270,7 +270,7 @@ describe('a misspelt mode', () => {
     },
   );
 
-  test('of one Service does not overrule a plain off of another', async () => {
+  test('of one Service does not overrule a valid off of another', async () => {
     const other = ofService('off');
     kube.put(ofService('enfroce'));
     kube.put({ ...other, metadata: { ...other.metadata, name: 'web-too' } });
@@ -281,7 +281,7 @@ describe('a misspelt mode', () => {
   });
 });
 
-test('a VirtualService that comes later widens a scope also while a pod is silent', async () => {
+test('a new VirtualService widens a scope even while a pod is silent', async () => {
   const controller = await scoped();
   controller.pass(2 * minutes);
   kube.put(istio('VirtualService', 'routing/cart', { hosts: ['cart.shop.svc.cluster.local'] }));

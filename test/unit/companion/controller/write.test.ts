@@ -21,7 +21,7 @@ function writer(leaseMs: () => number) {
   return { kube, sink: createKubeSink({ kube, log, metrics, leaseMs, now: () => 0 }) };
 }
 
-test('nothing is written once the lease is gone, not even the rest of a look', async () => {
+test('nothing is written once the lease is gone, not even the rest of an evaluation', async () => {
   let left = 5_000;
   const { kube, sink } = writer(() => left);
   await sink.apply(sidecar);
@@ -33,7 +33,7 @@ test('nothing is written once the lease is gone, not even the rest of a look', a
   expect(kube.writes).toEqual(['apply Sidecar shop/lazyscope-web']);
 });
 
-test('every write has the time that is left of the lease, and no more', async () => {
+test('every write has the remaining time of the lease as its timeout', async () => {
   const { kube, sink } = writer(() => 1_234);
   const times: unknown[] = [];
   kube.apply = async (object, { timeoutMs }) => {

@@ -46,7 +46,7 @@ const ipv6 = fc.ipV6();
 test.each([
   ['ipv4' as const, ipv4, 32],
   ['ipv6' as const, ipv6, 128],
-])('%s: the same ranges hold an address as to Node', (family, ips, bits) => {
+])('%s: the same ranges hold an address as in Node.js', (family, ips, bits) => {
   fc.assert(
     fc.property(ips, ips, fc.integer({ min: 1, max: bits }), (network, ip, prefix) => {
       const list = new BlockList();
@@ -57,7 +57,7 @@ test.each([
   );
 });
 
-test('removing what was added leaves nothing', () => {
+test('removing every added entry leaves nothing', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(ipv4, ipv6, fc.string())), (addresses) => {
       const index = createAddressIndex<number>();

@@ -43,7 +43,7 @@ function filled(list: Iterable<KubeObject>): Catalog {
   return catalog;
 }
 
-test('removing everything that was added leaves nothing in any index', () => {
+test('removing every added object leaves nothing in any index', () => {
   fc.assert(
     fc.property(fc.array(objects, { maxLength: 40 }), (list) => {
       const catalog = filled(list);
@@ -53,7 +53,7 @@ test('removing everything that was added leaves nothing in any index', () => {
   );
 });
 
-test('only the last state of an object counts, however it came about', () => {
+test('only the last state of an object counts, whatever came before', () => {
   fc.assert(
     fc.property(fc.array(objects, { maxLength: 40 }), (list) => {
       const last = new Map(list.map((object) => [keyOf(object), object]));
@@ -71,7 +71,7 @@ test('a service is found by its address, and its endpoint by the pod', () => {
   expect(catalog.podAt('10.1.0.1')?.name).toBe('cart');
 });
 
-test('an address that a finished pod left behind belongs to the running one', () => {
+test('an address of a finished pod belongs to the running pod', () => {
   const catalog = filled([
     pod('shop/job', { ip: '10.1.0.1', phase: 'Succeeded' }),
     pod('shop/cart', { ip: '10.1.0.1' }),
@@ -79,7 +79,7 @@ test('an address that a finished pod left behind belongs to the running one', ()
   expect(catalog.podAt('10.1.0.1')?.name).toBe('cart');
 });
 
-test('a kind that no decision reads is refused by name', () => {
+test('a kind that no decision needs is refused by name', () => {
   const catalog = createCatalog({ clusterDomain });
   expect(() => catalog.upsert(istio('Gateway', 'shop/a', {}))).toThrow(/kind Gateway/);
 });

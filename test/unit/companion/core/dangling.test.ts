@@ -77,13 +77,13 @@ const ways: [string, object, string][] = [
 ];
 
 describe.each(ways)('%s', (_way, config, field) => {
-  test('that names a cluster which is not there is told of, with its place', () => {
+  test('that names a missing cluster is reported with its place', () => {
     expect(danglingClusters(dumpWith(config))).toEqual([
       { cluster: gone, place: `${place} > ${field}` },
     ]);
   });
 
-  test('that names a cluster which is there is not', () => {
+  test('that names an existing cluster is not reported', () => {
     const text = JSON.stringify(config).replaceAll(gone, there);
     expect(danglingClusters(dumpWith(JSON.parse(text)))).toEqual([]);
   });

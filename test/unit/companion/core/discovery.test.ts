@@ -27,7 +27,7 @@ test.each([
 });
 
 test.each(['', 'trustDomain: cluster.local', 'discoverySelectors:', 'discoverySelectors: []'])(
-  'a mesh without discoverySelectors is looked at everywhere: %j',
+  'a mesh without discoverySelectors discovers every namespace: %j',
   (mesh) => {
     expect(isDiscovered(readDiscoverySelectors(mesh), {})).toBe(true);
   },
@@ -38,7 +38,7 @@ test('a NotIn alone matches where there is no such label', () => {
   expect(isDiscovered(readDiscoverySelectors(mesh), {})).toBe(true);
 });
 
-describe('what istiod would refuse is refused', () => {
+describe('selectors that istiod would refuse are refused', () => {
   test.each([
     'discoverySelectors: 1',
     'discoverySelectors: [{matchLabels: [a]}]',

@@ -5,7 +5,7 @@ import { createEdgeStore, destinationsMax } from '../../../../companion/core/sco
 const source = { namespace: 'shop', owner: 'web' };
 const cart = { namespace: 'shop', host: 'cart.shop.svc.cluster.local' };
 
-test('the first sight of a destination is told apart from later ones', () => {
+test('the first sighting of a destination is distinguished from later ones', () => {
   const store = createEdgeStore();
   expect(store.see(source, cart, 10)).toBe('first');
   expect(store.see(source, cart, 20)).toBe('again');
@@ -24,7 +24,7 @@ test('sightings that come late or twice only ever widen the span', () => {
   );
 });
 
-test('an owner with too many destinations is refused more, and that is counted', () => {
+test('an owner with too many destinations gets no more, and the refusals are counted', () => {
   const store = createEdgeStore();
   for (let n = 0; n < destinationsMax; n++) {
     store.see(source, { namespace: 'shop', host: `h${n}` }, 1);
@@ -35,7 +35,7 @@ test('an owner with too many destinations is refused more, and that is counted',
   expect(store.see({ ...source, owner: 'other' }, cart, 1)).toBe('first');
 });
 
-test('what an earlier life had learned comes back', () => {
+test('destinations that an earlier process had learned come back', () => {
   const before = createEdgeStore();
   before.see(source, cart, 10);
   before.see(source, cart, 30);
@@ -45,7 +45,7 @@ test('what an earlier life had learned comes back', () => {
   expect(after.edgesFrom(source)).toEqual(before.edgesFrom(source));
 });
 
-test('what is forgotten is gone, and nothing else', () => {
+test('a forgotten destination is gone, and all others stay', () => {
   const store = createEdgeStore();
   const pay = { namespace: 'bank', host: 'pay' };
   const others = { namespace: 'shop-2', owner: 'web' };

@@ -31,8 +31,8 @@ const usual: ExpiryInput = {
 const hostsOf = (input: Partial<ExpiryInput>) =>
   expire({ ...usual, ...input }).expired.map(({ host }) => host);
 
-describe('what is not used any more', () => {
-  test('expires after its time, what was unused for longest first', () => {
+describe('an unused destination', () => {
+  test('expires after its TTL, the longest unused first', () => {
     expect(expire(usual)).toEqual({ expired: [usual.edges[4], usual.edges[3]], kept: 0 });
     expect(hostsOf({ ttlMs: 100 * hour })).toEqual([]);
   });
@@ -45,7 +45,7 @@ describe('what is not used any more', () => {
     expect(expire({ ...usual, ...part })).toEqual({ expired: [], kept: 2, reason });
   });
 
-  test('waits no longer than its own time after a start', () => {
+  test('waits no longer than its own TTL after a start', () => {
     const edges = unused(1);
     const short = { edges, ttlMs: 60_000, heardSince: now - 60_000 };
     expect(hostsOf(short)).toEqual(['h0']);
@@ -56,7 +56,7 @@ describe('what is not used any more', () => {
     expect(hostsOf({ isExempt: ({ host }) => host === 'h4' })).toEqual(['h3']);
   });
 
-  test('goes in steps of a share and of a number', () => {
+  test('expires in steps of a share and of a number', () => {
     const edges = unused(...Array.from({ length: 100 }, () => 80));
     const atOnce = (part: Partial<ExpiryInput>) => hostsOf({ edges, ...part }).length;
     expect(atOnce({})).toBe(20);
@@ -76,7 +76,7 @@ const inputs: fc.Arbitrary<ExpiryInput> = fc.record({
   guard: fc.record({ share: fc.double({ min: 0.01, max: 1, noNaN: true }), count: fc.nat(30) }),
 });
 
-test('what was used within its time, is exempt, or cannot be known to be unused never expires', () => {
+test('a destination never expires if it was used within its TTL, is exempt, or cannot be known to be unused', () => {
   fc.assert(
     fc.property(inputs, (input) => {
       for (const edge of expire(input).expired) {
@@ -88,7 +88,7 @@ test('what was used within its time, is exempt, or cannot be known to be unused 
   );
 });
 
-test('hour by hour, no more than the share or the number expires, and in the end everything does', () => {
+test('hour by hour no more than the share or the number expires, and everything expires in the end', () => {
   fc.assert(
     fc.property(inputs, (input) => {
       let edges = [...input.edges];

@@ -23,7 +23,7 @@ function found(objects: KubeObject[], authority: string, namespace = 'shop') {
   return { kind, in: record?.namespace, far: record?.isFar === true, learnable, carried };
 }
 
-describe('a host that a proxy told of and this cluster does not have', () => {
+describe('a host that a proxy reported and this cluster does not have', () => {
   const cart = far('cart.shop.svc.cluster.local');
 
   test.each(['cart', 'cart.shop', 'cart.shop.svc.cluster.local'])(
@@ -47,7 +47,7 @@ describe('a host that a proxy told of and this cluster does not have', () => {
     });
   });
 
-  test('is held for where it is no Service, and is no way for the gateway', () => {
+  test('is held if it is no Service, because the gateway cannot route it', () => {
     expect(found([far('api.example')], 'api.example')).toMatchObject({
       kind: 'entry',
       in: '*',
@@ -56,11 +56,11 @@ describe('a host that a proxy told of and this cluster does not have', () => {
     });
   });
 
-  test('is nothing to namespaces whose proxies did not tell of it', () => {
+  test('is unknown to namespaces whose proxies did not report it', () => {
     expect(found([cart], 'cart.shop', 'other').kind).toBe('external');
   });
 
-  test('is what this cluster says as soon as it has it', () => {
+  test('is the host of this cluster as soon as the cluster has it', () => {
     const near = service('shop/cart', { ip: '10.96.7.7' });
     expect(found([cart, near], 'cart')).toMatchObject({ kind: 'service', far: false });
     const hidden = service('shop/cart', { ip: '10.96.7.7', exportTo: 'elsewhere' });

@@ -54,7 +54,7 @@ describe.each(['HTTPRoute', 'GRPCRoute'])('an %s', (kind) => {
     expect(scope(objects, [`prod/${host}`], 'bank')).toEqual({ [`prod/${host}`]: 'learned' });
   });
 
-  test('keeps its host while only its backend is told of', () => {
+  test('keeps its host while proxies report only its backend', () => {
     const objects = [reviews, second, route('prod/theirs', {}, kind)];
     expect(scope(objects, [`prod/${hostOfSecond}`])).toEqual({
       [`prod/${hostOfSecond}`]: 'learned',
@@ -114,7 +114,7 @@ test.each([
     { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'reviews' },
   ],
   ['a Service that is not there', { ...parent, name: 'absent' }],
-])('a route that hangs on %s is no rule of the mesh', (_what, reference) => {
+])('a route attached to %s is no rule of the mesh', (_what, reference) => {
   const catalog = catalogOf([reviews, route('prod/mine', { parentRefs: [reference] })]);
   expect([...catalog.virtualServices.patterns()]).toEqual([]);
 });
@@ -132,13 +132,13 @@ const tls = objectOf('BackendTLSPolicy', 'prod/tls', {
   targetRefs: [{ group: '', kind: 'Service', name: 'reviews', sectionName: 'http' }],
 });
 
-test('a policy says with which TLS a port is called', () => {
+test('a policy sets the TLS of calls to a port', () => {
   expect(catalogOf([reviews, tls]).destinationRules.exact(host)).toMatchObject([
     { namespace: 'prod', tls: { mode: '', portModes: { 9080: 'SIMPLE' } } },
   ]);
 });
 
-test('routes, policies and what they are for may come and go in any order, and leave nothing', () => {
+test('routes, policies and their targets may come and go in any order, and leave nothing', () => {
   const objects = [reviews, second, entry, route('shop/mine'), ofEntry, tls];
   const empty = catalogOf([]).sizes();
   const all = { minLength: objects.length };

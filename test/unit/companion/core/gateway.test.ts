@@ -40,17 +40,17 @@ describe('the gateway leads to a host', () => {
     ['for the namespace of the gateway', 'lazyscope-system', true],
     ['for its own namespace only', '.', false],
     ['for another namespace', 'other', false],
-  ])('that is there %s, as it sees it', (_for, exportTo, expected) => {
+  ])('that exists %s, from the gateway’s view', (_for, exportTo, expected) => {
     expect(carries(cartExportedTo(exportTo))).toBe(expected);
   });
 
-  test('by the default of the mesh, where the host does not say', () => {
+  test('by the default of the mesh, if the host has no export setting', () => {
     const closed = mesh('istio', 'defaultServiceExportTo: ["."]');
     expect(carries([...cart, closed])).toBe(false);
     expect(carries([...cartExportedTo('*'), closed])).toBe(true);
   });
 
-  test('by the default of the revision that the gateway is under', () => {
+  test('by the default of the gateway’s revision', () => {
     const canary = app(path, '10.96.0.9', '10.1.0.9', {
       annotations: gatewayAnnotations,
       revision: 'canary',
@@ -81,7 +81,7 @@ describe('the gateway leads to a host', () => {
     expect(carries([entry], { host: 'bank.example' })).toBe(false);
   });
 
-  test('unless its endpoints are those of the node of who asks', () => {
+  test('unless only the endpoints on the caller’s node count', () => {
     const [local, ...others] = cart;
     const spec = { ...local?.spec, internalTrafficPolicy: 'Local' };
     expect(carries([{ ...local, spec } as KubeObject, ...others])).toBe(false);
@@ -99,7 +99,7 @@ describe('the gateway leads to a host', () => {
     expect(carries([...cart, rule('lazyscope-system/cart', '.')])).toBe(false);
   });
 
-  test('if any endpoint takes mutual TLS, or none is known here', () => {
+  test('if any endpoint accepts mutual TLS, or no endpoint is known here', () => {
     const bare = pod('shop/bare', { ip: '10.1.0.7', tlsMode: '' });
     const both = slice('shop/cart', [
       { ip: '10.1.0.1', pod: 'cart' },

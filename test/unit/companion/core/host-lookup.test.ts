@@ -36,16 +36,16 @@ describe('of one host in several namespaces', () => {
   const older = entry('zulu/bank', { created: '2020-01-01T00:00:00Z' });
   const newer = entry('alpha/bank', { created: '2026-01-01T00:00:00Z' });
 
-  test('the oldest counts, as for istiod', () => {
+  test('the oldest counts, as in istiod', () => {
     expect(found([newer, older], 'bank.example')).toBe('zulu/bank');
   });
 
-  test('one that is exported to some namespaces comes before what all see', () => {
+  test('a host exported to some namespaces counts before a host exported to all', () => {
     const named = entry('beta/bank', { created: '2026-02-01T00:00:00Z', exportTo: ['shop'] });
     expect(found([newer, older, named], 'bank.example')).toBe('beta/bank');
   });
 
-  test('that of the caller counts for the caller', () => {
+  test('the host in the caller’s namespace counts for the caller', () => {
     expect(found([newer, older], 'bank.example', 80, 'alpha')).toBe('alpha/bank');
   });
 
@@ -56,7 +56,7 @@ describe('of one host in several namespaces', () => {
     expect(found(objects, host, 80, 'shop')).toBe('shop/cart');
   });
 
-  test('one without the port hides those of other namespaces', () => {
+  test('a host without the port hides the hosts of other namespaces', () => {
     const first = entry('alpha/bank', {
       created: '2020-01-01T00:00:00Z',
       ports: [{ number: 8080, protocol: 'HTTP' }],
@@ -70,13 +70,13 @@ describe('of one host in several ServiceEntries of one namespace', () => {
   const a = entry('shop/a', { created: '2020-01-01T00:00:00Z' });
   const ports = [{ number: 8080, protocol: 'HTTP' }];
 
-  test('each serves its ports where they agree in all else', () => {
+  test('each serves its ports if the entries agree in everything else', () => {
     const b = entry('shop/b', { ports });
     expect(found([a, b], 'bank.example', 80)).toBe('shop/a');
     expect(found([a, b], 'bank.example', 8080)).toBe('shop/b');
   });
 
-  test('the older alone counts where they do not', () => {
+  test('only the older counts if they do not agree', () => {
     const b = entry('shop/b', { ports, created: '2021-01-01T00:00:00Z', resolution: 'STATIC' });
     expect(found([a, b], 'bank.example', 8080)).toBe('external');
   });
@@ -94,7 +94,7 @@ test('a wildcard may begin inside a label', () => {
   expect(found([wide], 'bank.example')).toBe('external');
 });
 
-test('an alias has the ports of what it stands for', () => {
+test('an alias has the ports of its target', () => {
   const alias = service('shop/alias', {
     externalName: 'cart.other.svc.cluster.local',
     ports: [{ name: 'http', port: 9999 }],
@@ -108,7 +108,7 @@ test.each([
   ['a protocol', { number: 80, name: 'http', protocol: 'TCP' }, 'tcp'],
   ['one that istiod does not know', { number: 80, name: 'http', protocol: 'SMTP' }, 'sniffed'],
 ])(
-  'the port of a ServiceEntry that says %s carries what istiod takes it for',
+  'the port of a ServiceEntry with the protocol %s has the protocol that istiod reads',
   (_what, port, protocol) => {
     const catalog = createCatalog({ clusterDomain: 'cluster.local' });
     catalog.upsert(entry('shop/bank', { ports: [port] }));
@@ -116,7 +116,7 @@ test.each([
   },
 );
 
-test('the most specific pattern is the longest that matches, whatever was added and taken away', () => {
+test('the most specific pattern is the longest that matches, after any additions and removals', () => {
   const letters = fc.string({ unit: fc.constantFrom('a', 'b', '.', '-'), maxLength: 6 });
   const pattern = fc.tuple(fc.boolean(), letters).map(([wild, text]) => (wild ? `*${text}` : text));
   const index = fc.tuple(fc.array(pattern), fc.array(pattern));

@@ -12,7 +12,7 @@ const pattern = fc
 const bySpecificity = (name: string) => (a: string, b: string) =>
   Number(b === name) - Number(a === name) || b.length - a.length;
 
-test('the index finds what a look at every pattern finds, the most specific first', () => {
+test('the index finds the same patterns as a search through all, the most specific first', () => {
   fc.assert(
     fc.property(fc.uniqueArray(pattern), host, (patterns, name) => {
       const index = createHostIndex<string>();
@@ -24,7 +24,7 @@ test('the index finds what a look at every pattern finds, the most specific firs
   );
 });
 
-test('what is under a wildcard is every other pattern that it covers', () => {
+test('the patterns below a wildcard are all other patterns that it covers', () => {
   fc.assert(
     fc.property(fc.uniqueArray(pattern), host, (patterns, name) => {
       const index = createHostIndex<string>();
@@ -36,7 +36,7 @@ test('what is under a wildcard is every other pattern that it covers', () => {
   );
 });
 
-test('what was added and removed leaves nothing behind', () => {
+test('added and removed patterns leave nothing behind', () => {
   fc.assert(
     fc.property(fc.array(pattern), host, (patterns, name) => {
       const index = createHostIndex<string>();

@@ -26,7 +26,7 @@ test('learning begins when every proxy reports for the first time', () => {
   expect(learningMsOf(begun, windowMs, 2_000 + windowMs)).toBe(0);
 });
 
-test('a new pod, a workload without pods, and a short outage do not start it anew', () => {
+test('a new pod, a workload without pods, and a short outage do not restart learning', () => {
   let watched = step(never, all, 0);
   for (const [at, proxies] of [
     [1_000, starting],
@@ -40,7 +40,7 @@ test('a new pod, a workload without pods, and a short outage do not start it ane
   expect(watched).toEqual({ learningSince: 0, silentSince: undefined });
 });
 
-test('a gap longer than the window starts it anew', () => {
+test('a gap longer than the window restarts learning', () => {
   const since = 10 * windowMs;
   const lost = step(step(never, all, 0), silent, since);
   expect(lost).toEqual({ learningSince: 0, silentSince: since - 300_001 });
@@ -49,7 +49,7 @@ test('a gap longer than the window starts it anew', () => {
   expect(step(lost, all, back - 300_001).learningSince).toBe(0);
 });
 
-test('the window is never over before it has passed since every proxy first reported', () => {
+test('the window is never over before its length has passed since every proxy first reported', () => {
   const states = fc.constantFrom(all, starting, silent, gone);
   const steps = fc.array(fc.tuple(fc.nat(windowMs), states), { maxLength: 30 });
   fc.assert(

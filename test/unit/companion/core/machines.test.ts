@@ -38,7 +38,7 @@ describe('a Service over a WorkloadEntry', () => {
     ({ ...plain, spec: { ...plain?.spec, selector: { app: 'cart' }, ...spec } }) as KubeObject;
   const ports = [{ name: 'http', port: 80, targetPort: 8080 }];
 
-  test('speaks mutual TLS to it, as whom it is and where it is', () => {
+  test('is called by mutual TLS at the machine’s address under the machine’s identity', () => {
     expect(speak([selecting({ ports }), vm], host)).toEqual({
       speech: 'mtls',
       reason: '',
@@ -118,7 +118,7 @@ describe('a ServiceEntry inside the mesh', () => {
     );
   });
 
-  test('names its endpoints, and whom else they may answer as', () => {
+  test('names its endpoints and their alternative identities', () => {
     const endpoints = [{ address: '10.3.0.1', serviceAccount: 'vm' }];
     const subjectAltNames = ['spiffe://cluster.local/ns/old/sa/vm'];
     const named = entry({ endpoints, subjectAltNames });
@@ -138,7 +138,7 @@ describe('a ServiceEntry inside the mesh', () => {
     expect(speak([entry({ resolution })], 'legacy.example').speech).toBe(speech);
   });
 
-  test('outside of it is never spoken to by mutual TLS of the mesh', () => {
+  test('outside of the mesh is never called by the mesh’s mutual TLS', () => {
     const endpoints = [{ address: '10.3.0.1', serviceAccount: 'vm' }];
     const outside = entry({ location: 'MESH_EXTERNAL', endpoints });
     expect(speak([outside], 'legacy.example').speech).toBe('plain');
@@ -164,7 +164,7 @@ describe('the Sidecar of a workload would select the proxy of', () => {
     expect(unseen(objects)).toBe(expected);
   });
 
-  test('a machine that registered itself, whatever it says of its account', () => {
+  test('a machine that registered itself, with any account name', () => {
     const registered = machine('vm');
     registered.metadata.annotations = { 'istio.io/autoRegistrationGroup': 'carts' };
     expect(unseen([registered])).toBe('WorkloadEntry vm');

@@ -56,7 +56,7 @@ function seenFrom(namespace: string, mesh: string | undefined, more: KubeObject[
   ].map((found) => found.some((record) => catalog.isVisible(record, namespace)));
 }
 
-test('what does not say who sees it is seen as the mesh says', () => {
+test('an object without an export setting has the default of the mesh', () => {
   expect(seenFrom('bank', undefined)).toEqual([true, true, true, true]);
   expect(seenFrom('bank', mine)).toEqual([false, false, false, false]);
   expect(seenFrom('shop', mine)).toEqual([true, true, true, true]);
@@ -65,7 +65,7 @@ test('what does not say who sees it is seen as the mesh says', () => {
   expect(seenFrom('shop', 'defaultServiceExportTo: ["~"]')).toEqual([false, false, true, true]);
 });
 
-test('an object that says it itself is not touched by that', () => {
+test('an object with an export setting of its own ignores the default', () => {
   const open = service('shop/cart', { ip: '10.96.0.1', exportTo: '*' });
   expect(seenFrom('bank', mine, [open])).toEqual([true, false, false, false]);
 });
@@ -110,7 +110,7 @@ describe('with several revisions of istiod', () => {
     expect(sees(canary, ...objects)).toBe(expected);
   });
 
-  test('a namespace whose pods have moved to another revision sees by that', () => {
+  test('a namespace whose pods have moved to another revision follows that revision', () => {
     const catalog = createCatalog({ clusterDomain: 'cluster.local' });
     const old = under('default', 'bank/old');
     for (const object of [service('shop/cart'), canary, old]) catalog.upsert(object);
@@ -126,7 +126,7 @@ describe('with several revisions of istiod', () => {
   });
 
   test.each(['ServiceEntry', 'VirtualService', 'DestinationRule'])(
-    'a %s with the label of a revision is seen under that alone',
+    'a %s with the label of a revision is seen under that revision alone',
     (kind) => {
       const catalog = createCatalog({ clusterDomain: 'cluster.local' });
       const host = 'out.example';

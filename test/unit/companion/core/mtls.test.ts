@@ -44,13 +44,13 @@ describe('PeerAuthentication of one port', () => {
       portLevelMtls,
     });
 
-  test('says nothing of the others', () => {
+  test('does not affect the other ports', () => {
     const open = [...twoPorts, policy({ 9090: { mode: 'DISABLE' } })];
     expect(speak(open, { port: 80 }).speech).toBe('mtls');
     expect(speak(open, { port: 9090 }).speech).toBe('plain');
   });
 
-  test('counts by the port that the pods listen on, not by that of the Service', () => {
+  test('counts by the port of the pods, not by the port of the Service', () => {
     const ofService = [...twoPorts, policy({ 80: { mode: 'DISABLE' } })];
     expect(speak(ofService, { port: 80 }).speech).toBe('mtls');
     const ofPod = [...twoPorts, policy({ 8080: { mode: 'DISABLE' } })];
@@ -60,7 +60,7 @@ describe('PeerAuthentication of one port', () => {
     expect(speak(reopened, { port: 9090 }).speech).toBe('plain');
   });
 
-  test('counts by what each pod listens on where pods differ', () => {
+  test('counts by the port of each pod if the ports differ', () => {
     const second = { ...slice('shop/cart', [{ ip: '10.1.0.2', pod: 'cart-b' }]) };
     second.metadata = { ...second.metadata, name: 'cart-b' };
     const both = [
@@ -95,7 +95,7 @@ describe('a DestinationRule', () => {
     istio('DestinationRule', path, { host, trafficPolicy: { tls: { mode } }, ...more }, created);
   const host = 'cart.shop.svc.cluster.local';
 
-  test('for some clients is for no others', () => {
+  test('for some clients does not apply to others', () => {
     const legacy = rule('shop/legacy', 'DISABLE', {
       workloadSelector: { matchLabels: { app: 'legacy' } },
     });
@@ -128,7 +128,7 @@ describe('a DestinationRule', () => {
     expect(speak([...cart, wide]).speech).toBe('plain');
   });
 
-  test('that is older rules where several are of one host', () => {
+  test('that is oldest counts if several have one host', () => {
     const older = rule('shop/b', 'DISABLE', {}, '2026-01-01T00:00:00Z');
     const newer = rule('shop/a', 'ISTIO_MUTUAL', {}, '2026-02-01T00:00:00Z');
     expect(speak([...cart, newer, older]).speech).toBe('plain');
@@ -140,7 +140,7 @@ describe('a DestinationRule', () => {
     expect(speak([...cart, empty, next]).speech).toBe('plain');
   });
 
-  test('with settings of the port, but none of TLS, leaves endpoints that are not spoken to by mutual TLS', () => {
+  test('with port settings that lack TLS still decides between plain text and mutual TLS', () => {
     const portLevelSettings = [{ port: { number: 80 } }];
     const policy = (mode: string) =>
       istio('DestinationRule', 'shop/cart', {
@@ -151,12 +151,12 @@ describe('a DestinationRule', () => {
     expect(speak([...cart, policy('ISTIO_MUTUAL')]).speech).toBe('mtls');
   });
 
-  test('that asks for mutual TLS asks it of pods without a sidecar too', () => {
+  test('with mutual TLS applies to pods without a sidecar too', () => {
     const bare = app('shop/cart', '10.96.0.1', '10.1.0.1', { tlsMode: '' });
     expect(speak([...bare, rule('shop/cart', 'ISTIO_MUTUAL')]).speech).toBe('mtls');
   });
 
-  test('with a server name of its own is left to its cluster', () => {
+  test('with an SNI of its own is left to its cluster', () => {
     const trafficPolicy = { tls: { mode: 'ISTIO_MUTUAL', sni: 'other.example' } };
     const named = istio('DestinationRule', 'shop/cart', { host, trafficPolicy });
     expect(speak([...cart, named]).speech).toBe('own');
@@ -166,7 +166,7 @@ describe('a DestinationRule', () => {
 describe('identities', () => {
   const cart = app('shop/cart', '10.96.0.1', '10.1.0.1');
 
-  test('are those that istiod would accept: of endpoints, and of annotations', () => {
+  test('are the identities that istiod would accept: of endpoints, and of annotations', () => {
     const [plain, ...others] = cart;
     const annotated = {
       ...plain,
@@ -186,7 +186,7 @@ describe('identities', () => {
     ]);
   });
 
-  test('are told in every name of the trust domain', () => {
+  test('are listed under every name of the trust domain', () => {
     const mesh: KubeObject = {
       apiVersion: 'v1',
       kind: 'ConfigMap',
@@ -199,7 +199,7 @@ describe('identities', () => {
     ]);
   });
 
-  test('of endpoints that are spoken to in plain text do not count', () => {
+  test('of plain-text endpoints do not count', () => {
     const mixed = [
       ...cart,
       pod('shop/bare', { ip: '10.1.0.9', account: 'bare', tlsMode: '' }),

@@ -146,7 +146,7 @@ const call = fc.record({
   learnable: fc.boolean(),
 });
 
-test('a first call is in plain text only where full configuration speaks it to every endpoint, and by the gateway only where that has a way', () => {
+test('a first call is in plain text only if full configuration uses plain text to every endpoint, and takes the gateway only if the gateway has a route', () => {
   fc.assert(
     fc.property(mesh, call, (given, { firstCall, gatewayReady, tcp, learnable }) => {
       const catalog = catalogOf(given);

@@ -131,12 +131,12 @@ describe('the plan', () => {
     expect(plan.scoped.reason).toBe(reason);
   });
 
-  test('says that it narrowed without figures', () => {
+  test('reports a narrowing without figures', () => {
     const { scoped } = planScope({ ...all, proxies: counts(2, 2, 1) });
     expect(scoped.message).toBe('Imports 2 hosts. The memory of 1 proxies before is not known.');
   });
 
-  test('takes nothing away while a proxy is silent, and still adds', () => {
+  test('removes no host while a proxy is silent, and still adds hosts', () => {
     const current = written(['a/old']);
     const plan = planScope({ ...all, current, proxies: counts(2, 1) });
     expect(plan.change.verb === 'update' && importedHosts(plan.change.sidecar as never)).toEqual([
@@ -178,7 +178,7 @@ const inputs: fc.Arbitrary<PlanInput> = fc.record({
   admitWithdrawal: fc.boolean().map((may) => () => may),
 });
 
-test('a plan that was carried out leaves nothing to do', () => {
+test('an executed plan leaves nothing to do', () => {
   fc.assert(
     fc.property(inputs, (input) => {
       const { change } = planScope(input);
@@ -193,7 +193,7 @@ test('a plan that was carried out leaves nothing to do', () => {
   );
 });
 
-test('whatever stands in the way is told, in every mode', () => {
+test('every barrier is reported, in every mode', () => {
   fc.assert(
     fc.property(inputs, (input) => {
       const { ready, scoped } = planScope(input);

@@ -13,7 +13,7 @@ const endings = fc.oneof(
 );
 const kinds = fc.constantFrom('Job', 'TaskRun', 'PipelineRun', 'Workflow', 'SparkApplication');
 
-test('runs of one name with generated endings are one owner, for every kind that runs to an end', () => {
+test('runs of one name with generated suffixes have one owner, for every kind that runs to completion', () => {
   fc.assert(
     fc.property(kinds, endings, (kind, ending) => {
       const of = (name: string) => ownerOf(pod('shop/p', { owner: { kind, name } }));
@@ -31,7 +31,7 @@ describe('a pod of a run', () => {
     team: 'ci',
   };
 
-  test('goes by the template that its labels name', () => {
+  test('has the name of the template in its labels', () => {
     const owner = { kind: 'TaskRun', name: 'release-x7k2p-test' };
     expect(ownerOf(pod('shop/p', { labels, owner }))).toMatchObject({
       name: 'release-test',
@@ -39,14 +39,14 @@ describe('a pod of a run', () => {
     });
   });
 
-  test('without an owner goes by the name that it was generated from', () => {
+  test('without an owner has the name from which its own was generated', () => {
     const object = pod('shop/probe-x7k2p');
     const metadata = { ...object.metadata, generateName: 'probe-' };
     expect(ownerOf({ ...object, metadata })).toMatchObject({ name: 'probe', runsOnce: false });
     expect(ownerOf(pod('shop/probe'))).toMatchObject({ name: 'probe', runsOnce: true });
   });
 
-  test('is selected by what the next run has, too', () => {
+  test('is selected by labels that the next run has, too', () => {
     const runs = ['x7k2p', 'b4c5d'].map((ending) =>
       readPod(
         pod(`shop/build-${ending}-pod`, {

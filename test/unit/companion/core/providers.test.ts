@@ -152,7 +152,7 @@ test.each([
   expect(found([opa, object])).toEqual({});
 });
 
-test('what names a service is forgotten with its object', () => {
+test('an import goes with the object that names the service', () => {
   const catalog = createCatalog({ clusterDomain: 'cluster.local' });
   const empty = catalog.sizes();
   const objects = [filter('shop/limit', names), istio('WasmPlugin', 'shop/p', { any: cluster })];
@@ -168,7 +168,7 @@ const subsets = fc.constantFrom('', 'v1', 'v-2');
 const ports = fc.integer({ min: 1, max: 65_535 });
 const words = fc.stringMatching(/^[ a-z{}:",\\]{0,20}$/);
 
-test('every name of a cluster is found, whatever stands around it', () => {
+test('every name of a cluster is found, whatever surrounds it', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(words, ports, subsets, hosts)), (parts) => {
       const value = parts.flatMap(([word, port, subset, each]) => [

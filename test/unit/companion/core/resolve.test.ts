@@ -89,7 +89,7 @@ describe('an ExternalName', () => {
     expect(find(name, '10.96.0.2:80')).toMatchObject(otherCart);
   });
 
-  test('that leads in a circle stays what it is', () => {
+  test('that leads in a circle stays unresolved', () => {
     expect(find('circle')).toMatchObject({ host: 'circle.shop.svc.cluster.local' });
   });
 });
@@ -151,7 +151,7 @@ describe('a ServiceEntry', () => {
     });
   });
 
-  test('of another namespace that keeps it to itself is not there', () => {
+  test('of another namespace that exports it to itself only is unknown', () => {
     expect(find('hidden.example', '93.0.0.1:80')).toMatchObject(outside);
   });
 
@@ -166,16 +166,16 @@ describe('a ServiceEntry', () => {
 });
 
 describe('a VirtualService', () => {
-  test('of the mesh rules over a host where it is exported to', () => {
+  test('of the mesh applies to a host in the namespaces that it is exported to', () => {
     expect(find('cart.other').rules).toEqual(['other/cart']);
     expect(find('cart.other', clusterIp, 'elsewhere').rules).toEqual([]);
   });
 
-  test('of a gateway only does not count', () => {
+  test('that is only for a gateway does not count', () => {
     expect(find('cart').rules).toEqual([]);
   });
 
-  test('alone makes a host on port 80 and no other, as istiod routes it', () => {
+  test('alone makes a host on port 80 only, as istiod routes it', () => {
     expect(find('front.internal', '10.96.9.9:8080')).toMatchObject(outside);
     expect(find('front.internal')).toMatchObject({
       kind: 'virtual',
@@ -192,11 +192,11 @@ describe('an address', () => {
     expect(find('10.96.0.2', '10.96.0.2:80')).toMatchObject({ ...otherCart, learnable: true });
   });
 
-  test('under a foreign name means the Service, but no scope would route that name', () => {
+  test('under another name means the Service, but no scope would route that name', () => {
     expect(find('example.com', '10.96.0.2:80')).toMatchObject({ ...otherCart, learnable: false });
   });
 
-  test('under a foreign name is learned where the port is sniffed, which ignores names', () => {
+  test('under another name is learned if the port is sniffed, because sniffing ignores names', () => {
     expect(find('example.com', '10.96.0.5:8000')).toMatchObject({ learnable: true });
   });
 

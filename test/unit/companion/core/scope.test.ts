@@ -122,7 +122,7 @@ describe.each(goldens)('%s', (_name, golden) => {
     );
   });
 
-  test('once written, there is nothing left to do', () => {
+  test('a written scope leaves nothing to do', () => {
     const { sidecar, sidecarInput } = build(golden);
     const plan = planScope({
       ...sidecarInput,

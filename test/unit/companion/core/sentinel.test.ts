@@ -76,7 +76,7 @@ describe('the sentinel', () => {
     expect(ports(istiod, app)).toEqual([80, 15014]);
   });
 
-  test('is a ServiceEntry that resolves to where the call went anyway', () => {
+  test('is a ServiceEntry that resolves to the original destination of the call', () => {
     expect(sentinelOf([80, 9080], 'lazyscope-system').spec).toEqual({
       hosts: ['http-ports.lazyscope.internal'],
       location: 'MESH_EXTERNAL',

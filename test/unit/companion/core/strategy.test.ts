@@ -56,7 +56,7 @@ describe('a destination without mutual TLS', () => {
     pod('shop/cart', { ip: '10.1.0.1', tlsMode: '' }),
   ];
 
-  test('is let through at its own address, whatever the outbound policy is', () => {
+  test('is passed through to its own address under every outbound policy', () => {
     expect(choose(bare)).toMatchObject({ strategy: 'plain' });
     expect(choose(bare, { destination: '10.1.0.1:80' })).toMatchObject({ strategy: 'plain' });
   });
@@ -68,7 +68,7 @@ describe('a destination without mutual TLS', () => {
     expect(choose(bare, excluded)).toMatchObject({ strategy: 'passthrough' });
   });
 
-  test('that DNS says where it is may be anywhere, so only its real route is open', () => {
+  test('with addresses from DNS may be anywhere, so only its real route is open', () => {
     const entry = istio('ServiceEntry', 'shop/bank', {
       hosts: ['bank.example'],
       resolution: 'DNS',
@@ -80,7 +80,7 @@ describe('a destination without mutual TLS', () => {
 });
 const rules = istio('VirtualService', 'shop/cart', { hosts: ['cart'], http: [] });
 
-test('goes direct where the gateway has no ready endpoint, unless only the gateway leads there', () => {
+test('is called directly if the gateway has no ready endpoint, unless only the gateway leads there', () => {
   expect(choose(cart, { gatewayReady: false })).toMatchObject({
     strategy: 'direct',
     reason: 'the gateway has no ready endpoint',
@@ -90,7 +90,7 @@ test('goes direct where the gateway has no ready endpoint, unless only the gatew
 });
 
 describe('a destination that the gateway may not know yet', () => {
-  test('is called directly, which is asked again soon', () => {
+  test('is called directly, with a short TTL', () => {
     expect(choose(cart, { destinationAgeMs: 4_999 })).toMatchObject({
       strategy: 'direct',
       reason: 'the gateway may not know it yet',
@@ -99,17 +99,17 @@ describe('a destination that the gateway may not know yet', () => {
     expect(choose(cart, { destinationAgeMs: 5_000 })).toMatchObject({ strategy: 'gateway' });
   });
 
-  test('is called through the gateway where nothing else leads there', () => {
+  test('is called through the gateway if nothing else leads there', () => {
     const options = { destinationAgeMs: 0, network: 'another' };
     expect(choose(cart, options)).toMatchObject({ strategy: 'gateway', ttlSeconds: 5 });
   });
 
-  test('is passed through where it takes no mutual TLS', () => {
+  test('is passed through if it accepts no mutual TLS', () => {
     const plain = app('shop/cart', '10.96.0.1', '10.1.0.1', { tlsMode: '' });
     expect(choose(plain, { destinationAgeMs: 0 })).toMatchObject({ strategy: 'plain' });
   });
 
-  test('is held as any other under a VirtualService, and otherwise called directly', () => {
+  test('is held under a VirtualService, as any other, and otherwise called directly', () => {
     const decision = choose([...cart, rules], { destinationAgeMs: 0 });
     expect(decision).toMatchObject({ strategy: 'hold', otherwise: 'direct' });
   });
@@ -122,11 +122,11 @@ describe('a destination in the mesh', () => {
     ['auto', { strategy: 'direct' }],
     ['hold', { strategy: 'hold', otherwise: 'direct' }],
     ['passthrough', { strategy: 'plain' }],
-  ] as const)('is called as setting %s says', (firstCall, expected) => {
+  ] as const)('is called by the strategy of setting %s', (firstCall, expected) => {
     expect(choose(cart, { firstCall })).toMatchObject(expected);
   });
 
-  test('comes with the name that the gateway routes by and the identity it answers as', () => {
+  test('has the SNI for the gateway and the identity of the server', () => {
     expect(choose(cart)).toMatchObject({
       sni: 'outbound_.80_._.cart.shop.svc.cluster.local',
       identities: ['spiffe://cluster.local/ns/shop/sa/cart'],
@@ -143,13 +143,13 @@ describe('a destination in the mesh', () => {
     expect(found.strategy).toBe('gateway');
   });
 
-  test('on another network is called through the gateway, whatever is wanted', () => {
+  test('on another network is called through the gateway with every setting', () => {
     expect(choose(cart, { firstCall: 'auto', network: 'east' })).toMatchObject({
       strategy: 'gateway',
     });
   });
 
-  test('without endpoints here is called through the gateway, which knows of those elsewhere', () => {
+  test('without endpoints here is called through the gateway, which knows the endpoints elsewhere', () => {
     const empty = [service('shop/cart', { ip: '10.96.0.1' })];
     expect(choose(empty)).toMatchObject({ strategy: 'gateway', identities: [], ttlSeconds: 5 });
     const unseen = [{ gatewayCarries: false }, { gatewayReady: false }];
@@ -178,7 +178,7 @@ describe('a destination of which one pod has no sidecar', () => {
     ]),
   ];
 
-  test('is called through the gateway, which leaves that pod out, whatever is wanted', () => {
+  test('is called through the gateway, which leaves that pod out, with every setting', () => {
     for (const firstCall of ['gateway', 'direct', 'auto'] as const) {
       expect(choose(mixed(true), { firstCall })).toMatchObject({
         strategy: 'gateway',
@@ -187,19 +187,19 @@ describe('a destination of which one pod has no sidecar', () => {
     }
   });
 
-  test('is held where no gateway leads to it, and never called in plain text', () => {
+  test('is held if no gateway leads to it, and never called in plain text', () => {
     const held = { strategy: 'hold', otherwise: 'direct' };
     expect(choose(mixed(true), { gatewayReady: false })).toMatchObject(held);
     expect(choose(mixed(true), { gatewayCarries: false })).toMatchObject(held);
     expect(choose(mixed(true), { gatewayReady: false, tcp: true }).strategy).toBe('direct');
   });
 
-  test('is as any other while that pod is not ready', () => {
+  test('is like any other while that pod is not ready', () => {
     expect(choose(mixed(false), { firstCall: 'direct' })).toMatchObject({ strategy: 'direct' });
   });
 });
 
-describe('a destination that takes no mutual TLS is passed through', () => {
+describe('a destination that accepts no mutual TLS is passed through', () => {
   test('when a DestinationRule switches it off', () => {
     const rule = istio('DestinationRule', 'shop/cart', {
       host: 'cart',
@@ -240,7 +240,7 @@ describe('a destination that takes no mutual TLS is passed through', () => {
   });
 });
 
-describe('a destination that only its real route reaches', () => {
+describe('a destination that only its real route can reach', () => {
   const entry = istio('ServiceEntry', 'shop/bank', {
     hosts: ['bank.example'],
     ports: [{ number: 80, protocol: 'HTTP' }],
@@ -251,13 +251,13 @@ describe('a destination that only its real route reaches', () => {
     expect(choose([entry], call)).toMatchObject({ strategy: 'hold', otherwise: 'plain' });
   });
 
-  test('is passed through where that is the setting', () => {
+  test('is passed through if this is the setting', () => {
     expect(choose([entry], { ...call, firstCall: 'passthrough' })).toMatchObject({
       strategy: 'plain',
     });
   });
 
-  test('is held where a DestinationRule originates TLS', () => {
+  test('is held if a DestinationRule originates TLS', () => {
     const rule = istio('DestinationRule', 'shop/cart', {
       host: 'cart',
       trafficPolicy: { tls: { mode: 'SIMPLE' } },
@@ -265,7 +265,7 @@ describe('a destination that only its real route reaches', () => {
     expect(choose([...cart, rule])).toMatchObject({ strategy: 'hold', otherwise: 'direct' });
   });
 
-  test('is refused rather than called in plain text where a DestinationRule originates TLS', () => {
+  test('is refused rather than called in plain text if a DestinationRule originates TLS', () => {
     const rule = istio('DestinationRule', 'shop/bank', {
       host: 'bank.example',
       trafficPolicy: { tls: { mode: 'SIMPLE' } },
@@ -274,7 +274,7 @@ describe('a destination that only its real route reaches', () => {
     expect(choose([entry, rule], call)).toMatchObject(held);
   });
 
-  test('is held where ztunnel takes its traffic, which only HBONE gets through', () => {
+  test('is held if ztunnel captures its traffic, because only HBONE passes ztunnel', () => {
     const annotations = { 'ambient.istio.io/redirection': 'enabled' };
     const captured = app('shop/cart', '10.96.0.1', '10.1.0.1', { tlsMode: '', annotations });
     const held = { strategy: 'hold', otherwise: 'direct' };
@@ -309,7 +309,7 @@ test('more identities than fit are left out, so that the trust domain alone is p
   );
 });
 
-test('what is not of the mesh is passed through, and asked about again', () => {
+test('a destination outside of the mesh is passed through, and the filter asks again', () => {
   expect(choose([], { authority: 'example.com' })).toMatchObject({
     strategy: 'passthrough',
     ttlSeconds: 5,

@@ -21,10 +21,10 @@ describe('a pod is on a lost node', () => {
   const read = (...conditions: { type: string; status: string; reason?: string | undefined }[]) =>
     readPod(pod('shop/web', { conditions: conditions as never })).nodeLost;
 
-  test('when the node controller says so, which names no reason', () => {
+  test('when the node controller says so, without a reason', () => {
     expect(read(ready('False'), containers('True'))).toBe(true);
   });
-  test('not when its kubelet says that the app, or a gate, is not ready', () => {
+  test('not when its kubelet reports that the app, or a readiness gate, is not ready', () => {
     expect(read(ready('False', 'ContainersNotReady'), containers('False'))).toBe(false);
     expect(read(ready('False', 'ReadinessGatesNotReady'), containers('True'))).toBe(false);
     expect(read(ready('False'), containers('False'))).toBe(false);
@@ -104,7 +104,7 @@ const faults: fc.Arbitrary<Fault[]> = fc.array(
   { maxLength: 40 },
 );
 
-test('no sequence of lost nodes and companions takes a scope away that broken filters would not', () => {
+test('no sequence of lost nodes and companions withdraws a scope that broken filters would not', () => {
   fc.assert(
     fc.property(faults, (list) => {
       const world = mesh(6, 5, 4);
@@ -133,7 +133,7 @@ test('no sequence of lost nodes and companions takes a scope away that broken fi
   );
 });
 
-test('a companion that crash-loops takes nothing away, and says why nothing goes', () => {
+test('a companion that crash-loops withdraws no scope, and the reason is reported', () => {
   const world = mesh(6, 3, 3);
   const pending = new Set<string>();
   // While the node's companion is up, no broken filter on that node reports to it.
@@ -148,7 +148,7 @@ test('a companion that crash-loops takes nothing away, and says why nothing goes
   expect([...pending]).toEqual(['NodeUnheard']);
 });
 
-test('a controller that hears no node judges nobody', () => {
+test('a controller without any node’s reports withdraws no scope', () => {
   const world = mesh(20, 3, 3);
   for (const node of world.names) world.down(node);
   const steps = Array.from({ length: 100 }, () => world.step());
@@ -156,7 +156,7 @@ test('a controller that hears no node judges nobody', () => {
   expect([...(steps.at(-1)?.pending ?? [])]).toEqual(['Deaf']);
 });
 
-test('a broken filter in one workload takes its scope away soon, also while nodes are lost', () => {
+test('a broken filter in one workload withdraws its scope soon, even while nodes are lost', () => {
   const world = mesh(20, 4, 8);
   world.lose('node-7');
   world.broken.add('w0-0');
@@ -167,7 +167,7 @@ test('a broken filter in one workload takes its scope away soon, also while node
   expect(new Set(steps.flat())).toEqual(new Set([0]));
 });
 
-test('one broken pod of many waits, and is told', () => {
+test('one broken pod of many withdraws no scope, and is reported', () => {
   const world = mesh(1, 20, 4);
   world.broken.add('w0-3');
   const steps = Array.from({ length: 80 }, () => world.step());
@@ -175,7 +175,7 @@ test('one broken pod of many waits, and is told', () => {
   expect([...(steps.at(-1)?.pending ?? [])]).toEqual(['BelowQuorum']);
 });
 
-test('filters that all break at once go at the rate of the budget, in workloads and in bytes', () => {
+test('if all filters break at once, scopes are withdrawn at the rate of the budget, in workloads and in bytes', () => {
   const gone = (gainBytes: number) => {
     const world = mesh(30, 2, 2);
     for (let w = 0; w < 30; w++) for (const p of [0, 1]) world.broken.add(`w${w}-${p}`);
@@ -190,7 +190,7 @@ test('filters that all break at once go at the rate of the budget, in workloads 
   expect(gone(6e9)).toBeGreaterThanOrEqual(3);
 });
 
-test('the budget: what m minutes take is at most m + 1 minutes worth, and one workload', () => {
+test('the budget: in m minutes at most the budget of m + 1 minutes and one workload is spent', () => {
   const asks = fc.array(fc.record({ afterMs: fc.nat(40_000), bytes: fc.nat(5e9) }), {
     minLength: 1,
     maxLength: 60,
@@ -219,7 +219,7 @@ test('the budget: what m minutes take is at most m + 1 minutes worth, and one wo
   );
 });
 
-test('what a workload gains is what was measured, or as much as in a large mesh', () => {
+test('the gain of a workload is the measured gain, or the gain in a large mesh', () => {
   const memory = { beforeBytes: 736e6, afterBytes: 13e6 };
   expect(gainBytesOf({ memory } as never, 20)).toBe(20 * 723e6);
   expect(gainBytesOf({ memory: { beforeBytes: 5, afterBytes: 13e6 } } as never, 3)).toBe(0);

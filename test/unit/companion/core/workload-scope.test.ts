@@ -78,7 +78,7 @@ const input: StatusInput = {
 };
 
 describe('the status of a scope', () => {
-  test('brings back what was learned, used at the end of the recorded hour', () => {
+  test('restores the learned hosts, with the end of the recorded hour as the last use', () => {
     const object = { ...workloadScopeOf(workload), status: statusOf(input) };
     const [[source, edges] = []] = [...learnedEdges(readWorkloadScope(object))];
     expect(source).toEqual({ namespace: 'shop', owner: 'web' });
@@ -103,12 +103,12 @@ describe('the status of a scope', () => {
     expect(silent.memory).toEqual(scoped.memory);
   });
 
-  test('takes what was measured up to the turn that made the Sidecar for full', () => {
+  test('counts figures up to the creation of the Sidecar as full configuration', () => {
     const status = statusOf({ ...input, justScoped: true, states: [proxy(150e6, 2010)] });
     expect(status.clusters).toEqual({ before: 2010 });
   });
 
-  test('takes no figures from before a scope came into force for those after', () => {
+  test('uses no figures from before a scope came into force as the figures after it', () => {
     const full = statusOf({ ...input, scoped: waiting, states: [proxy(150e6, 2010)] });
     const made = { ...input, before: full, justScoped: true, now: now + 9_000 };
     const scoped = statusOf({ ...made, states: [proxy(151e6, 2010, now + 8_000)] });
@@ -121,7 +121,7 @@ describe('the status of a scope', () => {
     expect(read.clusters).toEqual({ before: 2010, after: 13 });
   });
 
-  test('keeps the cost of full configuration when a Sidecar was taken away and made again', () => {
+  test('keeps the cost of full configuration when a Sidecar was deleted and created again', () => {
     const full = statusOf({ ...input, scoped: waiting, states: [proxy(150e6, 2010)] });
     const narrow = [proxy(10e6, 13)];
     const scoped = statusOf({ ...input, before: full, states: narrow });
@@ -160,19 +160,19 @@ describe('a change of the status', () => {
     expect(statusChange(before, after)).toBe(expected);
   });
 
-  test('that brings the first figures is written soon', () => {
+  test('with the first figures is written soon', () => {
     const unknown = statusOf(input);
     const known = statusOf({ ...input, before: unknown, states: [proxy(10e6, 13)] });
     expect(statusChange(unknown, known)).toBe('soon');
   });
 
-  test('from nothing is written now', () => {
+  test('from no status is written at once', () => {
     expect(statusChange(undefined, before)).toBe('now');
   });
 });
 
 describe('a proxy', () => {
-  test('is live while its filter is heard, under its own uid', () => {
+  test('is live while its filter reports under the uid of the pod', () => {
     const table = createProxyTable();
     table.report(proxy(1, 1));
     const silentFor = (ms: number) => ({ ...counts(1, 0), ...silence(ms) });
@@ -185,7 +185,7 @@ describe('a proxy', () => {
     expect(table.count(starting, now)).toEqual(counts(0, 0));
   });
 
-  test('is waited for until it was measured, but for ten seconds at most', () => {
+  test('delays narrowing until it was measured, but for ten seconds at most', () => {
     const table = createProxyTable();
     const silent = { ...proxy(0, 0), stats: undefined, measuredAt: 0 };
     table.report({ ...silent, heartbeatAt: 0 });
@@ -213,7 +213,7 @@ describe('a proxy', () => {
     expect(first && table.of(first)?.stats?.allocatedBytes).toBe(7);
   });
 
-  test('that was never heard is silent from when it was first counted, and only while it runs', () => {
+  test('that never reported is silent from its first count on, and only while it runs', () => {
     const table = createProxyTable();
     const silenceAt = (at: number, pods = workload.pods) => table.count(pods, at).silentMs;
     expect([silenceAt(now), silenceAt(now + 7_000)]).toEqual([0, 7_000]);
@@ -221,7 +221,7 @@ describe('a proxy', () => {
     expect(table.count(ended, now + 8_000)).toEqual(counts(0, 0));
   });
 
-  test('is silent since it was last heard, also when its node has forgotten it', () => {
+  test('is silent since its last report, even if its node has forgotten it', () => {
     const table = createProxyTable();
     table.count(workload.pods, now);
     table.report(proxy(1, 1));
@@ -231,7 +231,7 @@ describe('a proxy', () => {
     expect(table.count(workload.pods, now + 301_000)).toMatchObject({ live: 0, silentMs: 301_000 });
   });
 
-  test('is forgotten when its node is silent for long, or says that it is gone', () => {
+  test('is forgotten when its node is silent for long, or reports that it is gone', () => {
     const table = createProxyTable();
     table.report(proxy(1, 1));
     expect(table.expire(now + 299_000)).toBe(0);

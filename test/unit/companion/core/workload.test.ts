@@ -27,7 +27,7 @@ function shape(pods: PodRecord[]) {
 }
 
 describe('the pods of one owner', () => {
-  test('keep a label that has the name of their Job, unless that name is generated', () => {
+  test('keep a label with the name of their Job, unless that name is generated', () => {
     const run = (name: string) =>
       record(`${name}-prlkz`, { owner: { kind: 'Job', name }, labels: { app: name, team: 'ci' } });
     const selectorOf = (name: string) => shape([run(name)])[0]?.selector;
@@ -66,14 +66,14 @@ describe('the pods of one owner', () => {
     // A permanent workload keeps its name, even if the name looks generated.
     [{ kind: 'StatefulSet', name: 'db-12345' }, 'db-12345'],
     [{ kind: 'CloneSet', name: 'web-bcdfg' }, 'web-bcdfg'],
-  ])('of %j go by the name %s', (owner, name) => {
+  ])('of %j have the name %s', (owner, name) => {
     const labels = { app: 'x', 'job-name': 'j', 'batch.kubernetes.io/job-name': 'j' };
     expect(shape([record('p', { owner, labels })])).toEqual([
       { name, owners: [name], selector: { app: 'x' }, pods: 1 },
     ]);
   });
 
-  test('without an owner go by their canonical name', () => {
+  test('without an owner have their canonical name', () => {
     const labels = { 'service.istio.io/canonical-name': 'curl' };
     expect(shape([record('curl-1', { labels })])).toMatchObject([{ name: 'curl' }]);
   });
@@ -95,7 +95,7 @@ describe('two workloads', () => {
     ]);
   });
 
-  test('become one with a third that both would select', () => {
+  test('become one workload with a third that both would select', () => {
     const pods = [
       replica('a', '1', { team: 't', app: 'a' }),
       replica('b', '1', { team: 't', tier: 'b' }),

@@ -28,7 +28,7 @@ async function start() {
 }
 
 describe('the admin port', () => {
-  it('is alive while it is not ready, and says what it waits for', async () => {
+  it('is alive while it is not ready, and names the missing parts', async () => {
     const { lifecycle, get } = await start();
     const done = lifecycle.registerTask('pods of this node');
     expect(await get('/livez')).toEqual({ status: 200, text: 'ok\n' });
@@ -47,7 +47,7 @@ describe('the admin port', () => {
     expect(text).toContain('lazyscope_node_refused_total{path="report",reason="test"} 1');
   });
 
-  it('lists the debug views there are when asked for another', async () => {
+  it('lists the existing debug views if asked for another', async () => {
     const { debug, get } = await start();
     debug.set('proxies', () => [{ pod: 'a' }]);
     expect(await get('/debug/proxies')).toEqual({ status: 200, text: '[{"pod":"a"}]' });

@@ -15,7 +15,7 @@ function machine() {
   return { time, clock, pass };
 }
 
-test('it tells the time of day while nobody sets the clock', () => {
+test('the clock returns the wall clock’s time while nobody sets the wall clock', () => {
   const { time, clock, pass } = machine();
   for (const ms of [0, 1, 1_000, 86_400_000]) {
     pass(ms);
@@ -31,7 +31,7 @@ test.each([86_400_000, -86_400_000])('a jump of %i ms is not followed at once', 
   expect(Math.abs(clock() - before - 10_000)).toBeLessThanOrEqual(100);
 });
 
-test('a clock that was wrong at the start is made right in time', () => {
+test('a clock that was wrong at the start is corrected over time', () => {
   const { time, clock, pass } = machine();
   clock();
   time.wall += 3_600_000;
@@ -42,7 +42,7 @@ test('a clock that was wrong at the start is made right in time', () => {
   expect(clock()).toBe(time.wall);
 });
 
-test('it never goes back, and no span is off by more than a hundredth, whatever is set', () => {
+test('the clock never goes back, and no interval is wrong by more than 1 %, whatever the wall clock does', () => {
   const step = fc.record({ ms: fc.nat(100_000), jump: fc.integer({ min: -1e10, max: 1e10 }) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 50 }), (steps) => {

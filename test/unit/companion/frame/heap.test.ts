@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createHeap } from '../../../../companion/bounds/heap.ts';
 
-test('a heap gives what is due first, first, whatever order it was added in', () => {
+test('a heap returns the earliest entry first, for any order of insertion', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 50 })), (times) => {
       const heap = createHeap<number>();

@@ -6,7 +6,7 @@ import { createLog } from '../../../../companion/frame/log.ts';
 const log = createLog('test', 'silent');
 
 describe('readiness', () => {
-  it('names what it still waits for, and is ready when nothing is left', () => {
+  it('names the tasks that are left, and is ready when none is left', () => {
     const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
     const pods = lifecycle.registerTask('pods');
     const port = lifecycle.registerTask('port');
@@ -46,7 +46,7 @@ describe('stop', () => {
     expect(order).toEqual(['client', 'server']);
   });
 
-  it('goes on after a hook that fails, and says that it was not clean', async () => {
+  it('continues after a hook that fails, and reports that the stop was not clean', async () => {
     const lifecycle = createLifecycle({ log, deadlineMs: 10_000 });
     let stopped = false;
     lifecycle.onStop('first', () => {
@@ -65,7 +65,7 @@ describe('stop', () => {
     expect(await lifecycle.stop('test')).toBe(false);
   });
 
-  it('happens once, however often it is asked for', async () => {
+  it('happens once, even if requested several times', async () => {
     const lifecycle = createLifecycle({ log, deadlineMs: 1000 });
     let runs = 0;
     lifecycle.onStop('counts', () => {

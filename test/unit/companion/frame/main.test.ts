@@ -23,7 +23,7 @@ function run(args: string[], env: Record<string, string> = {}) {
 }
 
 describe('the command line', { timeout: 30_000 }, () => {
-  it('says its version, which is that of the package', async () => {
+  it('prints the version of the package', async () => {
     const { stdout, status } = await run(['version']);
     const manifest = await readFile(new URL('../../../../package.json', import.meta.url), 'utf8');
     expect({ stdout, status }).toEqual({ stdout: `${version}\n`, status: 0 });
@@ -45,7 +45,7 @@ describe('the command line', { timeout: 30_000 }, () => {
     expect(stderr).toContain('LAZYSCOPE_NODE_NAME="": required');
   });
 
-  it('exits 64 for a role that there is not', async () => {
+  it('exits 64 for an unknown role', async () => {
     expect(await run(['nod'])).toMatchObject({
       status: 64,
       stderr: expect.stringContaining('not a role'),

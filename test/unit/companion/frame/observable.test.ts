@@ -38,7 +38,7 @@ function argumentsAt(text: string, from: number): string {
   return text.slice(from, at - 1).trim();
 }
 
-test('every log line has a constant message; what varies is in fields', () => {
+test('every log line has a constant message, and fields for the variable parts', () => {
   expect(calls.length).toBeGreaterThan(20);
   const odd = calls.filter(({ given }) => !/^(\{[\s\S]*\},\s*)?'[^'\n]+',?$/.test(given));
   expect(odd).toEqual([]);
@@ -61,7 +61,7 @@ const metrics = (() => {
   return registry.getMetricsAsJSON().then((all) => all.filter(({ name }) => !before.has(name)));
 })();
 
-test('every metric says what it is, in which unit', async () => {
+test('every metric has a help text and a unit in its name', async () => {
   const all = await metrics;
   expect(all.length).toBeGreaterThan(40);
   for (const { name, help, type } of all) {
@@ -81,7 +81,7 @@ test('every metric says what it is, in which unit', async () => {
   }
 });
 
-test('every place that makes a metric is looked at here', () => {
+test('this test covers every file that makes a metric', () => {
   const makers = sources.filter(({ text }) =>
     /describeMetrics\(|new (Counter|Gauge|Hist)/.test(text),
   );
@@ -94,7 +94,7 @@ test('every place that makes a metric is looked at here', () => {
   ]);
 });
 
-test('every alert asks for metrics and labels that exist, and names a section of the runbooks', async () => {
+test('every alert uses existing metrics and labels, and names a section of the runbooks', async () => {
   const known = new Map((await metrics).map((metric) => [metric.name, metric]));
   const files = filesBelow(join(manifests, 'components/monitoring'), '.yaml');
   const objects = files.flatMap(({ text }) => parse(text));
@@ -123,7 +123,7 @@ test('every alert asks for metrics and labels that exist, and names a section of
   expect(valuesOf(rules, 'runbook').length).toBe(expressions.length);
 });
 
-test('what matters has a time of its last success', async () => {
+test('every important task has a metric with the time of its last success', async () => {
   const names = (await metrics).map(({ name }) => name).filter((name) => name.includes('_last_'));
   expect(names.sort()).toEqual([
     'lazyscope_controller_last_sync_timestamp_seconds',

@@ -26,7 +26,7 @@ it('counts each pod for itself', () => {
   expect([limit.take('a'), limit.take('a'), limit.take('b')]).toEqual([true, false, true]);
 });
 
-it('lets a pod go on at its rate after a burst', () => {
+it('lets a pod continue at its rate after a burst', () => {
   const clock = testClock();
   const limit = createRateLimit({ perSecond: 10, burst: 2 }, clock.now);
   expect([limit.take('a'), limit.take('a'), limit.take('a')]).toEqual([true, true, false]);

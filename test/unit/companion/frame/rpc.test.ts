@@ -47,7 +47,7 @@ describe('a message', () => {
     );
   });
 
-  it('arrives with zeros for what was left out, and null for absent messages', () => {
+  it('arrives with zeros for missing fields, and null for absent messages', () => {
     const question = { id: 7 } as NodeMessage['question'];
     expect(overTheWire({ ...(question && { question }) })).toEqual({
       question: { id: 7, namespace: '', pod: '', podUid: '', call: null },

@@ -27,7 +27,7 @@ function problemsOf(run: () => unknown): readonly { variable: string; problem: s
 }
 
 describe('reading settings', () => {
-  it('takes defaults, then variables, then flags', () => {
+  it('uses defaults, then variables, then flags', () => {
     const env = { ...minimal, LAZYSCOPE_PORT: '1000', LAZYSCOPE_SCRAPE_SECONDS: '7' };
     const config = readSettings(nodeSettings, env, ['--port=2000']);
     expect(config).toMatchObject({ port: 2000, scrapeSeconds: 7, adminPort: 9472 });
@@ -68,7 +68,7 @@ describe('reading settings', () => {
     expect(problems).toMatchObject([{ variable: '--port', problem: 'has no value' }]);
   });
 
-  it('is not disturbed by the variables that Kubernetes sets for Services', () => {
+  it('ignores the variables that Kubernetes sets for Services', () => {
     const env = {
       ...minimal,
       LAZYSCOPE_NODE_SERVICE_HOST: '10.0.0.1',
@@ -80,7 +80,7 @@ describe('reading settings', () => {
     expect(readSettings(nodeSettings, env, []).nodeName).toBe('worker-1');
   });
 
-  it('takes exactly the whole numbers within the bounds', () => {
+  it('accepts exactly the whole numbers within the bounds', () => {
     const table = {
       size: wholeNumber({ about: 'x', fallback: '5', min: 3, max: 900, unit: 'things' }),
     };
@@ -93,7 +93,7 @@ describe('reading settings', () => {
     );
   });
 
-  it('takes a list of names up to its bound, and nothing that Kubernetes would not', () => {
+  it('accepts a list of names up to its bound, and no name that Kubernetes would refuse', () => {
     const table = { names: names({ about: 'x', fallback: '', most: 2 }) };
     const read = (text?: string) =>
       readSettings(table, text ? { LAZYSCOPE_NAMES: text } : {}, []).names;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
-test('a process whose log nobody takes, as on a full disk, goes on without it', async () => {
+test('a process whose log nobody reads, as with a full disk, continues without the log', async () => {
   const script = join(import.meta.dirname, 'flood-log.ts');
   const child = spawn(process.execPath, ['--import', 'tsx', script], {
     stdio: ['ignore', 'pipe', 'pipe'],

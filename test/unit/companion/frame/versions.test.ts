@@ -66,7 +66,7 @@ test.each(fromController)('a node and a controller one release apart understand 
   expect(before.responseDeserialize(now.responseSerialize(message))).toMatchObject(message);
 });
 
-test('what a release does not know yet is nothing to it', () => {
+test('a release ignores fields that it does not know', () => {
   const read = before.requestDeserialize(now.requestSerialize({ renew: { token: 't' } }));
   expect(Object.values(read).filter((part) => part !== null)).toEqual([]);
 });
@@ -80,7 +80,7 @@ const report = Buffer.from(
   'hex',
 );
 
-test('a companion reads the report of the filter that was released', () => {
+test('a companion reads the report of the released filter', () => {
   const { filterVersion, sequence, totals, entries } = decodeReport(report);
   expect({ filterVersion, sequence, requests: totals.requests }).toEqual({
     filterVersion: '0.1.0',
@@ -95,7 +95,7 @@ test('a companion reads the report of the filter that was released', () => {
   ]);
 });
 
-test('a companion reads of the filter of the next release what it knows', () => {
+test('a companion reads the fields that it knows in the report of the next filter', () => {
   const unknown = Buffer.alloc(12 + 5);
   unknown.writeUInt8(3, 0);
   unknown.writeUInt16LE(5, 2);
@@ -110,7 +110,7 @@ test('a companion reads of the filter of the next release what it knows', () => 
   expect(read).toEqual(known);
 });
 
-test('a field of the contract that was released is there or reserved, never another', () => {
+test('a released field of the contract is unchanged or reserved', () => {
   const root = join(import.meta.dirname, '../../../..');
   const now = messagesIn(join(root, 'companion/contract/companion.proto'));
   const released = messagesIn(join(import.meta.dirname, 'companion-0.1.0.proto'));

@@ -89,7 +89,7 @@ describe('the counts of a proxy', () => {
     );
   });
 
-  it('take a destination whole that the filter had forgotten and saw anew', () => {
+  it('add the whole count of a destination that the filter had forgotten and sees again', () => {
     const { aggregate, counts } = setUp();
     aggregate.record(pod, filterReport('vm', 1, { a: 10 }));
     aggregate.record(pod, filterReport('vm', 2, { a: 3 }));
@@ -116,7 +116,7 @@ describe('the counts of a proxy', () => {
 });
 
 describe('the outcome of a report', () => {
-  it('says when a proxy, or a destination of it, is seen for the first time', () => {
+  it('reports the first sight of a proxy and of each of its destinations', () => {
     const { aggregate } = setUp();
     expect(aggregate.record(podOf('new'), filterReport('z', 1, {})).firstSight).toBe(true);
     expect(aggregate.record(podOf('new'), filterReport('z', 2, {})).firstSight).toBe(false);
@@ -126,7 +126,7 @@ describe('the outcome of a report', () => {
     expect(aggregate.record(pod, filterReport('y', 2, { b: 1 })).firstSight).toBe(true);
   });
 
-  it('asks for everything when this process does not remember what was acknowledged', () => {
+  it('asks for everything if this process does not have the acknowledged counts', () => {
     const { aggregate } = setUp();
     expect(aggregate.record(pod, filterReport('x', 7, { a: 1 })).whole).toBe(false);
     expect(aggregate.record(pod, filterReport('x', 8, { a: 1, b: 4 })).whole).toBe(true);
@@ -135,7 +135,7 @@ describe('the outcome of a report', () => {
 });
 
 describe('changes', () => {
-  it('are told once to each reader, with their age', () => {
+  it('are reported once to each reader, with their age', () => {
     const { aggregate, clock } = setUp();
     aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1 }));
     const proxy = aggregate.get(pod.uid);
@@ -153,7 +153,7 @@ describe('changes', () => {
 });
 
 describe('bounds', () => {
-  it('drop the destination that changed longest ago, count it, and tell it as overflow', async () => {
+  it('drop the destination that changed longest ago, count it, and report it as overflow', async () => {
     const { aggregate, value, counts } = setUp({ destinationsPerProxy: 2 });
     aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1 }));
     aggregate.record(pod, filterReport('x', 2, { a: 2, c: 1 }));
@@ -162,7 +162,7 @@ describe('bounds', () => {
     expect(await value('node_evicted_total', { table: 'destinations' })).toBe(1);
   });
 
-  it('keep no more counters on the node than allowed, and free those of a pod that went', async () => {
+  it('keep no more counters on the node than allowed, and free the counters of a pod that is gone', async () => {
     const { aggregate, value } = setUp({ counters: 3 });
     const other = podOf('other');
     aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1 }));

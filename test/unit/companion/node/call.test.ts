@@ -14,7 +14,7 @@ describe('a question', () => {
     expect(readCall(headers)).toEqual({ tcp: false, authority: 'reviews:9080', destination });
   });
 
-  it('names a TCP call by destination only, whatever authority is given', () => {
+  it('names a TCP call by destination only, and ignores the authority', () => {
     const headers = {
       'x-lazyscope-call': 'tcp',
       'x-lazyscope-authority': 'x',
@@ -38,7 +38,7 @@ describe('a question', () => {
     expect(readCall(headers)).toContain(reason);
   });
 
-  it('is read or refused, and never anything else, whatever the headers are', () => {
+  it('with any headers is read or refused', () => {
     const text = fc.oneof(fc.string(), fc.constantFrom('http', 'tcp', destination));
     const headers = fc.dictionary(
       fc.constantFrom(
@@ -62,7 +62,7 @@ describe('a question', () => {
   });
 });
 
-it('a held request is the call itself: its Host and its original destination', () => {
+it('a held request names the call by its Host and its original destination', () => {
   const headers = { host: 'reviews:9080', 'x-lazyscope-destination': destination };
   expect(readHeldCall(headers)).toEqual({ tcp: false, authority: 'reviews:9080', destination });
 });

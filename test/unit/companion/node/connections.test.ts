@@ -45,7 +45,7 @@ async function serve(bounds: { all: number; source: number; strangers: number })
   return { open, isServed, dropped };
 }
 
-test('when all connections are taken, whoever has most gives up the oldest', async () => {
+test('when all connections are in use, the source with the most loses its oldest', async () => {
   const { open, isServed, dropped } = await serve({ all: 8, source: 6, strangers: 2 });
   const held: Socket[] = [];
   for (let n = 0; n < 6; n++) held.push(await open(hostile));
@@ -57,7 +57,7 @@ test('when all connections are taken, whoever has most gives up the oldest', asy
   expect(await dropped('all')).toBe(1);
 });
 
-test('a source that has most itself cannot push out others', async () => {
+test('a source that has the most itself cannot close connections of others', async () => {
   const { open, dropped } = await serve({ all: 4, source: 4, strangers: 1 });
   const others = [await open(other), await open(third)];
   await open(hostile);
@@ -68,7 +68,7 @@ test('a source that has most itself cannot push out others', async () => {
   expect(await dropped('all')).toBe(1);
 });
 
-test('strangers share a few connections, and pods do not notice', async () => {
+test('strangers share a few connections, and pods are not affected', async () => {
   const { open, isServed, dropped } = await serve({ all: 8, source: 4, strangers: 2 });
   for (let n = 0; n < 5; n++) await open(strange);
   await eventually(async () => (await dropped('strangers')) === 3);

@@ -22,7 +22,7 @@ function setUp(bounds = decisionBounds) {
 }
 
 describe('a decision', () => {
-  it('is asked for once by all who wait for it, then cached for its time to live', async () => {
+  it('is requested once for all waiting calls, then cached for its time to live', async () => {
     const { decisions, asked, clock } = setUp();
     const waiting = [decisions.decide(pod, httpCall), decisions.decide(pod, httpCall)];
     expect(asked).toHaveLength(1);
@@ -66,7 +66,7 @@ describe('a decision', () => {
     expect(await decision).toBeUndefined();
   });
 
-  it('lives between a second and an hour, whatever the controller says', async () => {
+  it('lives between a second and an hour, whatever TTL the controller sends', async () => {
     const { decisions, asked } = setUp();
     for (const [index, [ttlSeconds, expected]] of [
       [0, 1],
@@ -80,7 +80,7 @@ describe('a decision', () => {
 });
 
 describe('bounds', () => {
-  it('drop the answer that was used longest ago', async () => {
+  it('evict the least recently used answer', async () => {
     const { decisions, asked, value } = setUp({ answers: 2, open: 10 });
     for (const [index, name] of ['a', 'b', 'c'].entries()) {
       const decision = decisions.decide(podOf(name), httpCall);

@@ -77,14 +77,14 @@ describe('a held request', () => {
     expect(releases).toEqual([['live', 180]]);
   });
 
-  it('waits one round when the scope is settled already: it may have come back too early', async () => {
+  it('waits one round if the scope is settled already, because the request may have come back too early', async () => {
     const { wait, runUntil, releases } = setUp(() => ({ millisecondsSinceScopeWritten: 5000 }));
     wait();
     await runUntil(2000);
     expect(releases).toEqual([['live', 50]]);
   });
 
-  it('is sent back at the end of its time when nothing is written', async () => {
+  it('is sent back at its deadline if nothing is written', async () => {
     const { wait, runUntil, releases, asked } = setUp(neverWritten);
     wait();
     await runUntil(2000);
@@ -102,7 +102,7 @@ describe('a held request', () => {
     expect(releases).toEqual([[outcome, 50]]);
   });
 
-  it('costs nothing more when its client has gone', async () => {
+  it('costs nothing more when its client is gone', async () => {
     const { wait, runUntil, releases, asked, value } = setUp(neverWritten);
     const client = new AbortController();
     wait(pod, client.signal);
@@ -114,7 +114,7 @@ describe('a held request', () => {
     expect(await value('node_held')).toBe(0);
   });
 
-  it('asks once a round with all others that wait for the same', async () => {
+  it('shares one question a round with all others for the same destination', async () => {
     const { wait, runUntil, asked, releases } = setUp(neverWritten);
     for (let i = 0; i < 100; i++) wait();
     await runUntil(2000);
@@ -122,7 +122,7 @@ describe('a held request', () => {
     expect(releases).toHaveLength(100);
   });
 
-  it('is let go at once when the process stops', async () => {
+  it('is released at once when the process stops', async () => {
     const { wait, runUntil, hold, releases } = setUp(neverWritten);
     wait();
     await runUntil(100);

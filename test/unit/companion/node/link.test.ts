@@ -64,7 +64,7 @@ function setUp() {
 }
 
 describe('the memory of a proxy', () => {
-  it('is told with its age', () => {
+  it('is reported with its age', () => {
     const { aggregate, link, use, reports } = setUp();
     use('x', 1);
     const stats = { allocatedBytes: 10, physicalBytes: 20, clusters: 3 };
@@ -77,7 +77,7 @@ describe('the memory of a proxy', () => {
 });
 
 describe('a stream that is slower than the node', () => {
-  it('gets one report of each proxy with all that happened meanwhile', async () => {
+  it('gets one report of each proxy with all changes since the last one', async () => {
     const { use, take, reports, value } = setUp();
     take(false);
     use('x', 1);
@@ -97,7 +97,7 @@ describe('a stream that is slower than the node', () => {
     expect(await value('node_congested_total')).toBe(1);
   });
 
-  it('is given up when it takes nothing for half a minute', () => {
+  it('is closed when it accepts nothing for half a minute', () => {
     const { use, take, isCancelled } = setUp();
     take(false);
     use('x', 1);
@@ -116,8 +116,8 @@ describe('a stream that is slower than the node', () => {
   });
 });
 
-describe('a proxy that falls silent', () => {
-  it('is repeated every half minute with the age of its last heartbeat', () => {
+describe('a silent proxy', () => {
+  it('is reported every half minute with the age of its last heartbeat', () => {
     const { use, reports } = setUp();
     use('x', 1);
     vi.advanceTimersByTime(65_000);
@@ -127,7 +127,7 @@ describe('a proxy that falls silent', () => {
   });
 });
 
-it('says hello before anything else', () => {
+it('the first message is Hello', () => {
   const { use, written } = setUp();
   use('x', 1);
   vi.advanceTimersByTime(2_000);

@@ -60,7 +60,7 @@ function report(from: string, body: Buffer, type = 'application/octet-stream'): 
 }
 
 describe('a question', () => {
-  it('reaches the controller under the name of the pod it came from, and its answer the filter', async () => {
+  it('reaches the controller under the name of its pod, and the answer reaches the filter', async () => {
     controller.answer = () => ({ strategy: 'hold', otherwise: 'direct', ttlSeconds: 7 });
     const { status, headers } = await ask(addresses.cart);
     expect(status).toBe(200);
@@ -89,7 +89,7 @@ describe('a question', () => {
     expect(controller.questions()).toHaveLength(1);
   });
 
-  it('gets the last answer known, or 503, when no controller is there', async () => {
+  it('gets the last known answer, or 503, when no controller is there', async () => {
     controller.answer = () => ({ ttlSeconds: 1 });
     await ask(addresses.cart);
     await controller.stop();
@@ -100,7 +100,7 @@ describe('a question', () => {
     expect((await ask(addresses.cart, 'ratings:9080')).status).toBe(503);
   });
 
-  it('gets 503 when the controller says nothing, or nothing usable', async () => {
+  it('gets 503 when the controller sends no answer, or no valid one', async () => {
     controller.answer = () => undefined;
     expect((await ask(addresses.cart)).status).toBe(503);
     controller.answer = () => ({ sni: 'evil\r\nx-injected: 1' });
@@ -111,7 +111,7 @@ describe('a question', () => {
 });
 
 describe('a report', () => {
-  it('reaches the controller whole the first time, then only what changed', async () => {
+  it('reaches the controller whole the first time, and then only the changes', async () => {
     const both = [clusterEntry(reviews, 3n), clusterEntry('outbound|80||ratings', 1n)];
     expect((await report(addresses.cart, reportBody(7n, 1, both))).status).toBe(204);
     const [first] = await eventually(() => {
@@ -132,7 +132,7 @@ describe('a report', () => {
     ]);
   });
 
-  it('is answered 409 when an earlier life of the companion acknowledged what it lost', async () => {
+  it('is answered 409 when a restarted companion lost counts that it had acknowledged', async () => {
     expect((await report(addresses.cart, reportBody(7n, 5, []))).status).toBe(409);
     expect((await report(addresses.cart, reportBody(7n, 6, []))).status).toBe(204);
   });
@@ -150,7 +150,7 @@ describe('a report', () => {
     expect(controller.received[0]).toMatchObject({ hello: { node: 'worker-1' } });
   });
 
-  it('is forgotten with its pod, which the controller is told', async () => {
+  it('is forgotten with its pod, and the controller is informed', async () => {
     await report(addresses.cart, reportBody(7n, 1, [clusterEntry(reviews, 3n)]));
     expect(node.debug.get('proxies')?.()).toMatchObject([{ pod: 'cart', destinations: 1 }]);
     node.watches.get('pods')?.remove({
@@ -202,7 +202,7 @@ describe('a held request', () => {
     ['a method that Node does not know', 'BREW /pot', '400', 'HPE_INVALID_METHOD'],
     ['a path with bytes above ASCII', 'GET /caf\u00e9', '400', 'HPE_INVALID_URL'],
     ['larger headers', `GET /${'x'.repeat(100_000)}`, '431', 'HPE_HEADER_OVERFLOW'],
-  ])('may not have %s, which is counted', async (_, line, status, reason) => {
+  ])('with %s is refused and counted', async (_, line, status, reason) => {
     const socket = connect({ host: '127.0.0.1', port: node.port, localAddress: addresses.cart });
     socket.write(`${line} HTTP/1.1\r\nhost: reviews\r\n\r\n`, 'latin1');
     const reply = Buffer.concat(await socket.toArray()).toString('latin1');
@@ -243,7 +243,7 @@ describe('a held request', () => {
     expect(status).toBe(307);
   });
 
-  it('is sent back all the same, and counted, when its body is too large', async () => {
+  it('is sent back and counted if its body is too large', async () => {
     controller.answer = live;
     const { status, headers } = await node.call({
       from: addresses.cart,
@@ -258,13 +258,13 @@ describe('a held request', () => {
     expect(await node.metric('refused_total', { path: 'hold', reason: 'too-large' })).toBe(1);
   });
 
-  it('is sent back at once when it does not say where it was going', async () => {
+  it('is sent back at once if it names no destination', async () => {
     const { status, headers } = await node.call({ from: addresses.cart, headers: { host: 'a' } });
     expect({ status, location: headers.location }).toEqual({ status: 307, location: 'http://a/' });
     expect(await node.metric('refused_total', { path: 'hold', reason: 'malformed' })).toBe(1);
   });
 
-  it('is no longer held when its client has gone', async () => {
+  it('is no longer held when its client is gone', async () => {
     controller.answer = () => ({ ...live(), millisecondsSinceScopeWritten: 0 });
     const client = new AbortController();
     const held = node.call({
@@ -279,7 +279,7 @@ describe('a held request', () => {
     expect(await node.metric('holds_total', { outcome: 'cancelled' })).toBe(1);
   });
 
-  it('is let go when the process stops', async () => {
+  it('is released when the process stops', async () => {
     controller.answer = () => ({ ...live(), millisecondsSinceScopeWritten: 0 });
     const held = node.call({
       from: addresses.cart,
@@ -291,7 +291,7 @@ describe('a held request', () => {
   });
 });
 
-describe('whoever is not an enabled pod of this node', () => {
+describe('a client that is not an enabled pod of this node', () => {
   it.each([
     ['stranger', addresses.stranger, 'unknown-source'],
     ['disabled', addresses.disabled, 'namespace-not-enabled'],
@@ -322,13 +322,13 @@ function beginReport(from: string) {
 }
 
 describe('a body that never comes', () => {
-  it('is not waited for when its sender is nobody', async () => {
+  it('is not awaited from an unknown sender', async () => {
     const reply = Buffer.concat(await beginReport(addresses.stranger).toArray()).toString();
     expect(reply).toMatch(/^HTTP\/1.1 403 /);
     expect(reply).toMatch(/^connection: close/im);
   });
 
-  it('takes the place of a few of that pod, and of no other', async () => {
+  it('uses some connections of its pod, and of no other pod', async () => {
     const { perKey } = ingressBounds.reports;
     const sockets = Array.from({ length: perKey + 1 }, () => beginReport(addresses.cart));
     await eventually(async () => {
@@ -344,7 +344,7 @@ describe('a body that never comes', () => {
 });
 
 describe('a hostile pod', () => {
-  it('cannot send more than a report may hold', async () => {
+  it('cannot send more than the maximum of a report', async () => {
     const sent = report(addresses.cart, Buffer.alloc(1024 * 1024));
     // The answer comes before the node has read the body, and the connection may break while the
     // client sends the rest.
@@ -364,7 +364,7 @@ describe('a hostile pod', () => {
     expect(node.debug.get('proxies')?.()).toEqual([]);
   });
 
-  it('cannot speak for another pod, nor use up what others may do', async () => {
+  it('can neither report for another pod nor use the share of others', async () => {
     await report(addresses.cart, reportBody(1n, 1, [clusterEntry('from-cart', 1n)]));
     await report(addresses.shipping, reportBody(1n, 1, [clusterEntry('from-shipping', 1n)]));
     const shipping = await eventually(() => controller.reports('shipping')[0]);

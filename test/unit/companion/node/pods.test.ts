@@ -46,7 +46,7 @@ describe('the source of a request', () => {
     expect(pods.find('10.1.0.5')).toEqual({ refused: 'namespace-not-enabled' });
   });
 
-  it('stays when its namespace goes from one enabled mode to another, which is told once', () => {
+  it('stays when its namespace goes from one enabled mode to another, which is reported once', () => {
     const { pods, gone, switched } = setUp();
     pods.upsertPod(podObject('cart', '10.1.0.5'));
     pods.upsertNamespace(namespaceObject('shop', 'observe'));
@@ -70,7 +70,7 @@ describe('the source of a request', () => {
     expect(gone).toEqual(['job']);
   });
 
-  it('is the newer pod when an address was given away before the old pod was deleted', () => {
+  it('is the newer pod if its address was reused before the old pod was deleted', () => {
     const { pods } = setUp();
     pods.upsertPod(podObject('old', '10.1.0.5'));
     pods.upsertPod(podObject('new', '10.1.0.5'));
@@ -78,7 +78,7 @@ describe('the source of a request', () => {
     expect(pods.find('10.1.0.5')).toMatchObject({ pod: { name: 'new' } });
   });
 
-  it('may be any address of a dual-stack pod', () => {
+  it('may have any address of a dual-stack pod', () => {
     const { pods } = setUp();
     const status = { phase: 'Running', podIPs: [{ ip: '10.1.0.5' }, { ip: 'fd00::5' }] };
     pods.upsertPod(podObject('cart', '10.1.0.5', { status }));
@@ -86,7 +86,7 @@ describe('the source of a request', () => {
   });
 });
 
-it('gives pods of one template the same caller key, other pods their own', () => {
+it('pods of one template have the same caller key, and other pods have their own', () => {
   const { pods } = setUp();
   const ownerReferences = [
     { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'rs', uid: 'rs-1', controller: true },
@@ -107,7 +107,7 @@ it('gives pods of one template the same caller key, other pods their own', () =>
   expect(new Set(keys).size).toBe(2);
 });
 
-it('takes no more pods than its bound, and counts the others', async () => {
+it('the node knows at most the bounded number of pods, and counts the others', async () => {
   const { pods, value } = setUp();
   for (let i = 0; i < 1030; i++) pods.upsertPod(podObject(`p${i}`, `10.1.${i >> 8}.${i & 255}`));
   expect(await value('node_pods')).toBe(1024);

@@ -49,7 +49,7 @@ async function scrape(listener: RequestListener, { hasProxy = true, intervalMs =
 }
 
 describe('the memory of a proxy', () => {
-  it('is read from its statistics port, which filters by itself', async () => {
+  it('is read from its statistics port, with the port’s own filter', async () => {
     let asked = '';
     const { found } = await scrape(
       (request, response) => {
@@ -79,7 +79,7 @@ describe('the memory of a proxy', () => {
     expect(found).toEqual([]);
   });
 
-  it('is given up in the middle of an answer when the process stops', async () => {
+  it('is abandoned in the middle of an answer when the process stops', async () => {
     let asked = 0;
     const { found, stop } = await scrape(
       (_, response) => {
@@ -93,7 +93,7 @@ describe('the memory of a proxy', () => {
     expect(found).toEqual([]);
   });
 
-  it('is not asked of pods without a proxy', async () => {
+  it('is not read from pods without a proxy', async () => {
     let asked = 0;
     const { reported, pod } = await scrape(
       (_, response) => {
@@ -170,7 +170,7 @@ describe('parsing', () => {
     }
   });
 
-  it('takes anything without failing', () => {
+  it('reads any input without failing', () => {
     fc.assert(fc.property(fc.string(), (given) => void parseStats(given)));
   });
 });

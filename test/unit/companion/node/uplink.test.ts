@@ -72,7 +72,7 @@ async function startControllers() {
 }
 
 describe('with two controllers', () => {
-  it('both get every question, and the first usable answer counts', async () => {
+  it('both get every question, and the first valid answer counts', async () => {
     const { first, second } = await startControllers();
     first.answer = () => undefined;
     second.answer = () => ({ strategy: 'direct' });
@@ -97,8 +97,8 @@ describe('with two controllers', () => {
   });
 });
 
-describe('a controller that is not to be trusted', () => {
-  it('is not connected when another CA signed it, and the failure is counted', async () => {
+describe('an untrusted controller', () => {
+  it('is not connected if another CA signed it, and the failure is counted', async () => {
     const impostor = await startFakeController(stranger);
     stops.push(impostor.stop);
     const { value } = connect(impostor.port, () => ['127.0.0.1']);
@@ -110,7 +110,7 @@ describe('a controller that is not to be trusted', () => {
   });
 });
 
-it('looks for controllers every second while it has none, and seldom when it has', async () => {
+it('looks for controllers every second while it has none, and rarely while it has one', async () => {
   const { first } = await startControllers();
   let lookups = 0;
   const found = () => {
@@ -127,7 +127,7 @@ it('looks for controllers every second while it has none, and seldom when it has
   expect(lookups).toBe(before);
 });
 
-it('says once that the lookup fails, and again after it has worked', async () => {
+it('logs once that the lookup fails, and again after a success', async () => {
   const { first } = await startControllers();
   const lines: string[] = [];
   const heard = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
@@ -157,8 +157,8 @@ it('shows a new token on the same stream', async () => {
   expect(first.tokens).toEqual(['Bearer token-1']);
 });
 
-describe('what is missing at the start', () => {
-  it('is waited for: the CA', async () => {
+describe('a missing part at the start', () => {
+  it('is awaited: the CA', async () => {
     const { first } = await startControllers();
     let ca: Buffer | undefined;
     const { value } = connect(first.port, () => ['127.0.0.1'], { ca: async () => ca });
