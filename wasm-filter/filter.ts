@@ -93,13 +93,13 @@ function bridge(stream: u32, endOfStream: bool): u32 {
   const time = now();
   const entry = entryOfRequest(destination, size);
   if (entry !== null && answers) {
-    if (!returned) seen(stream, entry);
+    use(stream, entry, returned);
     return CONTINUE;
   }
   if (entry === null || isLongGap(entry, time)) return CONTINUE;
   if (isHoldable(endOfStream) && companionLives(time) && hold(destination, size, time))
     return CONTINUE;
-  if (!returned) seen(stream, entry);
+  use(stream, entry, returned);
   return proceed(entry, stream, endOfStream);
 }
 
@@ -126,8 +126,7 @@ function unknownRequest(stream: u32, endOfStream: bool, passes: bool): u32 {
     return CONTINUE;
   }
   entry.passed = passes;
-  // A request that comes back from a hold is the same request.
-  if (!returned) seen(stream, entry);
+  use(stream, entry, returned);
   return proceed(entry, stream, endOfStream);
 }
 
@@ -182,8 +181,16 @@ function getDestination(): bool {
 }
 
 function seen(stream: u32, entry: Entry): void {
+  use(stream, entry, false);
+}
+
+/**
+ * A request that comes back from a hold is the same request, so it counts once; but it is another
+ * stream, and may stay open for days.
+ */
+function use(stream: u32, entry: Entry, returned: bool): void {
   follow(stream, entry);
-  if (entry.count++ == 0) reportSoon();
+  if (!returned && entry.count++ == 0) reportSoon();
 }
 
 function proceed(entry: Entry, stream: u32, endOfStream: bool): u32 {

@@ -2,17 +2,16 @@
  * Destinations in use for as long as a stream lasts. A connection, a WebSocket or a gRPC stream may
  * be silent for days, and its destination must not count as unused.
  *
- * A set-associative table from stream to entry. A stream whose set is full is not followed: its
- * destination counts as used at its start, as it would without this table.
+ * A set-associative table from stream to entry. If the set of a stream is full, a stream gives way
+ * whose destination has others: each destination needs only one stream that is followed. If there
+ * is none, `lost` counts it, and the controller lets nothing expire for a while.
  */
 
 import { SECOND } from './abi';
 import { Entry } from './table';
+import { bump, LOST } from './totals';
 
-/**
- * 4,096 streams at once in one worker: streams beyond that are short, and their destinations are
- * busy.
- */
+/** 4,096 streams at once in one worker, more than a proxy with the usual two workers has. */
 const SETS: u32 = 512;
 const WAYS: u32 = 8;
 /** Room for one Slot. */
@@ -37,13 +36,26 @@ function slotOf(stream: u32, way: u32): Slot {
 export function follow(stream: u32, entry: Entry): void {
   for (let way: u32 = 0; way < WAYS; way++) {
     const slot = slotOf(stream, way);
-    if (slot.stream != 0) continue;
-    slot.stream = stream;
-    slot.entry = changetype<usize>(entry);
-    slot.check = <u32>entry.hash;
-    entry.open++;
-    return;
+    if (slot.stream == 0) return fill(slot, stream, entry);
   }
+  if (entry.open > 0) return;
+  for (let way: u32 = 0; way < WAYS; way++) {
+    const slot = slotOf(stream, way);
+    const other = changetype<Entry>(slot.entry);
+    // The entry may hold another destination by now; then the stream stands for nothing.
+    const isMeant = <u32>other.hash == slot.check;
+    if (isMeant && other.open < 2) continue;
+    if (isMeant) other.open--;
+    return fill(slot, stream, entry);
+  }
+  bump(LOST);
+}
+
+function fill(slot: Slot, stream: u32, entry: Entry): void {
+  slot.stream = stream;
+  slot.entry = changetype<usize>(entry);
+  slot.check = <u32>entry.hash;
+  entry.open++;
 }
 
 export function leave(stream: u32): void {

@@ -3,8 +3,9 @@
  * touch eight entries for any key, so no app can slow them down by its choice of names.
  *
  * Eviction: the entry of the set that was used longest ago goes, before those with open streams.
- * While reports arrive, its count has been acknowledged long before; if it has not, the total
- * `lost` says so. An entry whose question is open stays: streams wait on it.
+ * While reports arrive, its count has been acknowledged long before; if it has not, or if the entry
+ * has open streams, the total `lost` says so. An entry whose question is open stays: streams wait on
+ * it.
  */
 
 import { hash } from './bytes';
@@ -149,7 +150,7 @@ function claim(table: Table, first: u32, h: u64, kind: u8, key: usize, size: u32
   const index = victim(table, first);
   if (index == NONE) return null;
   const entry = entryAt(table, index);
-  if (entry.hash != 0 && entry.count != entry.acknowledged) bump(LOST);
+  if (entry.hash != 0 && (entry.count != entry.acknowledged || entry.open > 0)) bump(LOST);
   memory.fill(changetype<usize>(entry), 0, ENTRY_SIZE);
   entry.hash = h;
   entry.kind = kind;

@@ -23,7 +23,7 @@ export const OVERFLOW: u32 = 7;
 export const ERRORS: u32 = 8;
 /** Configuration keys whose value was refused. */
 export const REFUSED_KEYS: u32 = 9;
-/** Destinations evicted before their count was acknowledged. */
+/** Destinations evicted before their count was acknowledged, or while streams to them are open. */
 export const LOST: u32 = 10;
 
 export const TOTALS_COUNT: u32 = 11;

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { decodeReport } from '../../companion/contract/filter-report.ts';
-import { answer, gateway, knownRequest, nextReport, tick } from './calls.ts';
+import { address, answer, gateway, hold, knownRequest, nextReport, tick } from './calls.ts';
 import { Host, type Stream } from './host.ts';
 
 let host: Host;
@@ -31,6 +31,22 @@ function toldWithin(seconds: number): Set<string> {
 test.each<[string, string, () => Stream]>([
   ['request', `cluster ${socket}`, () => knownRequest(host, socket)],
   ['known connection', 'tcp 10.0.0.1:3306', () => host.connect('10.0.0.1:3306', '')],
+  [
+    'request that was held in vain and went another way',
+    `http reviews ${address}`,
+    () => {
+      const unknown = {
+        'xds\0cluster_name': 'PassthroughCluster',
+        'destination\0address': address,
+      };
+      const headers = { ':method': 'GET', ':path': '/events', ':authority': 'reviews' };
+      const held = host.request(unknown, headers, true);
+      answer(host, hold);
+      const stream = host.redirect(held, unknown);
+      answer(host, gateway);
+      return stream;
+    },
+  ],
   [
     'connection that was unknown when it began',
     'tcp 10.0.0.1:3306',
@@ -71,4 +87,19 @@ test('streams beyond the bound of open streams are still counted', () => {
   for (const stream of streams) host.close(stream);
   toldWithin(80);
   expect(toldWithin(200)).toEqual(new Set());
+});
+
+test('no number of streams to one destination hides the open stream to another', () => {
+  for (let i = 0; i < 10_000; i++) knownRequest(host, 'outbound|80||busy.app.svc.cluster.local');
+  knownRequest(host, socket);
+  expect(nextReport(host, root).totals.lost).toBe(0n);
+  expect(toldWithin(120)).toContain(`cluster ${socket}`);
+});
+
+test('destinations with open streams that have no more room are told to be lost', () => {
+  for (let i = 0; i < 30; i++) {
+    for (let n = 0; n < 100; n++) knownRequest(host, `outbound|80||host-${i}-${n}`);
+    nextReport(host, root);
+  }
+  expect(nextReport(host, root).totals.lost).toBeGreaterThan(0n);
 });
