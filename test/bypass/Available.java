@@ -3,7 +3,10 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 
-/** Sends so many bytes back of each connection, and reads only as much as available() says is there: Java asks the kernel by FIONREAD. */
+/**
+ * Echoes a number of bytes of each connection, and reads only as many bytes as available() returns.
+ * Java asks the kernel with FIONREAD.
+ */
 public class Available {
   public static void main(String[] arguments) throws Exception {
     int port = Integer.parseInt(arguments[0]), bytes = Integer.parseInt(arguments[1]);
@@ -21,7 +24,7 @@ public class Available {
       // With a time limit Java polls and reads without blocking.
       connection.setSoTimeout(60_000);
       InputStream in = connection.getInputStream();
-      // The first byte is waited for by a read: it shows how this program reads.
+      // This read waits for the first byte and shows the bypass how this program reads.
       connection.getOutputStream().write(in.read());
       for (int left = bytes - 1; left > 0; ) {
         int there = in.available();

@@ -1,15 +1,15 @@
 /** The files of a project that share one mesh, in the order in which they run. */
 export type FileOrder = {
-  /** Files that change their own namespaces only: any order of them must pass. */
+  /** Files that change only their own namespaces. These files must pass in any order. */
   namespaced: readonly string[];
-  /** Files that change the whole mesh or replace parts of the product; they come last. */
+  /** Files that change the whole mesh or replace parts of the product. These files come last. */
   meshWide: readonly string[];
 };
 
 /**
- * A written order, because Vitest puts the slowest file of the previous run first: a second run
- * would then have another order than the first one. Files that take something away from others
- * (the product, a node, a CRD) restore it, and come last all the same.
+ * The order is written down, because Vitest starts with the slowest file of the previous run, so
+ * that a second run would have another order. Files that remove something that others need (the
+ * product, a node, a CRD) restore it, and nevertheless come last.
  */
 export const fileOrders: Readonly<Record<string, FileOrder>> = {
   mesh: { namespaced: ['calls', 'kubernetes', 'cli'], meshWide: ['memory'] },
@@ -32,7 +32,7 @@ export const fileOrders: Readonly<Record<string, FileOrder>> = {
   faults: { namespaced: [], meshWide: ['killed', 'rollout', 'reboot', 'upgrade'] },
 };
 
-/** A number from 0 up to but not including 1 for each call: mulberry32, which needs no more state. */
+/** Returns a function that returns numbers from 0 up to but not including 1 (mulberry32). */
 function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -52,8 +52,8 @@ function shuffled<T>(items: readonly T[], seed: number): T[] {
 }
 
 /**
- * The names of a project's files in the order in which they run; undefined for a project without a
- * written order. With a seed, the namespaced files come in an order that the seed decides.
+ * The names of a project's files in the order in which they run, or undefined for a project without
+ * a written order. A seed shuffles the namespaced files.
  */
 export function orderOf(project: string, seed: number | undefined): string[] | undefined {
   const order = fileOrders[project];

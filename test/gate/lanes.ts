@@ -18,14 +18,19 @@ type Running = { group: Planned; lane: number };
 /** The lane of background groups. The other lanes count from 1. */
 export const backgroundLane = 0;
 
-/** The groups of a mesh wait more than they compute: a fourth lane on two cores gains nothing. */
+/** The groups with a mesh mostly wait. On two cores a fourth lane gains nothing. */
 const lanesMost = 3;
-/** A mesh of the tests with its proxies took 4 GiB; one more is for what runs beside it. */
+/**
+ * A mesh of the tests with its proxies took 4 GiB. One more GiB is for other processes of the lane.
+ */
 const bytesPerLane = 5 * 2 ** 30;
-/** For the system and the groups in the background. */
+/** For the system and the background groups. */
 const bytesReserved = 2 * 2 ** 30;
 
-/** How many lanes, each with a mesh of its own, fit into the memory of this machine; at least 1. */
+/**
+ * The number of lanes that the memory of this machine can hold, each with a mesh of its own; at
+ * least 1.
+ */
 export function laneCount(memoryBytes: number): number {
   const fitting = Math.floor((memoryBytes - bytesReserved) / bytesPerLane);
   return Math.min(lanesMost, Math.max(1, fitting));

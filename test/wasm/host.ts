@@ -60,10 +60,7 @@ export class Host {
   readonly declared = new Map<string, number>();
   readonly declaredBy = new Map<string, Set<number>>();
   readonly clusters = new Set(['lazyscope-node']);
-  /**
-   * The result that a host function returns instead of doing its work. Undefined lets the function
-   * work.
-   */
+  /** The result that a host function returns instead of doing its work; undefined: it works. */
   fail: (name: string) => number | undefined = () => undefined;
   now = 1_700_000_000_000_000_000n;
   nextToken = 1;
@@ -202,10 +199,7 @@ export class Host {
     return stream;
   }
 
-  /**
-   * Runs a request again, as an internal redirect does: with the same headers and the same
-   * surviving filter state.
-   */
+  /** Runs a request again, as an internal redirect does: same headers, same surviving state. */
   redirect(stream: Stream, properties: { [path: string]: string }): Stream {
     this.close(stream);
     const { 'x-lazyscope-cluster': _, ...headers } = stream.headers;
