@@ -13,14 +13,18 @@ export function readmeCommands(): string[] {
   );
 }
 
-/** The test files: `test/envoy/demo.test.ts` and `test/mesh/product/readme.test.ts`. */
-type Runner = 'demo' | 'cluster';
+/**
+ * The test files: `test/envoy/demo.test.ts`, `test/mesh/product/readme.test.ts` and
+ * `test/unit/command/program.test.ts`.
+ */
+type Runner = 'demo' | 'cluster' | 'command';
 
 /**
  * The beginnings of the commands that each test runs. A new command in the README must match one.
  */
 const runners: Record<Runner, RegExp> = {
   demo: /^(make demo|npm run -s demo)\b/,
+  command: /^npm run -s lazyscope -- /,
   cluster: /^(npm ci|docker build|kubectl|cp|manifests\/[a-z-]+\.sh) /,
 };
 

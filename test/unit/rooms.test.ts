@@ -143,11 +143,43 @@ test('no role imports another', () => {
   expect(found).toEqual([]);
 });
 
+/** What the command uses of the companion: the controller's reading and deciding, no role. */
+const usedByCommand = ['companion/core/', 'companion/kube/', 'companion/frame/version.ts'];
+
+test('the command uses what the companion decides by, and runs none of it', () => {
+  const found = imports.filter(
+    ({ from, to }) =>
+      inRoom(from, 'command') &&
+      inRoom(to, 'companion') &&
+      !usedByCommand.some((used) => to.startsWith(used)),
+  );
+  expect(found).toEqual([]);
+});
+
+test('the core of the command imports itself and the core of the companion', () => {
+  const found = imports.filter(
+    ({ from, to, typesOnly }) =>
+      inRoom(from, 'command/core') &&
+      !['command/core', 'companion/core'].some((room) => inRoom(to, room)) &&
+      !(to === 'companion/kube/object.ts' && typesOnly),
+  );
+  expect(found).toEqual([]);
+});
+
 test.each([
-  ['companion', ['embedded', 'demo', 'box', 'bench', 'test']],
-  ['embedded', ['demo', 'box', 'bench', 'test']],
-  ['demo', ['box', 'bench', 'test']],
-  ['box', ['bench', 'test']],
+  ['a cluster', /@kubernetes\/client-node|kube\/request\.ts/, 'command/frame/cluster.ts'],
+  ['the streams of the process', /\bstd(out|err)\b/, 'command/frame/output.ts'],
+])('only one file of the command touches %s', (_, text, only) => {
+  const touching = files.filter((file) => inRoom(file, 'command') && text.test(read(file)));
+  expect(touching).toEqual([only]);
+});
+
+test.each([
+  ['companion', ['command', 'embedded', 'demo', 'box', 'bench', 'test']],
+  ['command', ['embedded', 'demo', 'box', 'bench', 'test']],
+  ['embedded', ['command', 'demo', 'box', 'bench', 'test']],
+  ['demo', ['command', 'box', 'bench', 'test']],
+  ['box', ['command', 'bench', 'test']],
   ['bench', ['test']],
   ['test', ['bench']],
 ])('%s does not know %s', (room, others) => {

@@ -56,7 +56,7 @@ test('every make target and npm script that a document names exists', () => {
 });
 
 test('every path of the repository that a document names in code style exists', () => {
-  const folders = 'wasm-filter|companion|embedded|demo|box|manifests|test|bench';
+  const folders = 'wasm-filter|companion|command|embedded|demo|box|manifests|test|bench';
   const broken: string[] = [];
   for (const file of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'manifests/README.md'])
     for (const [, path = ''] of read(file).matchAll(
@@ -67,7 +67,7 @@ test('every path of the repository that a document names in code style exists', 
 });
 
 const sources = ending('.ts').filter((file) => !file.includes('.test.'));
-const product = /^(companion|embedded|demo|box|bench|wasm-filter)\//;
+const product = /^(companion|command|embedded|demo|box|bench|wasm-filter)\//;
 
 test('no function is longer than a screen, apart from the functions inside it', () => {
   const functions = sources
@@ -150,7 +150,7 @@ const riddles: [RegExp, string][] = [
 ];
 
 test('no document, manifest or comment of the product speaks in riddles', () => {
-  const rooms = /^(companion|embedded|demo|docs|manifests|wasm-filter)\/|^[A-Z_]+\.md$/;
+  const rooms = /^(companion|command|embedded|demo|docs|manifests|wasm-filter)\/|^[A-Z_]+\.md$/;
   const found = files
     .filter((file) => rooms.test(file) && /\.(ts|md|ya?ml|sh|proto)$/.test(file))
     .filter((file) => file !== 'CONTRIBUTING.md')

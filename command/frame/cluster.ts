@@ -1,0 +1,161 @@
+import { json } from 'node:stream/consumers';
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { ApiServer } from '../../companion/kube/credentials.ts';
+import { KubeError, type KubeObject, type Resource } from '../../companion/kube/object.ts';
+import { collectionPath } from '../../companion/kube/path.ts';
+import { createSend } from '../../companion/kube/request.ts';
+import { type Asked, CommandError, requestFailure } from './failure.ts';
+
+/**
+ * The only access to a cluster, with the rights of the user. The official client reads kubeconfigs
+ * and runs login plugins; requests are those of the companion.
+ */
+export type Cluster = {
+  /** The namespace of the context. */
+  namespace: string;
+  /** Every object, in pages; throws a CommandError that names a missing right. */
+  list(resource: Resource): Promise<KubeObject[]>;
+  /** Undefined if there is no such object. */
+  get(resource: Resource, name: string, namespace?: string): Promise<KubeObject | undefined>;
+  /** JSON merge patch; with `dryRun` the API server checks everything and changes nothing. */
+  patch(resource: Resource, target: Target, body: object, dryRun: boolean): Promise<KubeObject>;
+  close(): void;
+};
+
+export type Target = { name: string; namespace?: string | undefined };
+
+/** How the user names the cluster. */
+export type Access = { kubeconfig?: string | undefined; context?: string | undefined };
+
+/** As kubectl: large enough for few requests, small enough for the memory of the API server. */
+const pageSize = 500;
+/** A page of 500 pods takes seconds on a loaded API server. */
+const requestMs = 60_000;
+
+export async function connectCluster(access: Access): Promise<Cluster> {
+  const { server, namespace } = await readAccess(access);
+  const { send, close } = createSend(server);
+
+  async function ask<Body>(
+    asked: Omit<Asked, 'server'>,
+    ...[method, path, options]: Parameters<typeof send>
+  ): Promise<Body> {
+    try {
+      const response = await send(method, path, { timeoutMs: requestMs, ...options });
+      return (await json(response)) as Body;
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      const text = error.message.slice(error.message.indexOf(': ') + 2);
+      throw Object.assign(requestFailure({ ...asked, server: server.url }, error.status, text), {
+        cause: error,
+      });
+    }
+  }
+
+  return {
+    namespace,
+    async list(resource) {
+      type Page = { kind: string; apiVersion: string; items: KubeObject[]; metadata: Continued };
+      type Continued = { continue?: string };
+      const asked = {
+        verb: 'list' as const,
+        resource: nameOf(resource),
+        namespace: resource.namespace,
+      };
+      const found: KubeObject[] = [];
+      let next: string | undefined;
+      do {
+        const query = new URLSearchParams({ limit: String(pageSize) });
+        if (next) query.set('continue', next);
+        for (const key of ['fieldSelector', 'labelSelector'] as const)
+          if (resource[key]) query.set(key, resource[key]);
+        const page = await ask<Page>(asked, 'GET', `${collectionPath(resource)}?${query}`, {});
+        const { kind, apiVersion, items, metadata } = page;
+        // Objects in a list do not repeat their kind.
+        const shared = { apiVersion, kind: kind.replace(/List$/, '') };
+        for (const item of items ?? []) found.push({ ...shared, ...item });
+        next = metadata.continue;
+      } while (next);
+      return found;
+    },
+    async get(resource, name, inNamespace) {
+      const asked = { verb: 'get' as const, resource: nameOf(resource), name };
+      const path = collectionPath(resource, inNamespace, name);
+      try {
+        return await ask<KubeObject>({ ...asked, namespace: inNamespace }, 'GET', path, {});
+      } catch (error) {
+        const { cause } = error as { cause?: unknown };
+        if (cause instanceof KubeError && cause.status === 404) return undefined;
+        throw error;
+      }
+    },
+    patch(resource, target, body, dryRun) {
+      const { name, namespace: inNamespace } = target;
+      const query = new URLSearchParams({ fieldManager: 'lazyscope-command' });
+      if (dryRun) query.set('dryRun', 'All');
+      return ask<KubeObject>(
+        { verb: 'patch', resource: nameOf(resource), name, namespace: inNamespace },
+        'PATCH',
+        `${collectionPath(resource, inNamespace, name)}?${query}`,
+        { body, contentType: 'application/merge-patch+json' },
+      );
+    },
+    close,
+  };
+}
+
+function nameOf({ plural, group }: Resource): string {
+  return group ? `${plural}.${group}` : plural;
+}
+
+async function readAccess({
+  kubeconfig,
+  context,
+}: Access): Promise<{ server: ApiServer; namespace: string }> {
+  // It takes a second to load, which verbs without a cluster need not wait for.
+  const client = await import('@kubernetes/client-node');
+  const config = new client.KubeConfig();
+  const source = kubeconfig ?? process.env.KUBECONFIG ?? 'the default kubeconfig';
+  try {
+    if (kubeconfig) config.loadFromFile(kubeconfig);
+    else config.loadFromDefault();
+  } catch (error) {
+    const remedy = 'give a kubeconfig file (--kubeconfig, or the variable KUBECONFIG)';
+    throw new CommandError(`${source} cannot be read: ${(error as Error).message}`, remedy);
+  }
+  const names = config.getContexts().map(({ name }) => name);
+  if (context !== undefined) {
+    if (!names.includes(context)) {
+      const remedy = `choose one of: ${names.join(', ') || 'none is there'}`;
+      throw new CommandError(`--context ${context}: ${source} has no such context`, remedy);
+    }
+    config.setCurrentContext(context);
+  }
+  const cluster = config.getCurrentCluster();
+  // The address that the client takes if it finds no kubeconfig at all.
+  if (!cluster?.server || cluster.server === 'http://localhost:8080') {
+    const remedy = 'give one by --kubeconfig or KUBECONFIG, and a context by --context';
+    throw new CommandError(`no cluster: ${source} has no current context`, remedy);
+  }
+  if (cluster.proxyUrl) {
+    const remedy =
+      'reach the API server without it, for example by `kubectl proxy` and a context for it';
+    throw new CommandError(
+      `proxy-url ${cluster.proxyUrl} of cluster ${cluster.name}: not supported`,
+      remedy,
+    );
+  }
+  return {
+    server: { url: cluster.server.replace(/\/$/, ''), credentials: () => credentialsOf(config) },
+    namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
+  };
+}
+
+async function credentialsOf(config: KubeConfig) {
+  const read: Parameters<KubeConfig['applyToHTTPSOptions']>[0] = { headers: {} };
+  await config.applyToHTTPSOptions(read);
+  const { headers = {}, ca, cert, key, rejectUnauthorized, servername } = read;
+  const tls = { ca, cert, key, rejectUnauthorized, servername };
+  const given = Object.entries(tls).filter(([, value]) => value !== undefined);
+  return { headers: headers as Record<string, string>, tls: Object.fromEntries(given) };
+}

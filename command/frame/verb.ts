@@ -1,0 +1,43 @@
+import type { Argument, Command, Option } from 'commander';
+import type { Cluster } from './cluster.ts';
+import type { ExitCode } from './failure.ts';
+import type { Format, Output, Result } from './output.ts';
+
+/** Options that every verb takes. */
+export type Globals = {
+  namespace?: string;
+  allNamespaces?: boolean;
+  context?: string;
+  kubeconfig?: string;
+  output: Format;
+};
+
+/** One command line that is being run. */
+export type Session = {
+  options: Globals & Record<string, unknown>;
+  program: Command;
+  out: Output;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Connects at the first call. */
+  cluster(): Promise<Cluster>;
+  show(result: Result): void;
+};
+
+/** A verb of the command: what it is called with, and what it does. */
+export type Verb = {
+  /** Its name. */
+  usage: string;
+  about: string;
+  /** Command lines that start with `lazyscope`; required unless hidden. */
+  example?: readonly string[];
+  arguments?: readonly Argument[];
+  options?: readonly Option[];
+  hidden?: true;
+  /** Returns an exit code other than 0; throws a CommandError. */
+  run(
+    session: Session,
+    // biome-ignore lint/suspicious/noExplicitAny: commander hands over strings, or lists of them.
+    ...values: any[]
+  ): Promise<ExitCode | undefined> | ExitCode | undefined;
+};

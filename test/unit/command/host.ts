@@ -1,0 +1,77 @@
+import type { Cluster } from '../../../command/frame/cluster.ts';
+import { run } from '../../../command/program.ts';
+import type { KubeObject, Resource } from '../../../companion/kube/object.ts';
+
+/** A cluster of objects in memory, which remembers what was written. */
+export type ObjectCluster = Cluster & {
+  patches: { path: string; body: object; dryRun: boolean }[];
+};
+
+const kinds: Record<string, string> = {
+  namespaces: 'Namespace',
+  pods: 'Pod',
+  services: 'Service',
+  workloadscopes: 'WorkloadScope',
+};
+
+/** `plural` of a kind: the table above, else its name in lower case with an `s`. */
+function isOf({ plural }: Resource, { kind }: KubeObject): boolean {
+  const lower = kind.toLowerCase();
+  const usual = lower.endsWith('y') ? `${lower.slice(0, -1)}ies` : `${lower}s`;
+  return kinds[plural] === kind || plural === usual;
+}
+
+export function objectCluster(
+  objects: readonly KubeObject[],
+  { namespace = 'default' } = {},
+): ObjectCluster {
+  const patches: ObjectCluster['patches'] = [];
+  const found = (resource: Resource, inNamespace: string | undefined) =>
+    objects.filter(
+      (object) =>
+        isOf(resource, object) &&
+        (inNamespace === undefined || object.metadata.namespace === inNamespace),
+    );
+  return {
+    namespace,
+    patches,
+    list: async (resource) => {
+      const [, name] = /^metadata\.name=(.*)$/.exec(resource.fieldSelector ?? '') ?? [];
+      return found(resource, resource.namespace).filter(
+        ({ metadata }) => name === undefined || metadata.name === name,
+      );
+    },
+    get: async (resource, name, inNamespace) =>
+      found(resource, inNamespace).find(({ metadata }) => metadata.name === name),
+    async patch(resource, { name, namespace: inNamespace = '' }, body, dryRun) {
+      patches.push({ path: `${resource.plural} ${inNamespace}/${name}`, body, dryRun });
+      return { apiVersion: '', kind: '', metadata: { name } };
+    },
+    close: () => undefined,
+  };
+}
+
+/** Runs a command line against a cluster of objects; `now` is milliseconds since the epoch. */
+export async function commandLine(
+  line: string,
+  cluster: Cluster = objectCluster([]),
+  now = Date.parse('2026-11-28T12:00:00Z'),
+): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const code = await run(line === '' ? [] : line.split(' '), {
+    program: 'lazyscope',
+    out: {
+      write: (text) => {
+        out += text;
+      },
+      warn: (text) => {
+        err += text;
+      },
+      paint: (text) => text,
+    },
+    connect: async () => cluster,
+    now: () => now,
+  });
+  return { code, out, err };
+}
