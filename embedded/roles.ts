@@ -9,7 +9,7 @@ import type {
 } from '../companion/contract/rpc.ts';
 import { startEngine } from '../companion/controller/engine.ts';
 import { createControllerMetrics } from '../companion/controller/metrics.ts';
-import type { NodeHandlers } from '../companion/controller/nodes/streams.ts';
+import type { NodeHandlers } from '../companion/controller/nodes/rated.ts';
 import type { Sink } from '../companion/controller/reconcile/sink.ts';
 import {
   type ControllerConfig,
@@ -73,6 +73,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
   engine.startTick({
     // No stream expires, because there are no tokens.
     expire: () => undefined,
+    repay: () => undefined,
     forget(pod) {
       for (const joint of joints) joint.toNode({ forget: pod });
     },

@@ -26,7 +26,7 @@ export type Engine = {
   /** Resolves when everything was read once; nothing may be written or answered before. */
   synced: Promise<void>;
   /** Starts the periodic work: repair, expiry, figures. */
-  startTick(nodes: Pick<Nodes, 'forget' | 'expire'>): void;
+  startTick(nodes: Pick<Nodes, 'forget' | 'expire' | 'repay'>): void;
   /** Reconciles everything, because this replica leads from now on. Call it after `synced`. */
   lead(): void;
   /** Starts no further work, and resolves when the writes in flight have ended. */
@@ -83,11 +83,12 @@ export function startEngine(options: EngineOptions): Engine {
   const sentinelRef = { namespace, host: sentinelHost };
   const gatewayRef = { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost };
   const life = lifeOf(config);
-  const sentinel = createSentinelKeeper({ state, sink, log, namespaces: config });
+  const sentinel = createSentinelKeeper({ state, sink, log, metrics, namespaces: config });
   const reconciler = createReconciler({
     ...{ state, sink, rootNamespace, life, metrics, now },
     sentinel: sentinelRef,
     gateway: gatewayRef,
+    sentinelSettled: sentinel.settled,
   });
   const pace = createPace({
     run: reconciler.runOnce,

@@ -59,6 +59,10 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
       'Messages of node companions that were not heard because of a bound, by reason.',
       ['reason'],
     ),
+    messagesLater: counter(
+      'controller_messages_later_total',
+      'Reports and farewells of pods above the rate of their node: the node is asked for them again.',
+    ),
     questions: counter('controller_questions_total', 'Questions answered, by strategy.', [
       'strategy',
     ]),
@@ -110,6 +114,14 @@ function ofScopes({ counter, gauge }: Describe) {
     scopesRefused: counter(
       'controller_scopes_refused_total',
       'Workloads without a WorkloadScope because their namespace has as many as it may have.',
+    ),
+    sentinelPorts: gauge(
+      'controller_sentinel_ports',
+      'HTTP ports with a listener of about 60 KB in every scoped proxy.',
+    ),
+    sentinelPortsLeftOut: gauge(
+      'controller_sentinel_ports_left_out',
+      'HTTP ports without such a listener, because there are more than 64.',
     ),
     unknownModes: gauge(
       'controller_modes_unknown',

@@ -15,7 +15,7 @@ export type TickOptions = {
   changed: Changed;
   pace: Pace;
   reconciler: Pick<Reconciler, 'takeDue'>;
-  nodes: Pick<Nodes, 'forget' | 'expire'>;
+  nodes: Pick<Nodes, 'forget' | 'expire' | 'repay'>;
   messages: Pick<NodeMessages, 'takeArrived'>;
   notices: { look(): Promise<void> };
   sink: Pick<Sink, 'mayWrite'>;
@@ -36,6 +36,7 @@ export function startTick(options: TickOptions): { stop(): void } {
   function tick(): void {
     ticks += 1;
     nodes.expire();
+    nodes.repay();
     for (const pod of messages.takeArrived()) nodes.forget(pod);
     for (const key of reconciler.takeDue()) pace.mark(key, false);
     metrics.pending.set(pace.pending());

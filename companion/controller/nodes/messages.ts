@@ -8,7 +8,7 @@ import { modeOf } from '../state/workload-mode.ts';
 import { type AnswerConfig, answer } from './answer.ts';
 import { createAwaitedPods, isKnown } from './awaited-pods.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
-import type { NodeHandlers } from './streams.ts';
+import type { NodeHandlers } from './rated.ts';
 
 export type NodeMessages = NodeHandlers & {
   /** Pods that were unknown when their node reported them, and are known now; each once. */

@@ -1,76 +1,25 @@
 import { status } from '@grpc/grpc-js';
-import type { Logger } from 'pino';
-import { createRateLimit, type RateLimit } from '../../bounds/rate.ts';
+import { createRateLimit } from '../../bounds/rate.ts';
 import {
-  type Answer,
   authorizationKey,
   type ControllerHandlers,
   type ControllerStream,
   type NodeMessage,
-  type ProxyGone,
-  type ProxyReport,
-  type Question,
 } from '../../contract/rpc.ts';
 import { messageOf } from '../../frame/errors.ts';
-import type { ControllerMetrics } from '../metrics.ts';
-import { type IdentifyOptions, identify, type NodeIdentity, StreamRefusal } from './identity.ts';
-
-/** Handlers for the messages of a node companion. */
-export type NodeHandlers = {
-  /** A stream of the node is accepted from now on, or no longer. */
-  onOpened(node: string): void;
-  onClosed(node: string): void;
-  onReport(node: string, report: ProxyReport): void;
-  onGone(node: string, gone: ProxyGone): void;
-  /** Answers at once. */
-  onQuestion(node: string, question: Question): Answer;
-};
-
-export type NodesOptions = NodeHandlers &
-  IdentifyOptions & { log: Logger; metrics: ControllerMetrics; bounds?: typeof nodeBounds };
+import { nodeBounds } from './bounds.ts';
+import { identify, type NodeIdentity, StreamRefusal } from './identity.ts';
+import { createOwed } from './owed.ts';
+import { answer, hasRoom, hear, type NodesOptions, repay, type StreamTable } from './rated.ts';
 
 export type Nodes = {
   /** Asks every connected node to send its data about a pod again. */
   forget(pod: { namespace: string; pod: string }): void;
+  /** Asks for what was above the rate of a node, as far as the rate has room now. */
+  repay(): void;
   /** Ends the streams whose token has expired, because others may have the token by now. */
   expire(): void;
   connect: ControllerHandlers['connect'];
-};
-
-export const nodeBounds = {
-  /** Kubernetes supports 5,000 nodes; more streams than that are not node companions. */
-  streams: 5_000,
-  /**
-   * One; two while a DaemonSet rolls out; and those of lost connections until keepalive detects
-   * them.
-   */
-  streamsPerNode: 8,
-  /** Tokens reviewed at once: each is a request to the API server. */
-  reviews: 256,
-  /** Reviews for one address: a companion shows one token when it connects. */
-  reviewRate: { perSecond: 1, burst: 40 },
-  /**
-   * Less than 500 pods that ask and report at their full rate; messages above the rate are dropped
-   * and counted.
-   */
-  messageRate: { perSecond: 5_000, burst: 20_000 },
-  /**
-   * Answers that a node has not read yet; at most 3 KB each. A node that reads none gets no more.
-   */
-  answersWaiting: 1_024,
-  /** A node companion sends its hello at once. */
-  helloMs: 5_000,
-};
-
-/** A refused stream counts until it is closed, because its peer may be slow to read the reason. */
-type Speaker = { identity: NodeIdentity | undefined; refused: boolean };
-
-type StreamTable = NodesOptions & {
-  bounds: typeof nodeBounds;
-  streams: Map<ControllerStream, Speaker>;
-  reviews: number;
-  reviewRate: RateLimit;
-  messageRate: RateLimit;
 };
 
 /** Serves the node companions, each on its own stream. */
@@ -83,7 +32,8 @@ export function createNodes(options: NodesOptions): Nodes {
     streams: new Map(),
     reviews: 0,
     reviewRate: createRateLimit(bounds.reviewRate, steady),
-    messageRate: createRateLimit(bounds.messageRate, steady),
+    reportRate: createRateLimit(bounds.reportRate, steady),
+    questionRate: createRateLimit(bounds.questionRate, steady),
   };
   const { streams } = state;
 
@@ -92,7 +42,8 @@ export function createNodes(options: NodesOptions): Nodes {
       refuse(state, stream, tooMany('too many streams', `limit ${bounds.streams}`));
       return;
     }
-    streams.set(stream, { identity: undefined, refused: false });
+    const owed = createOwed(bounds.owedPods);
+    streams.set(stream, { identity: undefined, refused: false, owed });
     metrics.streams.set(streams.size);
     const close = () => {
       const node = streams.get(stream)?.identity?.node;
@@ -104,11 +55,19 @@ export function createNodes(options: NodesOptions): Nodes {
       close();
       stream.end();
     });
-    serve(state, stream).catch((error: unknown) => refuse(state, stream, error));
+    serve(state, stream).catch((error: unknown) => {
+      // A stream that was closed meanwhile is not refused.
+      if (streams.has(stream)) refuse(state, stream, error);
+    });
   }
 
   return {
     connect,
+    repay() {
+      for (const [stream, { identity, refused, owed }] of streams) {
+        if (identity && !refused) repay(state, identity.node, stream, owed);
+      }
+    },
     forget(forget) {
       for (const [stream, { identity, refused }] of streams) {
         if (identity && !refused && hasRoom(state, stream)) stream.write({ forget });
@@ -208,17 +167,13 @@ function requireNode(identity: NodeIdentity, node: string): void {
 function handle(
   state: StreamTable,
   node: string,
-  { report, question, gone, renew }: NodeMessage,
+  message: NodeMessage,
   stream: ControllerStream,
 ): void {
-  const { metrics, messageRate, streams } = state;
-  if (!messageRate.take(node)) return void metrics.messagesDropped.inc({ reason: 'rate' });
-  if (question && !hasRoom(state, stream)) {
-    return void metrics.messagesDropped.inc({ reason: 'answers not read' });
-  }
-  if (question) stream.write({ answer: state.onQuestion(node, question) });
-  else if (report) state.onReport(node, report);
-  else if (gone) state.onGone(node, gone);
+  const { streams } = state;
+  const { report, question, gone, renew } = message;
+  if (question) answer(state, node, question, stream);
+  else if (report || gone) hear(state, node, message, stream);
   else if (renew) {
     review(state, stream, renew.token)
       .then((identity) => {
@@ -226,18 +181,23 @@ function handle(
         const speaker = streams.get(stream);
         if (speaker) speaker.identity = identity;
       })
-      .catch((error: unknown) => refuse(state, stream, error));
+      .catch((error: unknown) => {
+        if (streams.has(stream)) refuse(state, stream, error);
+      });
   }
-}
-
-function hasRoom({ bounds }: StreamTable, stream: ControllerStream): boolean {
-  return stream.writableLength < bounds.answersWaiting;
 }
 
 function firstMessage(stream: ControllerStream, waitMs: number): Promise<NodeMessage> {
   return new Promise((resolve, reject) => {
     const refusal = new StreamRefusal(status.DEADLINE_EXCEEDED, 'no hello', `none in ${waitMs} ms`);
     const timer = setTimeout(() => reject(refusal), waitMs);
+    // Without an answer to a stream that is gone: `connect` refuses only those that are open.
+    for (const end of ['close', 'end']) {
+      stream.once(end, () => {
+        clearTimeout(timer);
+        reject(refusal);
+      });
+    }
     stream.once('data', (message: NodeMessage) => {
       clearTimeout(timer);
       // No message is lost between the hello and the listener for later messages.

@@ -19,7 +19,12 @@ import { createRecords } from './record.ts';
 import { createRetirement, scopesPerNamespace, takeBack } from './retire.ts';
 import type { Sink } from './sink.ts';
 
-export type ReconcileOptions = LookOptions & { sink: Sink; metrics: ControllerMetrics };
+export type ReconcileOptions = LookOptions & {
+  sink: Sink;
+  metrics: ControllerMetrics;
+  /** Resolves when the sentinel has the ports of the namespaces that are enabled now. */
+  sentinelSettled(): Promise<void>;
+};
 
 export type Reconciler = {
   /**
@@ -125,7 +130,7 @@ function predecessorOf({ scopes, workloads }: State, workload: Workload): ScopeR
 }
 
 async function apply(
-  { state, sink, metrics, now }: ReconcileOptions,
+  { state, sink, metrics, now, sentinelSettled }: ReconcileOptions,
   plan: Plan,
 ): Promise<boolean> {
   const { change } = plan;
@@ -135,6 +140,7 @@ async function apply(
     metrics.withdrawn.inc({ reason: plan.scoped.reason });
     return true;
   }
+  if (change.verb === 'create') await sentinelSettled();
   const written: KubeObject = await sink.apply(change.sidecar);
   const record = readSidecar(written);
   // Not left to the watch, so that the next pass does not write the same again.

@@ -181,11 +181,13 @@ function namespaceHandler({ namespaces, edges, discovery }: State, changed: Chan
       namespaces.set(name, after);
       if (JSON.stringify(before) === JSON.stringify(after)) return;
       changed.namespaceNow(name);
+      changed.ports();
       // Its labels may decide who sees its objects.
       if ([...discovery.values()].some((selectors) => selectors.length > 0)) changed.all();
     },
     remove({ metadata: { name } }) {
       namespaces.delete(name);
+      changed.ports();
       // A later object of the same name is another object.
       edges.forgetNamespace(name);
     },

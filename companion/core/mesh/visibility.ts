@@ -26,6 +26,10 @@ export type Visibility = {
   isVisible(object: Visible, from: string): boolean;
   /** The same for one revision of istiod. */
   isVisibleUnder(object: Visible, from: string, revision: string): boolean;
+  /** To whom istiod of a revision exports an object; undefined if it ignores the object. */
+  exportsUnder(object: Visible, revision: string): ExportTo | undefined;
+  /** Every istiod whose mesh configuration is known exports the object to all namespaces. */
+  isPublic(object: Visible): boolean;
   /**
    * To whom an object is exported, by itself or by the mesh's default, as istiod of the namespace
    * `from` decides; undefined if that istiod ignores the object.
@@ -91,6 +95,11 @@ export function createVisibility(
     configs,
     revisionsIn,
     podsChanged: (namespace) => void revisions.delete(namespace),
+    exportsUnder,
+    isPublic: (object) =>
+      [defaultRevision, ...configs.keys()].every(
+        (revision) => exportsUnder(object, revision)?.length === 0,
+      ),
     exportsOf,
     // With several revisions, one is enough: importing a host that a proxy does not see costs
     // nothing, but omitting a host that it sees costs every call.

@@ -43,6 +43,28 @@ export function* besideHttp(
   }
 }
 
+/**
+ * TCP Services on ports of the sentinel's listeners, which would keep their servers waiting, too.
+ * Those that all namespaces see are left out, because the sentinel leaves out their ports.
+ */
+export function* besideSentinel(
+  catalog: Catalog,
+  namespace: string,
+  sentinel: string,
+): Generator<EagerHost> {
+  const seen = new Set<HostRecord>();
+  for (const { port } of [...recordsOf(catalog, sentinel)].flatMap(httpPortsOf)) {
+    for (const record of catalog.tcpServicesOn(port)) {
+      if (seen.has(record) || catalog.isPublic(record)) continue;
+      if (!catalog.isVisible(record, namespace)) continue;
+      if (seen.size >= eagerMax) return;
+      seen.add(record);
+      const message = `port ${port} is TCP, and HTTP for others, whose listener would wait for the app to speak first`;
+      yield { entry: `${record.namespace}/${record.host}`, message };
+    }
+  }
+}
+
 function httpPortsOf({ host, ports }: HostRecord): { port: number; host: string }[] {
   return ports
     .filter(({ protocol }) => protocol === 'http' || protocol === 'sniffed')

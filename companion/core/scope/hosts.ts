@@ -1,5 +1,11 @@
 import type { Catalog } from '../mesh/catalog.ts';
-import { besideHttp, type EagerHost, eagerHosts, ruledConnections } from './eager.ts';
+import {
+  besideHttp,
+  besideSentinel,
+  type EagerHost,
+  eagerHosts,
+  ruledConnections,
+} from './eager.ts';
 import type { Edge, HostRef } from './edges.ts';
 import { aliasHosts, calledHosts, ruleHosts } from './needed.ts';
 import { type ProvidersInput, providerHosts } from './providers.ts';
@@ -81,7 +87,7 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   addEager(ruledConnections(catalog, namespace));
   addEager(unservableHosts(catalog, input));
   addEager(eagerHosts(catalog, namespace, input.dnsProxy));
-  // The sentinel itself leaves out such ports.
+  addEager(besideSentinel(catalog, namespace, entryOf(sentinel)));
   const others = [...hosts.keys()].filter((entry) => entry !== entryOf(sentinel));
   addEager(besideHttp(catalog, namespace, others));
   // A Map iterates over entries that are added during the iteration, so rules on an alias are

@@ -53,7 +53,7 @@ export async function startReplica(identity: string, options: DoorOptions) {
   const forget = (pod: { namespace: string; pod: string }) => {
     for (const listener of listeners) listener({ forget: pod });
   };
-  engine.startTick({ forget, expire: () => undefined });
+  engine.startTick({ forget, expire: () => undefined, repay: () => undefined });
   let isAlive = true;
   const peer: Peer = {
     identity,

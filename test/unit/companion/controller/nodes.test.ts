@@ -14,12 +14,9 @@ import {
   type Question,
 } from '../../../../companion/contract/rpc.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
+import { nodeBounds } from '../../../../companion/controller/nodes/bounds.ts';
 import { startNodeServer } from '../../../../companion/controller/nodes/server.ts';
-import {
-  createNodes,
-  type Nodes,
-  nodeBounds,
-} from '../../../../companion/controller/nodes/streams.ts';
+import { createNodes, type Nodes } from '../../../../companion/controller/nodes/streams.ts';
 import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
 import type { TokenReview } from '../../../../companion/kube/object.ts';
 
@@ -277,8 +274,8 @@ test('one node may have a few streams, and another node still gets its own', asy
 });
 
 test('a node that never reads its answers gets no more answers, and other nodes do', async () => {
-  const messageRate = { perSecond: 1, burst: 1e6 };
-  const { port, metric } = await serve(known, { answersWaiting: 100, messageRate });
+  const questionRate = { perSecond: 1, burst: 1e6 };
+  const { port, metric } = await serve(known, { answersWaiting: 100, questionRate });
   const { send, stop } = connect(port);
   stop();
   send(hello);
@@ -309,14 +306,67 @@ test('a node counts as connected from its hello to the end of its stream, and no
   expect(heard.streams).toHaveLength(2);
 });
 
-test('messages of a node above its rate are dropped', async () => {
-  const messageRate = { perSecond: 0.001, burst: 2 };
-  const { port } = await serve(known, { messageRate });
+const report = (pod: string): NodeMessage => ({
+  report: {
+    ...{ namespace: 'shop', pod, podUid: `uid-${pod}`, filterVersion: '1', overflow: 0 },
+    ...{ edges: [], secondsSinceHeartbeat: 0 },
+  },
+});
+const farewell = (pod: string): NodeMessage => ({
+  gone: { namespace: 'shop', pod, podUid: `uid-${pod}` },
+});
+const soonFull = { perSecond: 8, burst: 2 };
+
+test('questions above the rate of a node get no answer, and take nothing from its reports', async () => {
+  const { port, heard, metric } = await serve(known, {
+    questionRate: { ...soonFull, perSecond: 0.001 },
+  });
   const { send, received } = connect(port);
   send(hello);
   for (let id = 1; id < 10; id++) send(question(id));
-  send({ gone: { namespace: 'shop', pod: 'web', podUid: 'u' } });
-  await eventually(() => expect(received).toHaveLength(2));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  for (const pod of ['a', 'b', 'c']) send(report(pod));
+  await eventually(() => expect(heard.reports).toHaveLength(3));
   expect(received).toHaveLength(2);
+  expect(await metric('messages_dropped_total')).toBe(7);
+});
+
+test('reports above the rate of a node come later, and take nothing from its questions', async () => {
+  const { port, heard, nodes, metric } = await serve(known, { reportRate: soonFull });
+  const { send, received } = connect(port);
+  send(hello);
+  // A pod that reports often is asked for once.
+  for (const pod of ['a', 'b', 'c', 'd', 'd', 'd']) send(report(pod));
+  send(farewell('e'));
+  send(question(1));
+  await eventually(() => expect(received).toHaveLength(1));
+  expect(heard.reports.map(([, { pod }]) => pod)).toEqual(['a', 'b']);
+  expect(heard.gone).toEqual([]);
+  expect(await metric('messages_later_total')).toBe(5);
+  nodes.repay();
+  await eventually(() => expect(received).toHaveLength(3));
+  expect(received.slice(1)).toEqual([
+    expect.objectContaining({ forget: { namespace: 'shop', pod: 'c' } }),
+    expect.objectContaining({ forget: { namespace: 'shop', pod: 'd' } }),
+  ]);
+  expect(heard.gone).toEqual([{ namespace: 'shop', pod: 'e', podUid: 'uid-e' }]);
+  nodes.repay();
+  expect(await metric('messages_dropped_total')).toBe(0);
+});
+
+test('a node that reports for more pods than a node has loses the rest, counted', async () => {
+  const { port, metric } = await serve(known, { reportRate: soonFull, owedPods: 3 });
+  const { send } = connect(port);
+  send(hello);
+  for (let pod = 0; pod < 10; pod++) send(report(`pod-${pod}`));
+  await eventually(async () => expect(await metric('messages_dropped_total')).toBe(5));
+});
+
+test('a stream that is closed before its hello is not refused', async () => {
+  const { port, metric } = await serve(known, { helloMs: 300 });
+  const { end } = connect(port);
+  await eventually(async () => expect(await metric('node_streams')).toBe(1));
+  end();
+  await eventually(async () => expect(await metric('node_streams')).toBe(0));
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  expect(await metric('streams_refused_total')).toBe(0);
 });
