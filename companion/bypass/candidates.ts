@@ -24,16 +24,17 @@ export function watchCandidates(
   const remove = (pod: KubeObject) => {
     if (pods.delete(pod.metadata.uid ?? '')) changed();
   };
+  const core = { group: '', version: 'v1', cached: true } as const;
   const watches: Watch[] = [
     kube.watch(
-      { group: '', version: 'v1', plural: 'nodes', fieldSelector: `metadata.name=${nodeName}` },
+      { ...core, plural: 'nodes', fieldSelector: `metadata.name=${nodeName}` },
       {
         upsert: (node) => setOptedIn(isNodeOptedIn(node)),
         remove: () => setOptedIn(false),
       },
     ),
     kube.watch(
-      { group: '', version: 'v1', plural: 'pods', fieldSelector: `spec.nodeName=${nodeName}` },
+      { ...core, plural: 'pods', fieldSelector: `spec.nodeName=${nodeName}` },
       {
         upsert(pod) {
           const candidate = readCandidate(pod);

@@ -37,6 +37,12 @@ export type Resource = {
   namespace?: string;
   fieldSelector?: string;
   labelSelector?: string;
+  /**
+   * Lists are served by the API server's watch cache, in one page, and may be outdated, but never
+   * older than what this watch saw before. For small selections of watchers on every node: a page
+   * without a version costs a read of etcd per page before Kubernetes 1.34, filtered afterwards.
+   */
+  cached?: true;
   /** The cluster may lack this kind, or get it later; until then there are no such objects. */
   optional?: true;
 };

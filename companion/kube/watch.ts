@@ -2,8 +2,15 @@ import type { IncomingMessage } from 'node:http';
 import { json } from 'node:stream/consumers';
 import type { Logger } from 'pino';
 import { createBackoff, pause } from '../bounds/backoff.ts';
-import type { KubeObject, Resource, Watch, WatchHandler } from './object.ts';
-import { isKubeError } from './object.ts';
+import { messageOf } from '../frame/errors.ts';
+import { type Known, keyOf, trackKnown } from './known.ts';
+import {
+  isKubeError,
+  type KubeObject,
+  type Resource,
+  type Watch,
+  type WatchHandler,
+} from './object.ts';
 import type { Send } from './request.ts';
 
 /**
@@ -14,6 +21,8 @@ import type { Send } from './request.ts';
 
 /**
  * Page size of a list: large enough for few requests, small enough to parse within milliseconds.
+ * The two controllers list this way, at a version that is current; Kubernetes 1.34 and later answer
+ * from the watch cache (apiserver pkg/storage/cacher/delegator), earlier ones read etcd.
  */
 const listPage = 250;
 const listTimeoutMs = 60_000;
@@ -66,13 +75,16 @@ async function run(
   const known = trackKnown(options.handler, log);
   const { pauseAfter, reset } = createBackoff(backoff);
   let resourceVersion: string | undefined;
+  // At first any state that the watch cache has.
+  let lastSeen = '0';
   let wasGap = false;
   while (!stopped.aborted) {
     let isGap = false;
     let watchedFrom = Number.POSITIVE_INFINITY;
     try {
       if (resourceVersion === undefined) {
-        resourceVersion = await options.inTurn(() => list(options, known, stopped));
+        resourceVersion = await options.inTurn(() => list(options, lastSeen, known, stopped));
+        lastSeen = resourceVersion;
         onSynced();
       }
       watchedFrom = performance.now();
@@ -82,11 +94,13 @@ async function run(
         if (event.type === 'DELETED') known.remove(event.object);
         else if (event.type !== 'BOOKMARK') known.upsert(event.object);
         resourceVersion = event.object.metadata.resourceVersion ?? resourceVersion;
+        lastSeen = resourceVersion;
       }
     } catch (error) {
       if (stopped.aborted) return;
       const isAbsent = options.resource.optional === true && isKubeError(error, 404);
       isGap = error instanceof WatchGap || isKubeError(error, 410);
+      if (isAhead(error)) lastSeen = '';
       if (isGap || isAbsent) resourceVersion = undefined;
       if (isAbsent) {
         // The definition of the kind is missing, or was deleted with all its objects.
@@ -106,58 +120,17 @@ async function run(
   }
 }
 
-type Known = {
-  upsert(object: KubeObject): void;
-  remove(object: KubeObject): void;
-  /** Objects that are not in `seen` were deleted while no watch was open. */
-  keepOnly(seen: Set<string>): void;
-};
-
-/** Remembers which objects the handler knows, so that a new list can report deletions. */
-function trackKnown(handler: WatchHandler, log: Logger): Known {
-  type Identity = Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>;
-  const known = new Map<string, Identity>();
-
-  // A handler that throws is a bug; one bad object must not hide all others.
-  function guarded(handle: (object: KubeObject) => void, object: KubeObject): void {
-    try {
-      handle(object);
-    } catch (err) {
-      log.error({ err, object: keyOf(object) }, 'handling of a watched object failed');
-    }
-  }
-
-  function remove(object: KubeObject): void {
-    if (!known.delete(keyOf(object))) return;
-    guarded(handler.remove, object);
-  }
-
-  return {
-    remove,
-    upsert(object) {
-      const before = known.get(keyOf(object));
-      const { name, namespace, uid } = object.metadata;
-      if (before && before.metadata.uid !== uid) remove(before as KubeObject);
-      known.set(keyOf(object), {
-        apiVersion: object.apiVersion,
-        kind: object.kind,
-        metadata: { name, ...(namespace && { namespace }), ...(uid && { uid }) },
-      });
-      guarded(handler.upsert, object);
-    },
-    keepOnly(seen) {
-      for (const [key, identity] of known) if (!seen.has(key)) remove(identity as KubeObject);
-      handler.synced?.();
-    },
-  };
-}
-
-function keyOf(object: KubeObject): string {
-  return `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
+/**
+ * This server's cache has not come as far as another server's, or the versions of etcd began anew:
+ * only a list of the current state helps.
+ */
+function isAhead(error: unknown): boolean {
+  return isKubeError(error, 504) && /too large resource version/i.test(messageOf(error));
 }
 
 async function list(
   { path, resource, send }: WatchOptions,
+  lastSeen: string,
   known: Known,
   stopped: AbortSignal,
 ): Promise<string> {
@@ -166,7 +139,10 @@ async function list(
   let next = '';
   do {
     const query = selection(resource);
-    query.set('limit', String(listPage));
+    if (resource.cached && lastSeen !== '') {
+      query.set('resourceVersion', lastSeen);
+      query.set('resourceVersionMatch', 'NotOlderThan');
+    } else query.set('limit', String(listPage));
     if (next) query.set('continue', next);
     const signal = AbortSignal.any([stopped, AbortSignal.timeout(listTimeoutMs)]);
     const response = await send('GET', `${path}?${query}`, { signal, timeoutMs: listTimeoutMs });

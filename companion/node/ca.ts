@@ -20,6 +20,7 @@ export function caFromKube(kube: Pick<Kube, 'watch'>, namespace: string): CaSour
       version: 'v1',
       plural: 'configmaps',
       namespace,
+      cached: true,
       fieldSelector: `metadata.name=${caConfigMap.name}`,
     },
     {

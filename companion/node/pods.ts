@@ -159,13 +159,11 @@ export function watchPods(kube: Pick<Kube, 'watch'>, nodeName: string, pods: Pod
       leaving.set(object.metadata.name, timer);
     },
   };
+  const core = { group: '', version: 'v1', cached: true } as const;
   return [
+    kube.watch({ ...core, plural: 'namespaces', labelSelector: modeLabel }, namespaces),
     kube.watch(
-      { group: '', version: 'v1', plural: 'namespaces', labelSelector: modeLabel },
-      namespaces,
-    ),
-    kube.watch(
-      { group: '', version: 'v1', plural: 'pods', fieldSelector: `spec.nodeName=${nodeName}` },
+      { ...core, plural: 'pods', fieldSelector: `spec.nodeName=${nodeName}` },
       { upsert: pods.upsertPod, remove: pods.removePod },
     ),
   ];

@@ -17,8 +17,8 @@ const istiodPorts = new Set([15010, 15014]);
 
 /**
  * Most ports of the sentinel. Each is a listener with routes in every scoped proxy, about 60 KB, so
- * whoever may declare Services costs the proxies of others at most 4 MB. Meshes use a dozen HTTP
- * ports or so.
+ * Services of one tenant cost the proxies of others at most 4 MB. Meshes use a dozen HTTP ports or
+ * so.
  */
 export const sentinelPortsMax = 64;
 
@@ -88,7 +88,7 @@ export function sentinelPorts(
   };
 }
 
-/** Who sees hosts on a port: `REVISION/NAMESPACE`, or `REVISION/` for all; and who declares them. */
+/** Who sees hosts on a port, `REVISION/NAMESPACE` or `REVISION/` for all, and who declares them. */
 type Sight = { audience: Set<string>; owners: Set<string> };
 
 function note(sight: Sight, record: HostRecord, revisions: string[], viewers: Viewers): void {

@@ -221,3 +221,62 @@ test('a handler that throws for one object still gets the next object', async ()
   await watch.synced;
   expect(seen).toEqual(['good']);
 });
+
+/** How each list was asked for: the version that is good enough, or pages of the current one. */
+function listsAsked(): string[] {
+  return api.requests
+    .filter((request) => !isWatch(request))
+    .map(({ url }) => {
+      const { resourceVersion, resourceVersionMatch, limit } = Object.fromEntries(url.searchParams);
+      return limit
+        ? `pages of ${limit}, ${resourceVersion ?? 'current'}`
+        : `${resourceVersionMatch} ${resourceVersion}`;
+    });
+}
+const forgotten: Answer = (_request, response) => {
+  response.writeHead(200);
+  response.end(event('ERROR', gone));
+};
+const cached: Resource = { ...pods, fieldSelector: 'spec.nodeName=node-1', cached: true };
+
+test('a watcher on each node lists from the cache, and never sees older state than it saw', async () => {
+  const moved: Answer = (_request, response) => {
+    response.writeHead(200);
+    response.end(event('ADDED', podOf('b', 9)) + event('ERROR', gone));
+  };
+  script(
+    [
+      (_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)])),
+      (_request, response) => reply(response, 200, listOf(12, [podOf('a', 1)])),
+    ],
+    [moved, silent],
+  );
+  const { seen } = follow(cached);
+  await vi.waitFor(() => expect(seen).toEqual(['+a', 'synced', '+b', '+a', '-b', 'synced']));
+  expect(listsAsked()).toEqual(['NotOlderThan 0', 'NotOlderThan 9']);
+});
+
+test.each([
+  [504, 'Too large resource version: 5, current: 3', 'pages of 250, current'],
+  [504, 'gateway timeout', 'NotOlderThan 5'],
+  [503, 'etcd is away', 'NotOlderThan 5'],
+])('after %i "%s" such a watcher lists %s', async (status, message, next) => {
+  script(
+    [
+      (_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)])),
+      (_request, response) => reply(response, status, { message }),
+      (_request, response) => reply(response, 200, listOf(7, [podOf('c', 1)])),
+    ],
+    [forgotten, silent],
+  );
+  const { present } = follow(cached);
+  await vi.waitFor(() => expect([...present]).toEqual(['Pod c']), 5_000);
+  expect(listsAsked()).toEqual(['NotOlderThan 0', 'NotOlderThan 5', next]);
+});
+
+test('a watcher of everything lists in pages of the current state', async () => {
+  script([(_request, response) => reply(response, 200, listOf(5, []))], [forgotten, silent]);
+  const { seen } = follow();
+  await vi.waitFor(() => expect(seen).toEqual(['synced', 'synced']));
+  expect(listsAsked()).toEqual(['pages of 250, current', 'pages of 250, current']);
+});
