@@ -192,7 +192,7 @@ for (const scenario of scenarios)
   });
 
 for (const redirect of [true, false])
-  test(`what came before a socket was accepted is there for who reads first and then asks, ${redirect ? 'redirected' : 'on the stack'}`, async () => {
+  test(`bytes that came before accept are there for a server that reads first and asks later, ${redirect ? 'redirected' : 'on the stack'}`, async () => {
     const loader = await rig.accelerate();
     await loader.policy({ redirect });
     const { id, port } = await rig.agent.do('listen');
@@ -208,7 +208,7 @@ for (const redirect of [true, false])
     expect((await rig.agent.do('receive', { id: server.id, size: 999 })).n).toBe(500);
   });
 
-test('a socket of the map cannot turn to kTLS, as on a kernel without it', async () => {
+test('a socket in the map cannot enable kTLS, as on a kernel without kTLS', async () => {
   const loader = await rig.accelerate();
   const { client } = await rig.agent.do('pair');
   const tls = { id: client, level: 'IPPROTO_TCP', name: 'TCP_ULP', value: 'tls' };

@@ -103,7 +103,7 @@ test(`${once}: prints the figures and nothing else; the scope is a fraction, no 
   expect(result.requests.sent).toBeGreaterThan(100);
 });
 
-test(`${stayingUp}: stays up, says what to try, and what it says works; Ctrl-C ends it`, async () => {
+test(`${stayingUp}: stays up and prints commands to try, which work; Ctrl-C ends it`, async () => {
   // The packages are installed. Without -o, make would install them again if a file of git were
   // newer.
   const command = stayingUp.replace('make', 'make -o node_modules');
@@ -125,7 +125,7 @@ test(`${stayingUp}: stays up, says what to try, and what it says works; Ctrl-C e
   expect((await ended).out).toContain('stopping');
 });
 
-test('Ctrl-C while it starts ends it as well', async () => {
+test('Ctrl-C also ends a demo that is still starting', async () => {
   const file = join(folder, 'services.yaml');
   const names = ['web', 'cart', 'pay', 'ship', 'find', 'rate', 'later'];
   const entries = names.map((name) => `  - {name: ${name}, namespace: shop, ports: [8080]}`);

@@ -80,9 +80,9 @@ test('the test finds imports', () => {
 });
 
 test.each([
-  ['one that goes round', ['a b', 'b c', 'c a', 'c d'], ['a', 'b', 'c']],
-  ['one that does not', ['a b', 'a c', 'b d', 'c d'], []],
-])('a circle is found: %s', (_, arrows, expected) => {
+  ['arrows in a circle', ['a b', 'b c', 'c a', 'c d'], ['a', 'b', 'c']],
+  ['arrows without a circle', ['a b', 'a c', 'b d', 'c d'], []],
+])('the test finds the circle: %s', (_, arrows, expected) => {
   const all = arrows.map((arrow) => {
     const [from = '', to = ''] = arrow.split(' ');
     return { from, to, typesOnly: false };

@@ -29,10 +29,15 @@ const mine = (exportTo: string) => service('shop/cart', { ip: '10.96.0.1', expor
 
 const rows: Row[] = [
   ['a Sidecar of a user that selects the workload', [selecting], 'ForeignSidecar', undefined],
-  ['a Sidecar of a user that selects another one', [ofOthers], 'Enforced', [...always, cart]],
+  ['a Sidecar of a user that selects another workload', [ofOthers], 'Enforced', [...always, cart]],
   ['a default Sidecar of the namespace', [ofNamespace], 'Enforced', always],
   ['a default Sidecar of the mesh', [ofMesh], 'Enforced', [...always, cart]],
-  ['a default of the mesh and one of the namespace', [ofMesh, ofNamespace], 'Enforced', always],
+  [
+    'a default Sidecar of the mesh and one of the namespace',
+    [ofMesh, ofNamespace],
+    'Enforced',
+    always,
+  ],
   ['a default Sidecar that binds each host', [bound], 'BoundListeners', undefined],
   ['a default Sidecar of ports of its own', [portsOnly], 'BoundListeners', undefined],
   ['a Sidecar with a selector in the root namespace', [inRoot], 'Enforced', [...always, cart]],
@@ -45,7 +50,7 @@ const cluster = 'outbound|80||cart.shop.svc.cluster.local';
 const used = [{ cluster, secondsSinceSeen: 0 }];
 
 describe('beside objects of users', () => {
-  test.each(rows)('%s, before', async (_what, objects, expected, imported) => {
+  test.each(rows)('%s, created before the scope', async (_what, objects, expected, imported) => {
     for (const object of objects) kube.put(object);
     const controller = await start();
     controller.report('web', used);
@@ -53,23 +58,26 @@ describe('beside objects of users', () => {
     expect([reason(), hosts()]).toEqual([expected, imported]);
   });
 
-  test.each(rows.slice(0, 8))('%s, after, until it goes', async (_what, objects, why, imported) => {
-    const controller = await start();
-    controller.report('web', used);
-    await controller.lookThrough();
-    expect(hosts()).toEqual([...always, cart]);
-    for (const object of objects) kube.put(object);
-    await controller.lookThrough();
-    expect([reason(), hosts()]).toEqual([why, imported]);
-    for (const { metadata } of objects)
-      await kube.delete(
-        { group: '', version: '', plural: 'sidecars' },
-        metadata.name,
-        metadata.namespace,
-      );
-    await controller.lookThrough();
-    expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
-  });
+  test.each(rows.slice(0, 8))(
+    '%s, created after the scope, until it is deleted',
+    async (_what, objects, why, imported) => {
+      const controller = await start();
+      controller.report('web', used);
+      await controller.lookThrough();
+      expect(hosts()).toEqual([...always, cart]);
+      for (const object of objects) kube.put(object);
+      await controller.lookThrough();
+      expect([reason(), hosts()]).toEqual([why, imported]);
+      for (const { metadata } of objects)
+        await kube.delete(
+          { group: '', version: '', plural: 'sidecars' },
+          metadata.name,
+          metadata.namespace,
+        );
+      await controller.lookThrough();
+      expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
+    },
+  );
 
   test('a Sidecar of a user that selects only some of its pods', async () => {
     kube.put(pod('shop/web-2', { ip: '10.1.0.9', labels: { app: 'web', track: 'canary' } }));
@@ -109,9 +117,9 @@ const kinds: Kind[] = [
     'NotIntercepted',
   ],
   ['without labels', { labels: {} }, 'web', 'NoLabels'],
-  ['of the network of its node', { spec: { hostNetwork: true } }, undefined, undefined],
+  ['on the host network', { spec: { hostNetwork: true } }, undefined, undefined],
   [
-    'of a gateway that is injected',
+    'of an injected gateway',
     { labels: { app: 'web' }, annotations: { 'inject.istio.io/templates': 'gateway' } },
     undefined,
     undefined,
@@ -123,7 +131,7 @@ const kinds: Kind[] = [
     undefined,
   ],
   [
-    'of a gateway that was written by hand',
+    'of a gateway without injection',
     { spec: { containers: [{ name: 'istio-proxy', args: ['proxy', 'router'] }] } },
     undefined,
     undefined,

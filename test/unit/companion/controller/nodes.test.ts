@@ -163,12 +163,7 @@ test('a message whose handler throws does not end the stream', async () => {
 });
 
 test.each<[string, TokenReview, NodeMessage, RegExp]>([
-  [
-    'a token that nobody knows',
-    { authenticated: false, error: 'expired' },
-    hello,
-    /bad token.*expired/,
-  ],
+  ['an unknown token', { authenticated: false, error: 'expired' }, hello, /bad token.*expired/],
   ['another account', { ...known, username: 'system:serviceaccount:a:b' }, hello, /wrong account/],
   ['a token of another node', { ...known, extra: boundTo('node-2') }, hello, /wrong node/],
   ['a token of no pod', { ...known, extra: {} }, hello, /PERMISSION_DENIED.*unbound token/],

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { createArrivals, gatewayLagMs } from '../../../../companion/core/first-call/arrivals.ts';
 
-test('the age of an arrival is known while it is young, counted from the last time', () => {
+test('the age of an arrival is known while the arrival is recent, counted from its last time', () => {
   const steps = fc.array(
     fc.record({ service: fc.constantFrom('a', 'b', 'c'), pass: fc.nat(4_000) }),
   );

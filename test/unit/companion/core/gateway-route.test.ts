@@ -99,7 +99,11 @@ test.each([
     },
     ['a.shop.svc.clusterset.local', 'a.shop.svc.cluster.local'],
   ],
-  ['what istiod does not take', { backendRefs: [{ group: 'x', kind: 'Bucket', name: 'a' }] }, []],
+  [
+    'no backend that istiod refuses',
+    { backendRefs: [{ group: 'x', kind: 'Bucket', name: 'a' }] },
+    [],
+  ],
 ])('a route leads to %s', (_what, rule, destinations) => {
   const catalog = catalogOf([reviews, route('shop/mine', { rules: [rule] })]);
   expect(catalog.virtualServices.exact(host)).toMatchObject([
@@ -113,7 +117,7 @@ test.each([
     'a gateway by its kind',
     { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'reviews' },
   ],
-  ['a Service that is not there', { ...parent, name: 'absent' }],
+  ['a missing Service', { ...parent, name: 'absent' }],
 ])('a route attached to %s is no rule of the mesh', (_what, reference) => {
   const catalog = catalogOf([reviews, route('prod/mine', { parentRefs: [reference] })]);
   expect([...catalog.virtualServices.patterns()]).toEqual([]);

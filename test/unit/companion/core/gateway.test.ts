@@ -60,7 +60,7 @@ describe('the gateway leads to a host', () => {
     expect(carries([...cart, closed])).toBe(true);
   });
 
-  test('of one namespace only, as it takes one of several', () => {
+  test('if only one namespace has it, because the gateway uses one of several', () => {
     const entry = (at: string) =>
       istio('ServiceEntry', at, {
         hosts: ['bank.example'],

@@ -104,11 +104,11 @@ test('an alias has the ports of its target', () => {
 });
 
 test.each([
-  ['nothing', { number: 3306, name: 'tcp-db' }, 'sniffed'],
+  ['no protocol', { number: 3306, name: 'tcp-db' }, 'sniffed'],
   ['a protocol', { number: 80, name: 'http', protocol: 'TCP' }, 'tcp'],
-  ['one that istiod does not know', { number: 80, name: 'http', protocol: 'SMTP' }, 'sniffed'],
+  ['an unknown protocol', { number: 80, name: 'http', protocol: 'SMTP' }, 'sniffed'],
 ])(
-  'the port of a ServiceEntry with the protocol %s has the protocol that istiod reads',
+  'the port of a ServiceEntry with %s has the protocol that istiod reads',
   (_what, port, protocol) => {
     const catalog = createCatalog({ clusterDomain: 'cluster.local' });
     catalog.upsert(entry('shop/bank', { ports: [port] }));

@@ -61,14 +61,18 @@ describe('a Service over a WorkloadEntry', () => {
 
   test.each([
     ['without a service account speaks plain text', {}, 'plain'],
-    ['that says so speaks mutual TLS', { labels: { app: 'cart', ...mode('istio') } }, 'mtls'],
-    ['that says not speaks plain text', { ...sa(), labels: off() }, 'plain'],
-    ['of other labels is none of it', { ...sa(), labels: { app: 'other' } }, 'nobody'],
+    [
+      'with the label for mutual TLS speaks mutual TLS',
+      { labels: { app: 'cart', ...mode('istio') } },
+      'mtls',
+    ],
+    ['with the label against mutual TLS speaks plain text', { ...sa(), labels: off() }, 'plain'],
+    ['with other labels is no endpoint', { ...sa(), labels: { app: 'other' } }, 'nobody'],
   ])('%s', (_what, spec, speech) => {
     expect(speak([selecting({ ports }), machine('vm', spec)], host).speech).toBe(speech);
   });
 
-  test('that has no port of the name that the Service targets is none of it', () => {
+  test('without a port of the Service’s target name is no endpoint', () => {
     const named = selecting({ ports: [{ name: 'http', port: 80, targetPort: 'web' }] });
     expect(speak([named, vm], host).speech).toBe('nobody');
     const listening = machine('vm', { serviceAccount: 'vm', ports: { web: 9999 } });

@@ -93,19 +93,19 @@ describe('with several revisions of istiod', () => {
 
   test.each<[string, boolean, KubeObject[]]>([
     ['of the revision of its pods', false, [under('canary')]],
-    ['of none that its pods are of', true, [under('default')]],
-    ['of one of the two that its pods are of', true, [under('canary'), under('default', 'bank/b')]],
+    ['of no revision without pods of the namespace', true, [under('default')]],
+    ['of either of two revisions of its pods', true, [under('canary'), under('default', 'bank/b')]],
     [
-      'of the default one where that of the revision is not read',
+      'of the default revision if the configuration of its own is not read',
       false,
       [under('x'), configMap(mine)],
     ],
     [
-      'of the revision, whatever the default one says',
+      'of the revision, and ignores the default one',
       true,
       [under('next'), configMap(mine), configMap('', 'istio-next')],
     ],
-    ['of the default one for a namespace without sidecars', true, []],
+    ['of the default revision for a namespace without sidecars', true, []],
   ])('a namespace sees by the mesh configuration %s', (_what, expected, objects) => {
     expect(sees(canary, ...objects)).toBe(expected);
   });
@@ -174,12 +174,12 @@ serviceEntryVisibility:
 
   test.each([
     ['by default to its own namespace', 'shop', cap, undefined, ['shop']],
-    ['to everybody where a policy says so', 'shared', cap, undefined, ['shared', 'other']],
-    ['to nobody where one says so', 'hidden', cap, undefined, []],
-    ['to nobody that its own exportTo leaves out', 'shop', cap, ['other'], []],
-    ['never further than its own exportTo', 'shared', cap, ['.'], ['shared']],
+    ['to all namespaces by a policy', 'shared', cap, undefined, ['shared', 'other']],
+    ['to no namespace by a policy', 'hidden', cap, undefined, []],
+    ['to no namespace that its own exportTo leaves out', 'shop', cap, ['other'], []],
+    ['to no more namespaces than its own exportTo', 'shared', cap, ['.'], ['shared']],
     [
-      'as ever where it is not for sidecars',
+      'to all namespaces if the policy does not apply to sidecars',
       'shop',
       cap.replace('true', 'false'),
       undefined,

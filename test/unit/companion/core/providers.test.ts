@@ -47,7 +47,7 @@ describe.each([
 ])('a provider of type %s', (type, settings) => {
   test.each([
     ['is imported', [opa]],
-    ['is imported, whoever may see it', [service('auth/opa', { exportTo: '.' })]],
+    ['is imported, even if it is not exported', [service('auth/opa', { exportTo: '.' })]],
   ])('%s', (_what, objects) => {
     const message = `provider mine (${type}) of ConfigMap istio is this host`;
     expect(found([...objects, mesh([{ name: 'mine', [type]: settings }])])).toEqual({
@@ -66,12 +66,12 @@ test.each([
 
 test.each([
   ['with its namespace', `auth/${host}`, [entry]],
-  ['with a namespace that has it not', `shop/${host}`, [`shop/${host}`]],
+  ['with a namespace that does not have it', `shop/${host}`, [`shop/${host}`]],
   ['in capitals', 'OPA.auth.svc.cluster.local', [entry]],
   ['that only istiod knows', 'otel.remote.svc.cluster.local', ['*/otel.remote.svc.cluster.local']],
   ['of a ServiceEntry', 'auth.example.com', ['edge/auth.example.com']],
   ['that is an address', '10.0.0.1', []],
-  ['that is none', 'a b', []],
+  ['that is no name', 'a b', []],
   ['with too many parts', 'a/b/c', []],
   ['that is empty', '', []],
 ])('a service %s', (_what, named, entries) => {

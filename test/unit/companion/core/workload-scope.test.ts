@@ -143,7 +143,7 @@ describe('a change of the status', () => {
   const before = statusOf({ ...input, states: [proxy(10e6, 13)] });
 
   test.each<[string, Partial<StatusInput>, string]>([
-    ['of nothing', {}, 'no'],
+    ['without a difference', {}, 'no'],
     ['of a message alone', { scoped: { ...enforced, message: 'x' } }, 'no'],
     ['of last seen within the hour', { hosts: [learned(now + 60_000)] }, 'no'],
     ['of memory by a little', { states: [proxy(10.2e6, 13)] }, 'no'],

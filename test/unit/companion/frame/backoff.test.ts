@@ -16,9 +16,13 @@ test('each failure doubles the pause up to the longest, and half of it is chance
 });
 
 test.each([
-  ['what stood for long was well, so its end is a first failure', 10_001, 200],
-  ['what stood for as long as the longest pause was not', 10_000, 10_000],
-  ['what never began was not', Number.NEGATIVE_INFINITY, 10_000],
+  [
+    'an attempt longer than the longest pause was a success, so its end is a first failure',
+    10_001,
+    200,
+  ],
+  ['an attempt as long as the longest pause was not', 10_000, 10_000],
+  ['an attempt that never began was not', Number.NEGATIVE_INFINITY, 10_000],
 ])('%s', (_what, stoodMs, limit) => {
   const { pauseAfter } = createBackoff(bounds);
   for (const _ of limits) pauseAfter(10);
