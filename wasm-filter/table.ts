@@ -2,10 +2,10 @@
  * Fixed tables of destinations: 8-way set-associative, like a CPU cache. A look-up and an eviction
  * touch eight entries for any key, so no app can slow them down by its choice of names.
  *
- * Eviction: the entry of the set that was used longest ago goes, before those with open streams.
- * While reports arrive, its count has been acknowledged long before; if it has not, or if the entry
- * has open streams, the total `lost` says so. An entry whose question is open stays: streams wait on
- * it.
+ * Eviction: the least recently used entry of the set goes, entries without open streams first.
+ * While reports arrive, the count of this entry was acknowledged long before. If the count was not,
+ * or if the entry has open streams, the total `lost` counts the eviction. An entry with an open
+ * question stays, because streams wait for the answer.
  */
 
 import { hash } from './bytes';

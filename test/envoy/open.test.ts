@@ -34,7 +34,7 @@ let envoy: Envoy;
 
 const echo = (socket: Socket) => void socket.on('error', () => {}).pipe(socket);
 
-/** An upstream that takes over each connection that asks for an upgrade, and echoes. */
+/** An upstream that accepts each request for an upgrade and echoes the bytes. */
 function startWebSocket(): Promise<Upstream> {
   const server = createServer();
   server.on('upgrade', (_request, socket: Socket) => {
@@ -45,7 +45,7 @@ function startWebSocket(): Promise<Upstream> {
   return listen(server);
 }
 
-/** An upstream of streams as of gRPC, which answers each piece as it comes. */
+/** An HTTP/2 upstream that answers each piece of a stream at once, as gRPC servers do. */
 function startStream(): Promise<Upstream> {
   return listen(
     createHttp2Server((request, response) => {
@@ -64,7 +64,7 @@ const http2 = {
   },
 };
 
-/** What istiod does when the WasmPlugin changes. */
+/** Sends the configuration as istiod does after a change of the WasmPlugin. */
 async function setPlugin(version: number, pluginConfig: unknown): Promise<void> {
   const path = join(folder, 'filter.json');
   await writeFile(`${path}.new`, JSON.stringify(filterDiscovery(version, pluginConfig)));
@@ -108,7 +108,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** The highest count of each destination in any report, by its name. */
+/** The highest reported count of each destination, by the name of the destination. */
 function counts(): { [name: string]: bigint } {
   const entries = companion.reports.flatMap((report) => report.entries);
   const all: { [name: string]: bigint } = {};
@@ -119,7 +119,7 @@ function counts(): { [name: string]: bigint } {
   return all;
 }
 
-test('open streams are told again each minute, through a change of the filter; idle connections are not', async () => {
+test('open streams are reported again each minute, even after a change of the filter, and idle connections are not', async () => {
   const port = envoy.port('http');
   const agent = new Agent({ keepAlive: true });
   const tcp = connect(envoy.port('tcp'), '127.0.0.1');

@@ -146,7 +146,7 @@ test('no role imports another', () => {
 /** What the command uses of the companion: the controller's reading and deciding, no role. */
 const usedByCommand = ['companion/core/', 'companion/kube/', 'companion/frame/version.ts'];
 
-test('the command uses what the companion decides by, and runs none of it', () => {
+test('the command uses the companion’s decisions, and runs no role', () => {
   const found = imports.filter(
     ({ from, to }) =>
       inRoom(from, 'command') &&

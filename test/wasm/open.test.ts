@@ -96,7 +96,7 @@ test('no number of streams to one destination hides the open stream to another',
   expect(toldWithin(120)).toContain(`cluster ${socket}`);
 });
 
-test('destinations with open streams that have no more room are told to be lost', () => {
+test('destinations with open streams beyond the size of the table are reported as lost', () => {
   for (let i = 0; i < 30; i++) {
     for (let n = 0; n < 100; n++) knownRequest(host, `outbound|80||host-${i}-${n}`);
     nextReport(host, root);

@@ -24,7 +24,7 @@ test.each([
   expect(await after(line)).toEqual(expected);
 });
 
-test('after the name alone follow the verbs that the help lists', async () => {
+test('the name alone is completed with the verbs in the help', async () => {
   expect(await after('')).toContain('version');
   expect(await after('')).not.toContain('__complete');
 });
@@ -35,7 +35,7 @@ test.each(shells)('%s has a script that asks the program', async (shell) => {
   expect(out).toContain('lazyscope __complete -- ');
 });
 
-test('bash takes the script and completes by it', () => {
+test('bash loads the script and completes with it', () => {
   const program = `lazyscope() { printf 'version\\tabout\\n'; }`;
   const ask = 'COMP_WORDS=(lazyscope ver); COMP_CWORD=1; _lazyscope; echo "$COMPREPLY"';
   const script = `${program}\n${completionScript('bash')}\n${ask}`;

@@ -2,7 +2,7 @@ import type { Cluster } from '../../../command/frame/cluster.ts';
 import { run } from '../../../command/program.ts';
 import type { KubeObject, Resource } from '../../../companion/kube/object.ts';
 
-/** A cluster of objects in memory, which remembers what was written. */
+/** A cluster of objects in memory, which records the patches. */
 export type ObjectCluster = Cluster & {
   patches: { path: string; body: object; dryRun: boolean }[];
 };
@@ -14,7 +14,10 @@ const kinds: Record<string, string> = {
   workloadscopes: 'WorkloadScope',
 };
 
-/** `plural` of a kind: the table above, else its name in lower case with an `s`. */
+/**
+ * True if `plural` is the plural of the object's kind: in the table above, or else in lower case
+ * with an `s`.
+ */
 function isOf({ plural }: Resource, { kind }: KubeObject): boolean {
   const lower = kind.toLowerCase();
   const usual = lower.endsWith('y') ? `${lower.slice(0, -1)}ies` : `${lower}s`;
@@ -51,7 +54,7 @@ export function objectCluster(
   };
 }
 
-/** Runs a command line against a cluster of objects; `now` is milliseconds since the epoch. */
+/** Runs a command line against a cluster of objects. `now` is in milliseconds since the epoch. */
 export async function commandLine(
   line: string,
   cluster: Cluster = objectCluster([]),

@@ -34,7 +34,7 @@ test.each(commandsRunBy('command'))("the README's %s works", async (command) => 
   expect(out).not.toBe('');
 });
 
-test('the version is that of the release', async () => {
+test('the version is the version of the release', async () => {
   expect((await commandLine('version')).out).toContain(`lazyscope ${version} `);
   expect(JSON.parse((await commandLine('version -o json')).out)).toMatchObject({ version });
 });
@@ -46,7 +46,7 @@ test.each([
   ['an unknown format', 'version -o xml', "'xml' is invalid. Allowed choices are table, wide"],
   ['two namespaces', 'version -n shop -A', 'cannot be used with option'],
   ['a missing argument', 'completion', "missing required argument 'shell'"],
-])('%s ends with the code of a wrong command line', async (_, line, text) => {
+])('%s exits with the code of a wrong command line', async (_, line, text) => {
   const { code, out, err } = await commandLine(line);
   expect(code).toBe(64);
   expect(err).toContain(text);
@@ -71,13 +71,13 @@ test.each([
   [0, {}, /no answer from https:\/\/10\.0\.0\.1: refused/],
   [409, { name: 'cart' }, /somebody changed it at the same time/],
   [422, { name: 'cart' }, /workloadscopes\.lazyscope\.io cart in the whole cluster: 422: refused/],
-])('a request that fails with %i %o names what was asked', (status, more, text) => {
+])('the error of a request that fails with %i %o names the request', (status, more, text) => {
   const { message, remedy } = requestFailure({ ...asked, ...more }, status, 'refused');
   expect(message).toMatch(text);
   expect(remedy).not.toBe('');
 });
 
-test('a missing right comes with the command that grants it', () => {
+test('the error for a missing permission names the command that grants it', () => {
   const { remedy } = requestFailure({ ...asked, namespace: 'shop' }, 403, '');
   expect(remedy).toBe(
     'ask for it: kubectl create role -n shop lazyscope-reader --verb=list --resource=workloadscopes.lazyscope.io',

@@ -22,11 +22,11 @@ test('columns are aligned, and an empty cell is a dash', () => {
   );
 });
 
-test('a table without rows is no text', () => {
+test('a table without rows is empty text', () => {
   expect(tableOf(columns, [], plain)).toBe('');
 });
 
-test('whatever the cells hold, a table has one line a row and its columns begin at one place', () => {
+test('with any cells a table has one line for each row, and aligned columns', () => {
   fc.assert(
     fc.property(fc.array(fc.array(fc.string({ unit: 'binary' }), { maxLength: 3 })), (rows) => {
       const lines = tableOf(columns, rows, { ...plain, wide: true })
@@ -50,7 +50,7 @@ test('no text of an object can move the cursor', () => {
   expect(plainText('a\u001b[2Jb\r\nc')).toBe('a [2Jb c');
 });
 
-test('a painted cell takes as much room as a plain one', () => {
+test('a coloured cell has the width of a plain one', () => {
   const painted = [{ title: 'A', cell: (text: string) => ({ text, tone: 'bad' as const }) }];
   const two = [...painted, { title: 'B', cell: () => 'b' }];
   const paint = (text: string) => `<${text}>`;

@@ -58,7 +58,7 @@ test('the announcement names the groups that will run, the others with the reaso
   ]);
 });
 
-test('a line of Vitest that says that a test failed is told from all others', () => {
+test('a line in which Vitest reports a failed test is distinguished from all others', () => {
   const failed = '\u001B[31m   \u001B[31m×\u001B[31m a call is answered\u001B[39m 12ms\u001B[39m';
   expect(failedTest(failed)).toBe('a call is answered 12ms');
   expect(failedTest('   ✓ a call × 2 is answered 12ms')).toBeUndefined();

@@ -239,7 +239,7 @@ const forgotten: Answer = (_request, response) => {
 };
 const cached: Resource = { ...pods, fieldSelector: 'spec.nodeName=node-1', cached: true };
 
-test('a watcher on each node lists from the cache, and never sees older state than it saw', async () => {
+test('a watch on each node lists from the cache, and never sees older state than before', async () => {
   const moved: Answer = (_request, response) => {
     response.writeHead(200);
     response.end(event('ADDED', podOf('b', 9)) + event('ERROR', gone));
@@ -260,7 +260,7 @@ test.each([
   [504, 'Too large resource version: 5, current: 3', 'pages of 250, current'],
   [504, 'gateway timeout', 'NotOlderThan 5'],
   [503, 'etcd is away', 'NotOlderThan 5'],
-])('after %i "%s" such a watcher lists %s', async (status, message, next) => {
+])('after %i "%s" a watch on each node lists %s', async (status, message, next) => {
   script(
     [
       (_request, response) => reply(response, 200, listOf(5, [podOf('a', 1)])),
@@ -274,7 +274,7 @@ test.each([
   expect(listsAsked()).toEqual(['NotOlderThan 0', 'NotOlderThan 5', next]);
 });
 
-test('a watcher of everything lists in pages of the current state', async () => {
+test('a watch of all objects lists the current state in pages', async () => {
   script([(_request, response) => reply(response, 200, listOf(5, []))], [forgotten, silent]);
   const { seen } = follow();
   await vi.waitFor(() => expect(seen).toEqual(['synced', 'synced']));

@@ -14,7 +14,7 @@ afterEach(() => void vi.useRealTimers());
 
 const namespaces = { namespace: 'lazyscope-system', rootNamespace: 'istio-system' };
 
-/** A keeper in a mesh with the enabled namespace `shop`; its sink writes as `write` does. */
+/** A sentinel keeper in a mesh with the enabled namespace `shop`. Its sink writes with `write`. */
 function keep(write: (object: KubeObject) => Promise<KubeObject> = async (object) => object) {
   const state = createState({ clusterDomain: 'cluster.local', namespace: 'lazyscope-system' });
   const labels = { 'lazyscope.io/mode': 'enforce' };
@@ -46,7 +46,7 @@ function keep(write: (object: KubeObject) => Promise<KubeObject> = async (object
   return { listen, run, keeper, written, told, metrics };
 }
 
-test('the sentinel is written once for each change, also before a watch has told of it', async () => {
+test('the sentinel is written once for each change, even before the watch has reported the write', async () => {
   const { listen, run, written } = keep();
   listen('a', [8080]);
   await run();
@@ -89,7 +89,7 @@ test('a slow write and the next one do not overlap', async () => {
   expect(written.at(-1)).toEqual([80, 8081, 8082, 8083]);
 });
 
-test('a write that failed is made again', async () => {
+test('a failed write is repeated', async () => {
   let failures = 1;
   const { run, written } = keep((object) =>
     failures-- > 0 ? Promise.reject(new Error('away')) : Promise.resolve(object),
@@ -99,7 +99,7 @@ test('a write that failed is made again', async () => {
   expect(written).toEqual([[80], [80]]);
 });
 
-test('ports above the bound are counted, and told once by an Event that says what to do', async () => {
+test('ports above the bound are counted, and reported once in an Event with the remedy', async () => {
   const { listen, run, told, metrics } = keep();
   listen(
     'greedy',

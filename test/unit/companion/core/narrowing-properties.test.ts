@@ -12,7 +12,10 @@ import { type DumpedHost, dumpOf } from './proxy-dump.ts';
 
 type Owned = DumpedHost & { isImported: boolean; isKept: boolean };
 
-/** Hosts of every kind on ports that they share, except where the first would take all calls. */
+/**
+ * Hosts of every kind on shared ports. A host for any address has its own port, because it would
+ * take all calls of a shared one.
+ */
 const hosts: fc.Arbitrary<Owned[]> = fc
   .array(
     fc.record({
@@ -48,7 +51,7 @@ const differencesOf = (all: Owned[], narrowed: ConfigDump, full = fullOf(all)) =
     ],
   }).differences.map(textOf);
 
-/** Lists whose order means nothing to Envoy. */
+/** Lists whose order has no meaning for Envoy. */
 const unordered = new Set([
   ...['dynamic_listeners', 'filter_chains', 'dynamic_route_configs', 'virtual_hosts', 'domains'],
   ...['dynamic_active_clusters', 'ecds_filters', 'configs'],
@@ -71,10 +74,10 @@ function shuffled(value: Json, random: () => number, field = ''): Json {
   return Object.fromEntries(random() < 0.5 ? fields : fields.reverse());
 }
 
-test('to leave out what is not imported, in any order and at any version, loses nothing', () => {
+test('leaving out hosts that are not imported, in any order and at any version, loses nothing', () => {
   fc.assert(
     fc.property(hosts, fc.nat(), (all, seed) => {
-      // One of the simplest generators: the next number is the last, times and plus something.
+      // A linear congruential generator.
       let last = seed;
       const random = () => {
         last = (last * 1_103_515_245 + 12_345) % 2_147_483_648;
@@ -86,10 +89,10 @@ test('to leave out what is not imported, in any order and at any version, loses 
   );
 });
 
-/** What Envoy runs with: of a section of the dump the resources, without notes of their pushes. */
+/** The resources in a section of the dump, without the metadata of their pushes. */
 const resources = new Set(['listener', 'route_config', 'cluster', 'ecds_filter']);
 
-/** Paths to everything that is no list and no object, except in parts of our own. */
+/** Paths to all values that are neither lists nor objects, except in Lazyscope's own parts. */
 function* leaves(value: Json, path: string[] = []): Generator<string[]> {
   if (isOwn(value)) return;
   if (Array.isArray(value) || isObject(value)) {
@@ -105,7 +108,7 @@ const changedOf = (value: Json) => {
   return typeof value === 'boolean' ? !value : `${String(value)}x`;
 };
 
-/** A copy with one place changed, or without it. */
+/** A copy of the value with one place changed or removed. */
 function changedAt(value: Json, [field = '', ...rest]: string[], isLost: boolean): Json {
   const copy = Array.isArray(value) ? [...value] : { ...(value as object) };
   const inner = Reflect.get(copy, field);
@@ -116,7 +119,7 @@ function changedAt(value: Json, [field = '', ...rest]: string[], isLost: boolean
   return copy;
 }
 
-test('any change of what is imported, or for all calls, is told of', () => {
+test('any change of an imported host, or for all calls, is reported', () => {
   fc.assert(
     fc.property(hosts, fc.nat(), fc.boolean(), (all, which, isLost) => {
       const narrowed = narrowOf(all.filter(({ isImported }) => isImported));
@@ -129,7 +132,7 @@ test('any change of what is imported, or for all calls, is told of', () => {
   );
 });
 
-test('the loss of any listener, chain, virtual host or cluster that is imported is told of', () => {
+test('the loss of any imported listener, chain, virtual host or cluster is reported', () => {
   const lists = ['dynamic_listeners', 'filter_chains', 'virtual_hosts', 'dynamic_active_clusters'];
   fc.assert(
     fc.property(hosts, fc.nat(), (all, which) => {
@@ -143,7 +146,7 @@ test('the loss of any listener, chain, virtual host or cluster that is imported 
   );
 });
 
-/** Paths to the elements of some lists, without our own and those of the sentinel. */
+/** Paths to the elements of these lists, without Lazyscope's own elements and the sentinel's. */
 function* elementsOf(value: Json, lists: Set<string>, path: string[] = []): Generator<string[]> {
   if (!Array.isArray(value) && !isObject(value)) return;
   for (const [field, inner] of Object.entries(value)) {

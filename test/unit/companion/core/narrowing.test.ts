@@ -38,7 +38,7 @@ const compare = (before: ConfigDump, after: ConfigDump) =>
 const differencesIn = (before: ConfigDump, after: ConfigDump) =>
   compare(before, after).differences.map(textOf);
 
-test('nothing is lost where only hosts that are not imported are left out, and each is named', () => {
+test('nothing is lost if only hosts that are not imported are left out, and each of them is named', () => {
   const { differences, excused } = compare(dumpOf(full), dumpOf(narrow));
   expect(differences).toEqual([]);
   const of = (wanted: string) =>
@@ -74,7 +74,7 @@ test('enabling removes the clusters of the sentinel', () => {
   });
 });
 
-/** The dump with one place of its text another, as somebody could have lost it. */
+/** The dump of a proxy with one replaced piece of text, which stands for a loss. */
 function edited(from: string, to: string, proxy: DumpedProxy = narrow): ConfigDump {
   const text = JSON.stringify(dumpOf(proxy));
   if (!text.includes(from)) throw new Error(`${from} is not in the dump`);
@@ -88,7 +88,7 @@ const http = '{"application_protocols":["http/1.1","h2c"],"transport_protocol":"
 const manager = 'filters[envoy.filters.network.http_connection_manager] > typed_config';
 const encrypted = '{"destination_port":8080,"transport_protocol":"tls"}';
 
-/** What somebody could lose by narrowing, and what has to be said of it. */
+/** Losses that narrowing could cause, with the differences that the comparison must report. */
 const planted: [string, ConfigDump, string[]][] = [
   [
     'a retry of inbound requests',
@@ -196,7 +196,7 @@ const planted: [string, ConfigDump, string[]][] = [
     ],
   ],
   [
-    'a filter of somebody else',
+    'a filter of another product',
     edited('"ecds_filter":{"name":"theirs"', '"ecds_filter":{"name":"another"'),
     ['filter theirs: missing when narrowed', 'filter another: only there when narrowed'],
   ],
@@ -219,11 +219,11 @@ const planted: [string, ConfigDump, string[]][] = [
   ],
 ];
 
-test.each(planted)('%s is told of by name', (_what, after, told) => {
+test.each(planted)('%s is reported by name', (_what, after, told) => {
   expect(differencesIn(dumpOf(full), after)).toEqual(told);
 });
 
-test('routes in another order are told of, because the first that matches counts', () => {
+test('routes in another order are reported, because the first match counts', () => {
   const text = JSON.stringify(dumpOf(narrow));
   const routes =
     /\{"name":"reads"[^[]*?\},\{"name":"default","match":\{"prefix":"\/"\},"route":\{[^}]*\}\}/;

@@ -3,22 +3,22 @@ import { sentinelHost } from '../../../../companion/core/scope/sentinel.ts';
 import { clusterOf, listenersForAll, listenersOfHosts, plugin, type } from './proxy-listeners.ts';
 
 /**
- * The configuration of a sidecar as istiod gives it, small: every kind of listener, filter chain,
- * route and cluster, each with something of its own.
+ * A small version of the configuration that istiod gives a sidecar: every kind of listener, filter
+ * chain, route and cluster, each with its own content.
  */
 export type DumpedHost = {
   host: string;
   port: number;
-  /** How istiod serves the port: HTTP by name, TCP and what is sniffed by address. */
+  /** The way in which istiod serves the port: HTTP by name, TCP and sniffed ports by address. */
   by: 'http' | 'sniffed' | 'tcp' | 'sni' | 'any address';
   address: string;
 };
 
 export type DumpedProxy = {
   hosts: readonly DumpedHost[];
-  /** Ports that the sentinel holds. */
+  /** Ports of the sentinel. */
   sentinel?: readonly number[];
-  /** The namespace is enabled. */
+  /** True if the namespace is enabled. */
   isEnabled?: boolean;
   version?: string;
 };

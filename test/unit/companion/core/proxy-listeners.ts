@@ -1,9 +1,9 @@
 import type { Fields } from '../../../../companion/core/oracle/config-dump.ts';
 import type { DumpedHost, DumpedProxy } from './proxy-dump.ts';
 
-/** A configuration of this type. */
+/** The field that names this type. */
 export const type = (name: string) => ({ '@type': `type.googleapis.com/${name}` });
-/** The name of a plugin of the namespace in a chain. */
+/** The name that a plugin of the namespace has in a filter chain. */
 export const plugin = (name: string) =>
   `extensions.istio.io/trafficextension/shop.${name}~istio-translated-wasmplugin`;
 const tcpName = 'envoy.filters.network.tcp_proxy';
@@ -68,7 +68,7 @@ function listener(name: string, chains: Fields[], more: Fields = {}): Fields {
   };
 }
 
-/** Listeners of hosts, and of the ports of the sentinel. */
+/** Listeners of the hosts and of the sentinel's ports. */
 export function listenersOfHosts(proxy: DumpedProxy): Fields[] {
   return [...chainsOf(proxy)].map(([name, chains]) => listener(name, chains));
 }
@@ -94,12 +94,12 @@ function chainsOf({ hosts, sentinel = [], isEnabled = false }: DumpedProxy): Map
   return found;
 }
 
-/** What is for all calls, and for none that goes out by a host. */
+/** Listeners for all calls, which belong to no host. */
 export function listenersForAll(isEnabled: boolean): Fields[] {
   const route = {
     name: 'default',
     match: { prefix: '/' },
-    // As MeshConfig.defaultInboundHttpRetryPolicy asks for.
+    // Set by MeshConfig.defaultInboundHttpRetryPolicy.
     route: { cluster: 'inbound|8080||', retry_policy: { retry_on: '5xx', num_retries: 2 } },
   };
   const config = {
@@ -128,7 +128,7 @@ export function listenersForAll(isEnabled: boolean): Fields[] {
       ],
       { bind_to_port: true, use_original_dst: true },
     ),
-    // A Sidecar's own, bound to a port.
+    // A listener of a Sidecar that is bound to a port.
     listener(
       '127.0.0.1_9999',
       [tcpChain('outbound|9999||bound.shop.svc.cluster.local', isEnabled)],

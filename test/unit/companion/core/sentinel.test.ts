@@ -75,7 +75,7 @@ const hiddenEntry: KubeObject = {
 };
 
 describe('the sentinel', () => {
-  test('has every port that speaks HTTP or may, sorted', () => {
+  test('has every port that is or may be HTTP, sorted', () => {
     expect(
       ports(
         service('shop/a', { ports: [{ name: 'http', port: 9080 }] }),
@@ -124,11 +124,11 @@ describe('the sentinel', () => {
       [80, 8080],
     ],
     ['a ServiceEntry that nobody sees', [hiddenEntry], [80]],
-  ])('counts for each namespace what it sees: %s', (_what, objects, expected) => {
+  ])('counts the ports that each namespace sees: %s', (_what, objects, expected) => {
     expect(ports(...objects)).toEqual(expected);
   });
 
-  test('has one port where no namespace is enabled', () => {
+  test('has one port if no namespace is enabled', () => {
     expect(found([service('shop/a', { ports: [http(8080)] })], [])).toEqual({
       ports: [80],
       leftOut: [],
@@ -146,7 +146,7 @@ describe('the sentinel', () => {
     expect(leftOut).toEqual(range(1_023, 1_977));
   });
 
-  test('property: is bounded, leaves nothing out without need, and does not depend on the order', () => {
+  test('is bounded, leaves no port out without need, and does not depend on the order', () => {
     const port = fc.integer({ min: 1, max: 300 });
     const one = fc.record({
       owner: fc.integer({ min: 0, max: 9 }),
