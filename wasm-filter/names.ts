@@ -52,6 +52,14 @@ export const UPGRADE = ascii('upgrade');
 export const TRAILER = ascii('trailer');
 export const CONTENT_TYPE = ascii('content-type');
 export const CONTENT_LENGTH = ascii('content-length');
+/** Overrides the number of retries of the route; Envoy's router removes it (retry_state_impl.cc). */
+export const MAX_RETRIES = ascii('x-envoy-max-retries');
+/**
+ * Retries of a call to the gateway that nothing has received yet. Each connection to the Service of
+ * the gateway meets a replica at random, and until kube-proxy removes a dead one of two, all eight
+ * attempts fail for one call in 256. Envoy waits for at most 250 ms between two attempts.
+ */
+export const GATEWAY_RETRIES = ascii('7');
 /** Set by Envoy on the request of an internal redirect. */
 export const ORIGINAL_URL = ascii('x-envoy-original-url');
 export const GET = ascii('GET');

@@ -47,7 +47,10 @@ export function fallBack(isTcp: bool, destination: usize, size: u32): void {
 function apply(strategy: u8, isTcp: bool, entry: Entry | null): void {
   if (strategy == PASSTHROUGH) return;
   let cluster = names.DIRECT_CLUSTER;
-  if (strategy == GATEWAY) cluster = names.EGRESS_CLUSTER;
+  if (strategy == GATEWAY) {
+    cluster = names.EGRESS_CLUSTER;
+    if (!isTcp && !moreRetries()) bump(ERRORS);
+  }
   // istiod sends this cluster to every sidecar, also under REGISTRY_ONLY.
   else if (strategy == PLAIN) cluster = names.PASSTHROUGH_CLUSTER;
   // The cluster comes last: if an earlier step fails, the stream continues unchanged.
@@ -68,6 +71,10 @@ function applyTexts(entry: Entry, isTcp: bool): bool {
     (entry.identitiesSize == 0 ||
       setFilterState(names.UPSTREAM_IDENTITIES, identities, entry.identitiesSize, span))
   );
+}
+
+function moreRetries(): bool {
+  return replaceHeader(names.MAX_RETRIES, names.GATEWAY_RETRIES, sizeOf(names.GATEWAY_RETRIES));
 }
 
 function applyCluster(cluster: usize, isTcp: bool): bool {

@@ -21,8 +21,10 @@ import { call } from './client.ts';
 import {
   type Certificates,
   makeCertificates,
+  type Passage,
   startHttp,
   startMutualTls,
+  startPassage,
   type Upstream,
 } from './upstreams.ts';
 
@@ -32,6 +34,7 @@ const evil = 'spiffe://cluster.local/ns/app/sa/evil';
 let companion: Companion;
 let certificates: Certificates;
 let upstreams: Upstream[] = [];
+let gatewayPassage: Passage;
 let envoy: Envoy;
 
 beforeAll(async () => {
@@ -41,6 +44,8 @@ beforeAll(async () => {
   const tls = ['egress', 'direct'].map((name) => startMutualTls(name, certificates.server));
   upstreams = await Promise.all([...plain, ...tls]);
   const ports = upstreams.map((u) => u.port);
+  gatewayPassage = await startPassage(ports[2] ?? 0);
+  upstreams.push(gatewayPassage);
   const routes = { 'reviews:9080': knownCluster };
   const filter = httpFilter({ mode: 'http' });
   envoy = await startEnvoy(
@@ -53,7 +58,7 @@ beforeAll(async () => {
       [
         cluster(knownCluster, ports[0] ?? 0),
         cluster('PassthroughCluster', ports[1] ?? 0),
-        cluster('lazyscope-egress', ports[2] ?? 0, mutualTls(certificates.client)),
+        cluster('lazyscope-egress', gatewayPassage.port, mutualTls(certificates.client)),
         cluster('lazyscope-direct', ports[3] ?? 0, mutualTls(certificates.client)),
         cluster('lazyscope-node', companion.port),
         cluster('lazyscope-hold', companion.port),
@@ -147,6 +152,15 @@ test('a server whose identity is not in the answer is refused', async () => {
   expect(status).toBe(503);
   const refused = 'cluster.lazyscope-egress.ssl.fail_verify_san';
   expect((await envoy.stats(`^${refused}$`)).get(refused)).toBeGreaterThan(0);
+});
+
+test('a first call survives seven connections that end at a dead gateway', async () => {
+  // Another SNI, so that Envoy opens a connection for this call.
+  companion.answer = () => gateway({ 'x-lazyscope-sni': 'outbound_.9080_._.dying.app' });
+  gatewayPassage.resets = 7;
+  const { status, seen } = await call(envoy.port('allow'), { host: 'dying.app:9080' });
+  expect([status, seen?.server, gatewayPassage.resets]).toEqual([200, 'egress', 0]);
+  expect(seen?.headers).not.toHaveProperty('x-envoy-max-retries');
 });
 
 test('the identities of one destination do not apply to the next on the same connection', async () => {

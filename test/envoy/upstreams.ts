@@ -8,7 +8,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { createServer as createTcpServer } from 'node:net';
+import { connect, createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -49,6 +49,29 @@ async function echo(name: string, request: IncomingMessage, response: ServerResp
   if (response.statusCode === 307) response.setHeader('location', `http://${seen.headers.host}/`);
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify(seen));
+}
+
+/** Passes connections on to a port, except those that it resets at once. */
+export type Passage = Upstream & {
+  /** Connections to reset from now on, before a byte has passed. */
+  resets: number;
+};
+
+export async function startPassage(to: number): Promise<Passage> {
+  const server = createTcpServer((socket) => {
+    socket.on('error', () => {});
+    if (passage.resets > 0) {
+      passage.resets -= 1;
+      socket.resetAndDestroy();
+      return;
+    }
+    const onward = connect(to, '127.0.0.1');
+    onward.on('error', () => socket.destroy());
+    socket.on('close', () => onward.destroy());
+    socket.pipe(onward).pipe(socket);
+  });
+  const passage: Passage = { ...(await listen(server)), resets: 0 };
+  return passage;
 }
 
 /** A TCP server that speaks first or answers. Either way it sends its name. */

@@ -41,12 +41,14 @@ test('an unknown request waits, and the question contains authority and destinat
 });
 
 test.each([
-  ['gateway', gateway, 'lazyscope-egress'],
-  ['direct', direct, 'lazyscope-direct'],
-])('%s marks the request and pins the server for this request alone', (_, headers, cluster) => {
+  ['gateway', gateway, 'lazyscope-egress', '7'],
+  ['direct', direct, 'lazyscope-direct', undefined],
+])('%s marks the request and pins the server for this request alone', (...row) => {
+  const [, headers, cluster, retries] = row;
   const stream = unknownRequest(host, 'reviews');
   answer(host, headers);
   expect([stream.continued, markOf(stream)]).toEqual([1, cluster]);
+  expect(stream.headers['x-envoy-max-retries']).toBe(retries);
   expect(stream.filterState.get(sniKey)).toEqual({ value: gateway['x-lazyscope-sni'], span: 0 });
   const identities = { value: gateway['x-lazyscope-identities'], span: 0 };
   expect(stream.filterState.get(identitiesKey)).toEqual(identities);

@@ -103,13 +103,19 @@ export async function nodeVictims(mesh: Mesh, node: string): Promise<Victims> {
 }
 
 async function endAllOn(mesh: Mesh, node: string): Promise<void> {
+  // The kubelet first, so that it restarts nothing; containerd last, because it kills the pods.
   const script = `
     here=$(readlink /proc/self/ns/net)
+    end() {
+      for pid in $(pgrep -x $1); do
+        [ "$(readlink /proc/$pid/ns/net)" != "$here" ] || kill -KILL $pid
+      done
+    }
+    end kubelet
+    end kube-proxy
     for task in $(ctr -n k8s.io task ls -q); do ctr -n k8s.io task kill -s SIGKILL $task & done
-    for pid in $(pgrep -x kubelet; pgrep -x kube-proxy; pgrep -x containerd); do
-      [ "$(readlink /proc/$pid/ns/net)" != "$here" ] || kill -KILL $pid
-    done
-    wait`;
+    wait
+    end containerd`;
   await mesh.onNode(node, ['bash', '-c', script]);
 }
 
