@@ -63,6 +63,7 @@ export function hostsOf(
     namespace,
     rootNamespace,
     labels: workload.pods.map(({ labels }) => labels),
+    ips: workload.pods.flatMap(({ ips }) => ips),
     edges,
     pins: scope.pins,
     excludes: scope.excludes,

@@ -9,12 +9,13 @@ import {
 import type { Edge, HostRef } from './edges.ts';
 import { aliasHosts, calledHosts, ruleHosts } from './needed.ts';
 import { type ProvidersInput, providerHosts } from './providers.ts';
+import { type Servers, servedHosts } from './served.ts';
 import { unservableHosts, virtualHosts } from './unservable.ts';
 
 /**
  * Why a host is in a scope. `provider`: the proxy calls it by itself, as configuration says;
- * `eager`: never called, because its first call could not be served; `alias`: another name of a
- * host that is in the scope.
+ * `served`: the workload serves it, and a DestinationRule is for it; `eager`: never called, because
+ * its first call could not be served; `alias`: another name of a host that is in the scope.
  */
 export type Reason =
   | 'sentinel'
@@ -23,6 +24,7 @@ export type Reason =
   | 'learned'
   | 'virtualservice'
   | 'provider'
+  | 'served'
   | 'eager'
   | 'alias';
 
@@ -33,24 +35,25 @@ export type ScopeHost = {
   edge?: Edge;
   /**
    * For an eager host, why its first call could not be served; for a provider, the object that
-   * names it.
+   * names it; for a host that the workload serves, the DestinationRule.
    */
   message?: string;
 };
 
-export type ScopeInput = ProvidersInput & {
-  edges: readonly Edge[];
-  /** Entries that never leave the scope. */
-  pins: readonly string[];
-  /** Learned entries that are left out. */
-  excludes: readonly string[];
-  sentinel: HostRef;
-  gateway: HostRef;
-  /** A proxy of the workload answers DNS itself. */
-  dnsProxy: boolean;
-  /** Where the default Sidecar of the namespace sends unknown calls. */
-  egressProxy?: { host: string; message: string } | undefined;
-};
+export type ScopeInput = ProvidersInput &
+  Servers & {
+    edges: readonly Edge[];
+    /** Entries that never leave the scope. */
+    pins: readonly string[];
+    /** Learned entries that are left out. */
+    excludes: readonly string[];
+    sentinel: HostRef;
+    gateway: HostRef;
+    /** A proxy of the workload answers DNS itself. */
+    dnsProxy: boolean;
+    /** Where the default Sidecar of the namespace sends unknown calls. */
+    egressProxy?: { host: string; message: string } | undefined;
+  };
 
 /**
  * The hosts of a workload's scope, sorted and without duplicates; of several reasons the strongest
@@ -83,6 +86,7 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   for (const edge of learned) add(entryOf(edge), 'learned', { edge });
   for (const edge of learned) addNeeded(calledHosts(catalog, edge, namespace), 'virtualservice');
   addEager(providerHosts(catalog, input), 'provider');
+  addEager(servedHosts(catalog, input), 'served');
   addEager(egressProxyHosts(catalog, input));
   addEager(ruledConnections(catalog, namespace));
   addEager(unservableHosts(catalog, input));

@@ -4,6 +4,7 @@ import { deleteNamespaces, importedHosts, untilNarrowed } from '../../../box/fle
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { enableNamespace } from '../../../box/product.ts';
 import { host, namespace, objects, token } from './conformance-objects.ts';
+import { type Kept, keepFull, lossesOf, type ProxyRef, proxyLabel } from './proxies.ts';
 
 const mesh = openMesh();
 let client: PodRef;
@@ -37,6 +38,15 @@ const inForce: Record<string, { status: number; name?: string; headers?: object 
   'an AuthorizationPolicy': { status: 403 },
   'a JWT that is good': { status: 200, name: 'server-v1' },
 };
+
+const proxies: ProxyRef[] = [
+  { namespace, name: 'client' },
+  ...['v1', 'v2'].map((version) => ({
+    ...{ namespace, name: `server-${version}` },
+    labels: `app=server,version=${version}`,
+  })),
+];
+let kept: Kept;
 
 const patience = { timeout: 300_000, interval: 500 };
 
@@ -96,6 +106,7 @@ beforeAll(async () => {
     }
   }, patience);
   before = await everything();
+  kept = await keepFull(mesh, proxies);
   await enableNamespace(mesh, namespace, 'enforce');
   await untilNarrowed(mesh, namespace, ['client']);
   await outcome(['/plain']);
@@ -106,7 +117,15 @@ beforeAll(async () => {
   after = await everything();
 });
 
-afterAll(() => deleteNamespaces(mesh, namespace));
+afterAll(async () => {
+  await kept?.forget();
+  await deleteNamespaces(mesh, namespace);
+});
+
+test.each(proxies.map((proxy) => [proxyLabel(proxy), proxy] as const))(
+  '%s has everything imported and inbound as with full configuration, and nothing dangles',
+  async (_label, proxy) => expect(await lossesOf(mesh, proxy, kept)).toEqual([]),
+);
 
 test('every rule is in force with full configuration, so that this file has something to compare', () => {
   expect(before.outcomes).toMatchObject(inForce);

@@ -33,7 +33,15 @@ function scope(objects: readonly KubeObject[], learned: string[], namespace = 's
     return { namespace: owner, host, firstSeen: 0, lastSeen: 0 };
   });
   const hosts = scopeOf(catalogOf(objects), {
-    ...{ namespace, rootNamespace: 'istio-system', labels: [{}], edges, pins: [], excludes: [] },
+    ...{
+      namespace,
+      rootNamespace: 'istio-system',
+      labels: [{}],
+      ips: [],
+      edges,
+      pins: [],
+      excludes: [],
+    },
     ...{ sentinel: ours, gateway: ours, dnsProxy: false },
   });
   return Object.fromEntries(

@@ -32,6 +32,8 @@ type Golden = {
     objects?: KubeObject[];
     defaults?: KubeObject[];
     dnsProxy?: boolean;
+    /** Addresses of the pods of the workload. */
+    ips?: string[];
   };
   reasons: Record<string, string>;
   sidecar: KubeObject;
@@ -78,6 +80,7 @@ function build({ input }: Golden, learned = input.learned) {
     namespace: 'shop',
     rootNamespace: 'istio-system',
     labels: [input.labels],
+    ips: input.ips ?? [],
     edges: edges.edgesFrom(source),
     pins: input.pins ?? [],
     excludes: input.excludes ?? [],
