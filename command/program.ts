@@ -3,7 +3,11 @@ import type { Access, Cluster } from './frame/cluster.ts';
 import { CommandError, type ExitCode, exitCodes } from './frame/failure.ts';
 import { formats, type Output, show } from './frame/output.ts';
 import type { Globals, Session, Verb } from './frame/verb.ts';
+import { callersVerb } from './verbs/callers.ts';
 import { completionVerbs } from './verbs/completion.ts';
+import { exportVerb } from './verbs/export.ts';
+import { intentVerbs } from './verbs/intent.ts';
+import { statusVerb } from './verbs/status.ts';
 import { versionVerb } from './verbs/version.ts';
 
 /** What the command needs of its surroundings. */
@@ -15,7 +19,14 @@ export type Host = {
   now(): number;
 };
 
-const verbs: readonly Verb[] = [versionVerb, ...completionVerbs];
+const verbs: readonly Verb[] = [
+  statusVerb,
+  callersVerb,
+  ...intentVerbs,
+  exportVerb,
+  versionVerb,
+  ...completionVerbs,
+];
 
 /** Runs one command line, without the names of node and program; never throws. */
 export async function run(args: readonly string[], host: Host): Promise<ExitCode> {

@@ -55,7 +55,8 @@ export function requestFailure(asked: Asked, status: number, message: string): C
   }
   if (status === 403) {
     const kind = namespace ? `role -n ${namespace}` : 'clusterrole';
-    const narrower = namespace ? '' : ', or name a namespace that you may read (-n)';
+    const narrower =
+      namespace || verb !== 'list' ? '' : ', or name a namespace that you may read (-n)';
     const remedy = `ask for it: kubectl create ${kind} lazyscope-reader --verb=${verb} --resource=${resource}${narrower}`;
     const missing = `you lack the right to ${verb} ${resource} ${where}`;
     return new CommandError(`${missing} (403)`, remedy);

@@ -41,3 +41,9 @@ export type Verb = {
     ...values: any[]
   ): Promise<ExitCode | undefined> | ExitCode | undefined;
 };
+
+/** The namespace to look at; undefined: all. */
+export async function namespaceOf({ options, cluster }: Session): Promise<string | undefined> {
+  if (options.allNamespaces) return undefined;
+  return options.namespace ?? (await cluster()).namespace;
+}

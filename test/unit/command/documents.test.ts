@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { programOf } from '../../../command/program.ts';
+import type { KubeObject } from '../../../companion/kube/object.ts';
+import { istio, pod } from '../companion/core/objects.ts';
+import { commandLine, objectCluster } from './host.ts';
+import { learned, narrowed, scope } from './objects.ts';
+
+/** Each command in docs/command.md with its output, run against one mesh of objects. */
+
+const text = readFileSync(join(import.meta.dirname, '../../../docs/command.md'), 'utf8');
+const shown = [...text.matchAll(/^```\n\$ lazyscope (.*)\n([\s\S]*?)^```$/gm)].map(
+  ([, line = '', output = '']) => ({ line, output }),
+);
+
+const cart = 'shop/cart.shop.svc.cluster.local';
+const shop: KubeObject = {
+  ...{ apiVersion: 'v1', kind: 'Namespace' },
+  metadata: { name: 'shop', labels: { 'lazyscope.io/mode': 'observe' } },
+};
+const byDefault = istio('Sidecar', 'istio-system/default', {
+  outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' },
+  egress: [{ hosts: ['*/*'] }],
+});
+const invoices = scope('billing/invoices', {
+  ...{ mode: 'enforce', scoped: 'ForeignSidecar', ready: 'ForeignSidecar' },
+  hosts: [{ host: 'shop/*', reason: 'pinned' }],
+});
+const waiting = scope('shop/cart', { ready: 'Learning', memory: { beforeBytes: 120e6 } });
+const eager = { host: 'shop/db.example.com', reason: 'eager', message: 'port 5432 is not HTTP' };
+
+/** The objects that each line of the document was written about. */
+const meshes: Record<string, KubeObject[]> = {
+  status: [narrowed('shop/web', [learned(cart)]), waiting, invoices],
+  callers: [narrowed('shop/web', [learned(cart)]), invoices],
+  export: [
+    narrowed('shop/web', [learned(cart), eager]),
+    byDefault,
+    pod('shop/web-1', { labels: { app: 'web' } }),
+  ],
+  mode: [shop, narrowed('shop/web')],
+};
+
+test('the document shows outputs', () => {
+  expect(shown.length).toBeGreaterThan(3);
+});
+
+test.each(shown)('$line prints what the document shows', async ({ line, output }) => {
+  const [verb = ''] = line.split(' ');
+  const { out } = await commandLine(line, objectCluster(meshes[verb] ?? []));
+  expect(out).toBe(output);
+});
+
+test('the document describes every verb', () => {
+  const host = {
+    ...{ program: 'lazyscope', now: () => 0, connect: () => Promise.reject(new Error('none')) },
+    out: { write: () => undefined, warn: () => undefined, paint: (each: string) => each },
+  };
+  const verbs = programOf(host, () => undefined).commands.map((command) => command.name());
+  const missing = verbs.filter(
+    (name) =>
+      !name.startsWith('__') && !new RegExp(`(\`|^### |lazyscope.* )${name}\\b`, 'm').test(text),
+  );
+  expect(missing).toEqual([]);
+});
