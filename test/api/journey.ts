@@ -164,7 +164,7 @@ export const bypassJourney: Journey = async ({ account }) => {
     const state = { name: 'refused', reason: 'for this test' } as const;
     await publish(createReport(state, { features }, candidates?.all() ?? []));
     await kube.create(eventOf('node-1', 'BypassRefused', 'for this test', new Date()));
-    // Lists are answered; watches are opened after them.
+    // The API server has answered the lists. The watches open after them.
     await sleep(openedMs);
   });
   candidates?.stop();

@@ -55,7 +55,7 @@ test.each([
   await mesh.kubectl(['rollout', 'restart', `${kind}/${app}`, '-n', system]);
   await mesh.kubectl(['rollout', 'status', `${kind}/${app}`, '-n', system]);
   // Nodes and proxies may notice the end of a pod later than Kubernetes.
-  await mesh.waitFor('the end of every pod of before', async () => {
+  await mesh.waitFor('the end of every earlier pod', async () => {
     const { items } = await mesh.get(['pods', '-n', system]);
     const names = items.map((pod: { metadata: { name: string } }) => pod.metadata.name);
     return before.every((name) => !names.includes(name));
