@@ -7,7 +7,7 @@ import { istio, pod } from '../companion/core/objects.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, narrowed, scope } from './objects.ts';
 
-/** Each command in docs/command.md with its output, run against one mesh of objects. */
+/** Runs each command in docs/command.md against a mesh of objects and compares the output. */
 
 const text = readFileSync(join(import.meta.dirname, '../../../docs/command.md'), 'utf8');
 const shown = [...text.matchAll(/^```\n\$ lazyscope (.*)\n([\s\S]*?)^```$/gm)].map(
@@ -30,7 +30,7 @@ const invoices = scope('billing/invoices', {
 const waiting = scope('shop/cart', { ready: 'Learning', memory: { beforeBytes: 120e6 } });
 const eager = { host: 'shop/db.example.com', reason: 'eager', message: 'port 5432 is not HTTP' };
 
-/** The objects that each line of the document was written about. */
+/** The objects of the mesh behind each command of the document. */
 const meshes: Record<string, KubeObject[]> = {
   status: [narrowed('shop/web', [learned(cart)]), waiting, invoices],
   callers: [narrowed('shop/web', [learned(cart)]), invoices],

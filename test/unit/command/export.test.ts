@@ -60,7 +60,7 @@ test('a default of another revision is not repeated', async () => {
   expect(out).not.toContain('outboundTrafficPolicy:\n');
 });
 
-test('times of use change no byte', () => {
+test('the times of use do not change the export', () => {
   const later = narrowed('shop/web', [learned(cart, { lastSeen: '2026-11-28T11:00:00Z' })]);
   const before = narrowed('shop/web', [learned(cart)]);
   const yamlOf = (object: typeof web) =>
@@ -106,7 +106,7 @@ test('an export that is in the cluster has no difference', async () => {
   expect([code, diff]).toEqual([0, '']);
 });
 
-test('whatever the reasons say, an export is YAML with exactly the hosts of the scope', () => {
+test('with any reasons an export is YAML with exactly the hosts of the scope', () => {
   const host = fc
     .record({
       name: fc.stringMatching(/^[a-z]([a-z0-9-]{0,8}[a-z0-9])?$/),

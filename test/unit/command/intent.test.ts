@@ -15,7 +15,7 @@ const shop: KubeObject = {
 const clusterOf = (...objects: KubeObject[]) =>
   objectCluster([shop, ...objects], { namespace: 'shop' });
 
-test('enforcing a namespace says who is narrowed and who waits, and sets its label', async () => {
+test('enforcing a namespace lists the narrowed and the waiting workloads, and sets the label', async () => {
   const cluster = clusterOf(
     scope('shop/cart', { hosts: [learned(cart)] }),
     scope('shop/web', { ready: 'Learning' }),
@@ -88,7 +88,7 @@ test.each([
   expect(cluster.patches).toEqual([]);
 });
 
-test('a pin says what it means for each host', async () => {
+test('a pin prints its effect on each host', async () => {
   const cluster = clusterOf(scope('shop/cart', { spec: { excludes: [cart] } }));
   const { out } = await commandLine(`pin cart cart.shop.svc.cluster.local billing/*`, cluster);
   expect(out).toContain(`+ ${cart}: always in the scope; a pin wins over the exclude`);
@@ -96,7 +96,7 @@ test('a pin says what it means for each host', async () => {
   expect(cluster.patches[0]?.body).toMatchObject({ spec: { pins: [cart, 'billing/*'] } });
 });
 
-test('an exclude of a host in use says when it was last used', async () => {
+test('the exclusion of a host in use prints the last use', async () => {
   const cluster = clusterOf(scope('shop/web', { hosts: [learned(cart)] }));
   const { out } = await commandLine(`exclude web ${cart}`, cluster);
   expect(out).toContain(
@@ -104,7 +104,7 @@ test('an exclude of a host in use says when it was last used', async () => {
   );
 });
 
-test('removing the last entry removes the list, and JSON says what happened', async () => {
+test('removing the last entry removes the list, and the JSON output names the change', async () => {
   const cluster = clusterOf(scope('shop/cart', { spec: { pins: [cart] } }));
   const { out } = await commandLine(`pin cart ${cart} --remove -o json`, cluster);
   expect(JSON.parse(out)).toMatchObject({ result: 'done' });

@@ -65,7 +65,7 @@ export function scope(path: string, options: ScopeOptions = {}): KubeObject {
   };
 }
 
-/** A workload with a scope in force, of two proxies that saved 100 MB each. */
+/** A workload whose scope is in force, with two proxies that saved 100 MB each. */
 export const narrowed = (path: string, hosts: Host[] = []): KubeObject =>
   scope(path, {
     ...{ mode: 'enforce', scoped: 'Enforced', hosts, proxies: 2 },

@@ -20,7 +20,7 @@ const objects = [
 const cluster = objectCluster(objects, { namespace: 'shop' });
 
 describe('status', () => {
-  test('each workload has its mode, what stands in the way, and what is saved', async () => {
+  test('each workload has its mode, its obstacle and its saving', async () => {
     const { code, out } = await commandLine('status -A', cluster);
     expect(code).toBe(0);
     expect(out).toBe(
@@ -44,24 +44,24 @@ describe('status', () => {
     expect((await commandLine('status -n billing', cluster)).out).toContain('invoices');
   });
 
-  test('a price makes money of memory', async () => {
+  test('with a price the saving is shown in money', async () => {
     const { out } = await commandLine('status --price-gib-month 10 -o json', cluster);
     expect(JSON.parse(out).total.savedPerMonth).toBeCloseTo((200e6 / 1024 ** 3) * 10);
     const refused = await commandLine('status --price-gib-month much', cluster);
     expect(refused).toMatchObject({ code: 64, err: expect.stringContaining("'much' is invalid") });
   });
 
-  test('the wide form says in words what stands in the way', async () => {
+  test('the wide form describes the obstacle in words', async () => {
     expect((await commandLine('status -o wide', cluster)).out).toContain('Learning in words.');
   });
 
-  test('without scopes it says how to get some', async () => {
+  test('without scopes the command prints how to get some', async () => {
     const { code, out } = await commandLine('status', objectCluster([]));
     expect(code).toBe(0);
     expect(out).toContain('kubectl label namespace NAME lazyscope.io/mode=observe');
   });
 
-  test('an object that no controller has looked at breaks nothing', () => {
+  test('an object that no controller has evaluated breaks nothing', () => {
     const [row] = statusOf(
       [readWorkloadScope({ ...scope('shop/new'), status: undefined })],
       1,
@@ -95,7 +95,7 @@ describe('status', () => {
 });
 
 describe('callers', () => {
-  test('those that were seen calling come first, then those that import it', async () => {
+  test('workloads that called the host come first, then workloads that only import it', async () => {
     const { code, out } = await commandLine('callers cart.shop', cluster);
     expect(code).toBe(0);
     expect(out).toBe(
@@ -112,7 +112,7 @@ describe('callers', () => {
     ]);
   });
 
-  test('a host that nobody has is no error', async () => {
+  test('a host without callers is no error', async () => {
     const { code, out } = await commandLine('callers nowhere', cluster);
     expect([code, out]).toEqual([0, expect.stringContaining('No scope has nowhere')]);
   });

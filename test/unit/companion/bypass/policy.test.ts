@@ -39,7 +39,7 @@ test('only pods and nodes with the value enabled take part', () => {
   expect([isNodeOptedIn(node(asks)), isNodeOptedIn(node({}))]).toEqual([true, false]);
 });
 
-test('pods for which the bypass is known to be slower are refused with the reason', () => {
+test('pods that would lose by the bypass are refused with the reason', () => {
   const image = (name: string) =>
     readCandidate(pod(asks, { spec: { containers: [{ image: 'a' }, { image: name }] } }))?.refused;
   expect(image('haproxy')).toContain('splice');

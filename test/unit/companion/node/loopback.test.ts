@@ -328,7 +328,7 @@ describe('a body that never comes', () => {
     expect(reply).toMatch(/^connection: close/im);
   });
 
-  it('uses some connections of its pod, and of no other pod', async () => {
+  it('uses one of the few places of its pod, and of no other pod', async () => {
     const { perKey } = ingressBounds.reports;
     const sockets = Array.from({ length: perKey + 1 }, () => beginReport(addresses.cart));
     await eventually(async () => {
