@@ -52,7 +52,7 @@ export const UPGRADE = ascii('upgrade');
 export const TRAILER = ascii('trailer');
 export const CONTENT_TYPE = ascii('content-type');
 export const CONTENT_LENGTH = ascii('content-length');
-/** Overrides the number of retries of the route; Envoy's router removes it (retry_state_impl.cc). */
+/** Overrides the retries of the route. Envoy's router removes the header (retry_state_impl.cc). */
 export const MAX_RETRIES = ascii('x-envoy-max-retries');
 /**
  * Retries of a call to the gateway that nothing has received yet. Each connection to the Service of
