@@ -60,7 +60,7 @@ async function activate(mesh: Mesh, from: PodRef, name: string): Promise<number>
     const imported = await importedHosts(mesh, from.namespace, client);
     const scoped = imported.includes(entryOf(from.namespace, name)) ? 'in' : 'not in';
     const keys = result.outcomes.map(({ key }) => key).join(', ');
-    throw new Error(`${url} is ${scoped} the scope, and all answers were alike: ${keys}`);
+    throw new Error(`${url} is ${scoped} the scope, and all answers were the same: ${keys}`);
   }
   return real - first;
 }

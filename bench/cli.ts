@@ -13,7 +13,7 @@ type Entry = { about: string; load(): Promise<Bench> };
 /** Loaded one by one: each is a program of its own. */
 const benches: Record<string, Entry> = {
   memory: {
-    about: 'what a sidecar carries: full, scoped, by hand; 100, 1,000, 5,000 services',
+    about: 'memory of a sidecar: full, scoped, scoped by hand; 100, 1,000, 5,000 services',
     load: async () => (await import('./memory.ts')).memory,
   },
   'first-call': {
@@ -29,7 +29,7 @@ const benches: Record<string, Entry> = {
     load: async () => (await import('./filter.ts')).filter,
   },
   enable: {
-    about: 'label a namespace of eight workloads: time, CPU of istiod, bytes pushed',
+    about: 'enabling a namespace of eight workloads: time, CPU of istiod, bytes pushed',
     load: async () => (await import('./enable.ts')).enable,
   },
   ingest: {
@@ -41,7 +41,7 @@ const benches: Record<string, Entry> = {
     load: async () => (await import('./scale.ts')).scale,
   },
   istiod: {
-    about: 'what istiod sends and spends for the same churn, 200 proxies full and scoped',
+    about: 'bytes and CPU of istiod for the same churn, 200 proxies full and scoped',
     load: async () => (await import('./istiod.ts')).istiod,
   },
   bypass: {
@@ -57,13 +57,13 @@ const list = Object.entries(benches)
 const help = `Usage: npm run -s bench -- NAME... [--json] [--quick]
 
 ${list}
-  all         each of them in turn
+  all         every benchmark in turn
 
-  --json   print {name, machine, rows} only; for several names, an object a line
+  --json   print only {name, machine, rows}, one line for each benchmark
   --quick  fewer repetitions and sizes; the result is not kept
 
-Results are kept in bench/results/NAME.json. Those that need a cluster run as root and start the mesh
-of \`npm run -s mesh\`, or with MESH=keep use the one that is up.
+Results are kept in bench/results/NAME.json. Benchmarks that need a cluster run as root. They start the
+mesh of \`npm run -s mesh\`; with MESH=keep they use the mesh that is up.
 Exit status: 0 when all aims are met, 1 when one is missed, 2 when a benchmark could not run, 64 for
 a wrong command line.
 `;

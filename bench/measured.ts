@@ -118,7 +118,7 @@ function companionPaidBy(
 function value({ name, rows }: Result, subject: RegExp, metric: string): number {
   const row = rows.find((each) => subject.test(each.case) && each.metric === metric);
   if (!row)
-    throw new Error(`${name}.json has no row ${subject}, ${metric}: run the benchmark anew`);
+    throw new Error(`${name}.json has no row ${subject}, ${metric}: run the benchmark again`);
   return row.value >= 10 ? Math.round(row.value * 10) / 10 : row.value;
 }
 

@@ -25,7 +25,7 @@ function sizesOf(rows: readonly Row[]): number[] {
 function find(rows: readonly Row[], subject: string): number {
   const row = rows.find((each) => each.case === subject && each.metric === 'allocated');
   if (!row)
-    throw new Error(`memory.json has no row "${subject}", allocated: run the benchmark anew`);
+    throw new Error(`memory.json has no row "${subject}", allocated: run the benchmark again`);
   return row.value;
 }
 
@@ -36,7 +36,10 @@ function find(rows: readonly Row[], subject: string): number {
  */
 export function evenAt(bars: readonly Bar[]): number {
   const [small, large] = bars;
-  if (!small || !large) throw new Error('it takes two sizes of mesh to see how memory grows');
+  if (!small || !large)
+    throw new Error(
+      'memory.json needs two sizes of mesh: run the benchmark again, without --quick',
+    );
   const perService = (large.full - small.full) / (large.services - small.services);
   return Math.max(0, small.services - (small.full - small.scoped) / perService);
 }

@@ -56,7 +56,7 @@ export function assertMeasured({ name, rows }: Result): void {
   const unmeasured = rows.filter(({ value }) => !Number.isFinite(value));
   if (unmeasured.length === 0) return;
   const list = unmeasured.map((each) => `${each.case}, ${each.metric}: ${each.value}`);
-  throw new Error(`${name} did not measure\n- ${list.join('\n- ')}`);
+  throw new Error(`${name} has figures that are not numbers\n- ${list.join('\n- ')}`);
 }
 
 /** The rows as an aligned table, figures to the right. */

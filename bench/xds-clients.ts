@@ -51,7 +51,9 @@ export async function startXdsClients(
     let since = Date.now();
     while (last.ready < count || Date.now() - since < quietMs) {
       if (Date.now() > deadline)
-        throw new Error(`${last.ready} of ${count} proxies were ready, or istiod never fell quiet`);
+        throw new Error(
+          `only ${last.ready} of ${count} proxies were ready, or istiod never became idle`,
+        );
       await sleep(500);
       const now = await read();
       if (now.responses !== last.responses) since = Date.now();

@@ -12,22 +12,22 @@ import { readEnable, readUp } from './up-options.ts';
 const help = `Usage: npm run -s mesh -- COMMAND
 
   up [OPTIONS]            start a cluster with Istio; returns when it is ready
-  enable NAMESPACE MODE   the product in a namespace: observe, enforce or off; made if it is not there
-  kubectl ARGS            kubectl against it
-  istioctl ARGS           istioctl against it
-  admin NAMESPACE/POD PATH  GET on the Envoy admin of a pod's sidecar
-  image NAME FILE...      make an image of FILEs and load it into every node
-  status                  what is up, and what each sidecar carries
-  down                    end it; nothing of it is left
+  enable NAMESPACE MODE   set a namespace, created if missing, to observe, enforce or off
+  kubectl ARGS            run kubectl against the cluster
+  istioctl ARGS           run istioctl against the cluster
+  admin NAMESPACE/POD PATH  get a path of the Envoy admin interface of a pod's sidecar
+  image NAME FILE...      build an image of the FILEs and load it into every node
+  status                  show nodes, pods, and the memory and clusters of each sidecar
+  down                    stop the cluster and remove everything that it left
 
   --nodes N               nodes of the cluster, 1 to 9 (default 2)
-  --services N            services that exist only as configuration (default 0)
+  --services N            number of services without pods (default 0)
   --shop                  a shop of eight workloads with sidecars
-  --product               the product too, as its README installs it: the image and manifests/base
-  --enforce NAMESPACE     with --product: narrow the workloads of a namespace; may be given again
-  --learning-seconds N    with --product: watch each workload for so long before (default: a day)
+  --product               install the product as its README does: the image and manifests/base
+  --enforce NAMESPACE     with --product: narrow the workloads of a namespace; may be repeated
+  --learning-seconds N    with --product: the learning window of each workload (default: a day)
 
-A shop that is narrowed while one looks on:
+To watch the workloads of a shop being narrowed:
   npm run -s mesh -- up --services 1000 --shop --product --enforce shop --learning-seconds 10
 `;
 
@@ -42,7 +42,8 @@ function progress(line: string): void {
 async function upCommand(args: string[]): Promise<number> {
   const { nodes, services, shop, product, enforce, learningSeconds } = readUp(args);
   const missing = product ? missingPrerequisites('product') : [];
-  if (missing.length > 0) throw new Error(`it cannot run here:\n- ${missing.join('\n- ')}`);
+  if (missing.length > 0)
+    throw new Error(`the product cannot be built here:\n- ${missing.join('\n- ')}`);
   // Before the mesh, which would be up for nothing if the image cannot be built.
   if (product) await companionArchive(progress);
   await up({ nodes, owned: false, progress });
@@ -136,7 +137,7 @@ async function statusCommand(): Promise<number> {
 async function downCommand(): Promise<number> {
   const said = {
     ended: 'the mesh is down',
-    swept: 'no mesh is up; removed what one that was killed had left',
+    swept: 'no mesh is up; removed the leftovers of a killed mesh',
     none: 'no mesh is up',
   };
   console.log(said[await down()]);

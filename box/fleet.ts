@@ -178,7 +178,7 @@ async function missingTargets(
 }
 
 function requireNone(missing: number[]): true {
-  if (missing.length > 0) throw new Error(`it lacks ${missing.map(target)}`);
+  if (missing.length > 0) throw new Error(`the scope lacks ${missing.map(target)}`);
   return true;
 }
 

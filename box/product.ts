@@ -129,7 +129,9 @@ export async function enableNamespace(
     const file = join(dir, 'example', 'namespace.yaml');
     const text = await readFile(file, 'utf8');
     await run('sed', ['-i', `s/my-namespace/${name}/; s/: observe$/: ${mode}/`, file]);
-    if (!text.includes('lazyscope.io/mode: observe')) throw new Error(`${file} has another shape`);
+    if (!text.includes('lazyscope.io/mode: observe')) {
+      throw new Error(`${file} has no line with lazyscope.io/mode: observe`);
+    }
     await mesh.kubectl(['apply', '--server-side', '-k', join(dir, 'example')]);
   } finally {
     await rm(dir, { recursive: true });
@@ -143,7 +145,8 @@ async function fallBackDirectly(file: string): Promise<void> {
   const text = await readFile(file, 'utf8');
   const shipped = '    fallback: passthrough\n';
   const cidrs = '    directCidrs: [10.96.0.0/16, 10.244.0.0/16]\n';
-  if (text.split(shipped).length !== 3) throw new Error(`${file} has another shape`);
+  if (text.split(shipped).length !== 3)
+    throw new Error(`${file} has not exactly two lines with fallback: passthrough`);
   await writeFile(file, text.replaceAll(shipped, `    fallback: direct\n${cidrs}`));
 }
 

@@ -35,5 +35,5 @@ export function lackOf({ kind, metadata, spec, status }: Workload): string[] {
   const seen = number('observedGeneration') >= metadata.generation;
   if (seen && updated === wanted && ready === wanted && all === wanted) return [];
   const state = `${updated} updated, ${ready} ready, ${all} in all`;
-  return [`${kind} ${metadata.name}: ${wanted} wanted, ${seen ? state : 'not looked at yet'}`];
+  return [`${kind} ${metadata.name}: ${wanted} wanted, ${seen ? state : 'not observed yet'}`];
 }

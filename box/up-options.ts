@@ -72,5 +72,5 @@ function wholeNumber(option: string, text: string, most: number): number {
 /** A label of DNS (RFC 1123), as the API server wants it. */
 function checkNamespace(name: string): void {
   if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name))
-    throw new Error(`'${name}' is no name of a namespace: lower-case letters, digits and -`);
+    throw new Error(`'${name}' is not a name of a namespace: use lower-case letters, digits and -`);
 }

@@ -62,9 +62,9 @@ static const char *paired(struct ends *e)
 
 	engine_measure(&figures);
 	if (!figures.counters[COUNT_server_seen])
-		return "an accepted socket was not seen: its listener is of another cgroup";
+		return "an accepted socket was not seen: its listener belongs to another cgroup";
 	if (!figures.counters[COUNT_server_in])
-		return "the ends did not find each other";
+		return "the two ends were not paired";
 	if (!say(e->client, 'a', 100) || !hear(e->server, 'a', 100))
 		return "data did not arrive";
 	engine_measure(&figures);
@@ -79,10 +79,10 @@ static const char *order(struct ends *e)
 			return "data did not arrive";
 		trial_redirect((i + 1) % 2);
 		if (!say(e->client, 'B', 1000))
-			return "data was not taken";
+			return "data was not sent";
 		trial_redirect(true);
 		if (!say(e->client, 'C', 1000))
-			return "data was not taken";
+			return "data was not sent";
 		if (!hear(e->server, 'A', i % 3 ? 600 : 1000) || !hear(e->server, 'B', 1000) ||
 		    !hear(e->server, 'C', 1000))
 			return "data was reordered or lost across switches";
@@ -106,7 +106,7 @@ static const char *partial(struct ends *e)
 	size_t third = say(e->client, 'C', 1) + say(e->client, 'C', 1);
 
 	return hear(e->server, 'B', second - second / 2) && hear(e->server, 'C', third) ?
-		       NULL : "data overtook what a partial send had left";
+		       NULL : "data overtook the rest of a partial send";
 }
 
 static const char *backpressure(struct ends *e)
@@ -114,7 +114,7 @@ static const char *backpressure(struct ends *e)
 	size_t most = 256u << 20, sent = fill(e->client, 'A', most);
 
 	if (sent >= most)
-		return "a writer was never stopped though nobody reads";
+		return "a writer never blocked although nobody read";
 	return hear(e->server, 'A', sent) ? NULL : "data did not arrive";
 }
 
@@ -163,15 +163,15 @@ static const char *reset(struct ends *e)
 	close(e->client);
 	e->client = -1;
 	if (!readable(e->server, WAIT_MS))
-		return "the other end was not told";
-	return recv(e->server, in, 1, 0) < 0 && errno == ECONNRESET ? NULL : "seen as another end";
+		return "the other end was not notified";
+	return recv(e->server, in, 1, 0) < 0 && errno == ECONNRESET ? NULL : "the reset was seen as an ordinary end";
 }
 
 static const char *peek(struct ends *e)
 {
 	say(e->client, 'A', 10);
 	if (!readable(e->server, WAIT_MS) || recv(e->server, in, 10, MSG_PEEK) != 10)
-		return "nothing to peek at";
+		return "peeking found no data";
 	return hear(e->server, 'A', 10) && !readable(e->server, 0) ? NULL : "peeking took data out";
 }
 
@@ -187,7 +187,7 @@ static const char *no_splice(struct ends *e)
 	n = splice(e->server, NULL, pipes[1], NULL, 10, SPLICE_F_NONBLOCK);
 	close(pipes[0]);
 	close(pipes[1]);
-	return n == 10 || (n < 0 && errno == EAGAIN) ? NULL : "neither works nor says EAGAIN";
+	return n == 10 || (n < 0 && errno == EAGAIN) ? NULL : "returned neither data nor EAGAIN";
 }
 
 /* Returns the expected byte at an offset. No two pieces of the stream are equal. */
@@ -214,7 +214,7 @@ static const char *stream(struct ends *e, bool detach)
 			trial_redirect(rand() % 2);
 		if (!readable(e->server, n > 0 ? 0 : WAIT_MS)) {
 			if (n <= 0)
-				return "the stream stands still";
+				return "the stream stalled";
 			continue;
 		}
 		n = recv(e->server, in, PIECE, 0);

@@ -52,7 +52,7 @@ bool engine_probe(unsigned int log_level, struct failure *failure)
 	int error = probed ? -bypass__load(probed) : errno;
 
 	bypass__destroy(probed);
-	return error ? fail(failure, error, "the kernel does not take the programs") : true;
+	return error ? fail(failure, error, "the kernel rejects the programs") : true;
 }
 
 static void size_tables(unsigned int connections)
@@ -96,7 +96,7 @@ bool engine_load(const struct request *request, struct failure *failure)
 	size_tables((unsigned int)request->connections);
 	error = -bypass__load(programs);
 	if (error)
-		fail(failure, error, "the kernel does not take the programs");
+		fail(failure, error, "the kernel rejects the programs");
 	if (!error && attach(failure))
 		return true;
 	bypass__destroy(programs);

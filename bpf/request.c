@@ -166,8 +166,8 @@ static const char *read_member(const char *p, struct request *r, const char **wr
 		return NULL;
 	p = read_value(skip_space(p + 1), key, r, &known);
 	if (!p) {
-		snprintf(problem, sizeof(problem), known ? "%s: not a value it can have" :
-							   "%s: no such option, or given twice", key);
+		snprintf(problem, sizeof(problem), known ? "%s: invalid value" :
+							   "%s: unknown option, or given twice", key);
 		*wrong = problem;
 	}
 	return p;

@@ -91,7 +91,7 @@ static bool introduce(int listening)
 
 static const char *run_check(const struct check *check, int listening)
 {
-	const char *wrong = "cannot connect to ourselves";
+	const char *wrong = "cannot connect to itself";
 	struct ends ends;
 
 	trial_redirect(true);

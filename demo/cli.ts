@@ -69,7 +69,7 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
     },
   });
   try {
-    view.say('up: the sidecars full and scoped, the egress gateway, two backends');
+    view.say('up: the full and the scoped sidecar, the egress gateway, two backends');
     const sidecars = [mesh.sidecar('full'), mesh.sidecar('scoped')];
     const traffic = createTraffic(sidecars, cast.steady.map(urlOf));
     view.panel(() => panelOf(mesh, traffic));
@@ -159,7 +159,7 @@ function whatToTry(mesh: Mesh, known: Service): string[] {
   const url = ({ name, namespace, ports }: Service) => `http://${name}.${namespace}:${ports[0]}/`;
   const admin = ({ proxy }: { proxy: EnvoyProxy }) => `http://127.0.0.1:${proxy.envoy().adminPort}`;
   return [
-    'It stays up; Ctrl-C ends it and leaves nothing behind. Admin pages of the Envoys:',
+    'The demo stays up; Ctrl-C ends it and leaves nothing behind. Admin pages of the Envoys:',
     `  full     ${admin(full)}`,
     `  scoped   ${admin(scoped)}`,
     `  gateway  ${admin({ proxy: mesh.gateway })}`,

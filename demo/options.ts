@@ -3,14 +3,14 @@ import { parseArgs } from 'node:util';
 import { generateServices, readServices, type Service, servicesMax } from '../embedded/services.ts';
 import { castSize } from './scenario.ts';
 
-export const usage = `Two equal sidecars in one mesh, one with all of it and one with what it uses, on real Envoy.
+export const usage = `Two equal sidecars in one mesh on real Envoy: one with the whole mesh, one with only what it uses.
 
 usage: npm run -s demo -- [--services N | --services-file FILE] [--once [--json]]
 
-  --services N          the size of a made-up mesh (${castSize} to ${servicesMax}, default 1000)
+  --services N          the size of a generated mesh (${castSize} to ${servicesMax}, default 1000)
   --services-file FILE  the mesh of a YAML file: services: [{name: cart, namespace: shop, ports: [8080]}]
-  --once                run through and end, instead of staying up
-  --json                with --once: print the figures, and nothing else
+  --once                run once and exit, instead of staying up
+  --json                with --once: print only the figures
 `;
 
 export type Options = { services: Service[]; once: boolean; json: boolean; help: boolean };

@@ -60,7 +60,7 @@ export async function runScenario(options: ScenarioOptions): Promise<Omit<Result
   traffic.start();
   try {
     await traffic.call(scoped, urlOf(cast.unused));
-    say('two apps call two services each; one of them has called a third, once');
+    say('two apps call two services each; one of the apps called a third service, once');
     await narrow(options, scoped);
     const firstCalls = [
       await firstCall(options, scoped, 'gateway'),
@@ -106,7 +106,9 @@ async function narrow({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<
   await sleep(settleMs);
   const after = await proxySummary(scoped.proxy.envoy().admin);
   const [clusters, memory] = [after.clusters, megabytes(after.allocatedBytes)];
-  say(`one is learned and narrowed while it runs: ${clusters} clusters, ${memory}`);
+  say(
+    `one sidecar is narrowed to its learned hosts while it runs: ${clusters} clusters, ${memory}`,
+  );
 }
 
 async function firstCall(
@@ -159,14 +161,16 @@ async function startAnew({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promi
   await mesh.restart('scoped');
   const after = await proxySummary(scoped.proxy.envoy().admin);
   const [was, is] = [megabytes(before.physicalBytes), megabytes(after.physicalBytes)];
-  say(`its next pod starts with the scope: ${is} physical, where narrowing left ${was}`);
+  say(
+    `its next pod starts with the scope: ${is} of physical memory, after ${was} in the narrowed pod`,
+  );
 }
 
 async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + patienceMs;
   while (!(await isSo())) {
     if (Date.now() > deadline) {
-      throw new Error(`no sign of ${what} within ${patienceMs / 1000} s`);
+      throw new Error(`waited ${patienceMs / 1000} s for ${what}`);
     }
     await sleep(5);
   }

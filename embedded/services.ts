@@ -57,7 +57,8 @@ export function readServices(text: string, file: string): Service[] {
   const list = root.get('services', true) as Node | undefined;
   if (!isSeq(list)) return fail(list ?? root, 'services', 'must be a list');
   const count = list.items.length;
-  if (count > servicesMax) fail(list, 'services', `${count} are more than ${servicesMax}`);
+  if (count > servicesMax)
+    fail(list, 'services', `${count} services, and at most ${servicesMax} are allowed`);
   const services = list.items.map((item, index) =>
     readService(item as Node, `services[${index}]`, fail),
   );
@@ -82,7 +83,7 @@ function readService(node: Node, field: string, fail: Fail): Service {
         return Number(port);
       }
       const given = isScalar(item) ? String(item.value) : 'this';
-      return fail(item as Node, `${field}.ports[${index}]`, `${given} is no port (1 to 65535)`);
+      return fail(item as Node, `${field}.ports[${index}]`, `${given} is not a port (1 to 65535)`);
     }),
   };
 }
@@ -102,7 +103,7 @@ function readName(
   return fail(
     node,
     `${field}.${key}`,
-    `${given} is no name (lower case letters, digits, -; up to 63)`,
+    `${given} is not a name (lower-case letters, digits, -; up to 63)`,
   );
 }
 
@@ -112,7 +113,7 @@ function onlyKeys(node: Node, field: string, known: string[], fail: Fail): void 
     const name = isScalar(key) ? String(key.value) : '';
     if (known.includes(name)) continue;
     const at = field ? `${field}.${name}` : name;
-    fail(key as Node, at, `is not known here; there is ${known.join(', ')}`);
+    fail(key as Node, at, `is not a known key; the keys are ${known.join(', ')}`);
   }
 }
 
@@ -123,10 +124,10 @@ function checkAll(services: Service[], nodes: Node[], fail: Fail): Service[] {
     const field = `services[${index}]`;
     const name = `${service.namespace}/${service.name}`;
     const before = seen.get(name);
-    if (before !== undefined) fail(nodes[index], field, `${name} is services[${before}] already`);
+    if (before !== undefined) fail(nodes[index], field, `${name} is already services[${before}]`);
     seen.set(name, index);
     const twice = service.ports.find((port, at) => service.ports.indexOf(port) !== at);
-    if (twice !== undefined) fail(nodes[index], `${field}.ports`, `${twice} is there twice`);
+    if (twice !== undefined) fail(nodes[index], `${field}.ports`, `${twice} is listed twice`);
     for (const port of service.ports) ports.add(port);
     if (ports.size > portsMax) {
       fail(nodes[index], `${field}.ports`, `more than ${portsMax} different ports in all`);

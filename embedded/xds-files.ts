@@ -27,7 +27,7 @@ export type XdsFiles = {
 /** Envoy refused a resource: its name and Envoy's reason. */
 export class RejectedError extends Error {
   constructor(envoy: string, resource: string, reason: string) {
-    super(`Envoy ${envoy} does not take ${resource}: ${reason}`);
+    super(`Envoy ${envoy} rejects ${resource}: ${reason}`);
     this.name = 'RejectedError';
   }
 }
@@ -145,7 +145,7 @@ async function accepted(envoy: EnvoyProcess, file: Watched, before: Stats): Prom
       throw rejection(envoy, file);
     }
     if (Date.now() > deadline) {
-      const what = `has not taken ${file.what} within ${acceptTimeoutMs / 1000} s`;
+      const what = `has not accepted ${file.what} within ${acceptTimeoutMs / 1000} s`;
       throw new EnvoyError(envoy.name, what, envoy.log());
     }
     await sleep(5);

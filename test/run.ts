@@ -12,12 +12,12 @@ import { announcement, clock, failedTest, summaryOf } from './gate/summary.ts';
 
 const help = `Usage: npm run test -- [--quick] [--all] [--record] [GROUP...]
 
-Runs every group of tests, or the named ones and what they need. What answers quickly comes first, and when
-that fails nothing else is run. What cannot run here is said at the end, and fails where CI=true.
+Runs every group of tests, or the named groups and the groups that they need. The quick part runs first; if
+it fails, nothing else runs. Groups that cannot run here are listed at the end; with CI=true they fail.
 
-  --quick   types, units, the filter, and two files of real Envoy, and no more
-  --all     go on when the quick part fails, as with CI=true
-  --record  write the seconds of the groups that passed into test/groups.json
+  --quick   only the quick part: types, units, the filter, and two files of real Envoy
+  --all     continue when the quick part fails, as with CI=true
+  --record  write the seconds of each passed group to test/groups.json
 
 `;
 
@@ -142,7 +142,7 @@ function sayProgress(): void {
 function verdict(groups: readonly Group[], goOn: boolean): boolean {
   const failed = quickFailed(groups);
   const how = failed ? 'FAILED' : 'holds';
-  const then = failed && !goOn ? '; the rest is not run (it is with --all)' : '';
+  const then = failed && !goOn ? '; the other groups do not run (with --all they do)' : '';
   console.log(`=== quick: ${how} after ${clock(secondsSince(started))} min${then}\n`);
   return !failed || goOn;
 }

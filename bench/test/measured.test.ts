@@ -74,6 +74,6 @@ test('the table has a line for what was measured, and none for what was not', ()
 
 test('a result that lacks a row says which', () => {
   expect(() => measuredTable({ ingest: result('ingest', []) })).toThrow(
-    'ingest.json has no row /^node, steady$/, observations: run the benchmark anew',
+    'ingest.json has no row /^node, steady$/, observations: run the benchmark again',
   );
 });

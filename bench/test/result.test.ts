@@ -34,7 +34,7 @@ test('a result with a figure that is no number is refused, and the figure named'
   const ratio = row('calm', 'ours / no-op', 0 / 0, 'ratio', { atMost: 1.15 });
   expect(() => assertMeasured(resultOf(measured))).not.toThrow();
   expect(() => assertMeasured(resultOf(measured, ratio))).toThrow(
-    'memory did not measure\n- calm, ours / no-op: NaN',
+    'memory has figures that are not numbers\n- calm, ours / no-op: NaN',
   );
 });
 

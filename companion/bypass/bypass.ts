@@ -83,7 +83,7 @@ function createKernel(
     const before = machine.state;
     machine = next(machine, event, performance.now());
     if (describe(machine.state) === describe(before)) return;
-    log.info({ bypass: describe(machine.state), was: before.name }, 'bypass changed');
+    log.info({ bypass: describe(machine.state), was: before.name }, 'bypass state changed');
     metrics.setState(machine.state.name);
     if (machine.barred) tell('BypassFlapping');
     else if (machine.state.name === 'refused') tell('BypassRefused');
@@ -92,7 +92,7 @@ function createKernel(
   function tell(reason: string): void {
     kube
       .create(eventOf(config.nodeName, reason, describe(machine.state), new Date()))
-      .catch((error: unknown) => log.warn({ err: messageOf(error) }, 'event not written'));
+      .catch((error: unknown) => log.warn({ err: messageOf(error) }, 'failed to write an Event'));
   }
 
   async function start(): Promise<void> {

@@ -54,10 +54,10 @@ const oldestKernel = { major: 6, minor: 3 };
 export function disqualification({ kernel, btf, cgroups }: Features): string | undefined {
   const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
   if (major < oldestKernel.major || (major === oldestKernel.major && minor < oldestKernel.minor))
-    return `Linux ${kernel} is older than ${oldestKernel.major}.${oldestKernel.minor}, the first to tell what a socket has read`;
-  if (!btf) return 'the kernel has no BTF (CONFIG_DEBUG_INFO_BTF), by which its structs are found';
+    return `Linux ${kernel} is older than ${oldestKernel.major}.${oldestKernel.minor}, the first version that reports what a socket has read`;
+  if (!btf) return 'the kernel has no BTF (CONFIG_DEBUG_INFO_BTF), which describes its structs';
   if (cgroups === 'v1')
-    return 'the node has cgroup v1 only: sockets of a pod cannot be told from those of others';
+    return 'the node has only cgroup v1, which cannot tell the sockets of a pod from those of other pods';
   return undefined;
 }
 

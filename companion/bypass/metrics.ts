@@ -10,22 +10,28 @@ export type BypassMetrics = ReturnType<typeof createBypassMetrics>;
 /** Registered only if the bypass is on. */
 export function createBypassMetrics(registry: Registry) {
   const { counter, gauge } = describeMetrics(registry);
-  const state = gauge('bypass_state', 'Always 1 for the state that the bypass is in.', ['state']);
-  const pods = gauge('bypass_pods', 'Pods that asked for the bypass, by what became of it.', [
-    'outcome',
-  ]);
+  const state = gauge(
+    'bypass_state',
+    'Always 1; the label names the current state of the bypass.',
+    ['state'],
+  );
+  const pods = gauge('bypass_pods', 'Pods that request the bypass, by outcome.', ['outcome']);
   const connections = gauge('bypass_connections', 'Connections between sockets of this node.');
-  const unread = gauge('bypass_unread_max_bytes', 'Most unread bytes of one such connection.');
-  const bytes = counter('bypass_bytes_total', 'Bytes sent on such connections, by hop and path.', [
-    'hop',
-    'path',
-  ]);
+  const unread = gauge(
+    'bypass_unread_max_bytes',
+    'Most unread bytes of one connection between sockets of this node.',
+  );
+  const bytes = counter(
+    'bypass_bytes_total',
+    'Bytes sent between sockets of this node, by hop and path.',
+    ['hop', 'path'],
+  );
   const events = counter(
     'bypass_events_total',
-    'Sockets taken in or not, and changes of path, by reason.',
+    'Sockets accepted or rejected, and changes of path, by reason.',
     ['reason'],
   );
-  const restarts = counter('bypass_loader_ends_total', 'Times that the loader ended by itself.');
+  const restarts = counter('bypass_loader_ends_total', 'Unexpected exits of the loader.');
   let last: Stats | undefined;
 
   return {

@@ -22,7 +22,7 @@ const losers: Readonly<Record<string, string>> = {
   'haproxy-ingress': 'haproxy splices between sockets, which hangs on a socket map',
   traefik: 'Go splices between two TCP sockets in io.Copy, which hangs on a socket map',
   caddy: 'Go splices between two TCP sockets in io.Copy, which hangs on a socket map',
-  iperf3: 'streams in one direction gain nothing and lose the joining of small writes',
+  iperf3: 'streams in one direction gain nothing and lose the coalescing of small writes',
 };
 
 /** As many as the loader takes (PORTS_MAX in bpf/bypass.h). */
@@ -51,7 +51,7 @@ export function readPorts(text: string): number[] | undefined {
 
 function refusal(spec: KubeObject['spec'], status: KubeObject['status']): string | undefined {
   // Its sockets belong to the node's cgroup, which contains all processes.
-  if (spec.hostNetwork === true) return 'the pod uses the network of its node';
+  if (spec.hostNetwork === true) return 'the pod uses the host network';
   if (status.phase === 'Succeeded' || status.phase === 'Failed') return 'the pod has ended';
   const images: string[] = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].map(
     ({ image }: { image?: string }) => image ?? '',

@@ -46,7 +46,7 @@ export const flapping = { ends: 5, withinMs: 600_000 };
 export const retryMs = 600_000;
 
 export const begin: Machine = {
-  state: { name: 'off', reason: 'not asked for' },
+  state: { name: 'off', reason: 'not requested' },
   ends: [],
   notBefore: 0,
   barred: false,

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { createRateLimit } from '../bounds/rate.ts';
 import { anyAddress } from '../frame/any-address.ts';
 import type { ControllerConfig } from '../frame/config.ts';
+import { ConfigError } from '../frame/errors.ts';
 import type { ControllerMetrics } from './metrics.ts';
 
 type Filter = { wasm: Buffer; sha256: string; release: 'this' | 'previous' };
@@ -39,8 +40,8 @@ export async function startFilterServer(
       const filter = filters.get(sha256);
       metrics.filterRequests.inc({ release: filter?.release ?? 'unknown' });
       if (filter) return reply.type('application/wasm').send(filter.wasm);
-      const text = `no filter with digest ${sha256} here; pin ${own.sha256} in the namespace`;
-      if (warn.take(sha256)) log.warn({ sha256, remedy: text }, 'filter unknown');
+      const text = `this controller has no filter with digest ${sha256}; pin ${own.sha256} in the namespace`;
+      if (warn.take(sha256)) log.warn({ sha256, remedy: text }, 'unknown filter requested');
       return reply.code(404).type('text/plain').send(`${text}\n`);
     },
   );
@@ -49,41 +50,45 @@ export async function startFilterServer(
   });
   await server.listen({ port: config.filterPort, host: anyAddress() });
   const digests = [own, ...previous].map(({ sha256 }) => sha256);
-  log.info({ sha256: own.sha256, previous: digests.slice(1) }, 'filter served');
+  log.info({ sha256: own.sha256, previous: digests.slice(1) }, 'filter port open');
   return { server, digests };
 }
 
 const remedies = {
   this: {
-    name: 'LAZYSCOPE_WASM_PATH',
-    remedy: 'build the filter, or set it to where the filter is',
+    variable: 'LAZYSCOPE_WASM_PATH',
+    remedy: 'build the filter, or set the variable to the path of the filter',
   },
-  previous: { name: 'LAZYSCOPE_PREVIOUS_FILTERS_PATH', remedy: 'take out what is not needed' },
+  previous: {
+    variable: 'LAZYSCOPE_PREVIOUS_FILTERS_PATH',
+    remedy: 'remove the filters that no namespace pins',
+  },
 };
 
 /** Without the folder there is no previous filter, as in the first release. */
 async function readPrevious(folder: string): Promise<Filter[]> {
   const files = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
-    throw unusable('previous', error.message);
+    throw unusable('previous', folder, error.message);
   });
   const names = files.filter((name) => name.endsWith('.wasm')).sort();
   if (names.length > previousMax) {
-    const found = `${names.length} filters in ${folder}, at most ${previousMax} are served`;
-    throw unusable('previous', found);
+    const problem = `has ${names.length} filters, and at most ${previousMax} are served`;
+    throw unusable('previous', folder, problem);
   }
   return Promise.all(names.map((name) => readFilter(join(folder, name), 'previous')));
 }
 
 async function readFilter(path: string, release: Filter['release']): Promise<Filter> {
   const wasm = await readFile(path).catch((error: Error) => {
-    throw unusable(release, error.message);
+    throw unusable(release, path, error.message);
   });
-  if (wasm.length > bytesMax) throw unusable(release, `${path} has more than ${bytesMax} bytes`);
+  if (wasm.length > bytesMax) {
+    throw unusable(release, path, `has more than ${bytesMax} bytes`);
+  }
   return { wasm, sha256: createHash('sha256').update(wasm).digest('hex'), release };
 }
 
-function unusable(release: Filter['release'], problem: string): Error {
-  const { name, remedy } = remedies[release];
-  return new Error(`${name}: ${problem}; ${remedy}`);
+function unusable(release: Filter['release'], value: string, problem: string): ConfigError {
+  return new ConfigError([{ ...remedies[release], value, problem }]);
 }

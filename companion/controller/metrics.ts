@@ -14,14 +14,14 @@ type Describe = ReturnType<typeof describeMetrics>;
 /** The leader and its writes. */
 function ofWrites({ counter, gauge, seconds }: Describe) {
   return {
-    leader: gauge('controller_leader', 'Whether this replica writes: 1 or 0.'),
+    leader: gauge('controller_leader', 'Whether this replica leads and writes: 1 or 0.'),
     lastSync: gauge(
       'controller_last_sync_timestamp_seconds',
-      'When a pass over all workloads last ended without an error.',
+      'Unix time of the last pass over all workloads that ended without an error.',
     ),
     writes: counter(
       'controller_writes_total',
-      'Objects written, by kind, verb and outcome (done, failed, refused: the lease was gone).',
+      'Objects written, by kind, verb and outcome (done, failed, refused: this replica no longer holds the Lease).',
       ['kind', 'verb', 'outcome'],
     ),
     writeSeconds: seconds(
@@ -31,17 +31,17 @@ function ofWrites({ counter, gauge, seconds }: Describe) {
     ),
     lastWrite: gauge(
       'controller_last_write_timestamp_seconds',
-      'When this replica last wrote an object with success.',
+      'Unix time of the last successful write of this replica.',
     ),
     retries: counter(
       'controller_retries_total',
-      'Looks at a workload that failed and are made again after a pause.',
+      'Failed evaluations of a workload, each retried after a pause.',
     ),
     throttled: counter(
       'controller_writes_throttled_total',
-      'Writes that had to wait for the rate over all workloads.',
+      'Writes delayed by the rate limit over all workloads.',
     ),
-    pending: gauge('controller_workloads_pending', 'Workloads that wait to be looked at.'),
+    pending: gauge('controller_workloads_pending', 'Workloads that wait for an evaluation.'),
   };
 }
 
@@ -56,7 +56,7 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
     ),
     messagesDropped: counter(
       'controller_messages_dropped_total',
-      'Messages of node companions that were not heard because of a bound, by reason.',
+      'Messages of node companions that were dropped at a bound, by reason.',
       ['reason'],
     ),
     messagesLater: counter(
@@ -68,19 +68,19 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
     ]),
     heldInVain: counter(
       'controller_held_in_vain_total',
-      'Answers that fell back from hold, because a host of the scope brought no route for 5 s.',
+      'Answers that fell back from hold, because an imported host had no route after 5 s.',
     ),
     answerSeconds: seconds(
       'controller_answer_seconds',
-      'Time to decide about a question.',
+      'Time to answer a question.',
       [0.0001, 0.0003, 0.001, 0.003, 0.005, 0.01, 0.03],
     ),
     filterRequests: counter(
       'controller_filter_requests_total',
-      'Filters that agents asked for, by release (this, previous, unknown: no controller has what a namespace pins).',
+      'Filters that agents requested, by release (this, previous, unknown: no controller has the pinned filter).',
       ['release'],
     ),
-    reports: counter('controller_reports_total', 'Reports of proxies taken in.'),
+    reports: counter('controller_reports_total', 'Accepted reports of proxies.'),
   };
 }
 
@@ -93,27 +93,27 @@ function ofScopes({ counter, gauge }: Describe) {
     ),
     expired: counter(
       'controller_destinations_expired_total',
-      'Destinations that left a scope because they were not used any more.',
+      'Destinations that left a scope because they were no longer used.',
     ),
     overdue: gauge(
       'controller_destinations_overdue',
-      'Destinations past their time that stay, by reason (ReportsMissing, Settling, ShrinkGuard).',
+      'Unused destinations that stay past their time, by reason (ReportsMissing, Settling, ShrinkGuard).',
       ['reason'],
     ),
     withdrawn: counter(
       'controller_scopes_withdrawn_total',
-      'Scopes that were taken back, by the reason that their condition says.',
+      'Scopes withdrawn, by the reason in their condition.',
       ['reason'],
     ),
     withdrawalsPending: gauge(
       'controller_withdrawals_pending',
-      'Scopes that stay although proxies are silent, by reason (Budget, BelowQuorum, NodeUnheard, Deaf).',
+      'Scopes that stay in force although proxies are silent, by reason (Budget, BelowQuorum, NodeUnheard, Deaf).',
       ['reason'],
     ),
     nodesHeard: gauge('controller_nodes_heard', 'Nodes whose companion is connected.'),
     scopesRefused: counter(
       'controller_scopes_refused_total',
-      'Workloads without a WorkloadScope because their namespace has as many as it may have.',
+      'Workloads refused a WorkloadScope because their namespace is at its limit.',
     ),
     sentinelPorts: gauge(
       'controller_sentinel_ports',
@@ -125,17 +125,17 @@ function ofScopes({ counter, gauge }: Describe) {
     ),
     unknownModes: gauge(
       'controller_modes_unknown',
-      'Namespaces and Services whose lazyscope.io/mode is no mode; modes in force stay meanwhile.',
+      'Namespaces and Services with an unknown lazyscope.io/mode; their modes in force stay.',
     ),
     ignored: counter(
       'controller_observations_ignored_total',
-      'Observations that taught nothing, by reason.',
+      'Observations that added no destination, by reason.',
       ['reason'],
     ),
-    edges: gauge('controller_edges', 'Pairs of workload and destination that are kept.'),
+    edges: gauge('controller_edges', 'Pairs of workload and destination in memory.'),
     edgesRefused: counter(
       'controller_edges_refused_total',
-      'Sightings refused because a workload has too many destinations.',
+      'Observations refused because a workload has too many destinations.',
     ),
     catalog: gauge('controller_catalog_entries', 'Entries of the catalog, by index.', ['index']),
     proxies: gauge('controller_proxies', 'Proxies that node companions report.'),

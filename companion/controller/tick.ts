@@ -32,6 +32,7 @@ export function startTick(options: TickOptions): { stop(): void } {
   const { state, metrics, changed, pace, reconciler, nodes, messages } = options;
   const { life, sink, now } = options;
   let ticks = 0;
+  let edgesRefused = 0;
 
   function tick(): void {
     ticks += 1;
@@ -46,6 +47,8 @@ export function startTick(options: TickOptions): { stop(): void } {
     state.proxies.expire(now());
     state.farHosts.expire(now() - life.ttlMs);
     measure(state, metrics);
+    metrics.edgesRefused.inc(state.edges.overflow() - edgesRefused);
+    edgesRefused = state.edges.overflow();
     changed.all();
     changed.ports();
     // Never fails: an Event that cannot be sent is logged.
@@ -61,8 +64,6 @@ function measure(state: State, metrics: ControllerMetrics): void {
     metrics.catalog.set({ index }, size);
   }
   metrics.edges.set(state.edges.size());
-  metrics.edgesRefused.reset();
-  metrics.edgesRefused.inc(state.edges.overflow());
   metrics.proxies.set([...state.proxies.values()].length);
   const scopes = [...state.scopes.values()];
   metrics.overdue.reset();

@@ -25,10 +25,10 @@ const common = {
     about: 'the folder of the service account of the pod, with token and ca.crt',
     fallback: '/var/run/secrets/kubernetes.io/serviceaccount',
   }),
-  logLevel: choice(logLevels, { about: 'the least important level to log', fallback: 'info' }),
+  logLevel: choice(logLevels, { about: 'the lowest level to log', fallback: 'info' }),
   adminPort: port({ about: 'the port of /livez, /readyz, /metrics and /debug', fallback: '9472' }),
   stopSeconds: wholeNumber({
-    about: 'the time to stop in order before exiting anyway',
+    about: 'the time for an orderly stop, after which the process exits anyway',
     fallback: '20',
     min: 1,
     max: 300,
@@ -68,14 +68,14 @@ export const nodeSettings = {
     unit: 'milliseconds',
   }),
   settleMilliseconds: wholeNumber({
-    about: 'how long after it was written a scope is taken to be live (istiod waits 100 ms)',
+    about: 'how long after its write a scope counts as live (istiod waits 100 ms)',
     fallback: '150',
     min: 0,
     max: 10_000,
     unit: 'milliseconds',
   }),
   holdMilliseconds: wholeNumber({
-    about: 'how long one round of a held request lasts at most',
+    about: 'the longest time of one round of a held request',
     fallback: '1000',
     min: 50,
     max: 30_000,
@@ -90,7 +90,7 @@ export const controllerSettings = {
   filterPort: port({ about: 'the port that serves the Wasm filter', fallback: '9473' }),
   wasmPath: path({ about: 'the Wasm filter to serve', fallback: 'build/filter.wasm' }),
   previousFiltersPath: path({
-    about: 'a folder with filters of releases before, for namespaces that pin one of them',
+    about: 'a folder with the filters of previous releases, for namespaces that pin one',
     fallback: 'wasm-filter/previous',
   }),
   gatewayHost: dnsName({
@@ -100,16 +100,16 @@ export const controllerSettings = {
   trustDomain: dnsName({ about: 'the trust domain of the mesh', fallback: 'cluster.local' }),
   rootNamespace: dnsName({ about: 'the root namespace of Istio', fallback: 'istio-system' }),
   revisions: names({
-    about: 'the revisions of istiod whose mesh configuration counts beside that of the default one',
+    about: 'the revisions of istiod, besides the default, whose mesh configuration is read',
     fallback: '',
     most: 8,
   }),
   firstCall: choice(['gateway', 'direct', 'hold', 'passthrough', 'auto'], {
-    about: 'what happens to a first call where neither namespace nor scope says so',
+    about: 'the strategy for a first call if neither its namespace nor its scope sets one',
     fallback: 'gateway',
   }),
   writesPerSecond: wholeNumber({
-    about: 'how many scopes are written at most, over all workloads',
+    about: 'the highest rate of writing scopes, over all workloads',
     fallback: '20',
     min: 1,
     max: 1000,
@@ -130,7 +130,7 @@ export const controllerSettings = {
     unit: 'seconds',
   }),
   learningWindowSeconds: wholeNumber({
-    about: 'how long a workload is watched before its scope may be narrowed',
+    about: 'how long a workload is observed before it may be narrowed',
     fallback: '86400',
     min: 0,
     max: 2_592_000,
@@ -147,14 +147,14 @@ export const controllerSettings = {
     unit: 'seconds',
   }),
   withdrawWorkloads: wholeNumber({
-    about: 'how many workloads may get full configuration back for silence within a minute',
+    about: 'the most workloads that get full configuration back for silence within a minute',
     fallback: '2',
     min: 1,
     max: 1_000,
     unit: 'workloads per minute',
   }),
   withdrawMegabytes: wholeNumber({
-    about: 'how much memory proxies may gain by that within a minute; one workload may always',
+    about: 'the most memory that proxies gain by it within a minute; one workload always may',
     fallback: '2048',
     min: 1,
     max: 1_000_000,
@@ -182,26 +182,27 @@ export const controllerSettings = {
  */
 export const bypassSettings = {
   ...common,
-  nodeName: dnsName({ about: 'the name of the Kubernetes node whose sockets it joins' }),
+  nodeName: dnsName({ about: 'the name of the Kubernetes node whose sockets the bypass joins' }),
   loader: path({
     about: 'the program that loads the bypass into the kernel',
     fallback: '/app/bypass/lazyscope-bypass',
   }),
   cgroups: path({
-    about: 'where the cgroups of the node are, for reading',
+    about: 'the path of the cgroups of the node, mounted for reading',
     fallback: '/sys/fs/cgroup',
   }),
   featureFile: path({
-    about: 'a file for Node Feature Discovery to make labels of; none where empty',
+    about: 'a file that Node Feature Discovery turns into labels; empty: no file',
     fallback: '',
   }),
   excludePorts: ports({
-    about: 'ports that stay on the stack',
+    about: 'ports whose connections stay on the TCP stack',
     fallback: '',
     most: 200,
   }),
   unreadKilobytes: wholeNumber({
-    about: 'redirected and unread data of one direction, above which the stack takes over',
+    about:
+      'the limit of redirected, unread data in one direction; above it, the TCP stack takes over',
     fallback: '4096',
     min: 64,
     max: 1_048_576,

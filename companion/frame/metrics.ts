@@ -6,7 +6,7 @@ export function createRegistry(version: string, role: string): Registry {
   collectDefaultMetrics({ register: registry, prefix: 'lazyscope_' });
   new Gauge({
     name: 'lazyscope_build_info',
-    help: 'Always 1; labels say what runs.',
+    help: 'Always 1; the labels name the version and the role.',
     labelNames: ['version', 'role'],
     registers: [registry],
   }).set({ version, role }, 1);
@@ -35,6 +35,6 @@ export function describeMetrics(registry: Registry) {
 export function createLogMetrics(registry: Registry) {
   return describeMetrics(registry).counter(
     'log_lines_dropped_total',
-    'Lines of the log that were dropped because nobody took them.',
+    'Log lines dropped because their reader was too slow.',
   );
 }

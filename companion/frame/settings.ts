@@ -76,12 +76,16 @@ export function ports(options: Described & { most: number }): Setting<readonly n
   const { most, ...described } = options;
   const schema = list('\\d{1,5}', 'ports')
     .transform((texts) => texts.map(Number))
-    .pipe(z.array(z.number().min(1, 'no port').max(65_535, 'no port')).max(most, 'too many'));
+    .pipe(
+      z
+        .array(z.number().min(1, 'not a port number').max(65_535, 'not a port number'))
+        .max(most, 'too many'),
+    );
   return {
     ...described,
     schema,
     unit: 'ports',
-    bounds: `1 to 65535, at most ${most}, with commas`,
+    bounds: `1 to 65535, at most ${most}, separated by commas`,
   };
 }
 
@@ -94,7 +98,7 @@ export function names(options: Described & { most: number }): Setting<readonly s
     ...described,
     schema,
     unit: 'names',
-    bounds: `DNS labels, at most ${most}, with commas`,
+    bounds: `DNS labels, at most ${most}, separated by commas`,
   };
 }
 
@@ -130,7 +134,7 @@ export function readSettings<Table extends Settings>(
     const given = flag ?? env[variableOf(key)] ?? setting.fallback;
     const remedy = `set ${variableOf(key)} or --${flagOf(key)} to ${setting.about} (${setting.bounds})`;
     if (given === undefined) {
-      problems.push({ variable, value: '', problem: 'required and not set', remedy });
+      problems.push({ variable, value: '', problem: 'required, but not set', remedy });
       continue;
     }
     const parsed = setting.schema.safeParse(given);
@@ -162,7 +166,7 @@ function readFlags(
     allowPositionals: true,
     tokens: true,
   });
-  const remedy = 'see --help for the flags there are, each as --flag=value';
+  const remedy = 'write each flag as --flag=value; --help lists the flags';
   for (const token of tokens) {
     if (token.kind === 'positional') {
       problems.push({ variable: 'argument', value: token.value, problem: 'not a flag', remedy });

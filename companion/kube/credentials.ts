@@ -28,7 +28,9 @@ export function serviceAccount(
 ): ApiServer {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = env;
   if (!host) {
-    throw new Error('KUBERNETES_SERVICE_HOST: not set, so this is no pod; give --kubeconfig');
+    throw new Error(
+      'KUBERNETES_SERVICE_HOST is not set, so this process is not in a pod; give --kubeconfig',
+    );
   }
   return {
     url: `https://${isIPv6(host) ? `[${host}]` : host}:${port}`,

@@ -7,17 +7,17 @@ export function createKubeMetrics(registry: Registry) {
   return {
     watchesBroken: counter(
       'watches_broken_total',
-      'Watches of the API server that failed and were begun again, by resource.',
+      'Watches of the API server that failed and were restarted, by resource.',
       ['resource'],
     ),
     requestsFailed: counter(
       'kube_requests_failed_total',
-      'Requests to the API server without success, by method and status (0: no answer).',
+      'Failed requests to the API server, by method and status (0: no answer).',
       ['method', 'status'],
     ),
     lastSuccess: gauge(
       'kube_last_success_timestamp_seconds',
-      'When the API server last answered a request with success.',
+      'Unix time of the last successful request to the API server.',
     ),
   };
 }

@@ -109,7 +109,7 @@ async function run(
         log.debug('the cluster does not have this kind');
       } else {
         options.onBrokenWatch(options.resource.plural);
-        log.warn({ err: error, relist: resourceVersion === undefined }, 'watch broke');
+        log.warn({ err: error, relist: resourceVersion === undefined }, 'watch failed');
       }
     }
     // A first gap means that the server is healthy, so retry at once. A second gap right after a

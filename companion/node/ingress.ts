@@ -129,7 +129,7 @@ function routeReport(server: FastifyInstance, options: IngressOptions): void {
         metrics.refused.inc({ path: 'report', reason: 'malformed' });
         const { namespace, name } = pod;
         if (warnings.take('report')) {
-          log.warn({ namespace, pod: name, problem: report }, 'report not usable');
+          log.warn({ namespace, pod: name, problem: report }, 'unusable report');
         }
         return reply.code(400).send();
       }

@@ -16,29 +16,36 @@ function ofPods({ counter, gauge }: Describe) {
   return {
     refused: counter(
       'node_refused_total',
-      'Requests from sources or of shapes that are not served, by path and reason.',
+      'Requests refused for their source or form, by path and reason.',
       ['path', 'reason'],
     ),
-    limited: counter('node_limited_total', 'Requests of a pod over its rate, by path.', ['path']),
+    limited: counter(
+      'node_limited_total',
+      'Requests refused because a pod exceeded its rate, by path.',
+      ['path'],
+    ),
     connectionsDropped: counter(
       'node_connections_dropped_total',
-      'Connections closed because of a bound, by bound.',
+      'Connections closed at a bound, by bound.',
       ['bound'],
     ),
     pods: gauge('node_pods', 'Pods of this node whose requests are served.'),
-    podsOverflow: counter('node_pods_overflow_total', 'Pods over the bound, not served.'),
+    podsOverflow: counter(
+      'node_pods_overflow_total',
+      'Pods not served because the node has too many.',
+    ),
 
     reports: counter('node_reports_total', 'Reports of filters that were accepted.'),
     lastReport: gauge(
       'node_last_report_timestamp_seconds',
-      'When a report of a filter was last accepted.',
+      'Unix time of the last accepted report of a filter.',
     ),
     observations: counter('node_observations_total', 'Entries of accepted reports.'),
     proxies: gauge('node_proxies', 'Proxies of this node that have reported.'),
     counters: gauge('node_counters', 'Counters kept: one for each destination and filter VM.'),
     evicted: counter(
       'node_evicted_total',
-      'What was dropped or not taken because a table is full, by table.',
+      'Entries evicted or refused because a table is full, by table.',
       ['table'],
     ),
   };
@@ -47,11 +54,9 @@ function ofPods({ counter, gauge }: Describe) {
 /** What controllers are asked and told, and what waits for them. */
 function ofControllers({ counter, gauge, seconds }: Describe) {
   return {
-    questions: counter(
-      'node_questions_total',
-      'Questions of filters by where the answer came from.',
-      ['source'],
-    ),
+    questions: counter('node_questions_total', 'Questions of filters, by source of the answer.', [
+      'source',
+    ]),
     answerSeconds: seconds(
       'node_answer_seconds',
       'Time that a question waited for a controller.',
@@ -59,12 +64,12 @@ function ofControllers({ counter, gauge, seconds }: Describe) {
     ),
     lastAnswer: gauge(
       'node_last_answer_timestamp_seconds',
-      'When a controller last answered a question.',
+      'Unix time of the last answer of a controller.',
     ),
     decisions: gauge('node_decisions', 'Answers in the cache.'),
 
     held: gauge('node_held', 'Requests held now.'),
-    holds: counter('node_holds_total', 'Held requests by how they ended.', ['outcome']),
+    holds: counter('node_holds_total', 'Held requests, by outcome.', ['outcome']),
     holdSeconds: seconds(
       'node_hold_seconds',
       'Time that requests were held.',
@@ -80,7 +85,7 @@ function ofControllers({ counter, gauge, seconds }: Describe) {
     sent: counter('node_sent_total', 'Messages sent to controllers, by kind.', ['kind']),
     congested: counter(
       'node_congested_total',
-      'Times that a controller was slower than this node, so that reports were merged.',
+      'Times that reports were merged because a controller was slower than this node.',
     ),
 
     scrapes: counter('node_scrapes_total', 'Readings of the memory of proxies, by outcome.', [

@@ -52,7 +52,7 @@ export function createQuestions(options: QuestionsOptions): Questions {
       const problem = problemOf(answer);
       if (problem) {
         // Keep waiting: another controller may have a better answer.
-        log.error({ answer, problem }, 'answer not usable');
+        log.error({ answer, problem }, 'unusable answer');
         return;
       }
       waiting.delete(answer.id);
@@ -69,7 +69,7 @@ const sniLengthMax = 512;
 const printable = /^[\x21-\x7e]*$/;
 
 function problemOf({ strategy, otherwise, sni, identities }: Answer): string | undefined {
-  if (!strategies.has(strategy)) return `no strategy is called ${JSON.stringify(strategy)}`;
+  if (!strategies.has(strategy)) return `unknown strategy ${JSON.stringify(strategy)}`;
   if (strategy === 'hold' && !others.has(otherwise)) return 'hold without a usable "otherwise"';
   if (sni.length > sniLengthMax || !printable.test(sni)) return 'sni is too long or not printable';
   const names = identities.join(',');

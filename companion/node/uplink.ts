@@ -141,7 +141,8 @@ async function runStream(state: Connections, address: string, log: Logger): Prom
   try {
     const connection = await connect(client.getChannel());
     if (stopped.signal.aborted) return { kind: 'stream', detail: 'stopping' };
-    if (connection === 'late') return { kind: 'connect', detail: `not within ${connectMs} ms` };
+    if (connection === 'late')
+      return { kind: 'connect', detail: `not connected within ${connectMs} ms` };
     const stream = client.connect(metadata);
     // Without a connection nothing is sent; the stream ends at once and reports the reason.
     if (connection === 'failed') return { kind: 'connect', detail: await endOf(stream) };

@@ -155,7 +155,7 @@ test('the demo names an Envoy that ended, with its last lines', async () => {
   process.kill(Number.parseInt(envoy ?? '', 10), 'SIGKILL');
   const { status, err } = await ended;
   expect(status).toBe(1);
-  expect(err).toMatch(/^demo: Envoy scoped: ended by SIGKILL\. .*\n( {2}.*\n)+If nobody .*\n$/);
+  expect(err).toMatch(/^demo: Envoy scoped: ended by SIGKILL\. .*\n( {2}.*\n)+If you .*\n$/);
 });
 
 test('a bad services file is refused with line, field and reason', async () => {
@@ -164,7 +164,7 @@ test('a bad services file is refused with line, field and reason', async () => {
   const { status, err } = await demo(['--services-file', file]).ended;
   expect([status, err]).toEqual([
     64,
-    `demo: ${file}:4: services[0].ports[1]: x is no port (1 to 65535)\n`,
+    `demo: ${file}:4: services[0].ports[1]: x is not a port (1 to 65535)\n`,
   ]);
 });
 

@@ -63,14 +63,14 @@ test('a rejected cluster is named with the reason', async () => {
     lb_policy: 'MAGLEV',
   };
   const pushed = proxy.configure({ ...empty, clusters: [bad] });
-  await expect(pushed).rejects.toThrow(/^Envoy client does not take bad\|cluster: .*ORIGINAL_DST/i);
+  await expect(pushed).rejects.toThrow(/^Envoy client rejects bad\|cluster: .*ORIGINAL_DST/i);
 });
 
 test('a rejected listener is named, and every change that came with it is reverted', async () => {
   const before = await clusters();
   const sentinel = sentinelOf([8080, 70_000], 'lazyscope-system');
   await expect(controlPlane.distribute(sentinel)).rejects.toThrow(
-    /^Envoy client does not take .*70000/,
+    /^Envoy client rejects .*70000/,
   );
   expect(await clusters()).toBe(before);
 });
@@ -86,7 +86,7 @@ test('a port that another process uses is named', async () => {
   try {
     await other.configure({ ...empty, listeners: [passthroughListener(taken.port, ['a.b'])] });
     await expect(other.start()).rejects.toThrow(
-      new RegExp(`^Envoy gateway does not take 0.0.0.0_15443: .*127.0.0.1:${taken.port}.*in use`),
+      new RegExp(`^Envoy gateway rejects 0.0.0.0_15443: .*127.0.0.1:${taken.port}.*in use`),
     );
   } finally {
     await other.stop();

@@ -80,7 +80,7 @@ export async function runLanes<Group extends Planned>(
     }
     if (running.size === 0) {
       const names = waiting.map(({ name }) => name).join(', ');
-      throw new Error(`${names}: each waits for another one; look for a circle in \`after\``);
+      throw new Error(`${names}: each waits for another one; remove the circle in \`after\``);
     }
     await Promise.race([...running.values()].map(({ end }) => end));
   }

@@ -82,7 +82,7 @@ export function announcement(
   return [
     `will run: ${running.join(', ')}`,
     ...[...reasons].map(([line, groups]) => `CANNOT RUN: ${groups.join(', ')}: ${line}`),
-    ...(estimates.quick > 0 ? [`a first verdict in about ${clock(estimates.quick)} min`] : []),
-    `about ${clock(estimates.all)} min in all on two cores; the first time, what is missing is compiled too`,
+    ...(estimates.quick > 0 ? [`the quick part takes about ${clock(estimates.quick)} min`] : []),
+    `the whole run takes about ${clock(estimates.all)} min on two cores; the first run also compiles missing binaries`,
   ];
 }

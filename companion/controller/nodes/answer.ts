@@ -173,7 +173,7 @@ function barrier(
   const foreign = workload && foreignSidecar(inNamespace, workload);
   // While proxies have Lazyscope's scope, an unknown call says nothing about the other Sidecar.
   const isOurs = workload && imports.wasInForce(namespace, sidecarName(workload), now);
-  if (foreign && !isOurs) return `Sidecar ${foreign.name} of the namespace rules`;
+  if (foreign && !isOurs) return `Sidecar ${foreign.name} applies to the workload`;
   const shadowed = shadowedSidecar(
     [...inNamespace, ...sidecars.in(rootNamespace)],
     workload ?? { namespace, pods: [...catalog.podsIn(namespace)] },

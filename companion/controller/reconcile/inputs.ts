@@ -133,25 +133,26 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
   if (obstacle) return obstacle;
   if (Object.keys(selector).length === 0) {
     // A Sidecar without a selector would apply to the whole namespace.
-    const message = 'Its pods have no label in common to select them by; give them one.';
+    const message =
+      'The pods have no label in common by which a Sidecar could select them. Give them one.';
     return { reason: 'NoLabels', message };
   }
   const unseen = unseenProxy(state.catalog, workload);
   if (unseen) {
     const message =
-      `${unseen} has a proxy without the filter that its Sidecar would select, too. ` +
-      'Give the pods a label that it does not have.';
+      `The Sidecar of this workload would also select ${unseen}, whose proxy has no filter. ` +
+      `Give the pods a label that ${unseen} does not have.`;
     return { reason: 'UnseenProxies', message };
   }
   const missing = state.installedFilter.missing(namespace, pods);
   if (missing.length === 0) return undefined;
   const [first, ...others] = state.installedFilter.leftOut(namespace, pods);
   if (first) {
-    const more = others.length > 0 ? ` and of ${others.length} more` : '';
-    const message = `${missing.join(', ')} leaves out pod ${first.name}${more}, by its selector or revision. Give the pod templates its labels, or wait for their rollout.`;
+    const more = others.length > 0 ? ` and ${others.length} more` : '';
+    const message = `${missing.join(', ')} does not apply to pod ${first.name}${more} (selector or revision). Add the labels to the pod templates, or wait for their rollout.`;
     return { reason: 'FilterMissing', message };
   }
-  const message = `Not for its pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
+  const message = `Not installed for these pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
   return { reason: 'FilterMissing', message };
 }
 
@@ -159,7 +160,7 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
 function ofHosts(hosts: readonly ScopeHost[]): Refusal | undefined {
   if (hosts.filter(({ reason }) => reason === 'eager').length < eagerMax) return undefined;
   const message =
-    `${eagerMax} hosts or more cannot wait for their first call, which is more than a scope takes. ` +
+    `At least ${eagerMax} hosts must be imported before their first call, more than a scope can hold. ` +
     'Exclude some (spec.excludes), or export them to fewer namespaces.';
   return { reason: 'TooManyEager', message };
 }
@@ -168,7 +169,7 @@ function ofHosts(hosts: readonly ScopeHost[]): Refusal | undefined {
 function ofDefault({ pods }: Workload, shadowed: SidecarRecord | undefined): Refusal | undefined {
   const bare = pods.find(({ intercepted }) => !intercepted);
   if (bare) {
-    const message = `Pod ${bare.name} has interception mode NONE: unknown calls do not reach its proxy.`;
+    const message = `Pod ${bare.name} has interception mode NONE, so unknown calls do not reach its proxy. Use REDIRECT or TPROXY.`;
     return { reason: 'NotIntercepted', message };
   }
   const message = shadowed && unnarrowable(shadowed);

@@ -31,7 +31,7 @@ export function createKubeSink({ kube, log, metrics, leaseMs, now }: KubeSinkOpt
     const timeoutMs = Math.min(writeTimeoutMs, leaseMs());
     if (timeoutMs <= 0) {
       metrics.writes.inc({ kind, verb, outcome: 'refused' });
-      throw new Error(`${verb} ${kind}: not written, this replica does not lead any more`);
+      throw new Error(`${verb} ${kind}: not written, because this replica no longer leads`);
     }
     const end = metrics.writeSeconds.startTimer();
     try {
@@ -70,7 +70,7 @@ export function createKubeSink({ kube, log, metrics, leaseMs, now }: KubeSinkOpt
           kube.create(eventOf(about, event, now()), { timeoutMs }),
         );
       } catch (err) {
-        log.warn({ err, event }, 'telling of a change failed');
+        log.warn({ err, event }, 'failed to report a change');
       }
     },
   };

@@ -15,7 +15,7 @@ export function obstacleOf(
 ): Refusal | undefined {
   const { namespaces, discovery, systemNamespace } = state;
   if (namespaces.get(name)?.ambient) {
-    const message = `Namespace ${name} is in the ambient mesh, which has no sidecars to scope.`;
+    const message = `Namespace ${name} is in the ambient mesh, which has no sidecars to scope. Remove label lazyscope.io/mode.`;
     return { reason: 'Ambient', message };
   }
   for (const revision of revisions) {
@@ -25,8 +25,8 @@ export function obstacleOf(
     if (hidden === undefined) continue;
     const configMap = meshConfigMapOf(discovery.has(revision) ? revision : defaultRevision);
     const message =
-      `Istio does not look at namespace ${hidden}: discoverySelectors of the mesh configuration ` +
-      `(ConfigMap ${configMap}) leave it out; give it a label that they select.`;
+      `istiod ignores namespace ${hidden}, because discoverySelectors of the mesh configuration ` +
+      `(ConfigMap ${configMap}) do not select it. Give the namespace a label that they select.`;
     return { reason: 'NotDiscovered', message };
   }
   return undefined;
@@ -34,8 +34,8 @@ export function obstacleOf(
 
 function unknownMode(what: string): News {
   const message =
-    `${what} is none of ${modes.join(', ')}: modes in force stay, and workloads without one are off. ` +
-    'Set one of these.';
+    `${what} is not one of ${modes.join(', ')}. Modes in force stay; workloads without a mode are off. ` +
+    'Set one of these values.';
   return { reason: 'UnknownMode', message, isWarning: true };
 }
 
@@ -57,15 +57,15 @@ function noticeOf(state: State, name: string): News | undefined {
   const [own] = state.served;
   if (own && unknown) {
     const message =
-      `WasmPlugin pins filter ${unknown}, which no controller has: pods that start run without a filter ` +
-      `and keep their workload from being narrowed. Pin ${own} (manifests/namespace/pin-filter.sh).`;
+      `A WasmPlugin pins filter ${unknown}, which no controller has. New pods run without the filter, ` +
+      `so their workload is not narrowed. Pin ${own} (manifests/namespace/pin-filter.sh).`;
     return { reason: 'FilterUnknown', message, isWarning: true };
   }
   const unread = found.filter((revision) => !state.revisions.includes(revision));
   if (unread.length === 0) return undefined;
   const message =
-    `Its proxies are under revision ${unread.join(', ')} of Istio, whose mesh configuration is not read: ` +
-    `ConfigMap istio is taken for it. Name it in LAZYSCOPE_REVISIONS, as manifests/README.md says.`;
+    `Proxies use revision ${unread.join(', ')} of Istio, whose mesh configuration Lazyscope does not read; ` +
+    `it uses ConfigMap istio instead. Name the revision in LAZYSCOPE_REVISIONS (manifests/README.md).`;
   return { reason: 'UnreadRevision', message, isWarning: true };
 }
 

@@ -125,7 +125,7 @@ async function tellOfMissingRoutes(
   };
   await sink.tell(about, {
     reason: 'RouteMissing',
-    message: `Imported, and calls still find no route, so they are held no more: ${named}. istiod is late, or the scope lacks what the host needs: mode off gives everything back.`,
+    message: `Imported, but still without a route, so calls are no longer held: ${named}. istiod is slow, or the scope lacks an object that the host needs. Mode off restores full configuration.`,
     isWarning: true,
   });
 }

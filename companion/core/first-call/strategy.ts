@@ -83,7 +83,7 @@ export function afterHolds(decision: Decision, importedMs: number): Decision {
     strategy: otherwise,
     otherwise: '',
     ttlSeconds: answerTtlSeconds.empty,
-    reason: `no route came for ${Math.floor(importedMs / 1000)} s; ${reason}`,
+    reason: `no route after ${Math.floor(importedMs / 1000)} s; ${reason}`,
   };
 }
 
@@ -100,7 +100,7 @@ function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | un
   const [rule] = virtualServices;
   if (rule) return `${rule.madeFrom} ${rule.namespace}/${rule.name} has rules for the host`;
   if (call.firstCall === 'passthrough') return undefined;
-  if (kind === 'entry') return 'a ServiceEntry says how the host is reached';
+  if (kind === 'entry') return 'a ServiceEntry defines how the host is reached';
   if (speech === 'own' || speech === 'tunnel') return reason;
   // The gateway leaves out servers that refuse mutual TLS. Without the gateway, a call may reach
   // any endpoint.
@@ -108,7 +108,7 @@ function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | un
   if (!isDialled(resolution, mtls) && (speech === 'plain' || !leadsByGateway(call))) {
     return elsewhere;
   }
-  return call.firstCall === 'hold' ? 'hold is asked for' : undefined;
+  return call.firstCall === 'hold' ? 'setting hold' : undefined;
 }
 
 function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
@@ -118,7 +118,7 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
   // Full configuration lets a call to an address of the host through. For a call to another
   // address, the outbound policy decides.
   const open = resolution.addressed ? 'plain' : 'passthrough';
-  if (call.firstCall === 'passthrough') return plain(open, 'passthrough is asked for', ttl);
+  if (call.firstCall === 'passthrough') return plain(open, 'setting passthrough', ttl);
   const way = wayOf(call, resolution, mtls);
   if (!way) return plain(open, mtls.reason, ttl);
   const { host, port } = resolution;
@@ -144,7 +144,7 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
   if (speech === 'nobody') {
     // This cluster has no server, but another cluster that the gateway knows may have one.
     if (bound || record?.kind !== 'service' || !leadsByGateway(call)) return undefined;
-    return { strategy: 'gateway', reason: 'endpoints are elsewhere, if anywhere' };
+    return { strategy: 'gateway', reason: 'only another cluster may have endpoints' };
   }
   if (speech === 'plain') return undefined;
   const direct = (reason: string): Way => ({ strategy: 'direct', reason });
@@ -153,9 +153,9 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
   if (!isDialled(resolution, mtls) && leadsByGateway(call)) {
     return { strategy: 'gateway', reason: elsewhere };
   }
-  if (bound) return direct('one pod is meant');
+  if (bound) return direct('the call is for one pod');
   if (record?.nodeLocal)
-    return direct('internalTrafficPolicy Local: the node of the caller is meant');
+    return direct('internalTrafficPolicy Local: only endpoints on the node of the caller');
   // Only the gateway reaches another network. On the caller's network, direct mTLS is as good.
   const here = [...networks].every((network) => network === call.callerNetwork);
   if (!here && call.gatewayCarries) {
@@ -166,12 +166,12 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
   }
   if (call.firstCall !== 'gateway') return direct(`setting ${call.firstCall}`);
   if (!call.gatewayReady) return direct('the gateway has no ready endpoint');
-  if (!call.gatewayCarries) return direct('the gateway does not see the host');
-  if (call.destinationAgeMs < gatewayLagMs) return direct('the gateway may not know it yet');
+  if (!call.gatewayCarries) return direct('the gateway does not know the host');
+  if (call.destinationAgeMs < gatewayLagMs) return direct('the gateway may not know the host yet');
   return { strategy: 'gateway', reason: `setting ${call.firstCall}` };
 }
 
-const elsewhere = 'the app called another address than the host has';
+const elsewhere = 'the app called an address that the host does not have';
 
 /** Whether a connection to the address that the app called ends at a server of the host. */
 function isDialled({ kind, addressed, ip, record }: Resolution, { addresses }: Mtls): boolean {

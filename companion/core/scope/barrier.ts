@@ -48,8 +48,8 @@ export function barrierOf(input: BarrierInput): Barrier | undefined {
   }
   if (total === 0) return barrier('NoProxies', 'No proxy of the workload is running.', false);
   if (quorumMs > silenceMs) {
-    const what = `A quarter of the proxies or more was silent for ${Math.floor(quorumMs / 1000)} s`;
-    const remedy = 'Look at the node companion of its node; restart pods that lack the filter.';
+    const what = `At least a quarter of the proxies has been silent for ${Math.floor(quorumMs / 1000)} s`;
+    const remedy = 'Check the node companions there; restart pods that lack the filter.';
     return barrier('ProxiesSilent', `${what}. ${remedy}`, true);
   }
   if (live < total) {
@@ -58,7 +58,7 @@ export function barrierOf(input: BarrierInput): Barrier | undefined {
   }
   if (learningMs > 0) {
     const seconds = Math.ceil(learningMs / 60_000) * 60;
-    return barrier('Learning', `Learns for another ${seconds} s.`, false);
+    return barrier('Learning', `The learning window ends in ${seconds} s.`, false);
   }
   return undefined;
 }
@@ -88,17 +88,21 @@ export function isWorrying({ reason }: { reason: string }): boolean {
 /** Condition `Ready`: whether any reason other than the mode prevents narrowing. */
 export function readyOf(found: Barrier | undefined): Scoped {
   if (found) return { status: 'False', reason: found.reason, message: found.message };
-  return { status: 'True', reason: 'Ready', message: 'Nothing stands in the way of narrowing.' };
+  return { status: 'True', reason: 'Ready', message: 'The workload can be narrowed.' };
 }
 
 /** Why a mode has no scope; undefined for the mode that has one. */
 export function modeReason(mode: Mode): Scoped | undefined {
   if (mode === 'off') {
-    const message = 'Mode off, or no label lazyscope.io/mode at the namespace: full configuration.';
+    const message = 'The mode is off, or no lazyscope.io/mode is set: full configuration.';
     return { status: 'False', reason: 'Off', message };
   }
   if (mode === 'observe') {
-    return { status: 'False', reason: 'Observing', message: 'Mode observe learns and shows only.' };
+    return {
+      status: 'False',
+      reason: 'Observing',
+      message: 'In mode observe, Lazyscope only learns and reports.',
+    };
   }
   return undefined;
 }

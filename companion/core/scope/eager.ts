@@ -36,7 +36,7 @@ export function* besideHttp(
         waiting.push(found);
         yield {
           entry: found,
-          message: `port ${port} is TCP, and HTTP for ${host}, whose listener would wait for the app to speak first`,
+          message: `port ${port} is TCP, but HTTP for ${host}, whose listener waits for the app to speak first`,
         };
       }
     }
@@ -79,7 +79,7 @@ export function* ruledConnections(catalog: Catalog, namespace: string): Generato
   const seen = new Set<HostRecord>();
   for (const rule of catalog.connectionRules()) {
     if (!catalog.isVisible(rule, namespace)) continue;
-    const message = `${rule.madeFrom} ${rule.namespace}/${rule.name} has rules for its connections, which the first would go past`;
+    const message = `${rule.madeFrom} ${rule.namespace}/${rule.name} has rules for its connections, which the first connection would bypass`;
     for (const record of rule.hosts.flatMap((host) => [...recordsUnder(catalog, host)])) {
       const isConcerned = record.ports.some(({ protocol }) => protocol !== 'http');
       if (seen.has(record) || !isConcerned || !catalog.isVisible(record, namespace)) continue;
@@ -117,16 +117,16 @@ export const eagerMax = 1_500;
 
 function whyEager(record: HostRecord, dnsProxy: boolean): string | undefined {
   const { ports, servers, selector, resolution } = record;
-  if (dnsProxy) return 'the DNS proxy of the sidecar answers only for what is in its scope';
+  if (dnsProxy) return 'the DNS proxy of the sidecar answers only for hosts in its scope';
   const tcp = ports.find(({ protocol }) => protocol === 'tcp');
   if (tcp) {
-    const why =
-      'a connection to a ServiceEntry finds its listener by SNI or address when it is made';
-    return `port ${tcp.port} is not HTTP: ${why}, or not at all`;
+    return `port ${tcp.port} is not HTTP: a connection to it needs a listener with its SNI or address`;
   }
   if (resolution === 'STATIC' || servers.length > 0 || selector) {
-    return 'its servers are written down: the address that DNS gives to the app may be none of them';
+    return 'its endpoints are configured, and DNS may give the app another address';
   }
   const other = ports.find(({ port, target }) => target !== port);
-  return other && `its servers listen on port ${other.target}, where the app calls ${other.port}`;
+  return (
+    other && `its endpoints listen on port ${other.target}, but the app calls port ${other.port}`
+  );
 }

@@ -73,12 +73,12 @@ export function planScope(input: PlanInput): Plan {
 
 /** The size of full configuration can be read only while it is in force. */
 function measuring({ total, unmeasured }: ProxyCount): Scoped {
-  const message = `Reads the memory of ${unmeasured} of ${total} proxies first.`;
+  const message = `Lazyscope first reads the memory of ${unmeasured} of ${total} proxies.`;
   return { status: 'False', reason: 'Measuring', message };
 }
 
 function notMeasured({ unmeasured }: ProxyCount): string {
-  return unmeasured > 0 ? ` The memory of ${unmeasured} proxies before is not known.` : '';
+  return unmeasured > 0 ? ` The previous memory of ${unmeasured} proxies is unknown.` : '';
 }
 
 function enforced(hosts: readonly string[]): Scoped {

@@ -132,9 +132,10 @@ export function unnarrowable(shadowed: SidecarRecord): string | undefined {
   const egress = egressOf(shadowed);
   const catchAll = egress.find(isCatchAll);
   const what = `default Sidecar ${shadowed.namespace}/${shadowed.name}`;
-  if (egress.length > 0 && !catchAll) return `The ${what} has listeners for ports of its own only.`;
+  if (egress.length > 0 && !catchAll)
+    return `The ${what} has listeners for single ports only, so unknown calls have no listener.`;
   if (catchAll?.captureMode === 'NONE' || catchAll?.bind) {
-    return `The ${what} binds a listener for each host that is imported; others would have none.`;
+    return `The ${what} binds a listener for each imported host, so other hosts would have no listener.`;
   }
   return undefined;
 }
@@ -145,7 +146,7 @@ export function egressProxyOf(
 ): { host: string; message: string } | undefined {
   const host: unknown = shadowed?.spec.outboundTrafficPolicy?.egressProxy?.host;
   if (!shadowed || typeof host !== 'string') return undefined;
-  const message = `egressProxy of Sidecar ${shadowed.namespace}/${shadowed.name}: unknown calls go there`;
+  const message = `Sidecar ${shadowed.namespace}/${shadowed.name} sends unknown calls to this host (egressProxy)`;
   return { host: host.toLowerCase(), message };
 }
 

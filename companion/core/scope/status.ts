@@ -162,7 +162,7 @@ export function goneStatus(
 ): ScopeStatus {
   const { mode, isScoped, goneSince, now } = found;
   const none = { total: 0, reporting: 0, scoped: 0, summary: '0/0' };
-  const message = 'No pod of the workload is there.';
+  const message = 'The workload has no pods.';
   const scoped: Scoped = { status: isScoped ? 'True' : 'False', reason: 'NoProxies', message };
   const ready: Scoped = { status: 'False', reason: 'NoProxies', message };
   return {

@@ -20,7 +20,8 @@ export function* unservableHosts(catalog: Catalog, input: Callers): Generator<Ea
   yield* ownTlsHosts(catalog, input);
   for (const record of catalog.capturedServices()) {
     if (!catalog.isVisible(record, input.namespace)) continue;
-    const message = 'a pod of it is in the ambient mesh: only its own cluster speaks HBONE';
+    const message =
+      'one of its pods is in the ambient mesh, and only the Envoy cluster of the host speaks HBONE';
     yield { entry: `${record.namespace}/${record.host}`, message };
   }
 }
@@ -44,7 +45,7 @@ function* ownTlsHosts(
       );
       if (!isOwn) continue;
       seen.add(record);
-      const message = `DestinationRule ${rule.namespace}/${rule.name} sets TLS that only its own cluster speaks`;
+      const message = `DestinationRule ${rule.namespace}/${rule.name} sets TLS that only the Envoy cluster of the host speaks`;
       yield { entry: `${record.namespace}/${record.host}`, message };
     }
   }
@@ -66,7 +67,7 @@ export function* virtualHosts(catalog: Catalog, namespace: string): Generator<Ea
     if (host === '*' || [...recordsUnder(catalog, host)].some(isRecord)) continue;
     for (const rule of catalog.virtualServices.exact(host)) {
       if (!catalog.isVisible(rule, namespace)) continue;
-      const message = `where it leads, VirtualService ${rule.namespace}/${rule.name} alone says`;
+      const message = `only VirtualService ${rule.namespace}/${rule.name} says where the host leads`;
       yield { entry: `${rule.namespace}/${host}`, message };
     }
   }

@@ -84,17 +84,18 @@ export function pendingOf(
   if (silentMs <= silenceMs) return undefined;
   const seconds = Math.floor(silentMs / 1000);
   if (quorumMs > silenceMs) {
-    const message = 'Enough proxies are silent; the limit of withdrawals over the mesh is reached.';
+    const message =
+      'The quorum of silent proxies is reached, but so is the limit of withdrawals in the mesh.';
     return { reason: 'Budget', message };
   }
   if (judgedMs > silenceMs) {
-    const what = `Fewer than a quarter of ${total} proxies are silent, one for ${seconds} s`;
+    const what = `Fewer than a quarter of ${total} proxies are silent, one of them for ${seconds} s`;
     return { reason: 'BelowQuorum', message: `${what}. Restart pods that lack the filter.` };
   }
   if (isDeaf) {
-    const message = `A proxy was not heard for ${seconds} s, but this controller hears no node at all.`;
+    const message = `A proxy has been silent for ${seconds} s, but no node companion reaches this controller.`;
     return { reason: 'Deaf', message };
   }
-  const what = `A proxy was not heard for ${seconds} s, nor was its node for as long`;
-  return { reason: 'NodeUnheard', message: `${what}: look at the node companion there.` };
+  const what = `A proxy and the companion of its node have been silent for ${seconds} s`;
+  return { reason: 'NodeUnheard', message: `${what}. Check that companion.` };
 }

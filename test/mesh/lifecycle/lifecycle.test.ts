@@ -96,6 +96,6 @@ test('the next `up` removes the remains of kill -9 of every process, and Ctrl-C 
 
 test('`down` also removes the remains of kill -9 of every process', async () => {
   await killEveryProcess(await startUntil([owner], 'mine'));
-  expect((await mesh('down')).stdout).toContain('removed what one that was killed had left');
+  expect((await mesh('down')).stdout).toContain('removed the leftovers of a killed mesh');
   expect(await hostTraces()).toEqual(untouched);
 });

@@ -89,7 +89,7 @@ test('the scope gives the reason for each of these hosts', async () => {
   // Without the DNS proxy the scope imports the entry for its endpoints, which DNS does not return.
   expect(elsewhere).toMatchObject({
     reason: 'eager',
-    message: expect.stringContaining('its servers are written down'),
+    message: expect.stringContaining('its endpoints are configured'),
   });
 });
 

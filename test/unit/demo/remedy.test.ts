@@ -4,10 +4,7 @@ import { remedyOf } from '../../../demo/remedy.ts';
 import { listen } from '../../../embedded/listen.ts';
 
 test.each([
-  [
-    'Envoy egress does not take 0.0.0.0_15443: cannot bind: Address already in use',
-    /start .* again/,
-  ],
+  ['Envoy egress rejects 0.0.0.0_15443: cannot bind: Address already in use', /start .* again/],
   ['Envoy full: ended by SIGKILL. Its last lines:', /memory.*--services 100/],
   ['Envoy full: unable to create filesystem watcher: Too many open files', /max_user_instances/],
   ['Envoy full: not ready within 60 s (no admin address yet)', /--services 100/],

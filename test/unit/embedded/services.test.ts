@@ -36,20 +36,20 @@ test.each([
   ['services: [', 'mesh.yaml:1: not YAML: '],
   ['- cart\n', 'mesh.yaml:1: must be a map with the key services'],
   ['services: 3\n', 'mesh.yaml:1: services: must be a list'],
-  ['service: []\n', 'mesh.yaml:1: service: is not known here; there is services'],
+  ['service: []\n', 'mesh.yaml:1: service: is not a known key; the keys are services'],
   [`${good}  - cart\n`, 'mesh.yaml:5: services[1]: must be a map with name, namespace and ports'],
-  [good.replace('cart', 'Cart'), 'mesh.yaml:2: services[0].name: "Cart" is no name ('],
-  [good.replace('cart', 'cart-'), 'mesh.yaml:2: services[0].name: "cart-" is no name ('],
-  [good.replace('shop', '7'), 'mesh.yaml:3: services[0].namespace: 7 is no name ('],
+  [good.replace('cart', 'Cart'), 'mesh.yaml:2: services[0].name: "Cart" is not a name ('],
+  [good.replace('cart', 'cart-'), 'mesh.yaml:2: services[0].name: "cart-" is not a name ('],
+  [good.replace('shop', '7'), 'mesh.yaml:3: services[0].namespace: 7 is not a name ('],
   ['services:\n  - name: a\n    ports: [1]\n', 'mesh.yaml:2: services[0].namespace: is missing'],
   [
     good.replace('9080', '99999'),
-    'mesh.yaml:4: services[0].ports[1]: 99999 is no port (1 to 65535)',
+    'mesh.yaml:4: services[0].ports[1]: 99999 is not a port (1 to 65535)',
   ],
-  [good.replace('9080', '8080'), 'mesh.yaml:2: services[0].ports: 8080 is there twice'],
+  [good.replace('9080', '8080'), 'mesh.yaml:2: services[0].ports: 8080 is listed twice'],
   [good.replace('[8080, 9080]', '80'), 'mesh.yaml:4: services[0].ports: must be a list'],
-  [good.replace('ports:', 'port:'), 'mesh.yaml:4: services[0].port: is not known here'],
-  [`${good}${good.slice(10)}`, 'mesh.yaml:5: services[1]: shop/cart is services[0] already'],
+  [good.replace('ports:', 'port:'), 'mesh.yaml:4: services[0].port: is not a known key'],
+  [`${good}${good.slice(10)}`, 'mesh.yaml:5: services[1]: shop/cart is already services[0]'],
 ])('%j is refused with line, field and reason', (text, reason) => {
   expect(refusal(text)).toContain(reason);
 });
@@ -65,7 +65,7 @@ test('more ports than Envoy can watch are refused at the line that exceeds the b
 test('more services than the memory allows are refused', () => {
   const text = `services: [${'{},'.repeat(servicesMax + 1)}]`;
   expect(refusal(text)).toBe(
-    `mesh.yaml:1: services: ${servicesMax + 1} are more than ${servicesMax}`,
+    `mesh.yaml:1: services: ${servicesMax + 1} services, and at most ${servicesMax} are allowed`,
   );
 });
 

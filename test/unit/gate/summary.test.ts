@@ -53,8 +53,8 @@ test('the announcement names the groups that will run, the others with the reaso
     'will run: unit',
     'CANNOT RUN: mesh, product: root is needed',
     'CANNOT RUN: product: no Go',
-    'a first verdict in about 1:20 min',
-    expect.stringContaining('about 30:00 min in all'),
+    'the quick part takes about 1:20 min',
+    expect.stringContaining('the whole run takes about 30:00 min'),
   ]);
 });
 

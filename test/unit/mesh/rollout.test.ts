@@ -21,7 +21,7 @@ test('a Deployment is rolled out when all pods are new and ready, and no old pod
 
 test('an object that its controller has not observed yet is not rolled out', () => {
   expect(lackOf(workload('Deployment', { ...whole, observedGeneration: 2 }))).toEqual([
-    'Deployment web: 2 wanted, not looked at yet',
+    'Deployment web: 2 wanted, not observed yet',
   ]);
 });
 

@@ -20,7 +20,7 @@ test.each([
   ['--product --learning-seconds -1', "'--learning-seconds' argument is ambiguous"],
   ['--product --learning-seconds 1.5', '--learning-seconds 1.5: give a whole number from 0'],
   ['--product --learning-seconds 1e9', '--learning-seconds 1e9: give a whole number from 0'],
-  ['--product --enforce Shop', "'Shop' is no name of a namespace"],
+  ['--product --enforce Shop', "'Shop' is not a name of a namespace"],
   ['--services many', '--services many: give a whole number from 0 to 50000'],
   ['--shops', "Unknown option '--shops'"],
 ])('up %s is refused with the error', (words, message) => {
@@ -31,5 +31,5 @@ test('enable takes one namespace and one mode', () => {
   expect(readEnable(['shop', 'observe'])).toEqual({ namespace: 'shop', mode: 'observe' });
   expect(() => readEnable(['shop'])).toThrow("'': give one mode of observe, enforce, off");
   expect(() => readEnable(['shop', 'on'])).toThrow("'on': give one mode of observe, enforce, off");
-  expect(() => readEnable([])).toThrow("'' is no name of a namespace");
+  expect(() => readEnable([])).toThrow("'' is not a name of a namespace");
 });

@@ -47,7 +47,7 @@ test('pods that would lose by the bypass are refused with the reason', () => {
   expect(image('docker.io/traefik:v3')).toContain('splice');
   expect(image('example/haproxy-exporter:1')).toBeUndefined();
   const host = readCandidate(pod(asks, { spec: { hostNetwork: true } }));
-  expect(host?.refused).toContain('network of its node');
+  expect(host?.refused).toContain('host network');
   expect(readCandidate(pod(asks, { status: { phase: 'Failed' } }))?.refused).toContain('ended');
 });
 

@@ -234,7 +234,7 @@ describe('a namespace that Istio does not discover', () => {
     kube.put(meshConfig(selecting));
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
-    expect(scope()?.status.conditions[0].message).toMatch(/discoverySelectors .* leave it out/);
+    expect(scope()?.status.conditions[0].message).toMatch(/discoverySelectors .* do not select it/);
     put('shop', { 'lazyscope.io/mode': 'enforce', ...selected });
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['Enforced', [...always, cart]]);
@@ -242,7 +242,7 @@ describe('a namespace that Istio does not discover', () => {
     put('lazyscope-system', {});
     await controller.lookThrough();
     expect([reason(), hosts()]).toEqual(['NotDiscovered', undefined]);
-    expect(scope()?.status.conditions[0].message).toContain('namespace lazyscope-system:');
+    expect(scope()?.status.conditions[0].message).toContain('namespace lazyscope-system,');
   });
 
   test('is no destination: calls to it go as Istio sends them', async () => {

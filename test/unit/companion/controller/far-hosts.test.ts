@@ -69,6 +69,6 @@ test('a host of istiod’s clusters is imported, and known to the other workload
   expect(hosts()).toEqual(expect.arrayContaining(far));
   controller.pass(5_000);
   expect(controller.ask('cart', 'far.bank', '10.96.7.7:80').reason).toContain(
-    'endpoints are elsewhere',
+    'only another cluster may have endpoints',
   );
 });

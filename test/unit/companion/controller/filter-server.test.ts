@@ -83,11 +83,11 @@ test('an unknown digest is answered with the digest to pin, and logged once', as
     const response = await get(`/filters/${zeros}/filter.wasm`);
     expect([response.status, await response.text()]).toEqual([
       404,
-      `no filter with digest ${zeros} here; pin ${digestOf('this one')} in the namespace\n`,
+      `this controller has no filter with digest ${zeros}; pin ${digestOf('this one')} in the namespace\n`,
     ]);
   }
   expect(await counted()).toMatchObject({ unknown: 3 });
-  const told = lines.filter(({ msg }) => msg === 'filter unknown');
+  const told = lines.filter(({ msg }) => msg === 'unknown filter requested');
   expect(told.map(({ sha256 }) => sha256)).toEqual([zeros]);
 });
 
@@ -100,17 +100,19 @@ test('the same filter in both places is the one of this release', async () => {
 
 test('a missing filter is reported with the setting and the remedy', async () => {
   await rm(join(folder, 'filter.wasm'));
-  await expect(start()).rejects.toThrow(/^LAZYSCOPE_WASM_PATH: .*filter\.wasm.*; build the filter/);
+  await expect(start()).rejects.toThrow(
+    /^LAZYSCOPE_WASM_PATH=.*filter\.wasm.*: .*; build the filter/,
+  );
 });
 
 test('filters beyond the bounds of number and size are refused by name', async () => {
   await writePrevious({ 'large.wasm': Buffer.alloc((1 << 20) + 1) });
-  await expect(start()).rejects.toThrow(/previous.large\.wasm has more than 1048576 bytes/);
+  await expect(start()).rejects.toThrow(/previous.large\.wasm": has more than 1048576 bytes/);
   await rm(join(folder, 'previous'), { recursive: true });
   registry.clear();
   const names = Array.from({ length: 9 }, (_, i) => [`${i}.wasm`, `number ${i}`]);
   await writePrevious(Object.fromEntries(names));
   await expect(start()).rejects.toThrow(
-    /^LAZYSCOPE_PREVIOUS_FILTERS_PATH: 9 filters in .*, at most 8 .*; take out what is not needed$/,
+    /^LAZYSCOPE_PREVIOUS_FILTERS_PATH=.*: has 9 filters, and at most 8 .*; remove the filters that no namespace pins$/,
   );
 });

@@ -21,7 +21,7 @@ test('a host that is imported but gets no route is held no more, and reported on
       strategy: 'direct',
       otherwise: '',
       ttlSeconds: 5,
-      reason: expect.stringMatching(/^no route came for 5 s; VirtualService shop\/cart/),
+      reason: expect.stringMatching(/^no route after 5 s; VirtualService shop\/cart/),
     });
     await controller.lookThrough();
   }

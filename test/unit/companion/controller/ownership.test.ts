@@ -20,7 +20,7 @@ describe('objects of others', () => {
     controller.pass(15_000);
     expect(controller.ask('web', 'cart')).toMatchObject({
       strategy: 'passthrough',
-      reason: 'Sidecar mine of the namespace rules',
+      reason: 'Sidecar mine applies to the workload',
     });
   });
 

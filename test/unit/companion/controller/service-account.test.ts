@@ -82,7 +82,7 @@ test('a new CA is used for the next request, without a restart', async () => {
 });
 
 test('outside of a pod the error names the setting to give', () => {
-  expect(() => serviceAccount('/', {})).toThrow(/KUBERNETES_SERVICE_HOST: .*--kubeconfig/);
+  expect(() => serviceAccount('/', {})).toThrow(/KUBERNETES_SERVICE_HOST is not set.*--kubeconfig/);
 });
 
 test('an IPv6 address is written in brackets', () => {

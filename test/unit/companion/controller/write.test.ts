@@ -26,9 +26,9 @@ test('nothing is written once the lease is gone, not even the rest of an evaluat
   const { kube, sink } = writer(() => left);
   await sink.apply(sidecar);
   left = 0;
-  await expect(sink.apply(sidecar)).rejects.toThrow(/does not lead any more/);
-  await expect(sink.apply(sidecar, 'status')).rejects.toThrow(/does not lead any more/);
-  await expect(sink.delete(resource, ref)).rejects.toThrow(/does not lead any more/);
+  await expect(sink.apply(sidecar)).rejects.toThrow(/no longer leads/);
+  await expect(sink.apply(sidecar, 'status')).rejects.toThrow(/no longer leads/);
+  await expect(sink.delete(resource, ref)).rejects.toThrow(/no longer leads/);
   await sink.tell(sidecar, { reason: 'Off', message: 'off' });
   expect(kube.writes).toEqual(['apply Sidecar shop/lazyscope-web']);
 });

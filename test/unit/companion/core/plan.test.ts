@@ -138,7 +138,7 @@ describe('the plan', () => {
 
   test('reports a narrowing without figures', () => {
     const { scoped } = planScope({ ...all, proxies: counts(2, 2, 1) });
-    expect(scoped.message).toBe('Imports 2 hosts. The memory of 1 proxies before is not known.');
+    expect(scoped.message).toBe('Imports 2 hosts. The previous memory of 1 proxies is unknown.');
   });
 
   test('removes no host while a proxy is silent, and still adds hosts', () => {

@@ -93,7 +93,7 @@ describe('a destination that the gateway may not know yet', () => {
   test('is called directly, with a short TTL', () => {
     expect(choose(cart, { destinationAgeMs: 4_999 })).toMatchObject({
       strategy: 'direct',
-      reason: 'the gateway may not know it yet',
+      reason: 'the gateway may not know the host yet',
       ttlSeconds: 5,
     });
     expect(choose(cart, { destinationAgeMs: 5_000 })).toMatchObject({ strategy: 'gateway' });

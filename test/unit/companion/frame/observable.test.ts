@@ -77,7 +77,7 @@ test('every metric has a help text and a unit in its name', async () => {
     if (/bytes/i.test(name) || (/\bbytes\b/i.test(help) && String(type) === 'gauge'))
       expect(name).toMatch(/_bytes(_total)?$/);
     if (/\b(refused|dropped)\b/.test(help)) expect(String(type), name).toBe('counter');
-    if (/^When /.test(help)) expect(name).toMatch(/_timestamp_seconds$/);
+    if (/^Unix time /.test(help)) expect(name).toMatch(/_timestamp_seconds$/);
   }
 });
 

@@ -48,7 +48,7 @@ describe('reading settings', () => {
       expect(lines).toHaveLength(4);
       expect(lines[0]).toMatch(/^LAZYSCOPE_LOG_LEVEL="loud": not one of the choices; set .*debug/);
       expect(lines[1]).toMatch(/^LAZYSCOPE_ADMIN_PORT="70000": too large; set .*0 to 65535/);
-      expect(lines[2]).toMatch(/^LAZYSCOPE_NODE_NAME="": required and not set; set /);
+      expect(lines[2]).toMatch(/^LAZYSCOPE_NODE_NAME="": required, but not set; set /);
       expect(lines[3]).toMatch(/^LAZYSCOPE_PORT="ninety": not a whole number; set /);
     }
   });
