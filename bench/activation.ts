@@ -13,7 +13,7 @@ const services = 1000;
 const rps = 200;
 const seconds = 1.5;
 
-/** From the answer to the first call until a request takes the way that it will always take. */
+/** Time from the answer to the first call until a request takes its permanent route. */
 export async function activation(options: BenchOptions): Promise<Row[]> {
   const { quick, say } = options;
   const destinations = quick ? 10 : 50;
@@ -25,7 +25,7 @@ export async function activation(options: BenchOptions): Promise<Row[]> {
 
 async function measure(mesh: Mesh, destinations: number, say: BenchOptions['say']): Promise<Row[]> {
   const namespace = newNamespace('activation');
-  // Passthrough is plaintext and the real cluster is not: the server sees when the way changes.
+  // Passthrough is plain text and the real cluster uses mTLS, so the server sees the change.
   await createFleet(mesh, {
     namespace,
     clients: [client],

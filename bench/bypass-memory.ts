@@ -14,7 +14,7 @@ const connections = 8_000;
 /** The kernel frees sockets and counts pages a moment later. */
 const settleMs = 500;
 
-/** What the loader takes, and what open connections cost on both sides, in pairs. */
+/** Memory of the loader, and of open connections with and without the bypass, in pairs. */
 export async function bypassMemory(
   loader: Loader,
   cgroups: Record<'off' | 'on', string>,
@@ -56,7 +56,7 @@ async function costOf(cgroup: string): Promise<number> {
 }
 
 /**
- * Where the kernel keeps sockets and what BPF adds to them; pages of processes are no part of it.
+ * The kernel's memory for sockets and for their BPF storage, without pages of processes.
  */
 async function kernelMemory(): Promise<number> {
   const info = await readFile('/proc/meminfo', 'utf8');

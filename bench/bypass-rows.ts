@@ -1,7 +1,7 @@
 import { type Aim, type Row, row } from './result.ts';
 import { median } from './statistics.ts';
 
-/** What one run was measured at; `units` below says in what. */
+/** The figures of one run; `units` below has their units. */
 export type Sample = Partial<Record<'p50' | 'p99' | 'rate' | 'cpu', number>>;
 
 export type Measured = {

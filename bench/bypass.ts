@@ -15,14 +15,14 @@ import { bypassRows, type Measured, type Sample } from './bypass-rows.ts';
 import type { Row } from './result.ts';
 
 /**
- * Two of everything, in two cgroups: one is accelerated, the other not; they are measured in turn.
+ * Each part runs twice, in two cgroups, one accelerated and one not; they are measured in turn.
  */
 type Side = { cgroup: Cgroup; sidecars: Sidecars };
 type Sides = { off: Side; on: Side };
 type Case = { name: string; run(side: Side): Promise<Sample> };
 
 /**
- * What applications gain or lose by the bypass: on bare sockets, and through two sidecars with
+ * The gain or loss of applications by the bypass: on bare sockets, and through two sidecars with
  * mTLS.
  */
 export async function bypass({ quick, say }: BenchOptions): Promise<Row[]> {
@@ -84,7 +84,7 @@ async function startSide(app: string): Promise<Side> {
   return { cgroup, sidecars };
 }
 
-/** By the routes, because a namespace may not choose what the machine does not allow to all. */
+/** Set by route, because a namespace may use only algorithms that the machine allows to all. */
 async function forceCubic({ client, server }: Sidecars): Promise<void> {
   for (const { pid, address } of [client, server]) {
     const ip = (...args: string[]) => run('nsenter', [`--net=/proc/${pid}/ns/net`, 'ip', ...args]);
@@ -96,8 +96,8 @@ async function forceCubic({ client, server }: Sidecars): Promise<void> {
 }
 
 /**
- * Containers and listeners become known by connections that stay on the stack; then there are new
- * ones.
+ * The loader learns containers and listeners from first connections, which stay on the stack; the
+ * measured connections come after them.
  */
 async function accelerate(loader: Loader, { cgroup, sidecars }: Side, app: string): Promise<void> {
   const { refused } = await loader.start({ cgroups: [cgroup.path] });
@@ -135,7 +135,7 @@ function socketCases(sockets: string): Case[] {
   ];
 }
 
-/** The connection that is measured; the one before it has shown what its listener is for. */
+/** The measured connection; the previous connection has shown the traffic of its listener. */
 const lastOf = (lines: string) => JSON.parse(lines.trim().split('\n').at(-1) ?? '') as Sample;
 
 function sidecarCases(app: string): Case[] {

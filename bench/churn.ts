@@ -9,15 +9,15 @@ export type Shares = { endpoints: number; services: number };
 export type Churn = (seconds: number) => Promise<void>;
 
 /**
- * Changes endpoints (their addresses) and services (a port comes, or goes again), evenly over the
- * seconds. A second whose changes take longer than a second delays the next one; nothing is left
- * out.
+ * Changes endpoints (their addresses) and services (a port is added or removed), evenly over the
+ * seconds. If the changes of one second take longer, the next second starts late; no change is
+ * left out.
  */
 export function createChurn(api: ApiServer, population: Population, shares: Shares): Churn {
   const { services } = population;
   const slicesPerSecond = Math.round(services * shares.endpoints);
   const servicesPerSecond = Math.round(services * shares.services);
-  // The changes never repeat the state that is there, because that would change nothing.
+  // Each change differs from the current state; otherwise it would change nothing.
   let [slice, service] = [0, 0];
   return async (seconds) => {
     const started = performance.now();

@@ -10,7 +10,7 @@ import { assertMeasured, missedAims, type Result, tableOf } from './result.ts';
 
 type Entry = { about: string; load(): Promise<Bench> };
 
-/** Loaded one by one: each is a program of its own. */
+/** Loaded one at a time: each is a separate program. */
 const benches: Record<string, Entry> = {
   memory: {
     about: 'memory of a sidecar: full, scoped, scoped by hand; 100, 1,000, 5,000 services',

@@ -6,7 +6,7 @@ import type { Row } from './result.ts';
 /** Services in one namespace of the synthetic ones (box/synthetic-services.ts). */
 const perNamespace = 50;
 
-/** Runs on a mesh with the product; one that is up is used with MESH=keep, and stays up. */
+/** Runs on a mesh with the product. With MESH=keep, uses a mesh that is up and leaves it up. */
 export async function onMesh(
   { say }: BenchOptions,
   work: (mesh: Mesh) => Promise<Row[]>,
@@ -37,20 +37,20 @@ export async function setServices(mesh: Mesh, count: number): Promise<void> {
   await mesh.createServices(count);
 }
 
-/** A name that no namespace had before: one of an earlier run may still be going. */
+/** A new name: the namespace of an earlier run may still be terminating. */
 export const newNamespace = (purpose: string) => `bench-${purpose}-${Date.now().toString(36)}`;
 
-/** Returns when nothing of them is left, so that they can be made again. */
+/** Returns when the namespaces are gone, so that they can be created again. */
 export async function removeNamespaces(mesh: Mesh, ...names: string[]): Promise<void> {
   await mesh.kubectl(['delete', 'namespace', ...names, '--ignore-not-found', '--timeout=300s']);
 }
 
-/** Clusters that a sidecar with full configuration has at the least: two ports a service. */
+/** The least number of clusters of a sidecar with full configuration: two ports per service. */
 export const clustersOf = (services: number) => 2 * services;
 
 /**
- * Where figures come from: straight over the pods' network, because kubectl costs more than they
- * do.
+ * Reads figures directly over the pods' network, because kubectl costs more than the requests
+ * themselves.
  */
 export type Observer = {
   /** How many clusters each pod's sidecar has, in order. */

@@ -1,6 +1,6 @@
 import { clusterOf, type Population } from '../box/api/population.ts';
 
-/** Few services have most callers: the exponent of the law by which services are chosen. */
+/** The exponent of Zipf's law by which services are chosen: few services have most callers. */
 const exponent = 1;
 const destinations = { least: 5, most: 50 };
 

@@ -20,13 +20,13 @@ const [serverName, callerName] = shopWorkloads;
 /** Above what a scope without destinations holds, far below any full configuration. */
 const scopedClustersMax = 100;
 const enableSecondsMax = 300;
-/** How long idle consumption is watched, and how long istiod may still work after a change. */
+/** How long idle consumption is measured, and how long istiod may still work after a change. */
 const idleMs = 20_000;
 const settleMs = 5_000;
 /** Pause between two new destinations: the scope of each is written and pushed on its own. */
 const learnEveryMs = 2_000;
 
-/** A namespace of eight workloads is enabled and enforced, then uses destinations one by one. */
+/** Enables and enforces a namespace of eight workloads, which then use destinations one by one. */
 export async function enable(options: BenchOptions): Promise<Row[]> {
   const { quick, say } = options;
   const destinations = quick ? 5 : 20;

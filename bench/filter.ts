@@ -29,7 +29,7 @@ type Load = keyof typeof loads;
 const filters = ['none', 'no-op', 'ours'] as const;
 type Filter = (typeof filters)[number];
 
-/** What is asked for: a host with a route of its own, or one that the filter has an answer for. */
+/** The requested host: it has its own route, or the filter has an answer for it. */
 const calls = {
   known: 'reviews:9080',
   'unknown, passthrough': 'outside.app:9080',
@@ -37,14 +37,14 @@ const calls = {
 } as const;
 type Call = keyof typeof calls;
 
-/** The hop to the gateway is made by our filter only; it stays out of what is compared. */
+/** Only our filter makes the hop to the gateway, so the comparison leaves the hop out. */
 const cases: [Filter, Call][] = [
   ...filters.map((filter): [Filter, Call] => [filter, 'known']),
   ...filters.map((filter): [Filter, Call] => [filter, 'unknown, passthrough']),
   ['ours', 'unknown, gateway'],
 ];
 
-/** CPU time of Envoy for a request: without a filter, with one that does nothing, with ours. */
+/** CPU time of Envoy per request: without a filter, with a no-op filter, with ours. */
 export async function filter({ quick, say }: BenchOptions): Promise<Row[]> {
   const rounds = quick ? 3 : 8;
   const seconds = quick ? 2 : 3;

@@ -9,16 +9,16 @@ import { type Aim, type Row, row } from './result.ts';
 const namespace = newNamespace('first-call');
 const client = 'client';
 const services = 1000;
-/** Slow enough that each call meets a proxy that is done with the scope of the one before. */
+/** Slow enough that the proxy has applied the scope of the previous call. */
 const rps = 2;
-/** Destinations given up to find out that a strategy is in force. */
+/** Destinations used up to find out whether a strategy is in force. */
 const spare = 10;
 
 const strategies = ['gateway', 'direct', 'hold', 'passthrough'] as const;
 type Strategy = (typeof strategies)[number];
 /**
- * Measured a second time with destinations that the scope excludes: nothing is written for these,
- * so that the API server, istiod and the controllers do not work on the cores of the call.
+ * A second measurement with destinations that the scope excludes: they cause no writes, so the API
+ * server, istiod and the controllers do not use the cores during the call.
  */
 const excluded = ['gateway', 'direct'] as const;
 const clusters = {
@@ -28,7 +28,7 @@ const clusters = {
   passthrough: 'PassthroughCluster',
 };
 
-/** `meshapp load` also tells how long requests took from when they were begun, in milliseconds. */
+/** `meshapp load` also reports the service time of requests, in milliseconds. */
 type Timed = LoadResult & { service: { p50: number; p99: number } };
 
 /** The first call to a destination, by each strategy, against the same call when it is known. */
@@ -106,7 +106,7 @@ async function sentByEach(mesh: Mesh, from: PodRef): Promise<Record<Strategy, nu
   return Object.fromEntries(sent) as Record<Strategy, number>;
 }
 
-/** Takes destinations out of what is learned, for good. */
+/** Excludes destinations, so that the controller never learns them. */
 async function exclude(mesh: Mesh, from: number, to: number): Promise<void> {
   const excludes = Array.from({ length: to - from }, (_, i) =>
     entryOf(namespace, target(from + i)),
@@ -135,7 +135,7 @@ function rowsOf(strategy: Strategy, first: Times, second: Times, warm: Times): R
 /** One call to each of the URLs, one at a time, each on a connection of its own. */
 async function each(mesh: Mesh, from: PodRef, urls: string[]): Promise<Timed> {
   const more = ['--connections', '1', '--new-connections-per-request'];
-  // The last is due half a turn before the end, and no other after it.
+  // The last call is due half an interval before the end, and no other call after it.
   const flags = { rps, seconds: (urls.length - 0.5) / rps, more };
   const result = (await load(mesh, from, urls, flags)) as Timed;
   if (result.failed > 0 || result.sent < urls.length)

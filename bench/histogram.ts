@@ -15,8 +15,8 @@ export function readHistogram(text: string, name: string): Histogram {
 }
 
 /**
- * The bound of the bucket that the quantile of what came after `before` falls into: the value is at
- * most that. NaN when nothing came.
+ * The upper bound of the bucket that holds the quantile of the samples after `before`. NaN if there
+ * are no samples.
  */
 export function quantileOf(after: Histogram, before: Histogram, quantile: number): number {
   const rank = (after.count - before.count) * quantile;

@@ -15,14 +15,14 @@ import { type Row, row } from './result.ts';
 
 const aimMegabytes = 300;
 /**
- * Counts in a status wait 30 s for others to come along
+ * Counts in a status wait up to 30 s for other changes
  * (companion/controller/reconcile/reconcile.ts).
  */
 const quietMs = 35_000;
 /** Long enough for two passes over all workloads (companion/controller/tick.ts). */
 const settledMs = 25_000;
 
-/** The controller against a real API server; pods and node companions are played. */
+/** The controller with a real API server and played pods and node companions. */
 export async function ingestController({ quick, say }: BenchOptions): Promise<Row[]> {
   const population: Population = quick
     ? { workloads: 100, services: 500 }
@@ -81,7 +81,7 @@ async function firstScopes(api: ApiServer, controller: Controller, { workloads }
   ];
 }
 
-/** Nothing was written for a while, so that a restart finds all as it should be. */
+/** Waits until nothing was written for a while, so that a restart finds the final state. */
 async function untilQuiet(controller: Controller): Promise<void> {
   let [writes, since] = [-1, performance.now()];
   while (performance.now() - since < quietMs) {

@@ -15,7 +15,7 @@ import { type Row, row } from './result.ts';
  */
 const load = { pods: 40, vmsPerPod: 2, destinations: 100 };
 const aim = { perSecond: 50_000, megabytes: 80 };
-/** Rates above the aim by this much, so that what timers lose does not decide. */
+/** The rate exceeds the aim by this factor, so that late timers do not decide the result. */
 const margin = 1.04;
 
 const namespace = 'shop';
@@ -100,7 +100,7 @@ async function createPods(api: ApiServer): Promise<void> {
 /** Epochs of VMs: each run starts VMs of its own, as restarted proxies would. */
 let epoch = 1n;
 
-/** Sends reports for so long, all VMs at once, and says what the node made of it. */
+/** Sends reports of all VMs for a duration and returns the node's figures. */
 async function observe(node: Node, perSecond: number, seconds: number) {
   const vms = load.pods * load.vmsPerPod;
   const pauseMs = (1000 * vms * load.destinations) / perSecond;
@@ -117,11 +117,11 @@ async function observe(node: Node, perSecond: number, seconds: number) {
   const { peak } = await residentBytes(node.pid);
   const observed = (await node.metric('lazyscope_node_observations_total')) - before;
   const failed = refused.reduce((sum, count) => sum + count, 0);
-  // Over its rate a pod is told to come again; that is no failure, but nothing is learned by it.
+  // A pod over its rate gets 429. That is no failure, but the node learns nothing from it.
   return { perSecond: observed / elapsed, megabytes: peak / 1e6, cores, refused: failed };
 }
 
-/** One VM of a filter: reports all its destinations at its pace; returns how many were refused. */
+/** One VM of a filter: reports all its destinations at a rate; returns the refused reports. */
 async function playVm(port: number, pod: number, pauseMs: number, until: number): Promise<number> {
   const pool = new Pool(`http://127.0.0.1:${port}`, {
     connections: 1,
@@ -129,7 +129,7 @@ async function playVm(port: number, pod: number, pauseMs: number, until: number)
   });
   const mine = epoch++;
   let refused = 0;
-  // Not all in the same millisecond.
+  // Spreads the reports over time.
   let due = performance.now() + Math.random() * Math.min(pauseMs, 1000);
   for (let sequence = 1; performance.now() < until; sequence++) {
     await sleep(Math.max(0, due - performance.now()));

@@ -11,10 +11,10 @@ import { type Row, row } from './result.ts';
 import { startXdsClients } from './xds-clients.ts';
 
 const systemNamespace = 'lazyscope-system';
-/** Each second, of all: what a mesh of this size may see on a busy day. */
+/** Share of all objects that change each second, as on a busy day. */
 const churnShares = { endpoints: 0.01, services: 0.001 };
 
-/** What istiod spends and sends for the same churn while its proxies are full, and while scoped. */
+/** CPU and bytes of istiod for the same churn with full and with scoped proxies. */
 export async function istiod({ quick, say }: BenchOptions): Promise<Row[]> {
   const population = quick ? { workloads: 50, services: 1000 } : { workloads: 200, services: 5000 };
   const seconds = quick ? 20 : 60;
@@ -87,7 +87,7 @@ async function look({ pid, metric }: Istiod) {
   };
 }
 
-/** The sentinel, and for each workload the Sidecar that the controller would write. */
+/** The sentinel, and the Sidecar that the controller would write for each workload. */
 async function applyScopes(api: ApiServer, population: Population): Promise<void> {
   const group = '/apis/networking.istio.io/v1/namespaces';
   const sentinel = sentinelOf([80, 8080, 9080], systemNamespace);

@@ -2,14 +2,14 @@ import { barsOf, evenAt, megabytes } from './picture.ts';
 import type { Result } from './result.ts';
 
 /**
- * The table of measured results of the README: what was measured, and the command that measures it.
+ * The table of measured results in the README, with the command for each.
  */
 
 export type Results = { [name: string]: Result | undefined };
 
 type Line = { what: string; value: string; command: string };
 
-/** Lines of the benchmarks whose results are kept; a benchmark that was not run yet has none. */
+/** One line per benchmark with kept results; a benchmark without results has no line. */
 export function measuredTable(results: Results): string {
   const lines = Object.entries(sections).flatMap(([name, section]) => {
     const result = results[name];
@@ -98,7 +98,7 @@ const sections: Record<string, Section> = {
   },
 };
 
-/** How many scoped sidecars of a node save what its companion takes while nothing happens. */
+/** The number of scoped sidecars on a node that save as much as its idle companion takes. */
 function companionPaidBy(
   { ingest }: Results,
   bars: ReturnType<typeof barsOf>,

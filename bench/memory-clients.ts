@@ -9,7 +9,7 @@ import { enableNamespace } from '../box/product.ts';
 import { appPorts, namespaceObject, workload } from '../box/shop.ts';
 import { removeNamespaces } from './cluster.ts';
 
-/** The sidecars that are compared: all of them call the same destinations. */
+/** The compared sidecars, all of which call the same destinations. */
 
 const plain = 'bench-memory';
 export const enabled = 'bench-memory-enabled';
@@ -43,7 +43,7 @@ export const handWritten = {
   },
 };
 
-/** In full configuration; the enabled namespace only observes. */
+/** Creates the clients with full configuration; the enabled namespace is in mode observe. */
 export async function installClients(mesh: Mesh): Promise<void> {
   await mesh.apply([
     namespaceObject(plain),
@@ -88,7 +88,7 @@ async function allocatorSettings(): Promise<object> {
   return { ...object, metadata: { ...object.metadata, namespace: enabled } };
 }
 
-/** Something of each client, by its name. */
+/** Reads one value from the pod of each client. */
 export async function ofEach<Value>(
   mesh: Mesh,
   look: (pod: PodRef) => Promise<Value>,
@@ -104,7 +104,8 @@ export function clientPod(mesh: Mesh, name: ClientName): Promise<PodRef> {
 }
 
 /**
- * Until each has answered: a proxy that has just got 10,000 clusters may still lack an endpoint.
+ * Waits until each destination has answered: a proxy that has just received 10,000 clusters may
+ * still lack an endpoint.
  */
 export async function callDestinations(mesh: Mesh): Promise<void> {
   await ofEach(mesh, async (pod) => {
@@ -119,7 +120,7 @@ export async function callDestinations(mesh: Mesh): Promise<void> {
   });
 }
 
-/** The scopes of ours have all that was called. */
+/** Waits until our scopes have all called hosts. */
 export async function untilLearned(mesh: Mesh): Promise<void> {
   for (const name of ['stock', 'allocator'] as const) {
     const [namespace, app] = clients[name];
@@ -127,12 +128,12 @@ export async function untilLearned(mesh: Mesh): Promise<void> {
   }
 }
 
-/** Starts the pods anew: with the scope that they have by now. */
+/** Restarts the pods, which then start with their scope. */
 export async function restart(mesh: Mesh): Promise<void> {
   for (const [namespace, app] of Object.values(clients))
     await mesh.kubectl(['rollout', 'restart', 'deployment', app, '-n', namespace]);
   for (const namespace of [plain, enabled]) await mesh.rollout(namespace);
-  // A pod that is on its way out is still ready for a moment.
+  // A terminating pod is still ready for a moment.
   await mesh.waitFor('the old pods to be gone', async () => {
     for (const [namespace, app] of Object.values(clients)) {
       const { items } = await mesh.get(['pods', '-n', namespace, '-l', `app=${app}`]);

@@ -22,7 +22,7 @@ const settleMs = 20_000;
 /** Above any scope of this benchmark, far below any full configuration. */
 const scopedClustersMax = 60;
 
-/** Scoped over full, by the size of the mesh. */
+/** The aims for scoped memory relative to full memory, by the size of the mesh. */
 const shareMax: Record<number, number> = { 1000: 0.08, 5000: 0.018 };
 const overHandWrittenMax = 4;
 
@@ -31,7 +31,7 @@ type Memory = { allocatedBytes: number; physicalBytes: number; clusters: number 
 type Round = Record<ClientName, Memory>;
 type Rounds = { full: Round; narrowed: Round; started: Round; config: Record<ClientName, number> };
 
-/** What a sidecar carries: full, scoped by us, scoped by hand; started so and narrowed running. */
+/** Memory of sidecars: full, scoped by us and by hand; started scoped, narrowed while running. */
 export async function memory(options: BenchOptions): Promise<Row[]> {
   const { quick, say } = options;
   return onMesh(options, async (mesh) => {

@@ -9,7 +9,7 @@ const HEAP: usize = memory.data(4096, 8);
 
 export function proxy_abi_version_0_2_1(): void {}
 
-// Called when the host hands something in, which it does for nothing that is in here.
+// The host calls it to pass data in, which no callback of this module needs.
 export function malloc(size: u32): usize {
   return size <= 4096 ? HEAP : 0;
 }

@@ -52,7 +52,7 @@ const top = 84;
 const colours = { full: '#9aa5b1', scoped: '#0b7285', text: '#1f2933', faint: '#616e7c' };
 
 /**
- * An SVG of pairs of bars on one scale, on a card of its own so that it reads on dark pages too.
+ * An SVG of pairs of bars on one scale, on a light card, so that it is readable on dark pages.
  */
 export function pictureOf(bars: readonly Bar[], caption: string): string {
   const most = Math.max(...bars.map(({ full }) => full));

@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
  * The kernel's figures of a process (proc_pid_status(5), Documentation/scheduler/sched-stats.rst).
  */
 
-/** CPU seconds of all threads, to the nanosecond; threads that ended are not in it. */
+/** CPU seconds of all live threads, in nanosecond resolution; ended threads do not count. */
 export async function cpuSeconds(pid: number): Promise<number> {
   const tasks = await readdir(`/proc/${pid}/task`);
   const times = await Promise.all(

@@ -6,7 +6,7 @@ import { barsOf, pictureOf } from './picture.ts';
 import type { Result } from './result.ts';
 
 /**
- * Brings the README to what bench/results holds: its table of measured results, and its picture.
+ * Updates the README from bench/results: its table of measured results, and its picture.
  * `npm run -s bench:readme`
  */
 
@@ -15,7 +15,7 @@ const marks = ['<!-- measured: npm run -s bench:readme -->', '<!-- end of measur
 export type Derived = { readme: string; picture: string | undefined };
 export const picturePath = 'docs/memory.svg';
 
-/** What the README and its picture should be; no picture while memory was not measured. */
+/** The README and its picture as they should be; no picture without a result of `memory`. */
 export function derive(readme: string): Derived {
   const results = readResults();
   const [from, to] = marks.map((mark) => readme.indexOf(mark));

@@ -1,4 +1,4 @@
-/** One figure of a benchmark. `aim` reads `<= 0.08`; figures without one are there to be known. */
+/** One figure of a benchmark. `aim` is such as `<= 0.08`; some figures have no aim. */
 export type Row = {
   case: string;
   metric: string;
@@ -10,7 +10,7 @@ export type Row = {
 
 export type Aim = { atMost: number } | { atLeast: number };
 
-/** What the machine and the parts under test were. */
+/** The machine and the versions of the parts under test. */
 export type Machine = {
   cpus: number;
   memoryBytes: number;
@@ -23,7 +23,7 @@ export type Machine = {
 
 export type Result = { name: string; machine: Machine; rows: Row[] };
 
-/** Digits that a repetition of a benchmark confirms, and one more. */
+/** The digits that a repeated run reproduces, and one more. */
 const significantDigits = 4;
 
 /** Compares the aim with the measured value, not with the rounded value. */
@@ -51,7 +51,7 @@ export function missedAims({ rows }: Result): Row[] {
   return rows.filter(({ pass }) => pass === false);
 }
 
-/** Refuses a result with a figure that is no number: a ratio of two zeros is no measurement. */
+/** Throws if a figure is not a number: a ratio of two zeros is not a measurement. */
 export function assertMeasured({ name, rows }: Result): void {
   const unmeasured = rows.filter(({ value }) => !Number.isFinite(value));
   if (unmeasured.length === 0) return;
@@ -59,7 +59,7 @@ export function assertMeasured({ name, rows }: Result): void {
   throw new Error(`${name} has figures that are not numbers\n- ${list.join('\n- ')}`);
 }
 
-/** The rows as an aligned table, figures to the right. */
+/** The rows as an aligned table, with the figures right-aligned. */
 export function tableOf({ name, machine, rows }: Result): string {
   const cells = rows.map((each) => [
     each.case,

@@ -17,14 +17,14 @@ import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 
 const aims = { megabytes: 400, growth: 1.05, answerMs: 5, restartSeconds: 10 };
-/** Of all, each second. */
+/** Share of all objects that change each second. */
 const churnShares = { endpoints: 0.01, services: 0.001 };
 /** First calls a second over the whole mesh, each to a service that its workload does not call. */
 const questionsPerSecond = 20;
-/** Memory is compared from here on: what starts also compiles and fills its caches. */
+/** The comparison of memory starts here, when code is compiled and caches are full. */
 const warmShare = 0.2;
 
-/** One controller with a mesh that is as large as they come, under churn, and started again. */
+/** One controller with the largest mesh under churn, and after a restart. */
 export async function scale({ quick, say }: BenchOptions): Promise<Row[]> {
   const size = quick
     ? { workloads: 200, services: 1000, podsPerWorkload: 5, nodes: 100 }
@@ -119,7 +119,7 @@ async function look(controller: Controller) {
   };
 }
 
-/** Every workload in turn asks for services from the rare end of the list. */
+/** Each workload in turn asks for services from the end of the list, which are rarely called. */
 async function askAll(
   nodes: PlayedNodes,
   { workloads, services }: Population,

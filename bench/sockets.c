@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define SAMPLES_MAX 4000000
-/* Enough to be told for a stream. */
+/* Enough messages for the bypass to detect a stream. */
 #define MESSAGES_FIRST 512
 
 static char buffer[1 << 20];
@@ -135,7 +135,7 @@ static void measure_stream(int fd)
 	printf("{\"rate\":%f}\n", bytes / (now() - start));
 }
 
-/* Traffic of the kind that is measured, on a connection of its own, until the far end has had enough. */
+/* The measured kind of traffic, on a separate connection, until the far end has enough messages. */
 static void exchange(int listener, int rtt, size_t size, double seconds, size_t most, const int cpus[2])
 {
 	int ends[2];
@@ -174,11 +174,11 @@ int main(int argc, char **argv)
 	size = strtoul(argv[2], NULL, 10);
 	cpus[0] = atoi(argv[4]);
 	cpus[1] = atoi(argv[5]);
-	/* The first connection shows how we read; only then are sockets of ours taken in. */
+	/* The first connection shows how we read; the bypass accepts our sockets only after that. */
 	connect_ends(listener, ends);
 	if (recv(ends[0], buffer, 1, 0) > 0 || close(ends[0]) || close(ends[1]))
 		return 1;
-	/* The second shows what the listener is for: clients of one that streams are left alone. */
+	/* The second shows that of the listener: clients of a streaming listener stay on the stack. */
 	exchange(listener, rtt, size, 1, MESSAGES_FIRST, cpus);
 	exchange(listener, rtt, size, strtod(argv[3], NULL), SIZE_MAX, cpus);
 	return 0;

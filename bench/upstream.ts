@@ -32,7 +32,7 @@ export async function startUpstream(app: string): Promise<Upstream> {
 export type LoadOptions = { host: string; rps: number; connections: number; seconds: number };
 type Loaded = { sent: number; failed: number };
 
-/** Requests at a fixed rate for so long; only 200 counts as success. */
+/** Sends requests at a fixed rate for a duration; only status 200 is a success. */
 export async function loadOf(app: string, url: string, load: LoadOptions): Promise<Loaded> {
   const rate = ['--rps', String(load.rps), '--connections', String(load.connections)];
   const rest = ['--duration', `${load.seconds}s`, '--host', load.host, '--ok-status', '200'];

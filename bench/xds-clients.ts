@@ -18,12 +18,12 @@ export type Reading = {
 
 export type XdsClients = {
   read(): Promise<Reading>;
-  /** Returns when each proxy has its configuration and nothing has arrived for a while. */
+  /** Returns when each proxy has its configuration and has received nothing for a while. */
   untilQuiet(): Promise<Reading>;
   stop(): Promise<void>;
 };
 
-/** Longer than istiod gathers changes before it pushes (PILOT_DEBOUNCE_MAX, 10 s by default). */
+/** Longer than istiod debounces changes before a push (PILOT_DEBOUNCE_MAX, 10 s by default). */
 const quietMs = 12_000;
 const startMs = 600_000;
 

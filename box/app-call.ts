@@ -1,6 +1,6 @@
 import type { Mesh, PodRef } from './mesh.ts';
 
-/** What the test application saw of an HTTP request (its own pod, the caller's identity, ...). */
+/** An HTTP request as the test application saw it (its own pod, the caller's identity, ...). */
 export type Seen = {
   name: string;
   pod: string;
@@ -16,7 +16,7 @@ export type Seen = {
   bodySha256: string;
 };
 
-/** What `meshapp call` prints: one call, made from inside a pod. */
+/** The output of `meshapp call`: one call from inside a pod. */
 export type CallResult = {
   status: number;
   headers: Record<string, string[]>;

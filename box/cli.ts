@@ -44,7 +44,7 @@ async function upCommand(args: string[]): Promise<number> {
   const missing = product ? missingPrerequisites('product') : [];
   if (missing.length > 0)
     throw new Error(`the product cannot be built here:\n- ${missing.join('\n- ')}`);
-  // Before the mesh, which would be up for nothing if the image cannot be built.
+  // Built before the mesh starts, which would be useless without the image.
   if (product) await companionArchive(progress);
   await up({ nodes, owned: false, progress });
   const mesh = openMesh();

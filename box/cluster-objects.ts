@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { apiSocketPath, kubeconfigPath } from './paths.ts';
 
-/** Where the API server has the kinds that are looked at often; kubectl finds all others. */
+/** Paths of the kinds that are read often; kubectl reads all others. */
 const folders: Record<string, string[]> = {
   'api/v1': ['pod', 'node', 'service', 'namespace', 'configmap', 'event', 'secret'],
   'apis/apps/v1': ['deployment', 'daemonset', 'statefulset'],
@@ -17,8 +17,7 @@ function folderOf(kind: string): string | undefined {
 }
 
 /**
- * What `kubectl get ARGS` asks for, as a path of the API server; undefined where only kubectl
- * knows.
+ * The path of the API server for `kubectl get ARGS`; undefined if only kubectl can tell.
  */
 export function pathOf(args: readonly string[]): string | undefined {
   const [what = '', ...rest] = args;
@@ -45,20 +44,20 @@ export function pathOf(args: readonly string[]): string | undefined {
   return `/${folder}${within}/${kind}s${name === undefined ? '' : `/${name}`}${query}`;
 }
 
-/** An answer that takes longer than a whole list on a busy machine does not come. */
+/** Longer than a whole list takes on a busy machine. */
 const timeoutMs = 30_000;
 
 type Access = { agent: Agent; token: string };
 let access: { kubeconfig: string; value: Access } | undefined;
 
-/** Read anew when the mesh is another one than before. */
+/** Read again when the mesh has been replaced. */
 function accessNow(): Access {
   const kubeconfig = readFileSync(kubeconfigPath, 'utf8');
   if (access?.kubeconfig === kubeconfig) return access.value;
   access?.value.agent.destroy();
   const { clusters, users } = JSON.parse(kubeconfig);
   const ca = Buffer.from(clusters[0].cluster['certificate-authority-data'], 'base64');
-  // The certificate is the server's own and is pinned, so its names say nothing more.
+  // The server's own certificate is pinned, so its names need no check.
   const checkServerIdentity = () => undefined;
   const agent = new Agent({ keepAlive: true, ca, checkServerIdentity });
   access = { kubeconfig, value: { agent, token: users[0].user.token } };
@@ -66,9 +65,8 @@ function accessNow(): Access {
 }
 
 /**
- * GET of a path of the API server, by the socket of the mesh that is up. A connection that was kept
- * open is tried once more when its other end has gone meanwhile, as after the API server was
- * started anew.
+ * GET of a path of the API server, through the socket of the running mesh. If a kept connection was
+ * closed, as by a restart of the API server, the request is sent once more.
  */
 export async function readObject(path: string): Promise<unknown> {
   const { status, body } = await get(path).catch((error: Error & { reused?: boolean }) => {
@@ -104,7 +102,7 @@ function get(path: string): Promise<{ status: number; body: string }> {
 
 type List = { kind: string; apiVersion: string; items?: object[] };
 
-/** A list says once what its items are; kubectl says it of each. */
+/** A list names the kind of its items once; kubectl adds it to each item. */
 function withKinds(object: List): List {
   const { kind, apiVersion, items } = object;
   if (items === undefined) return object;

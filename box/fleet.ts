@@ -16,8 +16,8 @@ export type FleetOptions = {
   mode?: Mode;
   firstCall?: FirstCall;
   /**
-   * All workloads are STRICT. First calls without an answer then use mTLS unless the test says
-   * otherwise.
+   * All workloads are STRICT. First calls without an answer then use mTLS, unless the test sets
+   * another fallback.
    */
   strict?: boolean;
   fallback?: Fallback;
@@ -75,7 +75,7 @@ export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<vo
     ...(options.strict ? [strictMtls(namespace)] : []),
   ]);
   await mesh.rollout(namespace);
-  // Without an answer in time, as on a busy machine, `direct` is the right thing under STRICT.
+  // If no answer arrives in time, as on a busy machine, only `direct` works under STRICT.
   const { fallback = options.strict && mode !== 'off' ? 'direct' : 'passthrough' } = options;
   await enableNamespace(mesh, namespace, mode, options.firstCall, undefined, undefined, fallback);
   if (mode === 'enforce') await untilNarrowed(mesh, namespace, clients);
@@ -92,7 +92,7 @@ export async function setFallback(
 ): Promise<void> {
   const config = { fallback, directCidrs: ['10.96.0.0/16', '10.244.0.0/16'] };
   const patch = JSON.stringify({ spec: { pluginConfig: config } });
-  // Envoy reports only its HTTP filters below, so the TCP plugin is changed first.
+  // The check below sees only HTTP filters, so the TCP plugin is changed first.
   for (const plugin of ['lazyscope-tcp', 'lazyscope']) {
     const name = ['wasmplugin', plugin, '-n', namespace];
     await mesh.kubectl(['patch', ...name, '--type=merge', '-p', patch]);
@@ -138,8 +138,7 @@ export async function scopeStatus(
 
 /**
  * Waits until the scope is written and the Envoys of these workloads have it: they have clusters of
- * our own, and none of the Services that exist only as configuration. Throws if the mesh has no
- * such Services.
+ * our own, and none of the Services without pods. Throws if the mesh has no Services without pods.
  */
 export async function untilNarrowed(mesh: Mesh, namespace: string, names: string[]): Promise<void> {
   const namespaces = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
@@ -195,8 +194,7 @@ export async function untilImported(
 }
 
 /**
- * Calls targets that were never called, each once and with success, and waits until the scope has
- * them.
+ * Calls new targets, each once and with success, and waits until the scope has them.
  */
 export async function learnTargets(
   mesh: Mesh,

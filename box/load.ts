@@ -5,9 +5,9 @@ export type LoadResult = {
   sent: number;
   ok: number;
   failed: number;
-  /** Requests that were due and not begun, because every connection stayed busy to the end. */
+  /** Requests that were due but not sent, because every connection stayed busy to the end. */
   unsent: number;
-  /** Length of the run, with the catching up after its end. */
+  /** Duration of the run, with the late requests after its end. */
   seconds: number;
   /** Completed requests a second. */
   rps: number;
@@ -17,10 +17,10 @@ export type LoadResult = {
   failures: { atMs: number; url: string; key: string; error?: string }[];
 };
 
-/** Flags of `meshapp load` beside the rate; a status other than 200 counts as failed. */
+/** Flags of `meshapp load` other than the rate; a status other than 200 is a failure. */
 type Flags = { rps: number; more?: string[] };
 
-/** Sends at a fixed rate from inside a pod; resolves when the duration is over. */
+/** Sends requests at a fixed rate from inside a pod; resolves when the duration is over. */
 export async function load(
   mesh: Mesh,
   from: PodRef,
@@ -37,11 +37,11 @@ export async function load(
   }
 }
 
-/** A load that goes on until it is stopped. */
+/** A load that runs until it is stopped. */
 export type RunningLoad = {
   /** Ends the load and gives its result; it may have ended by itself (`--each-once`). */
   stop(): Promise<LoadResult>;
-  /** Of the first request, by the clock of this machine. */
+  /** The time of the first request, by the clock of this machine. */
   startedAt: number;
 };
 
@@ -53,9 +53,8 @@ type RunningPod = {
 let loads = 0;
 
 /**
- * Starts a load that runs until it is stopped, and resolves when its first request is under way. It
- * is started by the container runtime of the node: a load by `kubectl exec` ends with the API
- * server.
+ * Starts a load that runs until it is stopped; resolves when the first request is sent. The
+ * container runtime of the node starts it, because `kubectl exec` ends with the API server.
  */
 export async function startLoad(
   mesh: Mesh,
@@ -77,7 +76,7 @@ export async function startLoad(
   const begun = new Promise<void>((resolve) => (begin = resolve));
   const running = mesh
     .onNode(nodeName, [...task, 'exec', ...id, container, ...command], {
-      // A line of progress says that at least one request was sent, as the first is due at once.
+      // The first request is due at once, so a line of progress means that it was sent.
       onStderr: (text) => text.includes('"sent":') && begin(),
     })
     .then((printed) => JSON.parse(printed) as LoadResult)
@@ -91,7 +90,7 @@ export async function startLoad(
   return {
     startedAt: Date.now(),
     async stop() {
-      // One that has ended meanwhile cannot be signalled; its result says how it went.
+      // If the load has already ended, the signal fails, and the result shows the outcome.
       if (!hasEnded) {
         const kill = [...task, 'kill', ...id, '--signal', 'SIGTERM', container];
         await mesh.onNode(nodeName, kill).catch((error) => {

@@ -13,7 +13,7 @@ import { type RunOptions, type RunResult, run, runResult } from './run.ts';
 /** A pod, and optionally one of its containers. */
 export type PodRef = { namespace: string; name: string; container?: string };
 
-/** A handle on a mesh that is up; see `meshHandle`. */
+/** A handle on a running mesh; see `meshHandle`. */
 export type Mesh = ReturnType<typeof meshHandle>;
 
 type State = {
@@ -28,8 +28,8 @@ export type StartOptions = { nodes?: number; services?: number };
 const say = (line: string) => console.error(`mesh: ${line}`);
 
 /**
- * A mesh for a test run. With MESH=keep it uses the mesh that is up, or leaves the one that it
- * starts; otherwise the mesh is this process's own and ends with it.
+ * A mesh for a test run. With MESH=keep it uses the running mesh, or starts one and leaves it up;
+ * otherwise the mesh belongs to this process and ends with it.
  */
 export async function startMesh(
   options: StartOptions = {},
@@ -44,7 +44,7 @@ export async function startMesh(
   return { ...mesh, stop: keep ? async () => {} : stop };
 }
 
-/** Whether a mesh is up, coming up or going down: its lock is held by every process of it. */
+/** Whether a mesh is up, starting or stopping: each of its processes holds its lock. */
 async function isLocked(): Promise<boolean> {
   if (!existsSync(lockPath)) return false;
   return (await runResult('flock', ['--nonblock', lockPath, 'true'])).code !== 0;
@@ -54,7 +54,7 @@ export async function isUp(): Promise<boolean> {
   return existsSync(join(stateDir, 'mesh.json')) && (await isLocked());
 }
 
-/** Ends the mesh that is up, if any, and returns when nothing of it is left; says what it did. */
+/** Stops a running mesh and returns when nothing of it is left; returns what it did. */
 export async function down(): Promise<'ended' | 'swept' | 'none'> {
   if (!(await isLocked())) return (await sweep()) ? 'swept' : 'none';
   const pid = Number(readFileSync(join(stateDir, 'keeper.pid'), 'utf8'));
@@ -70,7 +70,7 @@ export async function sweep(): Promise<boolean> {
   return left;
 }
 
-/** The mesh that is up. */
+/** The running mesh; throws if no mesh is up. */
 export function openMesh() {
   const path = join(stateDir, 'mesh.json');
   if (!existsSync(path))
@@ -91,7 +91,7 @@ function meshHandle(state: State, boxPid: string) {
     ...args,
   ];
   const kubectl = (args: string[], input = '') => run('nsenter', argv('kubectl', args), { input });
-  // Polled many times a second, so neither call starts a kubectl.
+  // Tests poll these many times a second, so they start no kubectl.
   const get = async (args: string[]) => {
     const path = pathOf(args);
     // biome-ignore lint/suspicious/noExplicitAny: the caller knows the shape of the kind.
@@ -132,7 +132,7 @@ function meshHandle(state: State, boxPid: string) {
           ? objects
           : objects.map((o) => JSON.stringify(o)).join('\n---\n'),
       ),
-    /** Runs a command in a container, its default one where none is named. */
+    /** Runs a command in a container; without a name, in the default container. */
     exec,
     execOk,
     /** GET on the Envoy admin of a pod's sidecar. */
@@ -149,7 +149,7 @@ function meshHandle(state: State, boxPid: string) {
         const ready = items.find(isReady);
         return ready && { namespace, name: ready.metadata.name };
       }),
-    /** Every running sidecar and what it carries; undefined where its Envoy does not answer. */
+    /** Each running sidecar with its figures; undefined if its Envoy does not answer. */
     sidecars: async () => {
       const { items } = (await get(['pods', '-A'])) as { items: PodObject[] };
       const refs = items.filter(hasSidecar).map(({ metadata }) => metadata);
@@ -172,7 +172,7 @@ function meshHandle(state: State, boxPid: string) {
         },
         timeoutSeconds,
       ),
-    /** Creates services that exist only as configuration: no pods, two HTTP ports each. */
+    /** Creates services without pods, with two HTTP ports each. */
     createServices: (count: number) =>
       run(
         'nsenter',
@@ -183,7 +183,7 @@ function meshHandle(state: State, boxPid: string) {
         ],
         { cwd: repoDir },
       ),
-    /** Makes an image of the base layer and files (in /usr/local/bin) and loads it everywhere. */
+    /** Builds an image of the base layer and files (in /usr/local/bin); loads it into each node. */
     loadImage: async (name: string, files: string[]) => {
       const image = await imageOfFiles(name.includes('/') ? name : imageName(name), files, say);
       const layout = await ociLayout([image], say);
@@ -204,7 +204,7 @@ function meshHandle(state: State, boxPid: string) {
 }
 
 /**
- * nsenter arguments for the box's own namespaces; a node's process ids mean something only there.
+ * nsenter arguments for the namespaces of the box, where the process ids of nodes are valid.
  */
 function inBox(boxPid: string): string {
   return `-t ${boxPid} --mount --net --pid=/proc/${boxPid}/ns/pid_for_children --`;

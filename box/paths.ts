@@ -2,21 +2,19 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder } from '../embedded/cache-folder.ts';
 
-/** Builds that are expensive to make and depend only on their pins. Safe to delete. */
+/** Expensive builds that depend only on their pins. Safe to delete. */
 export const cacheDir = cacheFolder();
 
-/** What one running mesh writes. Removed by `down`. On disk, because container roots are large. */
+/** State of a running mesh, removed by `down`. On disk, because container roots are large. */
 export const stateDir = process.env.LAZYSCOPE_MESH_DIR ?? '/var/tmp/lazyscope-mesh';
-/** Everything of a mesh outside its folder carries this name, so that several can be up at once. */
+/** The name of all objects of a mesh outside its folder, so that several meshes can be up. */
 export const prefix = basename(stateDir);
 
 export const logDir = join(stateDir, 'logs');
 export const kubeconfigPath = join(stateDir, 'pki', 'admin.kubeconfig');
-/** Where the API server is reached from outside the box's network. */
+/** The socket of the API server outside the box's network. */
 export const apiSocketPath = join(stateDir, 'api.sock');
-/**
- * Outside the state folder, so that it outlives the folder's removal and a lock is never unlinked.
- */
+/** The lock is outside the state folder, so that `down` never unlinks it. */
 export const lockPath = `${stateDir}.lock`;
 
 export const repoDir = fileURLToPath(new URL('..', import.meta.url));

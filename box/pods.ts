@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hierarchies, nodeCgroup } from './cluster/cgroups.ts';
 
-/** What is read here of a pod as the API server has it. */
+/** The fields of a pod that are read here. */
 export type PodObject = {
   metadata: {
     name: string;
@@ -21,10 +21,10 @@ export type PodObject = {
   };
 };
 
-/** Below a node's cgroup, by the class of service of its pods. */
+/** Folders below a node's cgroup, by the QoS class of its pods. */
 const classes = ['', 'burstable', 'besteffort'];
 
-/** The id, in this machine's table, of a process of a running pod: by it its network is entered. */
+/** A process of a running pod, by its id on this machine, through which its network is entered. */
 export function processOfPod({ metadata, spec }: PodObject): string {
   for (const hierarchy of hierarchies())
     for (const each of classes) {

@@ -9,7 +9,7 @@ import { missingPrerequisites } from './prerequisites.ts';
 const say = (line: string) => console.error(line);
 
 /**
- * All that is compiled for the cluster in a box, its images where they can be made, and promtool.
+ * Everything compiled for the cluster in a box, its images if they can be built, and promtool.
  */
 async function tools(): Promise<void> {
   const binaries = await ensureBinaries(say);
@@ -19,7 +19,7 @@ async function tools(): Promise<void> {
   await ensurePromtool(say);
 }
 
-/** What is prepared once, before several that need it start at the same time. */
+/** Steps that run once, before several users start at the same time. */
 const steps: Record<string, () => Promise<unknown>> = {
   build: () => ensureBuild(repoDir),
   image: () => companionArchive(say),

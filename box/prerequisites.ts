@@ -18,7 +18,7 @@ const packages: Record<string, string> = {
   tar: 'tar',
 };
 
-/** What has to be there before anything is built; each entry is a sentence with its remedy. */
+/** Missing prerequisites of all builds; each entry is a sentence with its remedy. */
 export function missingPrerequisites(forWhat: 'mesh' | 'product' = 'mesh'): string[] {
   const missing: string[] = [];
   if (process.platform !== 'linux') return ['the mesh needs Linux: it is made of namespaces'];
@@ -30,7 +30,7 @@ export function missingPrerequisites(forWhat: 'mesh' | 'product' = 'mesh'): stri
   const debian = Object.entries(packages)
     .filter(([command]) => !isOnPath(command))
     .map(([, name]) => name);
-  // Builds the companion image.
+  // buildah builds the companion image.
   if (forWhat === 'product' && !isOnPath('buildah')) debian.push('buildah');
   if (!exists('/usr/lib/cni/bridge') && !exists('/opt/cni/bin/bridge'))
     debian.push('containernetworking-plugins');

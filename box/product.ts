@@ -32,7 +32,7 @@ type BaseObject = {
   };
 };
 
-/** Settings that tests shorten, by the environment of the controller. */
+/** Settings of the controller that tests shorten. */
 type ControllerEnvironment = Record<string, string>;
 
 /** For tests that do not depend on the length of the learning window. */
@@ -49,13 +49,12 @@ export async function installProduct(
 ): Promise<void> {
   const archive = await companionArchive(progress);
   await mesh.loadArchive(archive);
-  // The tag is the same for every build: this restarts the pods when the image is another one.
+  // Every build has the same tag, so an annotation restarts the pods if the image has changed.
   await applyBase(mesh, environment, { 'lazyscope.test/image': basename(dirname(archive)) });
 }
 
 /**
- * A mesh for a test run, of so many services and with the product in it; see `startMesh` for its
- * end.
+ * A mesh for a test run with a number of services and the product; see `startMesh` for its end.
  */
 export async function startMeshWithProduct(
   services: number,
@@ -73,7 +72,7 @@ export async function startMeshWithProduct(
   return mesh;
 }
 
-/** Puts the system back, or into a mesh whose nodes have the image of the release. */
+/** Applies the system again, or into a mesh whose nodes have the image of the release. */
 export async function applyBase(
   mesh: Mesh,
   environment: ControllerEnvironment,
@@ -140,7 +139,7 @@ export async function enableNamespace(
   if (firstCall) await setFirstCall(mesh, name, firstCall);
 }
 
-/** As manifests/README.md advises for a mesh that is STRICT throughout: in both plugins. */
+/** Sets `fallback: direct` in both plugins, as manifests/README.md advises for a STRICT mesh. */
 async function fallBackDirectly(file: string): Promise<void> {
   const text = await readFile(file, 'utf8');
   const shipped = '    fallback: passthrough\n';
@@ -150,7 +149,7 @@ async function fallBackDirectly(file: string): Promise<void> {
   await writeFile(file, text.replaceAll(shipped, `    fallback: direct\n${cidrs}`));
 }
 
-/** The first-call strategy of a namespace, as users set it. */
+/** Sets the first-call strategy of a namespace, as users do. */
 export async function setFirstCall(mesh: Mesh, name: string, value: FirstCall): Promise<void> {
   const annotation = `lazyscope.io/first-call=${value}`;
   await mesh.kubectl(['annotate', 'namespace', name, annotation, '--overwrite']);

@@ -10,8 +10,8 @@ import type { Mesh } from './mesh.ts';
 import { run } from './run.ts';
 
 /**
- * A second cluster of the mesh, as far as istiod sees one: an API server without nodes, on the
- * fabric of the box. Its pods are entries that name addresses of pods of the first cluster.
+ * A second cluster of the mesh, as istiod sees it: an API server without nodes, on the fabric of
+ * the box. Its pods are objects with the addresses of pods of the first cluster.
  */
 export type RemoteCluster = {
   apply(objects: object[]): Promise<void>;
@@ -132,7 +132,7 @@ function apiServerArgs(file: (name: string) => string): string[] {
     `--service-account-issuer=https://kubernetes.default.svc.${clusterDomain}`,
     `--service-account-key-file=${file('sa.key')}`,
     `--service-account-signing-key-file=${file('sa.key')}`,
-    // No controller makes the service accounts that pods would need.
+    // No controller creates the service accounts that pods would need.
     ...['--disable-admission-plugins=ServiceAccount', '--authorization-mode=RBAC'],
   ];
 }

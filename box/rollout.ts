@@ -10,9 +10,9 @@ type Workload = {
 const kinds = ['deployments', 'statefulsets', 'daemonsets'];
 
 /**
- * What is not rolled out yet, each with how far it is; empty when all is. Pods of the newest
- * template are ready and no other is left: minReadySeconds, which paces a rollout, is not waited
- * for after its last pod.
+ * The unfinished rollouts, each with its progress. A rollout is finished when all pods of the
+ * newest template are ready and no other pod is left. minReadySeconds, which paces a rollout, does
+ * not count after the last pod.
  */
 export async function unfinished(namespace: string): Promise<string[]> {
   const lists = await Promise.all(
@@ -21,7 +21,7 @@ export async function unfinished(namespace: string): Promise<string[]> {
   return lists.flatMap((list) => (list as { items: Workload[] }).items).flatMap(lackOf);
 }
 
-/** Why one workload is not rolled out; see `kubectl rollout status` for the fields. */
+/** Why a workload is not rolled out, by the fields of `kubectl rollout status`. */
 export function lackOf({ kind, metadata, spec, status }: Workload): string[] {
   const number = (field: string) => Number(status[field] ?? 0);
   const isDaemonSet = kind === 'DaemonSet';
@@ -29,7 +29,7 @@ export function lackOf({ kind, metadata, spec, status }: Workload): string[] {
   const [fresh, ready, all] = isDaemonSet
     ? [number('updatedNumberScheduled'), number('numberReady'), wanted]
     : [number('updatedReplicas'), number('readyReplicas'), number('replicas')];
-  // A StatefulSet counts nothing as updated once all is.
+  // A StatefulSet resets its count of updated pods when all are updated.
   const isSame = kind === 'StatefulSet' && status.currentRevision === status.updateRevision;
   const updated = isSame ? all : fresh;
   const seen = number('observedGeneration') >= metadata.generation;

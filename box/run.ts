@@ -4,14 +4,14 @@ export type RunOptions = {
   input?: string;
   env?: NodeJS.ProcessEnv;
   cwd?: string;
-  /** Gets what the command prints to stderr while it runs. */
+  /** Receives stderr while the command runs. */
   onStderr?: (text: string) => void;
 };
 
-/** What a finished command printed. */
+/** The output of a finished command. */
 export type RunResult = { code: number; stdout: string; stderr: string };
 
-/** Longest output kept of one command: a config dump of 5,000 services is about 65 MB. */
+/** The most output kept of a command: a config dump of 5,000 services is about 65 MB. */
 const outputBytesMax = 512 * 1024 * 1024;
 
 /** Runs a command to its end and returns what it printed, whatever its exit code. */
@@ -47,7 +47,7 @@ export function runResult(
         stderr: signal === null ? stderr : `${stderr}\nended by ${signal}`,
       });
     });
-    // A command that ends without reading its input closes the pipe: not an error of ours.
+    // A command that ends without reading its input closes the pipe, which is no error.
     child.stdin.on('error', () => {});
     child.stdin.end(options.input ?? '');
   });

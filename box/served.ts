@@ -3,10 +3,9 @@ import { isReady, type PodObject } from './pods.ts';
 import { appPorts } from './shop.ts';
 
 /**
- * Returns when a new Service can be reached in every way that a first call may take: by its address
- * from each node (kube-proxy), and through each lazy egress gateway that is ready (istiod). Both
- * learn of new Services on their own, later after an outage of the API server, and a test about
- * something else is not about that time.
+ * Returns when a new Service is reachable by every route of a first call: by its address from each
+ * node (kube-proxy), and through each ready lazy egress gateway (istiod). Both learn of new
+ * Services independently, and late after an outage of the API server.
  */
 export async function untilServed(mesh: Mesh, namespace: string, name: string): Promise<void> {
   const { spec } = await mesh.get(['service', name, '-n', namespace]);

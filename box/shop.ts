@@ -25,7 +25,7 @@ export const appPorts = {
   tcpEcho: 9101,
 };
 
-/** The test application as a container: what every workload of every test runs. */
+/** The container of the test application, which every test workload runs. */
 export function appContainer(name: string): object {
   const { http, undeclared, tls, grpc, tcpServerFirst, tcpEcho } = appPorts;
   return {
@@ -59,7 +59,7 @@ export function namespaceObject(name: string, injected = true): object {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
 
-/** A Deployment, its Service and its ServiceAccount; on the given node, else on any. */
+/** A Deployment, its Service and its ServiceAccount, on the given node or on any node. */
 export function workload(
   namespace: string,
   name: string,

@@ -3,12 +3,12 @@ import { Agent, request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kubeconfigPath } from './paths.ts';
 
-/** Runs inside the box's network: `synthetic-services.ts COUNT`. */
+/** A program that runs inside the box's network: `synthetic-services.ts COUNT`. */
 const perNamespace = 50;
-/** Requests in flight: more only queue in an API server on two cores. */
+/** Concurrent requests: more of them would only queue in an API server on two cores. */
 const concurrency = 16;
 /**
- * An API server that is short of time says 429 or 504; what it did meanwhile is 409 the next time.
+ * A busy API server answers 429 or 504; if it created the object anyway, the next answer is 409.
  */
 const attempts = 5;
 const pauseMs = 2_000;
@@ -56,8 +56,7 @@ const ports = [
 function serviceOf(index: number): Creation[] {
   const namespace = `synthetic-${Math.floor(index / perNamespace)}`;
   const name = `service-${index}`;
-  // kube-proxy leaves services with another proxy's name alone: nothing can answer at these
-  // addresses.
+  // kube-proxy ignores services with another proxy's name, so nothing answers at these addresses.
   const labels = { 'service.kubernetes.io/service-proxy-name': 'none' };
   const service = {
     apiVersion: 'v1',

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Mode } from './product.ts';
 
-/** What `up` was asked for. */
+/** The options of `up`. */
 export type UpRequest = {
   nodes: number;
   services: number;
@@ -10,17 +10,17 @@ export type UpRequest = {
   product: boolean;
   /** Namespaces to enable in the mode `enforce`. */
   enforce: string[];
-  /** LAZYSCOPE_LEARNING_WINDOW_SECONDS of the controller; as shipped where it is not said. */
+  /** LAZYSCOPE_LEARNING_WINDOW_SECONDS of the controller; without it, the shipped default. */
   learningSeconds?: number;
 };
 
-/** The number of addresses that the synthetic endpoints and ClusterIPs have. */
+/** The number of addresses for synthetic endpoints and ClusterIPs. */
 const servicesMax = 50_000;
-/** As the controller takes it (companion/frame/config.ts): a month. */
+/** The controller's bound (companion/frame/config.ts): a month. */
 const learningSecondsMax = 2_592_000;
 const modes = ['observe', 'enforce', 'off'] as const satisfies Mode[];
 
-/** Reads the words after `up`; throws with what is wrong and what to give instead. */
+/** Reads the arguments of `up`; throws with the problem and the remedy. */
 export function readUp(args: string[]): UpRequest {
   const { values } = parseArgs({
     args,
@@ -42,7 +42,7 @@ export function readUp(args: string[]): UpRequest {
   enforce.forEach(checkNamespace);
   return {
     ...{ shop, product, enforce },
-    // Its bounds are checked where nodes are planned.
+    // The plan of the nodes checks the bounds.
     nodes: Number(values.nodes),
     services: wholeNumber('--services', values.services, servicesMax),
     ...(learning !== undefined && {
@@ -51,7 +51,7 @@ export function readUp(args: string[]): UpRequest {
   };
 }
 
-/** Reads the words after `enable`. */
+/** Reads the arguments of `enable`. */
 export function readEnable([namespace = '', mode = '', ...rest]: string[]): {
   namespace: string;
   mode: Mode;
@@ -69,7 +69,7 @@ function wholeNumber(option: string, text: string, most: number): number {
   throw new Error(`${option} ${text}: give a whole number from 0 to ${most}`);
 }
 
-/** A label of DNS (RFC 1123), as the API server wants it. */
+/** A DNS label (RFC 1123), as the API server requires. */
 function checkNamespace(name: string): void {
   if (!/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name))
     throw new Error(`'${name}' is not a name of a namespace: use lower-case letters, digits and -`);

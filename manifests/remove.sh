@@ -1,50 +1,51 @@
 #!/bin/sh
-# Takes Lazyscope out, in the order in which no call fails:
-#   remove.sh NAMESPACE...   out of these namespaces
-#   remove.sh --all          out of all, and then the system itself
+# Removes Lazyscope in an order in which no call fails:
+#   remove.sh NAMESPACE...   from these namespaces
+#   remove.sh --all          from all namespaces, then the system itself
 #
-# Envoy replaces its outbound listeners when the filter goes: what is open on them is drained, and cut after
-# drainDuration (45 s). manifests/components/on-restart says how to come and go without.
+# Envoy replaces its outbound listeners when the filter is removed: their connections are drained,
+# and closed after drainDuration (45 s). manifests/components/on-restart describes how to avoid
+# this.
 #
-# What proxies rely on goes last: first the controller gives them full configuration (or, where none
-# is left to do it, this script), then the filter goes, then the companions and the gateway.
+# The parts that proxies need go last: first the controller (or this script, if no controller runs)
+# restores full configuration, then the filter is removed, then the companions and the gateway.
 set -eu
 usage='usage: remove.sh NAMESPACE... | remove.sh --all'
 [ $# -gt 0 ] || { echo "$usage" >&2; exit 64; }
 here=$(dirname "$0")
 ours=app.kubernetes.io/managed-by=lazyscope
-# How long to wait for the controller: about what 500 workloads take at its usual rate of writes.
+# How long to wait for the controller: enough for about 500 workloads at its default rate of writes.
 waitSeconds=${REMOVE_WAIT_SECONDS:-30}
-# Timeout for proxies to show that they have istiod's last push. Together with the following pause it is
-# shorter than the minute for which the companions keep answering after the label is removed.
+# Timeout for proxies to show that they have istiod's last push. Together with the following pause
+# it is shorter than the minute for which the companions keep answering after the label is removed.
 pushSeconds=${REMOVE_PUSH_SECONDS:-40}
-# For routes, which follow clusters and listeners, and for an earlier push: istiod debounces changes
-# for up to 10 s (PILOT_DEBOUNCE_MAX).
+# Time for routes, which follow clusters and listeners, and for an earlier push: istiod debounces
+# changes for up to 10 s (PILOT_DEBOUNCE_MAX).
 settleSeconds=10
 
 all=false
 if [ "$1" = --all ]; then
   [ $# -eq 1 ] || { echo "$usage" >&2; exit 64; }
   all=true
-  # One that is being deleted may be gone before its turn comes, and needs none.
+  # A terminating namespace may be gone before its turn and needs no removal.
   set -- $(kubectl get namespaces -l lazyscope.io/mode --field-selector status.phase=Active -o 'jsonpath={.items[*].metadata.name}')
 fi
 
 sidecars() { kubectl get sidecars -n "$1" -l $ours -o name 2>/dev/null; }
 
-# A line for each scope: NOW NAMESPACE LABELS.
+# Prints a line for each scope: NOW NAMESPACE LABELS.
 selectors() {
   kubectl get sidecars -n "$1" -l $ours -o go-template="{{range .items}}$(date +%s) $1 {{range \$k, \$v := .spec.workloadSelector.labels}}{{\$k}}={{\$v}},{{end}}{{\"\n\"}}{{end}}"
 }
 
-# Running proxies of a scope, a line for each: SINCE/NAMESPACE/POD.
+# Prints the running proxies of a scope, one per line: SINCE/NAMESPACE/POD.
 proxies() {
   kubectl get pods -n "$2" -l "${3}security.istio.io/tlsMode=istio" --field-selector status.phase=Running \
     -o go-template="{{range .items}}$1/$2/{{.metadata.name}}{{\"\n\"}}{{end}}"
 }
 
-# Whether SINCE/NAMESPACE/POD has taken clusters and listeners since then, by what its Envoy says on
-# the port of its metrics. A pod that is gone needs none.
+# Whether SINCE/NAMESPACE/POD has updated clusters and listeners since then, by the metrics of its
+# Envoy. A deleted pod needs no update.
 isFull() {
   since=${1%%/*}
   pod=${1##*/}
@@ -69,7 +70,7 @@ for namespace; do
     sleep 1
     waitSeconds=$((waitSeconds - 1))
   done
-  # No controller did it: there is nobody who would write them again either.
+  # If no controller has removed them, none will write them again.
   kubectl delete sidecars -n "$namespace" -l $ours
 done
 
@@ -82,17 +83,17 @@ while :; do
   [ -n "$waiting" ] && [ "$(date +%s)" -lt "$deadline" ] || break
   sleep 1
 done
-[ -z "$waiting" ] || echo "going on without word of full configuration from" $waiting >&2
+[ -z "$waiting" ] || echo "continuing although these proxies have not confirmed full configuration:" $waiting >&2
 [ $# -eq 0 ] || sleep "$settleSeconds"
 
-[ $# -eq 0 ] || echo 'the filter goes: proxies replace their outbound listeners, and end what is open on them after drainDuration (45 s)'
+[ $# -eq 0 ] || echo 'removing the filter: proxies replace their outbound listeners and close the old connections after drainDuration (45 s)'
 for namespace; do
   kubectl delete -n "$namespace" --ignore-not-found \
     envoyfilter/lazyscope wasmplugin/lazyscope wasmplugin/lazyscope-tcp
-  # With what users wrote into them; the definition may be gone already.
+  # Including the settings of users; the definition may be deleted already.
   kubectl delete workloadscopes -n "$namespace" --all || true
 done
 $all || exit 0
-# Sidecars that no label led to, in namespaces that were left while no controller ran.
+# Sidecars of namespaces that lost their label while no controller ran.
 kubectl delete sidecars -A -l $ours
 kubectl delete --ignore-not-found -k "$here/base"

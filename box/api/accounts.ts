@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ApiServer } from './api-server.ts';
 
-/** Where a service account lives, and who holds its token. */
+/** A service account: its namespace and name. */
 export type AccountRef = { namespace: string; name: string };
 
 /** The object that a token is bound to. */
 export type Binding = { kind: 'Node' | 'Pod'; name: string; uid?: string };
 
-/** Makes the account if it is not there and asks for a token, as the kubelet does for a pod. */
+/** Creates the account if it is missing and requests a token, as the kubelet does for a pod. */
 export async function tokenOf(
   api: ApiServer,
   { namespace, name }: AccountRef,
@@ -17,7 +17,7 @@ export async function tokenOf(
 ): Promise<string> {
   const { audience, seconds = 7_200, boundTo } = options;
   const accounts = `/api/v1/namespaces/${namespace}/serviceaccounts`;
-  // There already when it is asked for a second time.
+  // The account exists from the second request on.
   await api.call('POST', accounts, { metadata: { name } }).catch(() => undefined);
   const spec = {
     expirationSeconds: seconds,

@@ -14,14 +14,14 @@ import { freePort } from './free-port.ts';
 
 /** A real API server over a real etcd on the loopback address: no nodes, no controllers. */
 export type ApiServer = {
-  /** What the kubelet gives a pod to find it: variables, and a folder with `token` and `ca.crt`. */
+  /** What a pod gets from the kubelet: variables, and a folder with `token` and `ca.crt`. */
   environment: Record<string, string>;
   account: string;
-  /** Throws on any status from 400 on. */
+  /** Throws on a status of 400 or more. */
   call<Body>(method: string, path: string, body?: object): Promise<Body>;
   /** The namespace, accounts and permissions of the product. */
   applyBase(): Promise<void>;
-  /** Ends it and starts it anew, so that it knows nothing of older resource versions. */
+  /** Restarts the server, which then knows no earlier resource versions. */
   restart(): Promise<void>;
   stop(): Promise<void>;
 };
@@ -113,14 +113,14 @@ function apiServerArgs(file: (name: string) => string, etcdPort: number, port: n
     `--etcd-servers=http://127.0.0.1:${etcdPort}`,
     '--service-cluster-ip-range=10.96.0.0/16',
     ...['--bind-address=127.0.0.1', `--secure-port=${port}`],
-    // Nobody but us uses it: the Service `kubernetes` may lead nowhere.
+    // No pod uses the Service `kubernetes`, so it needs no endpoint.
     ...['--advertise-address=192.0.2.1', '--endpoint-reconciler-type=none'],
     `--cert-dir=${file('.')}`,
     `--token-auth-file=${file('tokens.csv')}`,
     '--service-account-issuer=https://kubernetes.default.svc',
     `--service-account-key-file=${file('sa.key')}`,
     `--service-account-signing-key-file=${file('sa.key')}`,
-    // No controller makes the service accounts that pods would need.
+    // No controller creates the service accounts that pods would need.
     '--disable-admission-plugins=ServiceAccount',
     '--authorization-mode=RBAC',
   ];

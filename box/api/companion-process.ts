@@ -10,7 +10,7 @@ import { lastLines } from '../run.ts';
 import type { ApiServer } from './api-server.ts';
 import { freePort } from './free-port.ts';
 
-/** The built companion as a process of its own, started as the image starts it. */
+/** The built companion as a separate process, started as the image starts it. */
 export type CompanionProcess = {
   pid: number;
   log(): string;
@@ -18,7 +18,7 @@ export type CompanionProcess = {
   metric(name: string): Promise<number>;
   /** Everything at /metrics, as Prometheus reads it. */
   metrics(): Promise<string>;
-  /** Ends it in order, as the kubelet does. */
+  /** Stops the process as the kubelet does. */
   stop(): Promise<void>;
   signal(name: NodeJS.Signals): void;
 };
@@ -29,8 +29,8 @@ const readyMs = 120_000;
 const logBytesMax = 1 << 20;
 
 /**
- * Settings are flags without the dashes; `nodeFlags` are for Node.js itself. Returns when the
- * process says that it is ready.
+ * Settings are flags without the dashes; `nodeFlags` are flags of Node.js. Returns when the process
+ * is ready.
  */
 export async function startCompanionProcess(
   role: Role,

@@ -15,27 +15,27 @@ import type { ApiServer } from './api-server.ts';
 export type Fault = { delayMs: number } | { status: number } | undefined;
 export type Asked = { method: string; path: string; isWatch: boolean };
 
-/** A write that the API server took: its place in the order of etcd, and when, in milliseconds. */
+/** A write that the API server accepted: its revision in etcd, and its time in milliseconds. */
 export type Write = {
   writer: string;
   path: string;
   revision: number;
   at: number;
-  /** Of a Lease: whose it is from then on. */
+  /** Of a Lease: its new holder. */
   holder?: string;
 };
 
 /** Stands between one client and the API server, and remembers what that client wrote. */
 export type FaultingProxy = {
-  /** What the client is given in place of the API server's own. */
+  /** The client's variables, in place of the API server's own. */
   environment: Record<string, string>;
   account: string;
   /** Decides about each request; set by the tests. */
   fault: (asked: Asked) => Fault;
-  /** Breaks every connection that there is. */
+  /** Breaks every open connection. */
   cut(): void;
   writeToken(token?: string): Promise<void>;
-  /** Serves by another certificate from now on, and tells the client which. */
+  /** Serves with another certificate from now on, and gives its CA to the client. */
   rotateCa(): Promise<void>;
   stop(): Promise<void>;
 };
@@ -54,7 +54,7 @@ export async function startFaultingProxy(
   const first = selfSigned(host, new Date(Date.now() - 60_000), 2);
 
   async function pass(asked: Asked, incoming: IncomingMessage, response: ServerResponse) {
-    // Taken whole and passed on even if the client has given up: a slow server does the work too.
+    // Forwards the whole request even if the client has given up: a slow server does the work too.
     const body = await buffer(incoming);
     const fault = proxy.fault(asked);
     if (fault && 'status' in fault) {
@@ -78,7 +78,7 @@ export async function startFaultingProxy(
 
   function note({ path }: Asked, result: Buffer): void {
     const { metadata, spec } = JSON.parse(String(result));
-    // Reviews of tokens change nothing.
+    // Token reviews change nothing.
     if (!metadata?.resourceVersion) return;
     const revision = Number(metadata.resourceVersion);
     const write = { writer, path, revision, at: performance.now() };
@@ -121,10 +121,10 @@ export async function startFaultingProxy(
   return proxy;
 }
 
-/** What only a leader may write; each replica publishes the certificate that it serves with. */
+/** Objects that only a leader may write; each replica publishes its serving certificate. */
 const ofLeader = /\/(sidecars|workloadscopes|serviceentries)\b/;
 
-/** Writes of somebody who did not hold the lease when etcd took them; there must be none. */
+/** Writes that etcd committed while their client did not hold the Lease; there must be none. */
 export function strayWrites(history: readonly Write[]): Write[] {
   const seen = new Set<string>();
   let holder = '';

@@ -24,20 +24,20 @@ export type PlayedNodes = {
   see(workload: number, service: number): void;
   seeCluster(workload: number, cluster: string): void;
   /**
-   * A pod of a workload calls a Service for the first time; resolves with what its filter is told.
+   * A pod of a workload calls a Service for the first time; resolves with its filter's answer.
    */
   ask(workload: number, service: number): Promise<Answer>;
   stop(): void;
 };
 
 const destinationsPerWorkload = 10;
-/** As the node companion does, also when there is nothing new. */
+/** The interval of reports of the node companion, also when nothing is new. */
 const repeatMs = 25_000;
 const namespace = 'lazyscope-system';
 
 type Pod = { metadata: { name: string; namespace: string; uid: string } };
 
-/** Connects with tokens that the API server issues, each bound to a node, and reviews. */
+/** Connects with tokens, each bound to a node, that the API server issues and reviews. */
 export async function playNodes(
   api: ApiServer,
   port: number,
@@ -61,7 +61,7 @@ export async function playNodes(
     const metadata = new Metadata();
     metadata.set(authorizationKey, `Bearer ${tokens[node]}`);
     const stream = client.connect(metadata);
-    // The controller is ended while streams are open.
+    // The test stops the controller while streams are open.
     stream.on('error', () => undefined);
     stream.on('data', ({ answer }) => answer && asked.get(answer.id)?.(answer));
     stream.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
@@ -70,7 +70,7 @@ export async function playNodes(
         stream.write({ report: reportOf(workload, pod, population, uids) });
     };
     tell();
-    // Nodes do not repeat themselves all at the same moment.
+    // Spreads the reports of the nodes over time.
     let timer = setTimeout(
       () => {
         tell();
@@ -126,10 +126,10 @@ function reportOf(
   };
 }
 
-/** A loopback address for each node, since the controller limits how fast one address connects. */
+/** One loopback address per node: the controller limits the connection rate of an address. */
 const addressOf = (node: number) => `127.1.${node >> 8}.${(node & 255) + 1}`;
 
-/** Spread over the whole mesh, so that scopes differ. */
+/** Chosen from the whole mesh, so that scopes differ. */
 function destinationsOf(workload: number, { services, destinations }: Population) {
   return (
     destinations?.(workload) ??
@@ -161,7 +161,7 @@ async function podUids(api: ApiServer): Promise<Map<string, string>> {
 }
 
 async function nodeToken(api: ApiServer, node: string): Promise<string> {
-  // There already when the nodes connect a second time.
+  // The object exists when the nodes connect a second time.
   await api.call('POST', '/api/v1/nodes', { metadata: { name: node } }).catch(() => undefined);
   return tokenOf(
     api,

@@ -1,6 +1,6 @@
 import type { ApiServer } from './api-server.ts';
 
-/** A cluster of objects only: workloads with sidecars, their Services, and Services beside them. */
+/** A cluster of objects only: workloads with sidecars, their Services, and other Services. */
 export type Population = {
   workloads: number;
   services: number;
@@ -8,7 +8,7 @@ export type Population = {
   podsPerWorkload?: number;
   /** Default: 20. */
   nodes?: number;
-  /** Indices of the Services that a workload calls; ten, spread over the mesh, when not given. */
+  /** Indices of the Services that a workload calls; default: ten, chosen from the whole mesh. */
   destinations?: (workload: number) => readonly number[];
 };
 
@@ -19,14 +19,14 @@ export const nodeOf = (workload: number, pod: number, population: Population) =>
   (workload + pod * Math.floor(nodesOf(population) / podsPerWorkload(population))) %
   nodesOf(population);
 const perNamespace = 50;
-/** Requests in flight: more only queue in an API server on two cores. */
+/** Concurrent requests: more of them would only queue in an API server on two cores. */
 const concurrency = 24;
 
 export const namespaceOf = (workload: number) => `app-${Math.floor(workload / perNamespace)}`;
 export const workloadName = (workload: number) => `workload-${workload}`;
 export const podName = (workload: number, pod: number) =>
   `${workloadName(workload)}-6d5f7c9b8-${pod}`;
-/** Namespace of a Service; the first ones are those of the workloads. */
+/** Namespace of a Service; the first Services belong to the workloads. */
 const serviceNamespace = (service: number, { workloads }: Population) =>
   service < workloads ? namespaceOf(service) : `synthetic-${Math.floor(service / perNamespace)}`;
 const serviceName = (service: number, { workloads }: Population) =>
@@ -66,7 +66,7 @@ export async function populate(api: ApiServer, population: Population): Promise<
   });
 }
 
-/** What has to be in a namespace for its workloads to be narrowed (manifests/namespace). */
+/** The objects that a namespace needs for narrowing (manifests/namespace). */
 const filterObjects = [
   { group: 'networking.istio.io/v1alpha3', kind: 'EnvoyFilter', name: 'lazyscope', spec: {} },
   ...['lazyscope', 'lazyscope-tcp'].map((name) => ({
@@ -127,7 +127,7 @@ function slice(index: number, population: Population): object {
   };
 }
 
-/** About as large as what Istio's injector and the kubelet make of a small Deployment: 10 KB. */
+/** About as large as a pod of a small Deployment with Istio's sidecar: 10 KB. */
 function injectedPod(workload: number, index: number, node: number): object {
   const app = workloadName(workload);
   const settings = (count: number) =>

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 export type Relay = { address: string; stop(): void };
 
 /**
- * Passes on what comes to the port, `from` the given address; gRPC clients cannot choose theirs.
+ * Forwards connections to the port `from` the given address; gRPC clients cannot choose theirs.
  */
 export async function startRelay(port: number, from: string): Promise<Relay> {
   const open = new Set<Socket>();

@@ -14,13 +14,13 @@ type GoModule = {
   stamps: string[];
   /** Build tags. */
   tags?: string;
-  /** A file of the module's sources that is needed beside its binaries. */
+  /** A file of the module's sources that is used together with its binaries. */
   file?: { module: string; path: string };
 };
 
 const kubernetes = (name: string) => [name, `k8s.io/kubernetes/cmd/${name}`] as const;
 
-/** Istio parses its own version to choose features for a proxy; a development build says none. */
+/** Istio chooses features for a proxy by its own version, which a development build lacks. */
 const istioVersion = '1.32.0';
 
 const goModules: GoModule[] = [
@@ -59,7 +59,7 @@ const goModules: GoModule[] = [
   { name: 'coredns', binaries: { coredns: 'github.com/coredns/coredns' }, stamps: [] },
 ];
 
-/** Checks alerts; without the discovery of every cloud, which would triple its size. */
+/** Checks alerts. Built without service discovery of clouds, which would triple its size. */
 const prometheus: GoModule = {
   name: 'prometheus',
   binaries: { promtool: 'github.com/prometheus/prometheus/cmd/promtool' },
@@ -72,14 +72,14 @@ const goEnvironment = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
 /** Path of each binary or source file by its name, e.g. `kubelet`. */
 export type Binaries = Record<string, string>;
 
-/** Looks a binary up; its absence is a mistake in the table above. */
+/** The path of a binary; throws if the table above does not have it. */
 export function binary(binaries: Binaries, name: string): string {
   const path = binaries[name];
   if (path === undefined) throw new Error(`no binary named ${name} is built`);
   return path;
 }
 
-/** Builds what the cache does not hold yet: about ten minutes on two cores, once. */
+/** Builds the binaries that the cache lacks: about ten minutes on two cores for all. */
 export async function ensureBinaries(progress: Progress): Promise<Binaries> {
   const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
   const binaries: Binaries = {};
@@ -95,7 +95,7 @@ export async function ensureBinaries(progress: Progress): Promise<Binaries> {
   return binaries;
 }
 
-/** Built when it is first asked for: about a minute and a half. */
+/** Built at its first use, in about a minute and a half. */
 export async function ensurePromtool(progress: Progress): Promise<string> {
   const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
   return join(await buildModule(prometheus, goVersion, progress), 'promtool');
@@ -115,7 +115,7 @@ async function buildModule(goModule: GoModule, goVersion: string, progress: Prog
     const tags = goModule.tags ? ['-tags', goModule.tags] : [];
     const args = ['build', '-trimpath', ...tags, '-ldflags', ldflags];
     const env = { ...process.env, ...goEnvironment };
-    // In one go, so that one is linked while the next is compiled.
+    // One command, so that Go links one binary while it compiles the next.
     await run('go', [...args, '-o', `${dir}/`, ...Object.values(goModule.binaries)], { cwd, env });
     for (const [name, pkg] of Object.entries(goModule.binaries))
       if (nameGivenTo(pkg) !== name) await rename(join(dir, nameGivenTo(pkg)), join(dir, name));
@@ -123,7 +123,7 @@ async function buildModule(goModule: GoModule, goVersion: string, progress: Prog
   });
 }
 
-/** What `go build` names the binary of a package: its last element that is no version. */
+/** The name that `go build` gives the binary of a package: its last element without a version. */
 const nameGivenTo = (pkg: string) => basename(pkg.replace(/\/v\d+$/, ''));
 
 async function copySource(file: { module: string; path: string }, cwd: string, dir: string) {

@@ -6,7 +6,7 @@ import { cacheDir } from '../paths.ts';
 
 export type Progress = (line: string) => void;
 
-/** How often a long build says that it is still at it. */
+/** Interval of progress lines of a long build. */
 const progressIntervalMs = 10_000;
 
 export function hashOf(parts: (string | Buffer)[]): string {
@@ -26,9 +26,9 @@ export async function hashOfTree(dir: string): Promise<string> {
 }
 
 /**
- * Returns the folder `NAME-HASH` of the cache, building it first when it is not there. `pins` is
- * all that the result depends on. The folder appears whole or not at all, so a broken build leaves
- * nothing behind and two builders at once do no harm.
+ * Returns the folder `NAME-HASH` of the cache, and builds it first if it is missing. `pins` holds
+ * everything that the result depends on. The folder appears complete or not at all, so a broken
+ * build leaves nothing behind, and two concurrent builders do no harm.
  */
 export async function cached(
   name: string,
@@ -53,7 +53,7 @@ export async function cached(
   try {
     await build(draft);
     await rename(draft, target).catch((error: NodeJS.ErrnoException) => {
-      // Somebody else was faster: theirs is as good.
+      // Another process was faster, and its result is equal.
       if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
     });
   } catch (error) {
@@ -67,7 +67,7 @@ export async function cached(
   return target;
 }
 
-/** Builds of one name that are kept: a few branches side by side, not a disk full of images. */
+/** Builds kept per name: enough for a few branches, without filling the disk with images. */
 const keptMax = 4;
 
 async function forgetOldest(name: string): Promise<void> {

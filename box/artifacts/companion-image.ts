@@ -7,14 +7,14 @@ import { baseLayer, fileLayer } from './image-layers.ts';
 import { imageName, ociLayout } from './images.ts';
 import { ensureBuild } from './product-build.ts';
 
-/** Sources in a folder, and the version that they say they are. */
+/** A folder of sources, and their version. */
 export type Release = { dir: string; version: string };
 export const thisRelease: Release = { dir: repoDir, version: '0.1.0' };
 
-/** The name in manifests/base/kustomization.yaml, where the version is this one. */
+/** The name in manifests/base/kustomization.yaml for this version. */
 export const companionImage = ({ version }: Release) => `lazyscope/companion:${version}`;
 
-/** What the Dockerfile copies from a build, and how; the modules of Node.js come beside these. */
+/** The files that the Dockerfile copies from a build, apart from the Node.js modules. */
 const contextFiles = [
   ...['Dockerfile', '.dockerignore', 'package.json', 'LICENSE', 'build/companion'],
   ...['companion/contract/companion.proto', 'build/filter.wasm', 'wasm-filter/previous'],
@@ -37,7 +37,7 @@ export async function companionArchive(
   const inputs = await Promise.all(contextFiles.map((path) => hashOfTree(join(dir, path))));
   const pins = [base, image, modules, ...inputs];
   const built = await cached('companion-image', pins, progress, async (out) => {
-    // A context of its own: two that build at once must not change files under each other.
+    // A separate context, so that concurrent builds do not change each other's files.
     const context = join(out, 'context');
     for (const path of contextFiles)
       await cp(join(dir, path), join(context, path), { recursive: true });
@@ -47,7 +47,7 @@ export async function companionArchive(
     const store = join(out, 'store');
     const buildah = (args: string[], cwd = context) =>
       run('buildah', [...storage(store), ...args], { cwd });
-    // A relative path, because buildah makes the image's name of it.
+    // A relative path, because buildah derives the image's name from it.
     await buildah(['pull', '--quiet', `oci:${basename(base)}`], dirname(base));
     const localBase = `localhost/${basename(base)}`;
     const build = ['bud', '--isolation', 'chroot', '--pull-never', '--tag', image];
@@ -59,7 +59,7 @@ export async function companionArchive(
   return join(built, 'image.tar');
 }
 
-/** An image store of its own: the machine's is not ours to fill. */
+/** A separate image store, to leave the machine's store alone. */
 const storage = (dir: string) => [
   ...['--root', join(dir, 'root'), '--runroot', join(dir, 'run')],
   ...['--storage-driver', 'vfs'],
@@ -77,7 +77,7 @@ async function nodeBase(progress: Progress): Promise<string> {
 }
 
 /**
- * The folder with the modules of `npm ci --omit=dev --omit=optional`, made once for each lockfile.
+ * The folder with the modules of `npm ci --omit=dev --omit=optional`, built once per lockfile.
  */
 async function productionModules(progress: Progress, source: string): Promise<string> {
   const locks = ['package.json', 'package-lock.json', '.npmrc'];

@@ -14,7 +14,7 @@ export async function ensureGatewayApi(progress: Progress): Promise<string> {
   const dir = await cached('gateway-api', pins, progress, async (out) => {
     const answer = await run('go', ['mod', 'download', '-json', moduleName], { cwd });
     const folder = join((JSON.parse(answer) as { Dir: string }).Dir, 'config', 'crd', 'standard');
-    // The rest of the folder guards upgrades, and there are none here.
+    // The other files of the folder guard upgrades, which do not happen here.
     const names = (await readdir(folder)).filter((name) => name.startsWith('gateway.networking.'));
     const definitions = names.filter((name) => !name.includes('_vap_')).sort();
     const texts = await Promise.all(

@@ -20,11 +20,11 @@ export type LayerFile = {
 /** An uncompressed layer tar and its digest (`sha256:...`), which is also its diff id. */
 export type Layer = { file: string; digest: string; size: number };
 
-/** What every image stands on: iptables and iproute2 for istio-init, curl for the admin helpers. */
+/** The base of every image: iptables and iproute2 for istio-init, curl for the admin helpers. */
 const basePackages = ['iptables', 'iproute2', 'ca-certificates', 'curl', 'libstdc++6'];
 const baseSuite = 'bookworm';
 
-/** A fixed date makes equal files give equal layers. */
+/** With a fixed date, equal files give equal layers. */
 const fixedDate = '@0';
 
 export async function baseLayer(progress: Progress): Promise<Layer> {

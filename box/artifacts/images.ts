@@ -45,7 +45,7 @@ export async function meshImages(
         from: binary(binaries, 'envoy_bootstrap.json'),
         mode: 0o644,
       },
-      // The agent keeps Wasm modules that it fetched here; it runs without root.
+      // The agent runs without root and keeps fetched Wasm modules here.
       { path: '/var/lib/istio/data', directory: true, uid: istioUser },
     ],
     progress,
@@ -143,8 +143,8 @@ function imageConfig(image: Image): object {
 }
 
 /**
- * Shell command that prints a layout as a tar. By its names: the time of the folder itself changes
- * whenever somebody takes it from the cache, and tar fails for that.
+ * Shell command that prints a layout as a tar. It lists the entries by name, because every use of
+ * the cache changes the time of the folder, and tar fails when that happens.
  */
 export function tarOfLayout(dir: string): string {
   return `tar -C ${dir} -cf - oci-layout index.json blobs`;

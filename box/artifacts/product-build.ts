@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { run } from '../run.ts';
 import { hashOf, hashOfTree } from './build-cache.ts';
 
-/** What `npm run build` reads. */
+/** The input of `npm run build`. */
 const sources = ['companion', 'wasm-filter', 'asconfig.json', 'tsconfig.json', 'package-lock.json'];
-/** What it writes. */
+/** The output of `npm run build`. */
 const outputs = ['build/companion', 'build/filter.wasm'];
 const stampFile = 'build/.stamp';
 
@@ -13,8 +13,8 @@ const hashOfAll = async (dir: string, paths: string[]) =>
   hashOf(await Promise.all(paths.map((path) => hashOfTree(join(dir, path)))));
 
 /**
- * Runs `npm run build` in a folder of sources, unless what is built there is of these very sources:
- * the stamp holds the hashes of both, so a build by hand, whole or in part, makes it void.
+ * Runs `npm run build` in a folder of sources, unless its output belongs to these sources: the
+ * stamp holds the hashes of both, so any other build invalidates it.
  */
 export async function ensureBuild(dir: string): Promise<void> {
   const of = await hashOfAll(dir, sources);

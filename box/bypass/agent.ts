@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { spawnIn } from './cgroup.ts';
 
-/** A process that holds sockets and does with them what it is told; see sockets.py. */
+/** A process that holds sockets and runs commands on them; see sockets.py. */
 export type Agent = {
   readonly pid: number;
   /** The answer; `error` in it is the name of an errno value. */

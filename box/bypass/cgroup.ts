@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../run.ts';
 import { withSbin } from './leftovers.ts';
 
-/** A cgroup of our own in the v2 hierarchy, mounted for us where the machine does not. */
+/** A separate cgroup in the v2 hierarchy, which is mounted here if the machine has not done so. */
 export type Cgroup = { path: string; remove(): Promise<void> };
 
 let made = 0;
@@ -30,7 +30,7 @@ export async function createCgroup(): Promise<Cgroup> {
   };
 }
 
-/** A process that has ended leaves its cgroup a moment later. */
+/** An ended process leaves its cgroup a moment later. */
 async function emptied(path: string): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     if (readFileSync(join(path, 'cgroup.procs'), 'utf8') === '') return;
@@ -39,8 +39,8 @@ async function emptied(path: string): Promise<void> {
 }
 
 /**
- * Starts a program inside the cgroup, so that its sockets belong to it from the first on; `netns`
- * is the process whose network namespace it gets.
+ * Starts a program inside the cgroup, so that all of its sockets belong to the cgroup; `netns` is
+ * the process whose network namespace the program joins.
  */
 export function spawnIn(
   cgroup: string,

@@ -3,12 +3,12 @@ import { addresses } from './pods.ts';
 type Json = { [key: string]: unknown };
 
 /**
- * What an application port is carried as between its sidecars, and where the application listens.
+ * The protocol of an application port between sidecars, and the address of the application.
  */
 export type Service = { port: number; local: number; kind: 'http' | 'http2' | 'tcp' };
 export type Certificates = { ca: string; certificate: string; key: string };
 
-/** By this the redirection tells what a sidecar sends from what its application does. */
+/** The mark by which the redirection tells packets of a sidecar from those of its application. */
 export const sidecarMark = 1337;
 
 const type = (name: string) => `type.googleapis.com/${name}`;
@@ -17,7 +17,7 @@ const address = (host: string, port: number): Json => ({
 });
 
 /**
- * An Istio sidecar in small: 15001 takes what leaves, 15006 what comes in, mutual TLS between two.
+ * A minimal Istio sidecar: outbound on port 15001, inbound on 15006, mutual TLS between sidecars.
  */
 export function sidecarConfig(services: Service[], certificates: Certificates): Json {
   return {
@@ -39,7 +39,7 @@ const originalDestination: Json = {
   },
 };
 
-/** As Istio's inbound listener: it peeks at the first bytes. */
+/** Peeks at the first bytes, as Istio's inbound listener does. */
 const tlsInspector: Json = {
   name: 'envoy.filters.listener.tls_inspector',
   typed_config: {

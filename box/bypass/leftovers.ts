@@ -3,7 +3,7 @@ import { run } from '../run.ts';
 
 type Listed = { name?: string; id: number; pinned?: string[] };
 
-/** Names of programs and maps of the bypass that are in the kernel; freeing takes it a moment. */
+/** Names of the bypass's programs and maps in the kernel, which frees them a moment later. */
 export async function leftovers(): Promise<string[]> {
   let found: string[] = [];
   for (let attempt = 0; attempt < 50; attempt++) {
@@ -23,10 +23,10 @@ async function list(kind: string): Promise<string[]> {
   return (JSON.parse(text || '[]') as Listed[]).map(({ name = '' }) => name);
 }
 
-/** Debian puts some programs where only root looks. */
+/** Debian installs some programs in folders that only root has in its PATH. */
 export const withSbin = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
-/** What the kernel's log says of bugs. */
+/** Lines of the kernel's log that report bugs. */
 export async function complaintsOfKernel(): Promise<string[]> {
   const log = await run('dmesg', [], { env: withSbin });
   return log

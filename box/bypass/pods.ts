@@ -2,9 +2,9 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { run } from '../run.ts';
 
-/** The network namespace of a pod; lives as long as a process in it. */
+/** The network namespace of a pod; it exists as long as a process in it. */
 export type Pod = {
-  /** Whose network namespace it is. */
+  /** The process whose network namespace it is. */
   pid: number;
   address: string;
   iptables(...rule: string[]): Promise<void>;

@@ -17,11 +17,11 @@ export const services = {
   banner: { port: 9100, local: 9101, kind: 'tcp' },
 } as const satisfies Record<string, Service>;
 
-/** Two pods with a sidecar each; what leaves the first for a service goes through both. */
+/** Two pods with sidecars; calls of the first pod to a service pass through both sidecars. */
 export type Sidecars = {
   client: Pod;
   server: Pod;
-  /** Starts a program of a pod: its sockets belong to the cgroup. Killed at the end. */
+  /** Starts a program of a pod, in the cgroup of its sockets. It is killed at the end. */
   start(pod: Pod, command: string[]): ChildProcessWithoutNullStreams;
   /** Kills the Envoy of a pod and starts it again. */
   restartEnvoy(pod: Pod): Promise<void>;
@@ -87,12 +87,13 @@ export async function startSidecars(cgroup: string): Promise<Sidecars> {
 }
 
 /**
- * Istio's rules in small: all that the client's application sends to a service, all that comes in.
+ * Minimal rules of Istio's redirection: outbound calls of the client's application, and all inbound
+ * connections.
  */
 async function redirect(client: Pod, server: Pod): Promise<void> {
   const ports = Object.values(services).map(({ port }) => port);
   const match = ['-p', 'tcp', '-m', 'multiport', '--dports', ports.join(',')];
-  // Istio tells the sidecar's own connections by its user; here they bear a mark.
+  // Istio recognizes the sidecar's connections by their user; here they have a mark.
   const own = ['-m', 'mark', '!', '--mark', String(sidecarMark)];
   await client.iptables('OUTPUT', ...match, ...own, '-j', 'REDIRECT', '--to-ports', '15001');
   await server.iptables('PREROUTING', ...match, '-j', 'REDIRECT', '--to-ports', '15006');
@@ -118,7 +119,7 @@ async function createCertificates(folder: string): Promise<Certificates> {
 }
 
 const readyMs = 20_000;
-/** The last words of what runs in the pods. */
+/** The last log lines of the programs in the pods. */
 const saidMax = 2000;
 
 async function isReady(pod: Pod): Promise<boolean> {

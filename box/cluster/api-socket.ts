@@ -3,9 +3,9 @@ import { apiSocketPath } from '../paths.ts';
 import { apiServer } from './network-plan.ts';
 
 /**
- * The API server as a socket in the mesh's folder, for programs of this machine that look at the
- * cluster often: its network is the box's own. The socket only relays bytes, so a client still
- * needs the kubeconfig.
+ * The API server as a socket in the mesh's folder, for programs of this machine that query the
+ * cluster often, because they are outside the network of the box. The socket only relays bytes, so
+ * a client still needs the kubeconfig.
  */
 export function openApiSocket(): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (client) => {

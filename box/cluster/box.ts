@@ -13,7 +13,7 @@ import { createPki } from './pki.ts';
 
 /** The arguments of the box on its command line, as JSON. */
 export type BoxOptions = {
-  /** Its folder, so that the command line tells which mesh this is. */
+  /** The folder of the mesh, so that the command line identifies the mesh. */
   state: string;
   nodes: number;
   binaries: Binaries;
@@ -32,14 +32,14 @@ function say(message: BoxMessage): void {
   try {
     writeSync(statusFd, `${JSON.stringify(message)}\n`);
   } catch {
-    // Nobody listens any more: the box stays up on its own.
+    // The owner has gone, so the box stays up by itself.
   }
 }
 
 const options = JSON.parse(process.argv[2] ?? '') as BoxOptions;
 let ready = false;
 
-// The other end of stdin is the owner. Its end is seen here even if it was killed.
+// The owner holds the other end of stdin, so stdin closes even if the owner is killed.
 process.stdin.resume();
 process.stdin.on('close', () => {
   if (!ready || options.owned) process.exit(0);
@@ -81,8 +81,8 @@ async function main(): Promise<void> {
 }
 
 /**
- * Tests kill these daemons, so they restart. When any other daemon ends, the box ends too: half a
- * cluster would only confuse.
+ * Tests kill these daemons, so they restart. If any other daemon ends, the box ends too, because
+ * half a cluster would mislead.
  */
 const restarted = /^(etcd|kube-apiserver|node-\d+-(kubelet|kube-proxy|containerd))$/;
 
@@ -104,7 +104,7 @@ function fabricScript(): string {
     echo 1 > /proc/sys/net/ipv4/ip_forward`;
 }
 
-/** A plain server that is no part of the mesh, for calls to the world outside. */
+/** A plain server outside the mesh, for external calls. */
 function startOutside(): void {
   const listens = ['--http', '80,8080', '--tls', '443', '--tcp-echo', '7000'];
   const serverFirst = ['--tcp-server-first', '3306'];

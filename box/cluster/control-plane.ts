@@ -19,7 +19,7 @@ export async function startApiServer(binaries: Binaries): Promise<Daemon[]> {
     `--listen-peer-urls=${peer}`,
     `--initial-advertise-peer-urls=${peer}`,
     `--initial-cluster=default=${peer}`,
-    // A mesh that crashes is thrown away: nothing has to reach the disk.
+    // A crashed mesh is discarded, so nothing has to reach the disk.
     '--unsafe-no-fsync',
     '--log-level=warn',
   ]);
@@ -38,7 +38,7 @@ export async function startApiServer(binaries: Binaries): Promise<Daemon[]> {
     '--service-account-issuer=https://kubernetes.default.svc',
     `--service-account-key-file=${pki('sa.pub')}`,
     `--service-account-signing-key-file=${pki('sa.key')}`,
-    // istio-init sets the pod's iptables and needs NET_ADMIN; privileged pods are the tests' own.
+    // istio-init sets iptables of the pod and needs NET_ADMIN; only tests use privileged pods.
     '--allow-privileged',
     '--profiling=false',
   ]);
@@ -66,7 +66,7 @@ export function startControllers(binaries: Binaries): Daemon[] {
       `--kubeconfig=${pki('kube-controller-manager.kubeconfig')}`,
       '--use-service-account-credentials',
       `--service-account-private-key-file=${pki('sa.key')}`,
-      // Pods verify the API server with this; it signed itself.
+      // Pods verify the API server with its self-signed certificate.
       `--root-ca-file=${pki('apiserver.crt')}`,
       '--leader-elect=false',
       '--bind-address=127.0.0.1',

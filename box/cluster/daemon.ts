@@ -9,7 +9,7 @@ export type Daemon = {
   pid: number;
   failed: Promise<never>;
   end(): void;
-  /** Starts the same once more, after it has ended. */
+  /** Starts the program again after its end. */
   again(): Daemon;
 };
 
@@ -19,10 +19,10 @@ export type Daemon = {
  */
 const restartMs = 1_000;
 
-/** How much of a log an error shows. */
+/** The number of log lines in an error. */
 const shownLines = 15;
 
-/** Starts a program that shall run as long as the box does. Its output goes to `logs/NAME.log`. */
+/** Starts a program that must run as long as the box. Its output goes to `logs/NAME.log`. */
 export function startDaemon(name: string, command: string, args: string[]): Daemon {
   mkdirSync(logDir, { recursive: true });
   const log = openSync(join(logDir, `${name}.log`), 'a');
@@ -45,7 +45,7 @@ export function startDaemon(name: string, command: string, args: string[]): Daem
   return { name, pid: child.pid ?? -1, failed, end, again };
 }
 
-/** Starts a daemon anew whenever it ends, for as long as the box is up. */
+/** Restarts a daemon whenever it ends, while the box is up. */
 export function keepRunning(daemon: Daemon): void {
   daemon.failed.catch(() => setTimeout(() => keepRunning(daemon.again()), restartMs));
 }
@@ -59,8 +59,8 @@ export function logTail(name: string): string {
 }
 
 /**
- * Polls until `check` is true. Fails at once when one of the daemons ends, and after the deadline
- * with what it waited for, why the last check said no, and the daemons' last log lines.
+ * Polls until `check` is true. Fails at once if one of the daemons ends. Fails after the deadline
+ * with the awaited state, the reason of the last check, and the daemons' last log lines.
  */
 export async function waitReady(
   what: string,

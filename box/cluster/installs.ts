@@ -37,7 +37,7 @@ export async function installCoreDns(binaries: Binaries): Promise<void> {
   await apply(binaries, await manifest('coredns.yaml', values));
 }
 
-/** What `istioctl manifest generate` prints for our settings, applied, with the Gateway API. */
+/** Applies the output of `istioctl manifest generate` for our settings, and the Gateway API. */
 export async function installIstio(binaries: Binaries): Promise<void> {
   const settings = join(stateDir, 'istio.yaml');
   await writeFile(settings, await manifest('istio.yaml', { HUB: imageHub, TAG: imageTag }));
@@ -45,7 +45,7 @@ export async function installIstio(binaries: Binaries): Promise<void> {
   const objects = await run(binary(binaries, 'istioctl'), generate);
   const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'istio-system' } };
   const gatewayApi = await readFile(binary(binaries, 'gateway-api.yaml'), 'utf8');
-  // Before istiod, which looks for these kinds when it starts.
+  // Applied before istiod, which looks for these kinds when it starts.
   await apply(binaries, `${gatewayApi}\n---\n${JSON.stringify(namespace)}\n---\n${objects}`);
 }
 

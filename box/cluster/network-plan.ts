@@ -1,6 +1,6 @@
 /**
  * Addresses of the box. They exist only inside its network namespaces, so they cannot clash with
- * the host's, whatever those are.
+ * those of the host.
  */
 export const fabric = { bridge: 'fabric', address: '10.254.0.1', prefixLength: 24 };
 
@@ -16,8 +16,8 @@ export const clusterDomain = 'cluster.local';
 export const podCidr = '10.244.0.0/16';
 
 /**
- * A server outside the mesh, on the fabric; reached by this name, and any below the domain, from
- * pods.
+ * A server outside the mesh, on the fabric. Pods reach it by this name and by any name below the
+ * domain.
  */
 export const outside = {
   address: '10.254.0.200',

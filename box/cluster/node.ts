@@ -19,10 +19,10 @@ import { pkiDir, writeKubeconfig } from './pki.ts';
 /** A node of the cluster: a network, mount and host name namespace, held open by one process. */
 export type MeshNode = { plan: NodePlan; dir: string; daemons: Daemon[]; enter: string[] };
 
-/** Where Debian puts the CNI plugins, then where everybody else does. */
+/** The folder of the CNI plugins in Debian, then in other distributions. */
 const cniBinDirs = ['/usr/lib/cni', '/opt/cni/bin'];
 
-/** Makes the namespaces of a node and its wire to the fabric, and starts its containerd. */
+/** Creates the namespaces of a node and its link to the fabric, and starts its containerd. */
 export async function startNode(plan: NodePlan, peers: NodePlan[]): Promise<MeshNode> {
   const dir = join(stateDir, plan.name);
   for (const name of ['lib', 'log', 'cni']) await mkdir(join(dir, name), { recursive: true });
@@ -159,7 +159,7 @@ export async function startKubelet(node: MeshNode, binaries: Binaries): Promise<
     `--hostname-override=${plan.name}`,
     '--proxy-mode=iptables',
     `--cluster-cidr=${podCidr}`,
-    // The table's size can be set in the host's namespace only.
+    // The size of the table can be set only in the host's namespace.
     '--conntrack-max-per-core=0',
   ]);
 }
@@ -168,7 +168,7 @@ function kubeletConfig(plan: NodePlan, dir: string): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
-    // Both cgroup versions are served: the box runs where the developer is.
+    // The box supports both cgroup versions, because developers' machines have either.
     failCgroupV1: false,
     cgroupDriver: 'cgroupfs',
     cgroupRoot: nodeCgroup(plan.name),
@@ -184,11 +184,11 @@ function kubeletConfig(plan: NodePlan, dir: string): object {
     resolvConf: join(dir, 'resolv.conf'),
     maxPods: 200,
     failSwapOn: false,
-    // The host's disk is not the cluster's business: a full laptop must not evict pods.
+    // A full disk of the host must not evict pods.
     evictionHard: { 'nodefs.available': '0%', 'imagefs.available': '0%', 'memory.available': '0%' },
     imageGCHighThresholdPercent: 100,
     localStorageCapacityIsolation: false,
-    // The default of 5 a second makes the start of twenty pods slow.
+    // With the default of 5 a second, twenty pods start slowly.
     kubeAPIQPS: 100,
     kubeAPIBurst: 200,
     registryPullQPS: 0,

@@ -7,7 +7,7 @@ import { apiServer } from './network-plan.ts';
 
 export const pkiDir = join(stateDir, 'pki');
 
-/** Who may talk to the API server, by bearer token. Users and groups are Kubernetes' own names. */
+/** The clients of the API server, by bearer token. Users and groups have Kubernetes' own names. */
 const identities: Record<string, { user: string; group: string }> = {
   admin: { user: 'admin', group: 'system:masters' },
   'kube-controller-manager': { user: 'system:kube-controller-manager', group: '' },
@@ -17,7 +17,7 @@ const identities: Record<string, { user: string; group: string }> = {
 
 const tokens = new Map<string, string>();
 
-/** Keys, certificates and tokens of one mesh: made anew at each start, gone with it. */
+/** Keys, certificates and tokens of one mesh, created at each start and deleted at its end. */
 export async function createPki(nodes: string[]): Promise<void> {
   await mkdir(pkiDir, { recursive: true, mode: 0o700 });
   const key = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -63,7 +63,8 @@ async function createKubeletClient(): Promise<void> {
 }
 
 /**
- * A kubeconfig for one of the identities; needs the API server's certificate, so after its start.
+ * A kubeconfig for one of the identities. It holds the API server's certificate, so the API server
+ * must have started.
  */
 export async function writeKubeconfig(name: string): Promise<string> {
   const ca = await readFile(join(pkiDir, 'apiserver.crt'));

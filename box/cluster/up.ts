@@ -13,7 +13,7 @@ import { nodesMax } from './network-plan.ts';
 
 export type UpOptions = { nodes: number; owned: boolean; progress: Progress };
 
-/** keeper.sh: the lock is taken. */
+/** Exit status of keeper.sh if the lock is taken. */
 const exitLocked = 75;
 
 /** Everything that `up` needs, built or taken from the cache. */
@@ -49,7 +49,7 @@ export async function up(options: UpOptions): Promise<{ stop(): Promise<void> }>
       join(boxDir, 'cluster', 'box.ts'),
       JSON.stringify(box),
     ],
-    // A session of its own: Ctrl-C reaches us, and the box ends because our pipe does.
+    // A separate session: Ctrl-C reaches only us, and the box ends when our pipe closes.
     { cwd: repoDir, detached: true, stdio: ['pipe', 'ignore', 'ignore', 'ignore', 'pipe'] },
   );
   const exited = new Promise<number>((resolve) => keeper.on('exit', (code) => resolve(code ?? 1)));

@@ -36,7 +36,7 @@ export function cluster(name: string, port: number, more: Json = {}): Json {
 }
 
 /**
- * A known destination, what is outside, the gateway and the address itself, in this order, in plain
+ * A known destination, the outside, the gateway and the called address, in this order, in plain
  * text.
  */
 export function sidecarClusters(ports: readonly number[], companionPort: number): Json[] {
@@ -76,7 +76,7 @@ export function mutualTls(files: { ca: string; certificate: string; key: string 
 }
 
 /**
- * The plugin as Istio's WasmPlugin becomes it: fail open, no VM id, configuration as a JSON string.
+ * The plugin as istiod generates it from a WasmPlugin: fail open, no VM id, JSON configuration.
  */
 function wasmConfig(pluginConfig: unknown): Json {
   return {
@@ -94,7 +94,7 @@ function wasmConfig(pluginConfig: unknown): Json {
   };
 }
 
-/** Strips what an app may have forged before the route is chosen, in one native pass. */
+/** Removes headers that an app may have forged, before Envoy chooses the route. */
 const earlyHeaderMutation: Json = {
   name: 'lazyscope',
   typed_config: {
@@ -122,7 +122,7 @@ export function discoveredFilter(path: string): Json {
   };
 }
 
-/** The content of that file. */
+/** The content of the discovery file. */
 export function filterDiscovery(version: number, pluginConfig: unknown): Json {
   const resource = {
     '@type': type('envoy.config.core.v3.TypedExtensionConfig'),

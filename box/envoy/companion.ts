@@ -7,13 +7,13 @@ export type Answer = { [header: string]: string };
 export type Question = { call: string; authority: string | undefined; destination: string };
 type Held = { method: string; url: string; headers: IncomingHttpHeaders; body: Buffer };
 
-/** The node companion's side of the contract, answering as a test says. */
+/** The node companion's side of the contract, with answers chosen by the test. */
 export type Companion = {
   port: number;
   questions: Question[];
   reports: FilterReport[];
   held: Held[];
-  /** What to answer; undefined = 503. A promise makes the question wait. */
+  /** The answer; undefined: 503. A promise makes the question wait. */
   answer: (question: Question) => Answer | undefined | Promise<Answer | undefined>;
   /** What to do with a held request before it is sent back. */
   hold: (held: Held) => Promise<void>;

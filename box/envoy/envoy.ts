@@ -2,7 +2,7 @@ import { listenerPorts, startEnvoyProcess } from '../../embedded/envoy-process.t
 import { startReaper } from '../../embedded/reaper.ts';
 import type { Bootstrap } from './bootstrap.ts';
 
-/** A running Envoy. Ports are those that the kernel gave to the listeners, by listener name. */
+/** A running Envoy, with the ports that the kernel assigned, by listener name. */
 export type Envoy = {
   pid: number;
   port(listener: string): number;
@@ -14,8 +14,8 @@ export type Envoy = {
 };
 
 /**
- * Starts Envoy on free ports and waits until it is ready; throws with its last lines when it is
- * not.
+ * Starts Envoy on free ports and waits until it is ready. If that fails, throws with its last log
+ * lines.
  */
 export async function startEnvoy(bootstrap: Bootstrap, concurrency = 1): Promise<Envoy> {
   const reaper = await startReaper();

@@ -6,8 +6,8 @@ const retryPolicy: Json = {
 };
 
 /**
- * The marker routes, first in every virtual host. Only the one to the companion follows a 307:
- * one that a destination sends belongs to the app.
+ * The marker routes, first in every virtual host. Only the route to the companion follows a 307; a
+ * redirect of a destination belongs to the app.
  */
 const markerRoutes: Json[] = [
   {
@@ -32,12 +32,12 @@ const markerRoutes: Json[] = [
   },
 ];
 
-/** What the EnvoyFilter of the namespace puts on routes that answer by themselves. */
+/** The settings of the namespace's EnvoyFilter for routes with a direct response. */
 const answering: Json = { metadata: { filter_metadata: { lazyscope: { answers: true } } } };
 
 /**
  * Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY;
- * `outside` is where ALLOW_ANY sends what is unknown, the cluster of an egressProxy or straight on.
+ * `outside` is the cluster of ALLOW_ANY for unknown calls: an egressProxy or PassthroughCluster.
  */
 export function routeConfig(
   known: { [host: string]: string },
@@ -70,7 +70,7 @@ export function routeConfig(
   };
 }
 
-/** Route discovery from a file, which stands in for istiod's pushes. */
+/** Route discovery from a file, in place of istiod's pushes. */
 export function routesFrom(path: string): Json {
   return {
     rds: {
@@ -80,7 +80,7 @@ export function routesFrom(path: string): Json {
   };
 }
 
-/** The content of that file. */
+/** The content of the discovery file. */
 export function routeDiscovery(version: number, routes: Json): Json {
   const resource = {
     '@type': type('envoy.config.route.v3.RouteConfiguration'),

@@ -17,7 +17,7 @@ import {
 import { selfSigned } from '../../companion/controller/nodes/x509.ts';
 import { answerOf } from './fixtures.ts';
 
-/** A throw-away certificate that signs itself, made as the controller makes its own. */
+/** A temporary self-signed certificate, created as the controller creates its own. */
 export async function makeCertificate() {
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-'));
   const { certificate, key } = selfSigned(controllerServerName, new Date(), 2);
@@ -35,7 +35,7 @@ export async function makeCertificate() {
 
 export type Certificate = Awaited<ReturnType<typeof makeCertificate>>;
 
-/** A real gRPC server; only what it decides is made up. */
+/** A real gRPC server with decisions of the test. */
 export async function startFakeController(certificate: Certificate, address = '127.0.0.1:0') {
   const server = new Server(controllerServerOptions);
   const streams = new Set<ControllerStream>();

@@ -11,7 +11,7 @@ export const log = createLog('test', 'silent');
 export function testMetrics() {
   const registry = new Registry();
   const metrics = createNodeMetrics(registry);
-  /** The value of one sample, 0 when it was never touched. */
+  /** The value of one sample; 0 if it was never set. */
   async function value(name: string, labels: Record<string, string> = {}): Promise<number> {
     const metric = await registry.getSingleMetric(`lazyscope_${name}`)?.get();
     const sample = metric?.values.find((candidate) =>
