@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
-# The companion image, both roles.
+# The companion image, for the controller and the node companion.
 #
 #   docker build -t lazyscope/companion:0.1.0 .
 #
-# Without a network, from what is built already (see the stage `prebuilt`):
+# Without a network, from an earlier build (see the stage `prebuilt`):
 #   npm run build
 #   mkdir -p build/image && cp package.json package-lock.json .npmrc build/image
 #   npm ci --omit=dev --omit=optional --prefix build/image
@@ -11,11 +11,11 @@
 #
 # BASE_IMAGE needs Node.js >= 20.19 in the PATH and nothing else. A release pins it by digest.
 ARG BASE_IMAGE=node:24-bookworm-slim
-# The stage that the image takes its files from: `source` or `prebuilt`.
+# The stage from which the image copies its files: `source` or `prebuilt`.
 ARG ARTIFACTS=source
 
-# Everything from the sources. Always on the builder's own architecture: JavaScript and Wasm are the
-# same for all, and no dependency is native.
+# Builds everything from the sources, always on the builder's architecture: JavaScript and Wasm are
+# the same for all, and no dependency is native.
 FROM --platform=$BUILDPLATFORM ${BASE_IMAGE} AS source
 WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
@@ -41,12 +41,12 @@ FROM ${ARTIFACTS} AS artifacts
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="Lazyscope companion" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Files belong to root, so that a companion that is broken into cannot change itself.
+# Files belong to root, so that a compromised companion cannot change itself.
 COPY --from=artifacts /app /app
 COPY LICENSE /app/
 ENV NODE_ENV=production
 WORKDIR /app
-# By number, so that runAsNonRoot can be checked; nothing is written to disk.
+# A numeric user, so that the kubelet can check runAsNonRoot; nothing is written to disk.
 USER 65532:65532
 ENTRYPOINT ["node", "/app/companion/main.js"]
 CMD ["--help"]

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Holds the box: runs it in namespaces of its own and, however it ends, removes what no namespace
-# takes along (cgroups and files). Usage: keeper.sh STATE_DIR CGROUP_PREFIX [BOX_COMMAND...]
-# Without a command it removes what a box left whose keeper was killed, and no more.
-# The lock is held by every process of the box, so it is free exactly when all of them are gone.
+# Keeps the box: runs it in separate namespaces and, however the box ends, removes the cgroups and
+# files, which do not end with a namespace. Usage: keeper.sh STATE_DIR CGROUP_PREFIX
+# [BOX_COMMAND...] Without a command it only removes the remains of a box whose keeper was killed.
+# Every process of the box holds the lock, so the lock is free exactly when all of them have ended.
 set -u
 state=$1 prefix=$2
 shift 2
@@ -10,7 +10,7 @@ shift 2
 exec 9>"$state.lock"
 flock --nonblock 9 || exit 75 # EX_TEMPFAIL: another mesh is up
 
-# A kubectl of a crashed run would wait for an API server that is gone, and keep its network alive.
+# A kubectl of a crashed run would wait for the ended API server, and keep its network alive.
 end_clients() {
   local process
   for process in /proc/[0-9]*; do

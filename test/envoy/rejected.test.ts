@@ -69,9 +69,7 @@ test('a rejected cluster is named with the reason', async () => {
 test('a rejected listener is named, and every change that came with it is reverted', async () => {
   const before = await clusters();
   const sentinel = sentinelOf([8080, 70_000], 'lazyscope-system');
-  await expect(controlPlane.distribute(sentinel)).rejects.toThrow(
-    /^Envoy client rejects .*70000/,
-  );
+  await expect(controlPlane.distribute(sentinel)).rejects.toThrow(/^Envoy client rejects .*70000/);
   expect(await clusters()).toBe(before);
 });
 
