@@ -105,11 +105,11 @@ async function accelerate(loader: Loader, { cgroup, sidecars }: Side, app: strin
   const load = ['load', '--rps', '50', '--duration', '500ms'];
   const { http2 } = services;
   for (const url of [`http://${addresses[1]}/healthz`, `grpc://${addresses[1]}:${http2.port}`])
-    await spoken(sidecars, [app, ...load, url]);
+    await outputInClient(sidecars, [app, ...load, url]);
   for (const pod of [sidecars.client, sidecars.server]) await sidecars.restartEnvoy(pod);
 }
 
-async function spoken(sidecars: Sidecars, command: string[]): Promise<string> {
+async function outputInClient(sidecars: Sidecars, command: string[]): Promise<string> {
   return text(sidecars.start(sidecars.client, command).stdout);
 }
 
@@ -122,7 +122,7 @@ function socketCases(sockets: string): Case[] {
   const one = (name: string, what: string, size: number, cpus: [number, number]): Case => ({
     name,
     run: async ({ sidecars }) =>
-      lastOf(await spoken(sidecars, [sockets, what, `${size}`, '1', ...cpus.map(String)])),
+      lastOf(await outputInClient(sidecars, [sockets, what, `${size}`, '1', ...cpus.map(String)])),
   });
   return [
     one('round trip of 1 B, one CPU', 'rtt', 1, [0, 0]),
@@ -142,7 +142,7 @@ function sidecarCases(app: string): Case[] {
   const url = `http://${addresses[1]}/bytes/16384`;
   const counted = async (side: Side, command: string[], read: (out: string) => Sample & Count) => {
     const before = await cpuMicroseconds(side);
-    const { requests, ...sample } = read(await spoken(side.sidecars, command));
+    const { requests, ...sample } = read(await outputInClient(side.sidecars, command));
     return { ...sample, cpu: ((await cpuMicroseconds(side)) - before) / requests };
   };
   const closed = (connections: number): Case => ({

@@ -71,9 +71,9 @@ async function measure(
   await setFirstCall(mesh, namespace, strategy);
   await untilInForce(mesh, from, strategy, start);
   const urls = Array.from({ length: count }, (_, i) => urlOf(start + spare + i));
-  const before = await sentByEach(mesh, from);
+  const before = await sentByStrategy(mesh, from);
   const first = await each(mesh, from, urls);
-  const after = await sentByEach(mesh, from);
+  const after = await sentByStrategy(mesh, from);
   const took = Object.fromEntries(strategies.map((way) => [way, after[way] - before[way]]));
   if ((took[strategy] ?? 0) < count)
     throw new Error(`of ${count} first calls by ${strategy} went by ${JSON.stringify(took)}`);
@@ -99,7 +99,7 @@ async function measureExcluded(
 }
 
 /** Requests that the client has sent by each strategy so far. */
-async function sentByEach(mesh: Mesh, from: PodRef): Promise<Record<Strategy, number>> {
+async function sentByStrategy(mesh: Mesh, from: PodRef): Promise<Record<Strategy, number>> {
   const sent: [Strategy, number][] = [];
   for (const way of strategies)
     sent.push([way, (await sentTo(mesh, from, clusters[way])).requests]);

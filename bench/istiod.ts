@@ -60,12 +60,12 @@ async function measureChurn(
   try {
     const start = await clients.untilQuiet();
     say(`${proxies} proxies have their configuration`);
-    const before = await look(istiod);
+    const before = await readFigures(istiod);
     const started = performance.now();
     await change();
     // The last change is pushed before this returns, so that slow pushes are counted too.
     const end = await clients.untilQuiet();
-    const after = await look(istiod);
+    const after = await readFigures(istiod);
     return {
       startBytes: start.bytes,
       bytes: end.bytes - start.bytes,
@@ -79,7 +79,7 @@ async function measureChurn(
   }
 }
 
-async function look({ pid, metric }: Istiod) {
+async function readFigures({ pid, metric }: Istiod) {
   return {
     cpu: await cpuSeconds(pid),
     pushSeconds: await metric('pilot_proxy_convergence_time_sum'),

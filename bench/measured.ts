@@ -38,7 +38,7 @@ const sections: Record<string, Section> = {
         what: 'size of the mesh at which both take the same memory',
         value: `${Math.round(evenAt(bars))} services`,
       },
-      ...companionPaidBy(all, bars),
+      ...sidecarsPerCompanion(all, bars),
     ];
   },
   activation: (result) => [
@@ -99,7 +99,7 @@ const sections: Record<string, Section> = {
 };
 
 /** The number of scoped sidecars on a node that save as much as its idle companion takes. */
-function companionPaidBy(
+function sidecarsPerCompanion(
   { ingest }: Results,
   bars: ReturnType<typeof barsOf>,
 ): Omit<Line, 'command'>[] {

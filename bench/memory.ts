@@ -39,8 +39,8 @@ export async function memory(options: BenchOptions): Promise<Row[]> {
     for (const services of quick ? [1000] : [100, 1000, 5000]) {
       await setServices(mesh, services);
       try {
-        const tell = (line: string) => say(`${services} services: ${line}`);
-        rows.push(...rowsOf(services, await atSize(mesh, services, tell)));
+        const sayForSize = (line: string) => say(`${services} services: ${line}`);
+        rows.push(...rowsOf(services, await atSize(mesh, services, sayForSize)));
       } finally {
         await removeClients(mesh);
       }
@@ -57,7 +57,7 @@ async function atSize(mesh: Mesh, services: number, say: BenchOptions['say']): P
     await untilClusters(mesh, name, isFull);
   await callDestinations(mesh);
   const full = await settled(mesh);
-  say(`full configuration: ${brief(full)}`);
+  say(`full configuration: ${progressLine(full)}`);
 
   await setMode(mesh, enabled, 'enforce');
   await mesh.apply([handWritten]);
@@ -66,7 +66,7 @@ async function atSize(mesh: Mesh, services: number, say: BenchOptions['say']): P
   await callDestinations(mesh);
   await untilLearned(mesh);
   const narrowed = await settled(mesh);
-  say(`narrowed while running: ${brief(narrowed)}`);
+  say(`narrowed while running: ${progressLine(narrowed)}`);
 
   await restart(mesh);
   await untilClusters(mesh, 'untouched', isFull);
@@ -75,43 +75,43 @@ async function atSize(mesh: Mesh, services: number, say: BenchOptions['say']): P
   const config = await ofEach(mesh, async (pod) =>
     Buffer.byteLength(await mesh.admin(pod, '/config_dump?include_eds')),
   );
-  say(`started with a scope: ${brief(started)}`);
+  say(`started with a scope: ${progressLine(started)}`);
   return { full, narrowed, started, config };
 }
 
 function rowsOf(services: number, { full, narrowed, started, config }: Rounds): Row[] {
   const of = (text: string) => `${services} services, ${text}`;
-  const carried = (text: string, { allocatedBytes, physicalBytes, clusters }: Memory) => [
+  const memoryRows = (text: string, { allocatedBytes, physicalBytes, clusters }: Memory) => [
     row(of(text), 'allocated', allocatedBytes / 1e6, 'MB'),
     row(of(text), 'physical', physicalBytes / 1e6, 'MB'),
     row(of(text), 'clusters', clusters, 'count'),
   ];
-  const startedWith = (text: string, name: ClientName) => [
-    ...carried(text, started[name]),
+  const startedRows = (text: string, name: ClientName) => [
+    ...memoryRows(text, started[name]),
     row(of(text), 'configuration', config[name] / 1e6, 'MB'),
   ];
   const [ours, byHand] = [started.stock.allocatedBytes, started.byHand.allocatedBytes];
   const share = ours / started.untouched.allocatedBytes;
   const most = shareMax[services];
   const aim = most === undefined ? undefined : { atMost: most };
-  const over = (ours - byHand) / 1e6;
+  const overHandWritten = (ours - byHand) / 1e6;
   return [
-    ...startedWith('full', 'untouched'),
-    ...startedWith('scoped', 'stock'),
-    ...startedWith('scoped, allocator', 'allocator'),
-    ...startedWith('by hand, no filter', 'byHand'),
+    ...startedRows('full', 'untouched'),
+    ...startedRows('scoped', 'stock'),
+    ...startedRows('scoped, allocator', 'allocator'),
+    ...startedRows('by hand, no filter', 'byHand'),
     row(of('scoped / full'), 'allocated', share, 'ratio', aim),
-    row(of('scoped - by hand'), 'allocated', over, 'MB', { atMost: overHandWrittenMax }),
-    ...carried('before narrowing', full.stock),
-    ...carried('narrowed live', narrowed.stock),
-    ...carried('before narrowing, allocator', full.allocator),
-    ...carried('narrowed live, allocator', narrowed.allocator),
-    ...carried('narrowed live, by hand', narrowed.byHand),
+    row(of('scoped - by hand'), 'allocated', overHandWritten, 'MB', { atMost: overHandWrittenMax }),
+    ...memoryRows('before narrowing', full.stock),
+    ...memoryRows('narrowed live', narrowed.stock),
+    ...memoryRows('before narrowing, allocator', full.allocator),
+    ...memoryRows('narrowed live, allocator', narrowed.allocator),
+    ...memoryRows('narrowed live, by hand', narrowed.byHand),
   ];
 }
 
 /** A line of progress: megabytes allocated by each client. */
-function brief(round: Round): string {
+function progressLine(round: Round): string {
   return Object.entries(round)
     .map(([name, { allocatedBytes }]) => `${name} ${(allocatedBytes / 1e6).toFixed(1)}`)
     .join(', ');

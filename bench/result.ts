@@ -35,11 +35,11 @@ export function row(subject: string, metric: string, value: number, unit: string
     unit,
     aim: aim ? aimText(aim) : null,
     // A value that could not be measured meets no aim.
-    pass: aim ? meets(value, aim) : null,
+    pass: aim ? meetsAim(value, aim) : null,
   };
 }
 
-function meets(value: number, aim: Aim): boolean {
+function meetsAim(value: number, aim: Aim): boolean {
   return 'atMost' in aim ? value <= aim.atMost : value >= aim.atLeast;
 }
 

@@ -86,13 +86,13 @@ async function underChurn(
 ): Promise<Row[]> {
   const churn = createChurn(api, population, churnShares);
   await resetPeak(controller.pid);
-  const before = await look(controller);
+  const before = await readFigures(controller);
   const asking = askAll(nodes, population, seconds);
   await churn(seconds * warmShare);
   const warm = await residentBytes(controller.pid);
   await churn(seconds * (1 - warmShare));
   await asking;
-  const after = await look(controller);
+  const after = await readFigures(controller);
   const memory = await residentBytes(controller.pid);
   const p99 = quantileOf(after.answers, before.answers, 0.99);
   const elapsed = (after.at - before.at) / 1000;
@@ -110,7 +110,7 @@ async function underChurn(
   ];
 }
 
-async function look(controller: Controller) {
+async function readFigures(controller: Controller) {
   return {
     at: performance.now(),
     cpu: await cpuSeconds(controller.pid),

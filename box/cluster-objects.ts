@@ -51,7 +51,7 @@ type Access = { agent: Agent; token: string };
 let access: { kubeconfig: string; value: Access } | undefined;
 
 /** Read again when the mesh has been replaced. */
-function accessNow(): Access {
+function currentAccess(): Access {
   const kubeconfig = readFileSync(kubeconfigPath, 'utf8');
   if (access?.kubeconfig === kubeconfig) return access.value;
   access?.value.agent.destroy();
@@ -78,7 +78,7 @@ export async function readObject(path: string): Promise<unknown> {
 }
 
 function get(path: string): Promise<{ status: number; body: string }> {
-  const { agent, token } = accessNow();
+  const { agent, token } = currentAccess();
   const headers = { authorization: `Bearer ${token}`, accept: 'application/json' };
   return new Promise((resolve, reject) => {
     const options = { socketPath: apiSocketPath, path, agent, headers, timeout: timeoutMs };

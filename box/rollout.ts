@@ -18,11 +18,11 @@ export async function unfinished(namespace: string): Promise<string[]> {
   const lists = await Promise.all(
     kinds.map((kind) => readObject(`/apis/apps/v1/namespaces/${namespace}/${kind}`)),
   );
-  return lists.flatMap((list) => (list as { items: Workload[] }).items).flatMap(lackOf);
+  return lists.flatMap((list) => (list as { items: Workload[] }).items).flatMap(unfinishedReasons);
 }
 
 /** Why a workload is not rolled out, by the fields of `kubectl rollout status`. */
-export function lackOf({ kind, metadata, spec, status }: Workload): string[] {
+export function unfinishedReasons({ kind, metadata, spec, status }: Workload): string[] {
   const number = (field: string) => Number(status[field] ?? 0);
   const isDaemonSet = kind === 'DaemonSet';
   const wanted = isDaemonSet ? number('desiredNumberScheduled') : (spec.replicas ?? 1);

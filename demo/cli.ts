@@ -90,7 +90,7 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
     if (options.json) process.stdout.write(`${JSON.stringify(result)}\n`);
     for (const line of finalTable(result)) view.print(line);
     if (options.once) return;
-    for (const line of whatToTry(mesh, cast.hold)) view.print(line);
+    for (const line of suggestedCommands(mesh, cast.hold)) view.print(line);
     mesh.setFirstCall('scoped', 'gateway');
     tellAnswers = true;
     traffic.start();
@@ -153,7 +153,7 @@ function finalTable({ full, scoped, requests, seconds }: Result): string[] {
   ];
 }
 
-function whatToTry(mesh: Mesh, known: Service): string[] {
+function suggestedCommands(mesh: Mesh, known: Service): string[] {
   const [full, scoped] = [mesh.sidecar('full'), mesh.sidecar('scoped')];
   const never = mesh.services.at(-1) ?? known;
   const url = ({ name, namespace, ports }: Service) => `http://${name}.${namespace}:${ports[0]}/`;

@@ -69,7 +69,7 @@ export async function runScenario(options: ScenarioOptions): Promise<Omit<Result
     ];
     await expire(options);
     await traffic.stop();
-    await startAnew(options, scoped);
+    await restartScoped(options, scoped);
     const requests = { sent: traffic.sent(), failed: traffic.failed() };
     const failure = traffic.firstFailure();
     if (failure) say(`FAILED: ${failure}`);
@@ -156,7 +156,7 @@ async function expire({ mesh, cast, say }: ScenarioOptions): Promise<void> {
 }
 
 /** The memory of a pod that starts with its scope, as after the next rollout. */
-async function startAnew({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<void> {
+async function restartScoped({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<void> {
   const before = await proxySummary(scoped.proxy.envoy().admin);
   await mesh.restart('scoped');
   const after = await proxySummary(scoped.proxy.envoy().admin);

@@ -41,7 +41,7 @@ export function liveView(output: Output): View {
     // A line that wraps would move the cursor too little; a terminal without a known width has no
     // panel.
     const width = output.columns > 0 ? output.columns - 1 : Number.POSITIVE_INFINITY;
-    for (const line of shown) output.write(`${cut(line, width)}\n`);
+    for (const line of shown) output.write(`${truncate(line, width)}\n`);
   }
 
   function print(line: string): void {
@@ -81,7 +81,7 @@ function createStamp(): (line: string) => string {
   };
 }
 
-function cut(line: string, width: number): string {
+function truncate(line: string, width: number): string {
   return line.length > width ? `${line.slice(0, width - 1)}…` : line;
 }
 

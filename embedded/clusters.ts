@@ -88,11 +88,11 @@ export function fixedClusters(patches: ShippedPatches, ports: Ports, secrets: Se
   return [
     { name: 'BlackHoleCluster', type: 'STATIC', connect_timeout: '10s' },
     { ...passthrough, transport_socket: withProxyHeader(rawBuffer) },
-    ...patches.clusters.map((shipped) => placed(shipped, ports, secrets)),
+    ...patches.clusters.map((shipped) => withLocalPorts(shipped, ports, secrets)),
   ];
 }
 
-function placed(shipped: Json, ports: Ports, secrets: SecretFiles): Json {
+function withLocalPorts(shipped: Json, ports: Ports, secrets: SecretFiles): Json {
   const { name, cluster_type: _, type: kind, lb_policy: __, ...rest } = shipped;
   const withFiles = rest.transport_socket
     ? { ...rest, transport_socket: withSecretFiles(rest.transport_socket, secrets) as Json }

@@ -102,7 +102,7 @@ type Assembly = MeshOptions & { reaper: Reaper; lifecycle: Lifecycle };
 
 async function assemble(options: Assembly): Promise<Omit<Mesh, 'stop'>> {
   const { lifecycle, reaper, log, settings = {} } = options;
-  const { broken, onEnd } = watchEnds();
+  const { broken, onEnd } = createBreakage();
   const ca = makeCa(trustDomain, validity);
   const services = place(options.services, backendsCount);
   const backends = await startBackends(options, ca, onEnd);
@@ -168,7 +168,7 @@ async function assemble(options: Assembly): Promise<Omit<Mesh, 'stop'>> {
 const identity = (name: string) => ({ name, uri: identityOf(namespace, name) });
 
 /** The first process that ends by itself breaks the mesh. */
-function watchEnds(): { broken: Promise<never>; onEnd(error: Error): void } {
+function createBreakage(): { broken: Promise<never>; onEnd(error: Error): void } {
   let fail: (error: Error) => void = () => undefined;
   const broken = new Promise<never>((_, reject) => {
     fail = reject;

@@ -42,11 +42,11 @@ export async function startReaper(): Promise<Reaper> {
   // If the shell has already ended, its input is closed: ignore the error of the write.
   child.stdin.on('error', () => undefined);
   child.unref();
-  const say = (line: string) => void child.stdin.write(`${line}\n`);
+  const sendCommand = (line: string) => void child.stdin.write(`${line}\n`);
   return {
     folder,
-    add: (pid) => say(`add ${pid}`),
-    forget: (pid) => pid !== undefined && say(`forget ${pid}`),
+    add: (pid) => sendCommand(`add ${pid}`),
+    forget: (pid) => pid !== undefined && sendCommand(`forget ${pid}`),
     async finish() {
       child.ref();
       child.stdin.end();

@@ -16,7 +16,7 @@ export function createRegistry(): Registry {
   const watches = new Set<Selected>();
   let version = 0;
 
-  function tell(verb: 'upsert' | 'remove', object: KubeObject): void {
+  function notify(verb: 'upsert' | 'remove', object: KubeObject): void {
     for (const { resource, handler } of watches) {
       if (selects(resource, object)) handler[verb](structuredClone(object));
     }
@@ -26,7 +26,7 @@ export function createRegistry(): Registry {
     const stored = objects.get(keyOf(object));
     if (!stored) return;
     objects.delete(keyOf(object));
-    tell('remove', stored);
+    notify('remove', stored);
     for (const other of [...objects.values()]) {
       const owners = other.metadata.ownerReferences ?? [];
       if (owners.some(({ uid }) => uid === stored.metadata.uid)) remove(other);
@@ -52,7 +52,7 @@ export function createRegistry(): Registry {
         },
       };
       objects.set(keyOf(stored), stored);
-      tell('upsert', stored);
+      notify('upsert', stored);
       return structuredClone(stored);
     },
     remove,

@@ -40,19 +40,20 @@ let stopped = false;
 /** The named groups and all groups that they depend on, or every group if none is named. */
 function selected(all: Group[], names: readonly string[]): Group[] {
   const wanted = new Set<string>();
-  const want = (name: string) => {
+  const addWithPrerequisites = (name: string) => {
     if (wanted.has(name)) return;
     wanted.add(name);
-    for (const before of all.find((group) => group.name === name)?.after ?? []) want(before);
+    for (const before of all.find((group) => group.name === name)?.after ?? [])
+      addWithPrerequisites(before);
   };
-  for (const { name } of names.length === 0 ? all : []) want(name);
+  for (const { name } of names.length === 0 ? all : []) addWithPrerequisites(name);
   for (const name of names) {
     if (!all.some((group) => group.name === name)) {
       const known = all.map((group) => group.name).join(' ');
       console.error(`no group '${name}'; there are: ${known}\n\n${help}`);
       process.exit(exitUsage);
     }
-    want(name);
+    addWithPrerequisites(name);
   }
   return all.filter(({ name }) => wanted.has(name));
 }
@@ -128,7 +129,7 @@ const quickFailed = (groups: readonly Group[]) =>
       groups.find((group) => group.name === name)?.quick && failed + missing.length > 0,
   );
 
-function sayProgress(): void {
+function printProgress(): void {
   const names = [...running].map(
     ([{ name, seconds }, { at }]) => `${name} ${secondsSince(at)} of about ${seconds} s`,
   );
@@ -139,7 +140,7 @@ function sayProgress(): void {
  * Prints the result of the quick groups after the last of them. Returns true if the other groups
  * must run.
  */
-function verdict(groups: readonly Group[], goOn: boolean): boolean {
+function printQuickResult(groups: readonly Group[], goOn: boolean): boolean {
   const failed = quickFailed(groups);
   const how = failed ? 'FAILED' : 'holds';
   const then = failed && !goOn ? '; the other groups do not run (with --all they do)' : '';
@@ -191,14 +192,14 @@ async function main(): Promise<number> {
     estimates,
   ))
     console.log(line);
-  const timer = setInterval(sayProgress, progressMs);
+  const timer = setInterval(printProgress, progressMs);
   // If the user names groups, the gate prints no result of the quick part.
   const awaited = new Set(positionals.length === 0 ? quick : []);
   await runLanes(ordered, lanes, async (group, lane) => {
     if (stopped) return;
     await runGroup(group, lane, ordered.length === 1);
     if (!awaited.delete(group.name) || awaited.size > 0) return;
-    stopped = !verdict(ordered, goOn);
+    stopped = !printQuickResult(ordered, goOn);
     if (stopped) for (const process of running.values()) endTree(process);
   });
   clearInterval(timer);

@@ -22,7 +22,7 @@ function measured(name: string, subject: string, metric: string): number {
 }
 
 const whole = (value: number) => value.toFixed(0);
-const tenth = (value: number) => value.toFixed(1);
+const toTenth = (value: number) => value.toFixed(1);
 const toFive = (value: number) => String(5 * Math.round(value / 5));
 const controller = 'controller, 1000 workloads, 5000 services';
 
@@ -32,12 +32,12 @@ const quoted: [(value: string) => string, [string, string, string], (value: numb
   [
     (v) => `| each scoped sidecar | ${v} MB`,
     ['memory', '1000 services, scoped', 'allocated'],
-    tenth,
+    toTenth,
   ],
   [
     (v) => `any size, ${v} MB of it for the filter`,
     ['memory', '1000 services, scoped - by hand', 'allocated'],
-    tenth,
+    toTenth,
   ],
   [(v) => `| each node | ${v} MB`, ['ingest', 'node, idle', 'RSS'], whole],
   [(v) => `when idle, ${v} MB at`, ['ingest', 'node, steady', 'RSS, peak'], whole],
@@ -47,14 +47,14 @@ const quoted: [(value: string) => string, [string, string, string], (value: numb
     ['ingest', `${controller}, listed again`, 'RSS, peak'],
     toFive,
   ],
-  [(v) => `| a first call | ${v} ms by`, ['first-call', 'gateway', 'first call, p50'], tenth],
-  [(v) => `and ${v} ms by \`direct\``, ['first-call', 'direct', 'first call, p50'], tenth],
-  [(v) => `too, takes ${v} ms`, ['first-call', 'gateway', 'second call, p50'], tenth],
-  [(v) => `a warm call ${v} ms`, ['first-call', 'gateway', 'warm call, p50'], tenth],
+  [(v) => `| a first call | ${v} ms by`, ['first-call', 'gateway', 'first call, p50'], toTenth],
+  [(v) => `and ${v} ms by \`direct\``, ['first-call', 'direct', 'first call, p50'], toTenth],
+  [(v) => `too, takes ${v} ms`, ['first-call', 'gateway', 'second call, p50'], toTenth],
+  [(v) => `a warm call ${v} ms`, ['first-call', 'gateway', 'warm call, p50'], toTenth],
   [
     (v) => `| ${v} s of istiod CPU`,
     ['enable', '1000 services, 8 workloads', 'istiod CPU for it'],
-    tenth,
+    toTenth,
   ],
   [
     (v) => `and ${v} MB pushed`,

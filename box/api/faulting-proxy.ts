@@ -72,11 +72,11 @@ export async function startFaultingProxy(
     answer.on('error', () => response.destroy());
     if (asked.method === 'GET') return void answer.pipe(response);
     const result = await buffer(answer);
-    if ((answer.statusCode ?? 500) < 300) note(asked, result);
+    if ((answer.statusCode ?? 500) < 300) recordWrite(asked, result);
     response.end(result);
   }
 
-  function note({ path }: Asked, result: Buffer): void {
+  function recordWrite({ path }: Asked, result: Buffer): void {
     const { metadata, spec } = JSON.parse(String(result));
     // Token reviews change nothing.
     if (!metadata?.resourceVersion) return;
@@ -125,7 +125,7 @@ export async function startFaultingProxy(
 const ofLeader = /\/(sidecars|workloadscopes|serviceentries)\b/;
 
 /** Writes that etcd committed while their client did not hold the Lease; there must be none. */
-export function strayWrites(history: readonly Write[]): Write[] {
+export function writesWithoutLease(history: readonly Write[]): Write[] {
   const seen = new Set<string>();
   let holder = '';
   return [...history]

@@ -65,16 +65,16 @@ export async function playNodes(
     stream.on('error', () => undefined);
     stream.on('data', ({ answer }) => answer && asked.get(answer.id)?.(answer));
     stream.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
-    const tell = () => {
+    const sendReports = () => {
       for (const { workload, pod } of homes[node] ?? [])
         stream.write({ report: reportOf(workload, pod, population, uids) });
     };
-    tell();
+    sendReports();
     // Spreads the reports of the nodes over time.
     let timer = setTimeout(
       () => {
-        tell();
-        timer = setInterval(tell, repeatMs);
+        sendReports();
+        timer = setInterval(sendReports, repeatMs);
       },
       repeatMs * (1 + node / nodes),
     );

@@ -118,13 +118,13 @@ async function buildModule(goModule: GoModule, goVersion: string, progress: Prog
     // One command, so that Go links one binary while it compiles the next.
     await run('go', [...args, '-o', `${dir}/`, ...Object.values(goModule.binaries)], { cwd, env });
     for (const [name, pkg] of Object.entries(goModule.binaries))
-      if (nameGivenTo(pkg) !== name) await rename(join(dir, nameGivenTo(pkg)), join(dir, name));
+      if (binaryNameOf(pkg) !== name) await rename(join(dir, binaryNameOf(pkg)), join(dir, name));
     if (goModule.file) await copySource(goModule.file, cwd, dir);
   });
 }
 
 /** The name that `go build` gives the binary of a package: its last element without a version. */
-const nameGivenTo = (pkg: string) => basename(pkg.replace(/\/v\d+$/, ''));
+const binaryNameOf = (pkg: string) => basename(pkg.replace(/\/v\d+$/, ''));
 
 async function copySource(file: { module: string; path: string }, cwd: string, dir: string) {
   const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd })).trim();

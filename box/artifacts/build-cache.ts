@@ -63,14 +63,14 @@ export async function cached(
     await rm(draft, { recursive: true, force: true });
   }
   progress(`built ${name} in ${seconds()} s`);
-  await forgetOldest(name);
+  await removeOldest(name);
   return target;
 }
 
 /** Builds kept per name: enough for a few branches, without filling the disk with images. */
 const keptMax = 4;
 
-async function forgetOldest(name: string): Promise<void> {
+async function removeOldest(name: string): Promise<void> {
   const isBuild = new RegExp(`^${name}-[0-9a-f]{16}$`);
   const dirs = (await readdir(cacheDir)).filter((entry) => isBuild.test(entry));
   const used = await Promise.all(

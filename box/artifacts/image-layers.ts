@@ -53,7 +53,7 @@ export async function fileLayer(
   }
   const dir = await cached(`layer-${name}`, [hashOf(pins)], progress, async (out) => {
     const root = join(out, 'root');
-    for (const file of files) await place(root, file);
+    for (const file of files) await addToLayer(root, file);
     const tar = join(out, 'layer.tar');
     const owners = files.filter((file) => file.uid !== undefined);
     // Two passes: files that belong to a user other than root are appended with their owner.
@@ -70,7 +70,7 @@ export async function fileLayer(
   return readLayer(dir);
 }
 
-async function place(root: string, file: LayerFile): Promise<void> {
+async function addToLayer(root: string, file: LayerFile): Promise<void> {
   const target = join(root, file.path);
   await mkdir(file.directory ? target : dirname(target), { recursive: true });
   if (file.directory) return;

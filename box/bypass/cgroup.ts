@@ -21,7 +21,7 @@ export async function createCgroup(): Promise<Cgroup> {
   return {
     path,
     async remove() {
-      await emptied(path);
+      await untilEmpty(path);
       rmdirSync(path);
       if (mounted) return;
       await run('umount', [mount]);
@@ -31,7 +31,7 @@ export async function createCgroup(): Promise<Cgroup> {
 }
 
 /** An ended process leaves its cgroup a moment later. */
-async function emptied(path: string): Promise<void> {
+async function untilEmpty(path: string): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     if (readFileSync(join(path, 'cgroup.procs'), 'utf8') === '') return;
     await sleep(20);

@@ -54,7 +54,7 @@ function outbound(services: Service[]): Json {
     listener_filters: [originalDestination],
     filter_chains: services.map((service) => ({
       filter_chain_match: { destination_port: service.port },
-      filters: [carry(service, `outbound-${service.port}`)],
+      filters: [proxyFilter(service, `outbound-${service.port}`)],
     })),
   };
 }
@@ -74,7 +74,7 @@ function inbound(services: Service[], certificates: Certificates): Json {
           common_tls_context: tlsContext(service, certificates),
         },
       },
-      filters: [carry(service, `inbound-${service.port}`)],
+      filters: [proxyFilter(service, `inbound-${service.port}`)],
     })),
   };
 }
@@ -89,7 +89,7 @@ function tlsContext(service: Service, { ca, certificate, key }: Certificates): J
   };
 }
 
-function carry({ kind }: Service, cluster: string): Json {
+function proxyFilter({ kind }: Service, cluster: string): Json {
   if (kind === 'tcp')
     return {
       name: 'tcp',

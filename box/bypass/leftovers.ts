@@ -27,7 +27,7 @@ async function list(kind: string): Promise<string[]> {
 export const withSbin = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
 /** Lines of the kernel's log that report bugs. */
-export async function complaintsOfKernel(): Promise<string[]> {
+export async function kernelBugLines(): Promise<string[]> {
   const log = await run('dmesg', [], { env: withSbin });
   return log
     .split('\n')

@@ -28,7 +28,7 @@ export type BoxMessage = { step: string } | { ready: true } | { error: string };
 
 const statusFd = 4;
 
-function say(message: BoxMessage): void {
+function sendMessage(message: BoxMessage): void {
   try {
     writeSync(statusFd, `${JSON.stringify(message)}\n`);
   } catch {
@@ -51,7 +51,7 @@ async function main(): Promise<void> {
   const plans = Array.from({ length: options.nodes }, (_, i) => planNode(i + 1));
   await createPki(plans.map((plan) => plan.name));
 
-  say({ step: 'starting the API server and the nodes' });
+  sendMessage({ step: 'starting the API server and the nodes' });
   const started = plans.map(async (plan) => {
     const node = await startNode(
       plan,
@@ -65,19 +65,19 @@ async function main(): Promise<void> {
   const daemons = await startApiServer(options.binaries);
   await openApiSocket();
   daemons.push(...startControllers(options.binaries));
-  say({ step: 'installing CoreDNS and Istio' });
+  sendMessage({ step: 'installing CoreDNS and Istio' });
   const installs = Promise.all([installCoreDns(options.binaries), installIstio(options.binaries)]);
   installs.catch(() => {});
   const nodes: MeshNode[] = await Promise.all(started);
   for (const node of nodes) await startKubelet(node, options.binaries);
   startOutside();
   await installs;
-  say({ step: 'waiting for istiod' });
+  sendMessage({ step: 'waiting for istiod' });
   await waitForInstalls(options.binaries, nodes.length);
   for (const daemon of [...daemons, ...nodes.flatMap((node) => node.daemons)]) watch(daemon);
   writeFileSync(join(stateDir, 'mesh.json'), JSON.stringify(describe(nodes)));
   ready = true;
-  say({ ready: true });
+  sendMessage({ ready: true });
 }
 
 /**
@@ -123,7 +123,7 @@ function describe(nodes: MeshNode[]): object {
 }
 
 function fail(error: Error): never {
-  say({ error: error.message });
+  sendMessage({ error: error.message });
   process.exit(1);
 }
 

@@ -10,7 +10,7 @@ export type Daemon = {
   failed: Promise<never>;
   end(): void;
   /** Starts the program again after its end. */
-  again(): Daemon;
+  restart(): Daemon;
 };
 
 /**
@@ -41,13 +41,13 @@ export function startDaemon(name: string, command: string, args: string[]): Daem
     ended = true;
     child.kill('SIGTERM');
   };
-  const again = () => startDaemon(name, command, args);
-  return { name, pid: child.pid ?? -1, failed, end, again };
+  const restart = () => startDaemon(name, command, args);
+  return { name, pid: child.pid ?? -1, failed, end, restart };
 }
 
 /** Restarts a daemon whenever it ends, while the box is up. */
 export function keepRunning(daemon: Daemon): void {
-  daemon.failed.catch(() => setTimeout(() => keepRunning(daemon.again()), restartMs));
+  daemon.failed.catch(() => setTimeout(() => keepRunning(daemon.restart()), restartMs));
 }
 
 export function logTail(name: string): string {

@@ -7,8 +7,8 @@ import {
   type Fault,
   type FaultingProxy,
   startFaultingProxy,
-  strayWrites,
   type Write,
+  writesWithoutLease,
 } from '../../box/api/faulting-proxy.ts';
 import { freePort } from '../../box/api/free-port.ts';
 import { type PlayedNodes, playNodes } from '../../box/api/played-nodes.ts';
@@ -250,5 +250,5 @@ test('during all of these faults every writer held the lease', () => {
   expect(history.length - leases.length).toBeGreaterThan(20);
   expect(new Set(leases.map((write) => write.holder)).size).toBeGreaterThan(2);
   const byProtocol = history.filter((write) => write.holder !== 'thief');
-  expect(strayWrites(byProtocol)).toEqual([]);
+  expect(writesWithoutLease(byProtocol)).toEqual([]);
 });

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { type Cgroup, createCgroup, spawnIn } from '../../box/bypass/cgroup.ts';
-import { complaintsOfKernel, leftovers } from '../../box/bypass/leftovers.ts';
+import { kernelBugLines, leftovers } from '../../box/bypass/leftovers.ts';
 import { repoDir } from '../../box/paths.ts';
 import { loaderPath } from './rig.ts';
 
@@ -61,7 +61,7 @@ export function useNodeAgent(): NodeAgent {
   const agent = {} as NodeAgent;
 
   beforeEach(async () => {
-    complaints = await complaintsOfKernel();
+    complaints = await kernelBugLines();
     node = await createCgroup();
     own = await createCgroup();
     for (const level of levels) mkdirSync(join(node.path, level));
@@ -77,7 +77,7 @@ export function useNodeAgent(): NodeAgent {
     await own.remove();
     rmSync(agent.folder, { recursive: true });
     expect(await leftovers()).toEqual([]);
-    expect(await complaintsOfKernel()).toEqual(complaints);
+    expect(await kernelBugLines()).toEqual(complaints);
   });
 
   agent.start = (loader = loaderPath) => {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { type Agent, startAgent } from '../../box/bypass/agent.ts';
 import { type Cgroup, createCgroup } from '../../box/bypass/cgroup.ts';
-import { complaintsOfKernel, leftovers } from '../../box/bypass/leftovers.ts';
+import { kernelBugLines, leftovers } from '../../box/bypass/leftovers.ts';
 import { repoDir } from '../../box/paths.ts';
 import { type Loader, type LoaderPolicy, startLoader } from '../../companion/bypass/loader.ts';
 
@@ -33,7 +33,7 @@ export function useRig(): Rig {
   const rig = {} as Rig;
 
   beforeAll(async () => {
-    complaints = await complaintsOfKernel();
+    complaints = await kernelBugLines();
     cgroup = await createCgroup();
     rig.cgroup = cgroup.path;
     rig.agent = await startAgent(cgroup.path);
@@ -64,7 +64,7 @@ export function useRig(): Rig {
   afterAll(async () => {
     await rig.agent.stop();
     await cgroup.remove();
-    expect(await complaintsOfKernel()).toEqual(complaints);
+    expect(await kernelBugLines()).toEqual(complaints);
   });
   return rig;
 }
