@@ -99,9 +99,9 @@ function modeFor(rules: readonly Consolidated[], port: number, client: Client): 
       selector && namespace === client.namespace && selects(selector, client.labels),
   );
   const rule = selected ?? rules.findLast(({ selector }) => !selector);
-  return modeOf(rule?.tls, port);
+  return tlsModeOf(rule?.tls, port);
 }
 
-function modeOf(tls: TlsPolicy | undefined, port: number): string {
+function tlsModeOf(tls: TlsPolicy | undefined, port: number): string {
   return tls?.portModes[port] ?? tls?.mode ?? '';
 }
