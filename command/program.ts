@@ -5,6 +5,7 @@ import { formats, type Output, show } from './frame/output.ts';
 import type { Globals, Session, Verb } from './frame/verb.ts';
 import { callersVerb } from './verbs/callers.ts';
 import { completionVerbs } from './verbs/completion.ts';
+import { explainVerb } from './verbs/explain.ts';
 import { exportVerb } from './verbs/export.ts';
 import { intentVerbs } from './verbs/intent.ts';
 import { statusVerb } from './verbs/status.ts';
@@ -21,6 +22,7 @@ export type Host = {
 
 const verbs: readonly Verb[] = [
   statusVerb,
+  explainVerb,
   callersVerb,
   ...intentVerbs,
   exportVerb,

@@ -71,7 +71,7 @@ function effectOn({ name, status }: ScopeRecord, mode: Mode): string {
   const proxies = status?.proxies.total ?? 0;
   const grows = beforeBytes > afterBytes && afterBytes > 0;
   const cost = grows ? `, ${megabytes((beforeBytes - afterBytes) * proxies)} in all` : '';
-  const growing = proxies === 1 ? '1 proxy grows' : `${proxies} proxies grow`;
+  const growing = `${counted(proxies, 'proxy')} ${proxies === 1 ? 'grows' : 'grow'}`;
   return `${name} gets full configuration back: ${growing}${cost}.`;
 }
 

@@ -66,11 +66,12 @@ function summaryOf(total: Total, namespaces: number): string {
       ? `; their memory went from ${megabytes(memoryBytes.before)} to ${megabytes(memoryBytes.after)}: ${megabytes(savedBytes)} saved${money}`
       : '';
   const unknown = unmeasured > 0 ? `; ${counted(unmeasured, 'workload')} not measured` : '';
-  return `${scoped} of ${counted(workloads, 'workload')} in ${counted(namespaces, 'namespace')} narrowed, with ${proxies} proxies in all${sizes}${unknown}.`;
+  return `${scoped} of ${counted(workloads, 'workload')} in ${counted(namespaces, 'namespace')} narrowed, with ${counted(proxies, 'proxy')} in all${sizes}${unknown}.`;
 }
 
 export function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`;
+  if (count === 1) return `1 ${what}`;
+  return `${count} ${what.endsWith('xy') ? `${what.slice(0, -1)}ie` : what}s`;
 }
 
 function change(

@@ -6,6 +6,7 @@ import type { KubeObject } from '../../../companion/kube/object.ts';
 import { istio, pod } from '../companion/core/objects.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, narrowed, scope } from './objects.ts';
+import { shopObjects } from './shop.ts';
 
 /** Runs each command in docs/command.md against a mesh of objects and compares the output. */
 
@@ -34,6 +35,7 @@ const eager = { host: 'shop/db.example.com', reason: 'eager', message: 'port 543
 const meshes: Record<string, KubeObject[]> = {
   status: [narrowed('shop/web', [learned(cart)]), waiting, invoices],
   callers: [narrowed('shop/web', [learned(cart)]), invoices],
+  explain: shopObjects(),
   export: [
     narrowed('shop/web', [learned(cart), eager]),
     byDefault,

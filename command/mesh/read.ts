@@ -1,0 +1,105 @@
+import type { AnswerConfig } from '../../companion/controller/nodes/answer.ts';
+import type { LookOptions } from '../../companion/controller/reconcile/inputs.ts';
+import { createState, type State } from '../../companion/controller/state/state.ts';
+import { startInformers } from '../../companion/controller/watch/informers.ts';
+import { sentinelHost } from '../../companion/core/scope/sentinel.ts';
+import { type ControllerConfig, controllerSettings } from '../../companion/frame/config.ts';
+import { readSettings } from '../../companion/frame/settings.ts';
+import type { KubeObject, Resource } from '../../companion/kube/object.ts';
+
+/**
+ * The mesh as a controller would see it after its first lists: the same kinds, read by the same
+ * code. What controllers hear from node companions is not there.
+ */
+export type Mesh = {
+  state: State;
+  config: ControllerConfig;
+  look: Omit<LookOptions, 'life'>;
+  answers: AnswerConfig;
+};
+
+/** Lists a kind; an optional kind that the cluster lacks has no objects. */
+export type List = (resource: Resource) => Promise<KubeObject[]>;
+
+const systemDefault = 'lazyscope-system';
+
+const nothing = () => undefined;
+
+/**
+ * Throws what `list` throws. An object that cannot be read is passed to `unreadable` and left out,
+ * as in the controller.
+ */
+export async function readMesh(
+  { list, controller }: { list: List; controller: KubeObject | undefined },
+  { now, unreadable }: { now: () => number; unreadable(what: string, error: Error): void },
+): Promise<Mesh> {
+  const config = configOf(controller);
+  const state = createState(config);
+  const changed = {
+    ...{ workload: nothing, namespace: nothing, namespaceNow: nothing, all: nothing },
+    ports: nothing,
+  };
+  const informers = startInformers(
+    {
+      watch: (resource, { upsert, synced }) => ({
+        stop: nothing,
+        synced: list(resource).then((objects) => {
+          for (const object of objects) {
+            try {
+              upsert(object);
+            } catch (error) {
+              const { namespace, name } = object.metadata;
+              unreadable(
+                `${object.kind} ${namespace ? `${namespace}/` : ''}${name}`,
+                error as Error,
+              );
+            }
+          }
+          synced?.();
+        }),
+      }),
+    },
+    state,
+    changed,
+    { rootNamespace: config.rootNamespace, now, leads: () => false, filters: true },
+  );
+  await informers.synced;
+  const { namespace, gatewayHost, rootNamespace } = config;
+  return {
+    state,
+    config,
+    look: {
+      ...{ state, rootNamespace, now },
+      sentinel: { namespace, host: sentinelHost },
+      gateway: { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost },
+    },
+    answers: config,
+  };
+}
+
+/** The Deployment whose settings count. */
+export const controllerDeployment = {
+  resource: { group: 'apps', version: 'v1', plural: 'deployments' },
+  name: 'lazyscope-controller',
+  namespace: systemDefault,
+} as const;
+
+/**
+ * The settings of the controller as its Deployment gives them; without one, and for values that
+ * only a pod has, the defaults. Throws if the controller would refuse them, too.
+ */
+function configOf(deployment: KubeObject | undefined): ControllerConfig {
+  type Container = { args?: string[]; env?: { name: string; value?: string }[] };
+  const [container] = (deployment?.spec?.template?.spec?.containers ?? []) as Container[];
+  const variables = Object.fromEntries(
+    (container?.env ?? []).flatMap(({ name, value }) =>
+      value === undefined ? [] : [[name, value]],
+    ),
+  );
+  const env = {
+    LAZYSCOPE_NAMESPACE: deployment?.metadata.namespace ?? systemDefault,
+    LAZYSCOPE_POD_NAME: controllerDeployment.name,
+    ...variables,
+  };
+  return readSettings(controllerSettings, env, (container?.args ?? []).slice(1));
+}

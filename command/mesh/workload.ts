@@ -1,0 +1,54 @@
+import { edgesOf, hostsOf } from '../../companion/controller/reconcile/inputs.ts';
+import { modeOf } from '../../companion/controller/state/workload-mode.ts';
+import { conditionIn } from '../../companion/core/scope/condition.ts';
+import type { ScopeHost } from '../../companion/core/scope/hosts.ts';
+import { importedHosts, sidecarName } from '../../companion/core/scope/sidecar.ts';
+import type { Workload } from '../../companion/core/scope/workload.ts';
+import {
+  readWorkloadScope,
+  type ScopeRecord,
+  workloadScopeOf,
+} from '../../companion/core/scope/workload-scope.ts';
+import type { Mesh } from './read.ts';
+
+/** One workload of the mesh with what is known about it. */
+export type Known = {
+  workload: Workload;
+  /** Without one in the cluster, the one that the controller would make. */
+  scope: ScopeRecord;
+  mode: string;
+  /** The scope as it would be now; in mode enforce without obstacles it is in force. */
+  hosts: ScopeHost[];
+  /** Entries that the Sidecar of Lazyscope imports; undefined: there is none. */
+  inForce: readonly string[] | undefined;
+  /** What the controller last said about it; empty: nothing. */
+  scoped: string;
+};
+
+/** By the name of the workload or of one of its owners. */
+export function knownWorkload(mesh: Mesh, namespace: string, name: string): Known | undefined {
+  const { state, look } = mesh;
+  const workload = state
+    .workloads(namespace)
+    .find((each) => each.name === name || each.owners.includes(name));
+  if (!workload) return undefined;
+  const scope =
+    state.scopes.get(namespace, workload.name) ?? readWorkloadScope(workloadScopeOf(workload));
+  const sidecar = state.sidecars.get(namespace, sidecarName(workload));
+  const scoped = conditionIn(scope.status, 'Scoped');
+  return {
+    workload,
+    scope,
+    mode: modeOf(state, workload) ?? 'not enabled',
+    hosts: hostsOf({ ...look, life }, workload, scope, edgesOf(state, workload)),
+    inForce: sidecar?.ours ? importedHosts(sidecar) : undefined,
+    scoped: scoped ? `${scoped.reason}: ${scoped.message}` : '',
+  };
+}
+
+/** Times in the life of a scope, which the hosts of a scope do not depend on. */
+const life = {
+  ...{ learningWindowMs: 0, ttlMs: 0, silenceMs: 0 },
+  guard: { share: 1, count: 1 },
+  withdrawal: { workloadsPerMinute: 1, bytesPerMinute: 1 },
+};
