@@ -40,7 +40,7 @@ export function knownWorkload(mesh: Mesh, namespace: string, name: string): Know
     workload,
     scope,
     mode: modeOf(state, workload) ?? 'not enabled',
-    hosts: hostsOf({ ...look, life }, workload, scope, edgesOf(state, workload)),
+    hosts: hostsOf({ ...look, life }, workload, scope, edgesOf(state, workload)).hosts,
     inForce: sidecar?.ours ? importedHosts(sidecar) : undefined,
     scoped: scoped ? `${scoped.reason}: ${scoped.message}` : '',
   };

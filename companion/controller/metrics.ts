@@ -115,6 +115,10 @@ function ofScopes({ counter, gauge }: Describe) {
       'controller_scopes_refused_total',
       'Workloads refused a WorkloadScope because their namespace is at its limit.',
     ),
+    hostsLeftOut: gauge(
+      'controller_hosts_left_out',
+      'Learned destinations that have no room in their scope: each of their calls is a first call.',
+    ),
     sentinelPorts: gauge(
       'controller_sentinel_ports',
       'HTTP ports with a listener of about 60 KB in every scoped proxy.',

@@ -68,6 +68,9 @@ function measure(state: State, metrics: ControllerMetrics): void {
   const scopes = [...state.scopes.values()];
   metrics.overdue.reset();
   metrics.withdrawalsPending.reset();
+  metrics.hostsLeftOut.set(
+    scopes.reduce((sum, { status }) => sum + (status?.hostsLeftOut ?? 0), 0),
+  );
   metrics.nodesHeard.set(state.nodeStreams.size());
   for (const { status } of scopes) {
     const { kept = 0, reason } = status?.expiry ?? {};

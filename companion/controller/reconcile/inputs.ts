@@ -3,6 +3,7 @@ import type { Mode } from '../../core/scope/condition.ts';
 import { eagerMax } from '../../core/scope/eager.ts';
 import { type Edge, type HostRef, mergeEdges } from '../../core/scope/edges.ts';
 import type { ShrinkGuard } from '../../core/scope/expiry.ts';
+import { type FittedScope, fitScope, roomFor } from '../../core/scope/fit.ts';
 import { type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
 import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
 import { type Plan, planScope } from '../../core/scope/plan.ts';
@@ -56,26 +57,27 @@ export function hostsOf(
   workload: Workload,
   scope: ScopeRecord,
   edges: readonly Edge[],
-): ScopeHost[] {
+): FittedScope {
   const { namespace } = workload;
   const shadowed = shadowedOf(state, workload, rootNamespace);
-  const hosts = scopeOf(state.catalog, {
+  const input = {
     namespace,
     rootNamespace,
     labels: workload.pods.map(({ labels }) => labels),
     ips: workload.pods.flatMap(({ ips }) => ips),
-    edges,
     pins: scope.pins,
     excludes: scope.excludes,
     sentinel,
     gateway,
     dnsProxy: workload.pods.some((pod) => pod.dnsProxy),
     egressProxy: egressProxyOf(shadowed),
-  });
-  return hosts.filter(
-    ({ entry, reason }) =>
-      reason === 'sentinel' || reason === 'gateway' || admits(shadowed, entry, namespace),
-  );
+  };
+  const isAlways = ({ reason }: ScopeHost) => reason === 'sentinel' || reason === 'gateway';
+  const build = (some: readonly Edge[]) =>
+    scopeOf(state.catalog, { ...input, edges: some }).filter(
+      (host) => isAlways(host) || admits(shadowed, host.entry, namespace),
+    );
+  return fitScope(edges, build, roomFor({ scope, workload, shadowed }));
 }
 
 export function watchedNow(
@@ -98,6 +100,7 @@ export function planOf(
     workload: Workload;
     scope: ScopeRecord;
     hosts: ScopeHost[];
+    isTooLarge: boolean;
     mode: Mode;
     proxies: ProxyCount;
     watched: Watched;
@@ -117,7 +120,7 @@ export function planOf(
     current: current?.ours ? current : undefined,
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
-    refusal: refusalOf(state, workload) ?? ofHosts(hosts) ?? ofDefault(workload, shadowed),
+    refusal: refusalOf(state, workload) ?? ofHosts(found) ?? ofDefault(workload, shadowed),
     proxies,
     admitWithdrawal: () =>
       budget.admit(`${namespace}/${workload.name}`, gainBytesOf(scope.status, proxies.total)),
@@ -156,8 +159,15 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
   return { reason: 'FilterMissing', message };
 }
 
-/** More eager hosts than a scope can hold. */
-function ofHosts(hosts: readonly ScopeHost[]): Refusal | undefined {
+/** More hosts than a scope can hold. */
+function ofHosts(found: { hosts: ScopeHost[]; isTooLarge: boolean }): Refusal | undefined {
+  const { hosts, isTooLarge } = found;
+  if (isTooLarge) {
+    const message =
+      'Its hosts without the learned ones exceed what etcd stores in one object. Pin fewer, exclude some ' +
+      '(spec.pins, spec.excludes), or export them and their VirtualServices to fewer namespaces.';
+    return { reason: 'ScopeTooLarge', message };
+  }
   if (hosts.filter(({ reason }) => reason === 'eager').length < eagerMax) return undefined;
   const message =
     `At least ${eagerMax} hosts must be imported before their first call, more than a scope can hold. ` +

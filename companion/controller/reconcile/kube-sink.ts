@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { limited, newsMax } from '../../core/scope/condition.ts';
 import type { Kube, KubeObject } from '../../kube/object.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { News, Sink } from './sink.ts';
@@ -91,7 +92,7 @@ function eventOf(
     involvedObject: { apiVersion, kind, name, namespace, ...(uid && { uid }) },
     type: isWarning ? 'Warning' : 'Normal',
     reason,
-    message,
+    message: limited(message, newsMax),
     source: { component: 'lazyscope' },
     firstTimestamp: time,
     lastTimestamp: time,

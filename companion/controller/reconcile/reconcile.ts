@@ -70,9 +70,9 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     const known = edgesOf(state, workload);
     const verdict = forgetting.judge(workload, scope, known);
     const edges = known.filter((edge) => !verdict.expired.includes(edge));
-    const hosts = hostsOf(options, workload, scope, edges);
+    const fitted = hostsOf(options, workload, scope, edges);
     const watched = watchedNow(options, scope, proxies);
-    const look = { workload, scope, mode, proxies, verdict, hosts, watched };
+    const look = { workload, scope, mode, proxies, verdict, ...fitted, watched };
     const plan = planOf(options, { ...look, budget });
     const applied = await apply(options, plan);
     const recorded = await records.write(look, plan);

@@ -6,7 +6,7 @@ import type { Watched } from '../../core/scope/learning.ts';
 import type { Plan } from '../../core/scope/plan.ts';
 import type { ProxyCount } from '../../core/scope/proxies.ts';
 import { scopeApiVersion } from '../../core/scope/sidecar.ts';
-import { statusChange, statusOf } from '../../core/scope/status.ts';
+import { fullOf, statusChange, statusOf } from '../../core/scope/status.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import {
   readWorkloadScope,
@@ -32,6 +32,8 @@ export type Look = {
   proxies: ProxyCount;
   verdict: Verdict;
   hosts: ScopeHost[];
+  /** Learned destinations that have no room in the scope. */
+  leftOut: number;
   watched: Watched;
 };
 
@@ -134,7 +136,7 @@ async function tellOfMissingRoutes(
 const namedMax = 10;
 
 /** Changes that Events report: a condition with another reason, and expired hosts. */
-function newsOf({ status }: ScopeRecord, { verdict }: Look, plan: Plan): News[] {
+function newsOf({ status }: ScopeRecord, { verdict, leftOut }: Look, plan: Plan): News[] {
   const events: News[] = [];
   const { scoped, ready, pending } = plan;
   if (conditionIn(status, 'Scoped')?.reason !== scoped.reason) {
@@ -147,6 +149,10 @@ function newsOf({ status }: ScopeRecord, { verdict }: Look, plan: Plan): News[] 
   if (pending && conditionIn(status, 'WithdrawalPending')?.reason !== pending.reason) {
     const message = `${pending.reason}: ${pending.message}`;
     events.push({ reason: 'WithdrawalPending', message, isWarning: true });
+  }
+  if (leftOut > 0 && !conditionIn(status, 'HostsLeftOut')) {
+    const { reason, message } = fullOf(leftOut);
+    events.push({ reason, message, isWarning: true });
   }
   const { expired } = verdict;
   if (expired.length > 0) {

@@ -11,6 +11,7 @@ export type Refusal = {
     | 'FilterMissing'
     | 'NotIntercepted'
     | 'TooManyEager'
+    | 'ScopeTooLarge'
     | 'UnseenProxies'
     | 'BoundListeners';
   message: string;
@@ -77,6 +78,7 @@ const worrying = new Set([
   'NotDiscovered',
   'NotIntercepted',
   'ProxiesSilent',
+  'ScopeTooLarge',
   'TooManyEager',
   'UnseenProxies',
 ]);

@@ -27,6 +27,16 @@ export type Condition = Scoped & { type: string; lastTransitionTime: string };
 /** Any object with conditions, such as the status of a WorkloadScope. */
 type Conditioned = { conditions?: readonly Condition[] };
 
+/** Longest text that says why a host is in a scope: an object with its names, and a reason. */
+export const messageMax = 256;
+/** Longest message of a condition or an Event; the API server accepts no more for an Event. */
+export const newsMax = 1_024;
+
+/** The text, or its start. */
+export function limited(text: string, max: number): string {
+  return text.length <= max ? text : `${text.slice(0, max - 3)}...`;
+}
+
 export function conditionOf(
   type: string,
   told: Scoped,
@@ -35,7 +45,8 @@ export function conditionOf(
 ): Condition {
   const known = conditionIn(before, type);
   const since = known?.status === told.status ? known.lastTransitionTime : timeOf(now);
-  return { type, ...told, lastTransitionTime: since };
+  const message = limited(told.message, newsMax);
+  return { type, ...told, message, lastTransitionTime: since };
 }
 
 export function conditionIn(status: Conditioned | undefined, wanted: string) {

@@ -1,4 +1,5 @@
 import type { Catalog } from '../mesh/catalog.ts';
+import { limited, messageMax } from './condition.ts';
 import {
   besideHttp,
   besideSentinel,
@@ -69,7 +70,8 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
     reason: Reason,
     more: Pick<ScopeHost, 'edge' | 'message'> = {},
   ): void {
-    if (!hosts.has(entry)) hosts.set(entry, { entry, reason, ...more });
+    const message = more.message && { message: limited(more.message, messageMax) };
+    if (!hosts.has(entry)) hosts.set(entry, { entry, reason, ...more, ...message });
   }
 
   add(entryOf(sentinel), 'sentinel');

@@ -1,7 +1,8 @@
 import type { KubeObject } from '../../kube/object.ts';
-import { type BarrierInput, barrierOf, modeReason, readyOf } from './barrier.ts';
+import { type Barrier, type BarrierInput, barrierOf, modeReason, readyOf } from './barrier.ts';
 import { canonical } from './canonical.ts';
 import type { Mode, Scoped } from './condition.ts';
+import { scopeBytesMax } from './fit.ts';
 import type { ProxyCount } from './proxies.ts';
 import { importedHosts, type SidecarInput, type SidecarRecord, sidecarOf } from './sidecar.ts';
 import { type Pending, pendingOf } from './withdrawal.ts';
@@ -35,7 +36,7 @@ export type Plan = {
  *     mode      barrier    current  change
  *     off       any        yes      delete
  *     observe   any        yes      delete
- *     enforce   withdraws  yes      delete; for silence, when the mesh has room for it
+ *     enforce   withdraws  yes      delete; for silence or too many hosts, when the mesh has room
  *     enforce   any        no       none, and say what is missing
  *     enforce   another    yes      update if something is added; nothing is taken away
  *     enforce   none       yes      update if different
@@ -45,8 +46,8 @@ export function planScope(input: PlanInput): Plan {
   const { mode, current, proxies } = input;
   const barrier = barrierOf(input);
   const ready = readyOf(barrier);
-  const isSilence = barrier?.reason === 'ProxiesSilent';
-  const waits = mode === 'enforce' && current && isSilence && !input.admitWithdrawal();
+  const isBudgeted = barrier?.reason === 'ProxiesSilent' || exceeds(barrier);
+  const waits = mode === 'enforce' && current && isBudgeted && !input.admitWithdrawal();
   const unscoped = modeReason(mode) ?? (barrier?.withdraws && !waits ? ready : undefined);
   if (unscoped) {
     const change: Change = current ? { verb: 'delete', current } : { verb: 'none' };
@@ -63,12 +64,25 @@ export function planScope(input: PlanInput): Plan {
       ready,
     };
   }
-  const hosts = barrier ? union(importedHosts(current), input.hosts) : input.hosts;
+  const before = importedHosts(current);
+  if (barrier && exceeds(barrier)) {
+    const pending = { reason: 'Budget', message: barrier.message } as const;
+    return { change: { verb: 'none' }, scoped: enforced(before), ready, pending };
+  }
+  const hosts = barrier ? grown(before, input.hosts) : input.hosts;
   const sidecar = sidecarOf({ ...input, hosts });
   const change: Change = same(sidecar, current) ? { verb: 'none' } : { verb: 'update', sidecar };
   // A starting pod changes nothing while the scope is in force.
   const pending = pendingOf(proxies, input.silenceMs);
   return { change, scoped: enforced(hosts), ready: readyOf(undefined), pending };
+}
+
+/**
+ * Its hosts are more than a scope takes. Objects of other tenants may be the cause, and may concern
+ * all workloads at once, so the scopes go at the rate of withdrawals.
+ */
+function exceeds(barrier: Barrier | undefined): boolean {
+  return barrier?.reason === 'TooManyEager' || barrier?.reason === 'ScopeTooLarge';
 }
 
 /** The size of full configuration can be read only while it is in force. */
@@ -85,8 +99,10 @@ function enforced(hosts: readonly string[]): Scoped {
   return { status: 'True', reason: 'Enforced', message: `Imports ${hosts.length} hosts.` };
 }
 
-function union(a: readonly string[], b: readonly string[]): string[] {
-  return [...new Set([...a, ...b])].sort();
+/** With what is added, if one object can store that. */
+function grown(before: readonly string[], added: readonly string[]): readonly string[] {
+  const all = [...new Set([...before, ...added])].sort();
+  return JSON.stringify(all).length > scopeBytesMax ? before : all;
 }
 
 function same(desired: KubeObject, current: SidecarRecord): boolean {

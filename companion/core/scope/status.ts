@@ -8,10 +8,18 @@ import type { Pending } from './withdrawal.ts';
 import type { Workload } from './workload.ts';
 import { lastSeenGrainMs, type ScopeRecord, type ScopeStatus } from './workload-scope.ts';
 
+/**
+ * Owners that a scope records, each with all that is learned; more share one only if their pods
+ * have the same labels and no owner in common.
+ */
+const ownersMax = 1_000;
+
 export type StatusInput = FiguresInput & {
   mode: Mode;
   workload: Pick<Workload, 'owners'>;
   hosts: readonly ScopeHost[];
+  /** Learned destinations that have no room. */
+  leftOut: number;
   proxies: ProxyCount;
   scoped: Scoped;
   ready: Scoped;
@@ -23,14 +31,16 @@ export type StatusInput = FiguresInput & {
 };
 
 export function statusOf(input: StatusInput): ScopeStatus {
-  const { mode, workload, hosts, proxies, scoped, ready, pending, watched, before, now } = input;
+  const { mode, workload, hosts, leftOut, proxies, scoped, ready, pending, watched, before, now } =
+    input;
   const condition = conditionOf('Scoped', scoped, before, now);
   const { full, narrow } = figuresOf(input, conditionIn(before, 'Scoped'), condition);
   return {
     mode,
-    owners: workload.owners,
+    owners: workload.owners.slice(0, ownersMax),
     ...times({ learningSince: watched.learningSince, silentSince: watched.silentSince }),
     hostCount: hosts.length,
+    ...(leftOut > 0 && { hostsLeftOut: leftOut }),
     ...usageOf(input),
     hosts: hosts.map(({ entry, reason, edge, message }) => ({
       host: entry,
@@ -60,8 +70,16 @@ export function statusOf(input: StatusInput): ScopeStatus {
       ...(pending
         ? [conditionOf('WithdrawalPending', { status: 'True', ...pending }, before, now)]
         : []),
+      ...(leftOut > 0 ? [conditionOf('HostsLeftOut', fullOf(leftOut), before, now)] : []),
     ],
   };
+}
+
+/** The scope has as many hosts as one object can store. */
+export function fullOf(leftOut: number): Scoped {
+  const what = `${leftOut} destinations have no room in the scope, so each of their calls is a first call`;
+  const remedy = 'A workload that calls this much is better not scoped: spec.mode off.';
+  return { status: 'True', reason: 'ScopeFull', message: `${what}. ${remedy}` };
 }
 
 /** Destinations in use, and destinations that are about to expire. */
@@ -127,7 +145,9 @@ export function statusChange(
       hosts.map(({ host, reason }) => [host, reason]),
       // Others may add their own conditions.
       conditions
-        .filter(({ type }) => ['Scoped', 'Ready', 'WithdrawalPending'].includes(type))
+        .filter(({ type }) =>
+          ['Scoped', 'Ready', 'WithdrawalPending', 'HostsLeftOut'].includes(type),
+        )
         .map(({ type, status: state, reason }) => [type, state, reason]),
     ]);
   if (essence(before) !== essence(after)) return 'now';
@@ -170,6 +190,7 @@ export function goneStatus(
     hostCount: 0,
     hosts: [],
     ...before,
+    hostsLeftOut: 0,
     mode,
     goneSince: timeOf(goneSince),
     proxies: none,

@@ -36,6 +36,7 @@ export type ScopeStatus = {
   silentSince?: string;
   goneSince?: string;
   hostCount: number;
+  hostsLeftOut?: number;
   /** When the workload last used any host, to the hour. */
   lastSeen?: string;
   expiry?: { ttl: string; unused: number; kept: number; reason?: string };

@@ -43,6 +43,9 @@ function written(hosts: string[]): SidecarRecord {
   return readSidecar(sidecarOf({ workload, owner, hosts, shadowed: undefined }));
 }
 
+const tooMany = { reason: 'TooManyEager', message: 'Exclude some.' } as const;
+const tooLarge = { reason: 'ScopeTooLarge', message: 'Pin fewer.' } as const;
+
 const theirs = readSidecar(
   istio('Sidecar', 'shop/theirs', { workloadSelector: { labels: { app: 'web' } } }),
 );
@@ -245,4 +248,30 @@ test('the Sidecar of a user counts when it selects a pod of the workload', () =>
   );
   expect(foreignSidecar([far, theirs], { ...workload, pods })).toBe(theirs);
   expect(foreignSidecar([far, written(['a/x'])], { ...workload, pods })).toBeUndefined();
+});
+
+test.each([tooMany, tooLarge])(
+  'a scope with more hosts than it takes goes at the rate of withdrawals: $reason',
+  (refusal) => {
+    const current = written(['a/x']);
+    const input = { ...all, current, refusal, hosts: ['a/x', 'a/y'] };
+    const waiting = planScope({ ...input, admitWithdrawal: () => false });
+    expect(waiting.change).toEqual({ verb: 'none' });
+    expect(waiting.scoped).toMatchObject({ status: 'True', message: 'Imports 1 hosts.' });
+    expect(waiting.ready).toMatchObject({ status: 'False', reason: refusal.reason });
+    expect(waiting.pending).toEqual({ reason: 'Budget', message: refusal.message });
+    const gone = planScope({ ...input, admitWithdrawal: () => true });
+    expect(gone.change).toEqual({ verb: 'delete', current });
+    expect(planScope({ ...input, current: undefined }).change).toEqual({ verb: 'none' });
+  },
+);
+
+test('a scope grows while a proxy starts only as far as one object can store it', () => {
+  const wide = (from: number) =>
+    Array.from({ length: 3_000 }, (_, n) => `${'a'.repeat(250)}${from + n}/x`);
+  const input = { ...all, current: written(wide(0)), proxies: counts(2, 1) };
+  const { change } = planScope({ ...input, hosts: wide(3_000) });
+  expect(change).toEqual({ verb: 'none' });
+  const small = planScope({ ...input, hosts: ['b/x'] }).change;
+  expect(small.verb).toBe('update');
 });

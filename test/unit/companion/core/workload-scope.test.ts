@@ -65,6 +65,7 @@ const input: StatusInput = {
   mode: 'enforce',
   workload,
   hosts: [learned(now)],
+  leftOut: 0,
   proxies: counts(1, 1),
   states: [],
   scoped: enforced,
