@@ -61,7 +61,7 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
     ),
     messagesLater: counter(
       'controller_messages_later_total',
-      'Reports and farewells of pods above the rate of their node: the node is asked for them again.',
+      'Reports and farewells above the rate of a node, which the controller requests again.',
     ),
     questions: counter('controller_questions_total', 'Questions answered, by strategy.', [
       'strategy',

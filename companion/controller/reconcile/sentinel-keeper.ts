@@ -79,8 +79,8 @@ export function createSentinelKeeper(options: {
     if (leftOut.length === 0) return;
     const named = `${leftOut.slice(0, namedMax).join(', ')}${leftOut.length > namedMax ? ', ...' : ''}`;
     const message =
-      `HTTP is spoken on more than ${sentinelPortsMax} ports, and each costs every scoped proxy a listener of about 60 KB. ` +
-      `${leftOut.length} have none, and first calls to them are served as TCP: ${named}. ` +
+      `More than ${sentinelPortsMax} ports have HTTP, and a listener takes about 60 KB of every scoped proxy. ` +
+      `${leftOut.length} ports have no listener, so their first calls are served as TCP: ${named}. ` +
       'Use fewer ports, or export these Services to the namespaces that call them.';
     log.warn({ leftOut: leftOut.length, named }, 'ports left out of the sentinel');
     await sink.tell(sentinel, { reason: 'PortsLeftOut', message, isWarning: true });

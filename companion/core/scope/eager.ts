@@ -59,7 +59,7 @@ export function* besideSentinel(
       if (!catalog.isVisible(record, namespace)) continue;
       if (seen.size >= eagerMax) return;
       seen.add(record);
-      const message = `port ${port} is TCP, and HTTP for others, whose listener would wait for the app to speak first`;
+      const message = `port ${port} is TCP, but HTTP for other hosts, whose listener waits for the app to speak first`;
       yield { entry: `${record.namespace}/${record.host}`, message };
     }
   }
