@@ -18,14 +18,18 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
 type Import = { from: string; to: string; typesOnly: boolean };
 
 const imports: Import[] = files
-  .filter((file) => file.endsWith('.ts') && !file.startsWith('wasm-filter/'))
+  .filter((file) => file.endsWith('.ts'))
   .flatMap((from) => {
     const statements = read(from).matchAll(
       /^(import type|export type|import|export)\b[^;']*from '(\.[^']+)'|\bimport\('(\.[^']+)'\)/gm,
     );
     return [...statements].map(([, kind, path, loaded]) => ({
       from,
-      to: normalize(join(dirname(from), path ?? loaded ?? '')),
+      // AssemblyScript names a file without its extension.
+      to: normalize(join(dirname(from), path ?? loaded ?? '')).replace(
+        /^(wasm-filter\/\w+)$/,
+        '$1.ts',
+      ),
       typesOnly: kind?.endsWith(' type') ?? false,
     }));
   });
@@ -70,6 +74,11 @@ test('the test finds imports', () => {
   expect(imports).toContainEqual({
     from: 'companion/main.ts',
     to: 'companion/node/node.ts',
+    typesOnly: false,
+  });
+  expect(imports).toContainEqual({
+    from: 'wasm-filter/index.ts',
+    to: 'wasm-filter/filter.ts',
     typesOnly: false,
   });
   expect(callsBetweenCFiles()).toContainEqual({
