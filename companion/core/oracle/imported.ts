@@ -1,4 +1,5 @@
 import { isWildcard, matchesHost } from '../mesh/host-pattern.ts';
+import { sentinelHost } from '../scope/sentinel.ts';
 import { at, type ConfigDump, clustersOf, objectsIn } from './config-dump.ts';
 
 /** What the Sidecar of a narrowed proxy imports. */
@@ -25,6 +26,8 @@ export function importedIn(full: ConfigDump, { entries, addresses = [] }: Import
   const exact = new Set(pairs.map(([, host]) => host).filter((host) => !isWildcard(host)));
   const wildcards = pairs.filter(([, host]) => isWildcard(host));
   const isNamed = (host: string) => {
+    // Every scope imports it; which ports it has is for the whole mesh to say.
+    if (host === sentinelHost) return false;
     if (exact.has(host) || own.has(host)) return true;
     return wildcards.some(([namespace, pattern]) => {
       if (!matchesHost(pattern, host)) return false;

@@ -2,7 +2,8 @@ import { sentinelHost } from '../scope/sentinel.ts';
 import { at, type ConfigDump, type Fields, type Json, objectsIn } from './config-dump.ts';
 import { type Imported, type IsImported, importedIn } from './imported.ts';
 import { canonical, jsonDifferences } from './json-difference.ts';
-import { anything, type Part, partsOf } from './parts.ts';
+import { anything, type Part, partsOf, passesOn } from './parts.ts';
+import { isOfSidecar } from './sidecar-names.ts';
 
 /**
  * The second oracle: what a narrowed proxy has for hosts that it imports, and for everything
@@ -30,13 +31,16 @@ export const mayDiffer = {
   'not imported':
     'To leave hosts out is what narrowing is for; the filter asks about the first call to each.',
   sentinel:
-    'It keeps the listeners of HTTP ports and is as old as the product; enabling removes its ' +
-    'clusters, which nobody calls.',
+    'It keeps the listeners of HTTP ports, which are those of the whole mesh at the time; enabling ' +
+    'removes its clusters, which nobody calls.',
   'passed through':
     'Instead of a host that is not imported, a listener has the chain that passes connections on.',
   inspector:
     'A listener inspects connections for what its chains match; a host that is not imported takes ' +
     'its chain with it, and with the last of them the inspector.',
+  'name of the Sidecar':
+    'With `ingress` listeners istiod names spans and notes of inbound calls for the Sidecar; ours ' +
+    'has the listeners of the default Sidecar under a name of its own.',
 } as const;
 
 export type Excused = { part: string; reason: keyof typeof mayDiffer };
@@ -67,14 +71,13 @@ export function compareNarrowed(
   for (const [name, part] of sides.full) {
     const left = sides.narrowed.get(name);
     if (left) compareParts(part, left, sides, found);
-    else if (isOfSentinel(part) && part.kind === 'cluster')
-      found.excused.push({ part: name, reason: 'sentinel' });
     else if (mustBeThere(part, sides)) found.differences.push(missing(part));
-    else found.excused.push({ part: name, reason: 'not imported' });
+    else
+      found.excused.push({ part: name, reason: isOfSentinel(part) ? 'sentinel' : 'not imported' });
   }
   for (const [name, part] of sides.narrowed) {
     if (sides.full.has(name)) continue;
-    if (isOfSentinel(part)) found.excused.push({ part: name, reason: 'sentinel' });
+    if (isBySentinel(part, sides)) found.excused.push({ part: name, reason: 'sentinel' });
     else found.differences.push({ part: name, path: '', full: undefined, narrowed: part.value });
   }
   return found;
@@ -87,6 +90,18 @@ const missing = ({ name, value }: Part): Difference => ({
 
 const isOfSentinel = ({ hosts }: Part) =>
   hosts.length > 0 && hosts.every((host) => host === sentinelHost);
+
+/**
+ * With the sentinel comes the listener of its port, and its routes have every host on that port:
+ * also those whose protocol is sniffed, which have listeners of their own elsewhere.
+ */
+function isBySentinel(part: Part, { full, narrowed }: Sides): boolean {
+  if (part.kind === 'cluster') return false;
+  if (isOfSentinel(part)) return true;
+  if (part.kind !== 'virtual host' && part.hosts.includes(sentinelHost)) return true;
+  const routes = narrowed.get(part.within ?? '');
+  return routes !== undefined && !full.has(routes.name) && routes.hosts.includes(sentinelHost);
+}
 
 /** A listener without a chain for anything else closes the connections that no chain matches. */
 function mustBeThere(part: Part, { narrowed, isImported }: Sides): boolean {
@@ -101,16 +116,19 @@ function compareParts(part: Part, left: Part, sides: Sides, found: Comparison): 
   const expected = passedOn ?? part.value;
   const needless = part.kind === 'listener' ? needlessInspectors(part, left, sides) : [];
   if (needless.length > 0) found.excused.push({ part: name, reason: 'inspector' });
-  for (const each of jsonDifferences(withoutInspectors(expected, left.value, needless), left.value))
-    found.differences.push({ part: name, ...each, path: each.path.join(' > ') });
+  for (const each of jsonDifferences(
+    withoutInspectors(expected, left.value, needless),
+    left.value,
+  )) {
+    if (isOfSidecar(each)) found.excused.push({ part: name, reason: 'name of the Sidecar' });
+    else found.differences.push({ part: name, ...each, path: each.path.join(' > ') });
+  }
 }
-
-const passesOn = ({ value }: Part) => value.name === 'PassthroughFilterChain';
 
 /** What stands instead of the chain of a host that is not imported: as it is elsewhere. */
 function isPassedOn(part: Part, left: Part, { full, isImported }: Sides): Fields | undefined {
-  if (!passesOn(left) || passesOn(part) || isImported(part.hosts)) return undefined;
-  return [...full.values()].find(passesOn)?.value;
+  if (!passesOn(left.value) || passesOn(part.value) || isImported(part.hosts)) return undefined;
+  return [...full.values()].find(({ value }) => passesOn(value))?.value;
 }
 
 const inspectors: Record<string, (match: Json) => boolean> = {

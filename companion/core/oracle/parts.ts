@@ -67,14 +67,15 @@ function partsOfListener(listener: Fields, routes: ReadonlyMap<string, Part[]>):
   const { filter_chains: list, default_filter_chain: last, ...rest } = listener;
   const chains = [...objectsIn(list), ...(isObject(last) ? [last] : [])];
   const address = String(at(listener, 'address', 'socket_address', 'address') ?? '');
+  // The chain for what matches no other leads to no host of its own, also by an egressProxy.
   const hostsOf = (chain: Fields) =>
-    isForHosts(listener) ? hostsOfChain(chain, address, routes) : [];
+    isForHosts(listener) && !passesOn(chain) ? hostsOfChain(chain, address, routes) : [];
   const name = String(listener.name);
   const all = [...new Set(chains.flatMap(hostsOf))];
   const whole = partOf('listener', name, all, rest);
   const parts = chains.map((chain) => {
     const own = hostsOf(chain);
-    // One that leads to no host, as to PassthroughCluster, is there for those of the others.
+    // One that leads to no host is there for those of the others.
     const part = partOf(
       'filter chain',
       `${name} > ${matchOf(chain)}`,
@@ -84,6 +85,11 @@ function partsOfListener(listener: Fields, routes: ReadonlyMap<string, Part[]>):
     return { ...part, within: whole.name };
   });
   return [whole, ...parts];
+}
+
+/** Istio gives this name to the chain that passes on what no other chain matches. */
+export function passesOn({ name }: Fields): boolean {
+  return name === 'PassthroughFilterChain';
 }
 
 /** What a chain matches is its key: Envoy refuses two that match the same. */

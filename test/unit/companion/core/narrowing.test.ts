@@ -223,6 +223,39 @@ test.each(planted)('%s is reported by name', (_what, after, told) => {
   expect(differencesIn(dumpOf(full), after)).toEqual(told);
 });
 
+const sidecarIn = (name: string) => {
+  const config = `/apis/networking.istio.io/v1/namespaces/shop/sidecar/${name}`;
+  return edited(
+    '"retry_policy":{',
+    `"metadata":{"filter_metadata":{"istio":{"config":"${config}"}}},` +
+      `"decorator":{"operation":"${name}.shop:8080/*"},"retry_policy":{`,
+  );
+};
+
+test('the Sidecar may have another name if it is ours, and nobody else’s', () => {
+  const { differences, excused } = compare(sidecarIn('default'), sidecarIn('lazyscope-web'));
+  expect(differences).toEqual([]);
+  const part = `filter chain virtualInbound > ${encrypted}`;
+  const reason = 'name of the Sidecar';
+  expect(excused.filter((each) => each.reason === reason)).toEqual([
+    { part, reason },
+    { part, reason },
+  ]);
+  expect(differencesIn(sidecarIn('default'), sidecarIn('other'))).toHaveLength(2);
+});
+
+test('a chain that passes on to an egressProxy in the scope is not there for the proxy', () => {
+  const [before, after] = [full, narrow].map((proxy) =>
+    JSON.parse(
+      JSON.stringify(dumpOf(proxy)).replaceAll(
+        '"cluster":"PassthroughCluster"',
+        `"cluster":"outbound|80||${hostOf('web')}"`,
+      ),
+    ),
+  );
+  expect(differencesIn(before, after)).toEqual([]);
+});
+
 test('routes in another order are reported, because the first match counts', () => {
   const text = JSON.stringify(dumpOf(narrow));
   const routes =
