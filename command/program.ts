@@ -4,6 +4,7 @@ import { CommandError, type ExitCode, exitCodes } from './frame/failure.ts';
 import { formats, type Output, show } from './frame/output.ts';
 import type { Globals, Session, Verb } from './frame/verb.ts';
 import { callersVerb } from './verbs/callers.ts';
+import { checkVerb } from './verbs/check.ts';
 import { completionVerbs } from './verbs/completion.ts';
 import { explainVerb } from './verbs/explain.ts';
 import { exportVerb } from './verbs/export.ts';
@@ -24,6 +25,7 @@ const verbs: readonly Verb[] = [
   statusVerb,
   explainVerb,
   callersVerb,
+  checkVerb,
   ...intentVerbs,
   exportVerb,
   versionVerb,

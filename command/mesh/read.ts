@@ -1,3 +1,4 @@
+import { parse } from 'yaml';
 import type { AnswerConfig } from '../../companion/controller/nodes/answer.ts';
 import type { LookOptions } from '../../companion/controller/reconcile/inputs.ts';
 import { createState, type State } from '../../companion/controller/state/state.ts';
@@ -16,6 +17,8 @@ export type Mesh = {
   config: ControllerConfig;
   look: Omit<LookOptions, 'life'>;
   answers: AnswerConfig;
+  /** Modes of `outboundTrafficPolicy` in the mesh configurations that were read. */
+  meshPolicies: readonly string[];
 };
 
 /** Lists a kind; an optional kind that the cluster lacks has no objects. */
@@ -39,6 +42,7 @@ export async function readMesh(
     ...{ workload: nothing, namespace: nothing, namespaceNow: nothing, all: nothing },
     ports: nothing,
   };
+  const meshPolicies: string[] = [];
   const informers = startInformers(
     {
       watch: (resource, { upsert, synced }) => ({
@@ -47,6 +51,7 @@ export async function readMesh(
           for (const object of objects) {
             try {
               upsert(object);
+              if (object.kind === 'ConfigMap') meshPolicies.push(policyIn(object));
             } catch (error) {
               const { namespace, name } = object.metadata;
               unreadable(
@@ -74,7 +79,15 @@ export async function readMesh(
       gateway: { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost },
     },
     answers: config,
+    meshPolicies,
   };
+}
+
+/** ALLOW_ANY is the default of Istio. */
+function policyIn({ data }: KubeObject): string {
+  type Policy = { outboundTrafficPolicy?: { mode?: string } } | null;
+  const mesh = parse(data?.mesh ?? '') as Policy;
+  return mesh?.outboundTrafficPolicy?.mode ?? 'ALLOW_ANY';
 }
 
 /** The Deployment whose settings count. */

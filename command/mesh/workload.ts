@@ -19,6 +19,8 @@ export type Known = {
   mode: string;
   /** The scope as it would be now; in mode enforce without obstacles it is in force. */
   hosts: ScopeHost[];
+  /** Its hosts without the learned ones are more than one object can hold. */
+  isTooLarge: boolean;
   /** Entries that the Sidecar of Lazyscope imports; undefined: there is none. */
   inForce: readonly string[] | undefined;
   /** What the controller last said about it; empty: nothing. */
@@ -36,18 +38,25 @@ export function knownWorkload(mesh: Mesh, namespace: string, name: string): Know
     state.scopes.get(namespace, workload.name) ?? readWorkloadScope(workloadScopeOf(workload));
   const sidecar = state.sidecars.get(namespace, sidecarName(workload));
   const scoped = conditionIn(scope.status, 'Scoped');
+  const { hosts, isTooLarge } = hostsOf(
+    { ...look, life },
+    workload,
+    scope,
+    edgesOf(state, workload),
+  );
   return {
     workload,
     scope,
     mode: modeOf(state, workload) ?? 'not enabled',
-    hosts: hostsOf({ ...look, life }, workload, scope, edgesOf(state, workload)).hosts,
+    hosts,
+    isTooLarge,
     inForce: sidecar?.ours ? importedHosts(sidecar) : undefined,
     scoped: scoped ? `${scoped.reason}: ${scoped.message}` : '',
   };
 }
 
 /** Times in the life of a scope, which the hosts of a scope do not depend on. */
-const life = {
+export const life = {
   ...{ learningWindowMs: 0, ttlMs: 0, silenceMs: 0 },
   guard: { share: 1, count: 1 },
   withdrawal: { workloadsPerMinute: 1, bytesPerMinute: 1 },

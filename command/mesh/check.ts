@@ -1,0 +1,127 @@
+import { planOf } from '../../companion/controller/reconcile/inputs.ts';
+import type { ScopeHost } from '../../companion/core/scope/hosts.ts';
+import { type Finding, inOrder, someOf } from '../core/finding.ts';
+import { counted, megabytes } from '../core/status-text.ts';
+import { bytesPerCluster, clustersOf, visibleHosts } from './clusters.ts';
+import { differencesIn } from './differences.ts';
+import type { Mesh } from './read.ts';
+import { type Known, knownWorkload, life } from './workload.ts';
+
+/** What to know before a namespace is enabled or enforced. */
+export function checkNamespace(mesh: Mesh, namespace: string): Finding[] {
+  const known = mesh.state
+    .workloads(namespace)
+    .flatMap(({ name }) => knownWorkload(mesh, namespace, name) ?? []);
+  if (known.length === 0) return [noSidecar(namespace)];
+  return inOrder([
+    ...known.flatMap((each) => barrierOf(mesh, each) ?? []),
+    ...missingFilter(mesh, namespace, known),
+    ...eagerHosts(namespace, known),
+    ...differencesIn(mesh, namespace, known),
+    enabling(namespace),
+    saving(mesh, namespace, known),
+  ]);
+}
+
+function noSidecar(namespace: string): Finding {
+  return {
+    ...{ id: 'NoProxies', severity: 'blocks', subject: namespace },
+    sentence: 'no running pod of the namespace has a sidecar',
+    remedy: `kubectl label namespace ${namespace} istio-injection=enabled, and restart its workloads`,
+    page: 'manifests/README.md#modes',
+  };
+}
+
+/** The reason that would prevent narrowing once the filter is installed and has learned. */
+function barrierOf(mesh: Mesh, { workload, scope, hosts, isTooLarge }: Known): Finding | undefined {
+  const { state, look } = mesh;
+  const installedFilter = { ...state.installedFilter, missing: () => [], leftOut: () => [] };
+  const total = workload.pods.length;
+  const { ready } = planOf(
+    { ...look, state: { ...state, installedFilter }, life },
+    {
+      ...{ workload, scope, hosts, isTooLarge, mode: 'enforce' },
+      proxies: {
+        ...{ total, live: total, silentMs: 0, judgedMs: 0, quorumMs: 0, lost: 0 },
+        ...{ isDeaf: false, unmeasured: 0, measuringMs: 0 },
+      },
+      watched: { learningSince: 0, silentSince: undefined },
+      budget: { admit: () => true },
+    },
+  );
+  if (ready.status === 'True') return undefined;
+  return {
+    ...{ id: ready.reason, severity: 'blocks' },
+    subject: `${workload.namespace}/${workload.name}`,
+    sentence: ready.message,
+    remedy: '',
+    page: 'manifests/README.md#modes',
+  };
+}
+
+function missingFilter({ state }: Mesh, namespace: string, known: readonly Known[]): Finding[] {
+  const missing = state.installedFilter.missing(
+    namespace,
+    known.flatMap(({ workload }) => workload.pods),
+  );
+  if (missing.length === 0) return [];
+  const isEnabled = state.namespaces.get(namespace)?.label !== undefined;
+  return [
+    {
+      ...{ id: 'FilterMissing', severity: isEnabled ? 'blocks' : 'note', subject: namespace },
+      sentence: `the filter is not installed for all of its pods: ${missing.join(', ')}`,
+      remedy: 'apply a copy of manifests/example; its component brings the filter',
+      page: 'manifests/README.md#apply',
+    },
+  ];
+}
+
+function eagerHosts(namespace: string, known: readonly Known[]): Finding[] {
+  const eager = new Map<string, ScopeHost>();
+  for (const { hosts } of known)
+    for (const host of hosts) if (host.reason === 'eager') eager.set(host.entry, host);
+  if (eager.size === 0) return [];
+  return [
+    {
+      ...{ id: 'eager', severity: 'note', subject: namespace },
+      sentence: `${counted(eager.size, 'host')} cannot wait for a first call and would be in scopes from the beginning: ${someOf([...eager.keys()].sort())}`,
+      remedy: 'exclude those that are never called (lazyscope exclude), or set exportTo',
+      page: 'KNOWN_ISSUES.md#eager',
+    },
+  ];
+}
+
+function enabling(namespace: string): Finding {
+  return {
+    ...{ id: 'enabling', severity: 'note', subject: namespace },
+    sentence:
+      'TCP connections and WebSockets that are open when the filter comes are closed 45 s later (drainDuration)',
+    remedy: 'enable when they can reconnect, or add manifests/components/on-restart',
+    page: 'KNOWN_ISSUES.md#enabling',
+  };
+}
+
+/** What narrowing would save, by what scopes have now; before anything was learned, at most. */
+function saving(mesh: Mesh, namespace: string, known: readonly Known[]): Finding {
+  const { state } = mesh;
+  const { catalog } = state;
+  const visible = visibleHosts(catalog, namespace);
+  const all = clustersOf(visible);
+  const { bytes, from } = bytesPerCluster(state);
+  const byHost = new Map(visible.map((record) => [record.host, record]));
+  const saved = known.reduce((sum, { workload, hosts }) => {
+    const imported = hosts.flatMap(
+      ({ entry }) => byHost.get(entry.slice(entry.indexOf('/') + 1)) ?? [],
+    );
+    return sum + Math.max(0, all - clustersOf(imported)) * bytes * workload.pods.length;
+  }, 0);
+  const isLearned = known.some(({ hosts }) => hosts.some(({ reason }) => reason === 'learned'));
+  const proxies = known.reduce((sum, { workload }) => sum + workload.pods.length, 0);
+  const bound = isLearned ? 'about' : 'at most';
+  return {
+    ...{ id: 'saving', severity: 'note', subject: namespace },
+    sentence: `its ${counted(proxies, 'proxy')} see ${counted(all, 'cluster')} each; narrowing would save ${bound} ${megabytes(saved)}, at ${(bytes / 1000).toFixed(1)} kB a cluster as measured by ${from}`,
+    remedy: isLearned ? '' : 'mode observe learns what is called, and changes no call',
+    page: 'README.md#what-it-costs',
+  };
+}

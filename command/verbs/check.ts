@@ -1,0 +1,32 @@
+import { Argument } from 'commander';
+import { findingsText } from '../core/finding.ts';
+import { counted } from '../core/status-text.ts';
+import { CommandError, exitCodes } from '../frame/failure.ts';
+import { readWholeMesh } from '../frame/mesh.ts';
+import type { Verb } from '../frame/verb.ts';
+import { checkNamespace } from '../mesh/check.ts';
+
+export const checkVerb: Verb = {
+  usage: 'check',
+  about: 'before enabling a namespace: what stands in the way, differs, is cut, would be saved',
+  example: ['lazyscope check shop', 'lazyscope check shop -o json'],
+  arguments: [new Argument('<namespace>', 'the namespace')],
+  async run(session, namespace: string) {
+    const mesh = await readWholeMesh(session);
+    if (!mesh.state.namespaces.has(namespace)) {
+      const remedy = 'kubectl get namespaces lists those that are there';
+      throw new CommandError(`namespace ${namespace}: there is none`, remedy);
+    }
+    const findings = checkNamespace(mesh, namespace);
+    const blocking = findings.filter(({ severity }) => severity === 'blocks').length;
+    const verdict =
+      blocking === 0
+        ? 'Nothing stands in the way of narrowing.'
+        : `${counted(blocking, 'finding')} must go before narrowing.`;
+    session.show({
+      data: { namespace, blocking, findings },
+      text: ({ paint }) => `${findingsText(findings, paint)}\n${verdict}\n`,
+    });
+    return blocking > 0 ? exitCodes.found : undefined;
+  },
+};
