@@ -119,7 +119,7 @@ export function serverOfPod(
   const { namespace, serviceAccount, network, ips } = pod;
   const identity = accountIdentity(namespace, serviceAccount);
   const server = { address: ips[0] ?? '', identity, network };
-  if (!pod.acceptsMtls && pod.isCaptured) return { ...server, speech: 'tunnel', plainReason: '' };
+  if (pod.isCaptured) return { ...server, ...byTunnel };
   return { ...server, ...speechOf(catalog, pod, target, pod.acceptsMtls, rootNamespace) };
 }
 
@@ -135,9 +135,13 @@ function serverOfWorkload(
     address,
     network,
     identity: serviceAccount === '' ? undefined : accountIdentity(namespace, serviceAccount),
-    ...speechOf(catalog, peer, target, acceptsMtls, rootNamespace),
+    ...(workload.isCaptured
+      ? byTunnel
+      : speechOf(catalog, peer, target, acceptsMtls, rootNamespace)),
   };
 }
+
+const byTunnel = { speech: 'tunnel', plainReason: '' } as const;
 
 function speechOf(
   catalog: Catalog,

@@ -3,8 +3,10 @@ import { readFarHost } from './far-host.ts';
 import type { HostIndex } from './host-pattern.ts';
 import { createHostTable } from './host-table.ts';
 import { bothWays, type Kind } from './indexed-kind.ts';
+import { selects } from './label-selector.ts';
 import { type MeshConfig, readMeshConfig } from './mesh-config.ts';
 import { createMultimap } from './multimap.ts';
+import type { PodRecord } from './pod-record.ts';
 import {
   type HostRecord,
   readService,
@@ -17,6 +19,7 @@ import { createRuleTable, type RuleTable } from './rule-table.ts';
 import { type PeerAuthenticationRecord, readPeerAuthentication } from './rules.ts';
 import { type ReferenceRecord, readReferences, referringKinds } from './service-reference.ts';
 import { createVisibility, type LabelsOf, type LooksAt, type Visibility } from './visibility.ts';
+import type { WorkloadRecord } from './workload-entry.ts';
 import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
 
 /**
@@ -25,7 +28,7 @@ import { createWorkloadTable, type WorkloadTable } from './workload-table.ts';
  */
 export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
   Omit<RuleTable, 'kinds' | 'sizes' | 'targetChanged'> &
-  Omit<WorkloadTable, 'kinds' | 'sizes' | 'capturedPods'> & {
+  Omit<WorkloadTable, 'kinds' | 'sizes' | 'captured'> & {
     readonly hosts: HostIndex<HostRecord>;
     /** Services of type ExternalName that stand for the host, directly or through another one. */
     aliasesOf(host: string): HostRecord[];
@@ -39,7 +42,7 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     hostsAt(ip: string): readonly HostRecord[];
     /** Services that have the address among their endpoints. */
     servicesOfEndpoint(ip: string): HostRecord[];
-    /** Services with an endpoint whose traffic ztunnel takes. */
+    /** Services with an endpoint that is reached by HBONE alone. */
     capturedServices(): Iterable<HostRecord>;
     /** Ports that the endpoints of a Service listen on, and the endpoints. */
     slicesOf(record: HostRecord): Iterable<SliceRecord>;
@@ -119,11 +122,20 @@ export function createCatalog({
   };
 
   const known = new Map<string, unknown[]>();
-  /** Rebuilt on demand after a change; most meshes have no captured pod. */
+  /** Rebuilt on demand after a change; most meshes have no such endpoint. */
   let captured: Set<HostRecord> | undefined;
   const servicesOfEndpoint = (ip: string) => [
     ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
   ];
+
+  function servicesOf(server: PodRecord | WorkloadRecord): HostRecord[] {
+    if ('ips' in server) return server.ips.flatMap(servicesOfEndpoint);
+    const { namespace, labels } = server;
+    return [...services.values()].filter(
+      ({ selector, ...each }) =>
+        each.namespace === namespace && selector && selects(selector, labels),
+    );
+  }
 
   function remove(object: KubeObject): void {
     const key = objectKey(object);
@@ -146,9 +158,7 @@ export function createCatalog({
     hostsAt: hosts.byAddress.get,
     servicesOfEndpoint,
     capturedServices() {
-      captured ??= new Set(
-        [...workloads.capturedPods()].flatMap(({ ips }) => ips.flatMap(servicesOfEndpoint)),
-      );
+      captured ??= new Set([...workloads.captured()].flatMap(servicesOf));
       return captured;
     },
     slicesOf: (record) => (record.kind === 'service' ? slices.get(keyOf(record)) : []),

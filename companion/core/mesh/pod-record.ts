@@ -2,6 +2,7 @@ import type { KubeObject } from '../../kube/object.ts';
 import { ownerOf } from './pod-owner.ts';
 import { namespaceOf } from './records.ts';
 import { revisionOfPod } from './revision.ts';
+import { declaresTunnel } from './tunnel.ts';
 
 export type PodRecord = {
   namespace: string;
@@ -12,7 +13,10 @@ export type PodRecord = {
   serviceAccount: string;
   /** The sidecar terminates mutual TLS: label `security.istio.io/tlsMode: istio`. */
   acceptsMtls: boolean;
-  /** ztunnel of the ambient mesh takes its traffic: Istio's proxies reach it through HBONE. */
+  /**
+   * Istio's proxies reach it by HBONE alone: ztunnel of the ambient mesh takes its traffic, or its
+   * labels say so. A sidecar that terminates mutual TLS comes before that.
+   */
   isCaptured: boolean;
   /** Has a sidecar that does not act as a gateway; `Sidecar` objects do not apply to gateways. */
   hasSidecar: boolean;
@@ -70,7 +74,9 @@ export function readPod(object: KubeObject): PodRecord {
     labels,
     serviceAccount: spec.serviceAccountName ?? 'default',
     acceptsMtls,
-    isCaptured: annotations['ambient.istio.io/redirection'] === 'enabled',
+    isCaptured:
+      !acceptsMtls &&
+      (annotations['ambient.istio.io/redirection'] === 'enabled' || declaresTunnel(labels)),
     // The injector skips pods of the host network: their traffic cannot be redirected.
     hasSidecar:
       !isGateway && !spec.hostNetwork && (acceptsMtls || 'sidecar.istio.io/status' in annotations),

@@ -1,5 +1,6 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { revisionLabelOf } from './revision.ts';
+import { declaresTunnel } from './tunnel.ts';
 
 /** A server that is not a pod: a WorkloadEntry, or an endpoint that a ServiceEntry lists. */
 export type WorkloadRecord = {
@@ -14,6 +15,8 @@ export type WorkloadRecord = {
   serviceAccount: string;
   /** Its proxy terminates mutual TLS. */
   acceptsMtls: boolean;
+  /** Istio's proxies reach it by HBONE alone. */
+  isCaptured: boolean;
   /** Its proxy is or was connected to istiod, or is declared to exist. */
   hasProxy: boolean;
   network: string;
@@ -45,7 +48,8 @@ export function workloadOf(
   // pilot/pkg/serviceregistry/serviceentry/conversion.go, getTLSModeFromWorkloadEntry.
   const tlsMode = labels[tlsModeLabel] ?? (serviceAccount === '' ? '' : 'istio');
   const acceptsMtls = tlsMode === 'istio';
-  const rest = { ports, serviceAccount, acceptsMtls, hasProxy: acceptsMtls, network };
+  const isCaptured = !acceptsMtls && declaresTunnel(labels);
+  const rest = { ports, serviceAccount, acceptsMtls, isCaptured, hasProxy: acceptsMtls, network };
   return { namespace, name: '', address, labels, ...rest, revision: undefined };
 }
 

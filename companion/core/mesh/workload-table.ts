@@ -13,8 +13,8 @@ export type WorkloadTable = {
   kinds: Record<'Pod' | 'WorkloadEntry' | 'WorkloadGroup', Kind>;
   podAt(ip: string): PodRecord | undefined;
   pod(namespace: string, name: string): PodRecord | undefined;
-  /** Pods whose traffic ztunnel takes. */
-  capturedPods(): Iterable<PodRecord>;
+  /** Pods, and machines outside of Kubernetes, that are reached by HBONE alone. */
+  captured(): Iterable<PodRecord | WorkloadRecord>;
   podsIn(namespace: string): readonly PodRecord[];
   workloadEntriesIn(namespace: string): readonly WorkloadRecord[];
   workloadGroupsIn(namespace: string): readonly WorkloadGroupRecord[];
@@ -26,7 +26,7 @@ export function createWorkloadTable(podsChanged: (namespace: string) => void): W
   const podsByIp = createMultimap<PodRecord>();
   const podsByNamespace = createMultimap<PodRecord>();
   const podsByName = new Map<string, PodRecord>();
-  const captured = new Set<PodRecord>();
+  const captured = new Set<PodRecord | WorkloadRecord>();
   const entries = createMultimap<WorkloadRecord>();
   const groups = createMultimap<WorkloadGroupRecord>();
 
@@ -43,9 +43,10 @@ export function createWorkloadTable(podsChanged: (namespace: string) => void): W
   return {
     kinds: {
       Pod: bothWays(readPod, touch),
-      WorkloadEntry: bothWays(readWorkloadEntry, (verb, record: WorkloadRecord) =>
-        entries[verb](record.namespace, record),
-      ),
+      WorkloadEntry: bothWays(readWorkloadEntry, (verb, record: WorkloadRecord) => {
+        if (record.isCaptured) captured[verb === 'add' ? 'add' : 'delete'](record);
+        entries[verb](record.namespace, record);
+      }),
       WorkloadGroup: bothWays(readWorkloadGroup, (verb, record: WorkloadGroupRecord) =>
         groups[verb](record.namespace, record),
       ),
@@ -54,7 +55,7 @@ export function createWorkloadTable(podsChanged: (namespace: string) => void): W
     // address.
     podAt: (ip) => podsByIp.get(ip).find((pod) => pod.running) ?? podsByIp.get(ip)[0],
     pod: (namespace, name) => podsByName.get(`${namespace}/${name}`),
-    capturedPods: () => captured,
+    captured: () => captured,
     podsIn: podsByNamespace.get,
     workloadEntriesIn: entries.get,
     workloadGroupsIn: groups.get,

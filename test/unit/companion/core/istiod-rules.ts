@@ -22,7 +22,10 @@ export type Policy = {
   portMode?: { port: number; mode: 'UNSET' | 'STRICT' | 'DISABLE' };
 };
 
-export type Endpoint = { app: string; kind: 'sidecar' | 'bare' | 'captured'; target: number };
+/** `captured`, `tunnel` and `waypoint` are what istiod sends HBONE to. */
+export const endpointKinds = ['sidecar', 'bare', 'captured', 'tunnel', 'waypoint'] as const;
+type EndpointKind = (typeof endpointKinds)[number];
+export type Endpoint = { app: string; kind: EndpointKind; target: number };
 
 export type Client = { namespace: string; app: string };
 
@@ -42,7 +45,7 @@ export function spokenTo(
   if (mode === 'DISABLE') return 'plain text';
   if (mode === 'SIMPLE') return 'other TLS';
   if (mode === 'ISTIO_MUTUAL') return 'mutual TLS';
-  if (endpoint.kind === 'captured') return 'HBONE';
+  if (!['sidecar', 'bare'].includes(endpoint.kind)) return 'HBONE';
   if (endpoint.kind === 'bare') return 'plain text';
   return peerMode(policies, namespace, endpoint) === 'DISABLE' ? 'plain text' : 'mutual TLS';
 }

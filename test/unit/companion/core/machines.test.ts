@@ -48,6 +48,14 @@ describe('a Service over a WorkloadEntry', () => {
     });
   });
 
+  test('is called by HBONE if that is all that the machine takes', () => {
+    const labels = { app: 'cart', 'networking.istio.io/tunnel': 'http' };
+    const spoken = (spec: object) =>
+      speak([selecting({ ports }), machine('vm', spec, labels)], host);
+    expect(spoken({})).toMatchObject({ speech: 'tunnel' });
+    expect(spoken({ serviceAccount: 'vm' })).toMatchObject({ speech: 'mtls' });
+  });
+
   test('and over pods has the identities of both', () => {
     const cart = [
       pod('shop/cart', { ip: '10.1.0.1', account: 'cart', labels: { app: 'cart' } }),

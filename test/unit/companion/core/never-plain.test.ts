@@ -5,7 +5,14 @@ import { mtlsOf } from '../../../../companion/core/first-call/mtls.ts';
 import { resolve } from '../../../../companion/core/first-call/resolve.ts';
 import { chooseStrategy, firstCalls } from '../../../../companion/core/first-call/strategy.ts';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
-import { type Endpoint, type Policy, type Rule, root, spokenTo } from './istiod-rules.ts';
+import {
+  type Endpoint,
+  endpointKinds,
+  type Policy,
+  type Rule,
+  root,
+  spokenTo,
+} from './istiod-rules.ts';
 import { app, istio, pod, service, slice } from './objects.ts';
 
 const host = 'cart.bank.svc.cluster.local';
@@ -63,7 +70,7 @@ const policy: fc.Arbitrary<Policy> = fc
     name: '',
     ...(each.app && portMode && { portMode }),
   }));
-const kinds = fc.constantFrom('sidecar' as const, 'bare' as const, 'captured' as const);
+const kinds = fc.constantFrom(...endpointKinds);
 const mesh = fc.record({
   rules: fc.array(rule, { maxLength: 4 }),
   policies: fc.array(policy, { maxLength: 4 }),
@@ -90,7 +97,11 @@ function catalogOf({ rules, policies, pods, exportTo, nodeLocal }: Mesh) {
     ...pods.map(({ app: name, kind }, index) =>
       pod(`bank/cart-${index}`, {
         ip: `10.1.0.${index + 1}`,
-        labels: { app: name },
+        labels: {
+          app: name,
+          ...(kind === 'tunnel' && { 'networking.istio.io/tunnel': 'http3,http' }),
+          ...(kind === 'waypoint' && { 'gateway.istio.io/managed': 'istio.io-mesh-controller' }),
+        },
         tlsMode: kind === 'sidecar' ? 'istio' : '',
         annotations: kind === 'captured' ? { 'ambient.istio.io/redirection': 'enabled' } : {},
       }),
