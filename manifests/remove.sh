@@ -4,7 +4,7 @@
 #   remove.sh --all          from all namespaces, then the system itself
 #
 # Envoy replaces its outbound listeners when the filter is removed: their connections are drained,
-# and closed after drainDuration (45 s). manifests/components/on-restart describes how to avoid
+# and closed within drainDuration (45 s). manifests/components/on-restart describes how to avoid
 # this.
 #
 # The parts that proxies need go last: first the controller (or this script, if no controller runs)
