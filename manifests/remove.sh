@@ -86,7 +86,7 @@ done
 [ -z "$waiting" ] || echo "continuing although these proxies have not confirmed full configuration:" $waiting >&2
 [ $# -eq 0 ] || sleep "$settleSeconds"
 
-[ $# -eq 0 ] || echo 'removing the filter: proxies replace their outbound listeners and close the old connections after drainDuration (45 s)'
+[ $# -eq 0 ] || echo 'removing the filter: proxies replace their outbound listeners and close the old connections within drainDuration (45 s)'
 for namespace; do
   kubectl delete -n "$namespace" --ignore-not-found \
     envoyfilter/lazyscope wasmplugin/lazyscope wasmplugin/lazyscope-tcp

@@ -31,34 +31,64 @@ async function callerIn(namespace: string, ...more: string[]): Promise<PodRef> {
   return caller;
 }
 
-const host = `${target}.servers`;
+/**
+ * How to exchange something twice on one connection, and the figure of a cluster that shows that
+ * the connection is open.
+ */
+const kinds = {
+  tcp: { scheme: 'tcp', port: appPorts.tcpEcho, flags: ['--send', 'line'], active: 'cx' },
+  grpc: { scheme: 'grpc', port: appPorts.grpc, flags: ['--grpc-stream', '2'], active: 'rq' },
+  websocket: { scheme: 'ws', port: appPorts.http, flags: ['--websocket'], active: 'rq' },
+};
+type Kind = keyof typeof kinds;
+const all = Object.entries(kinds) as [Kind, (typeof kinds)[Kind]][];
 
 /**
- * Sends a line, waits, and sends another line. Resolves to the error, or to '' if there was none.
+ * Makes one exchange on each kind of connection, waits, and makes another. Resolves, when all are
+ * open, to the errors that are still to come, '' for none.
  */
-async function speakAgain(caller: PodRef, seconds: number, url: string, ...flags: string[]) {
-  const wait = ['--idle', `${seconds}s`, '--timeout', `${seconds + 15}s`];
-  return (await call(mesh, caller, url, ...flags, ...wait)).error ?? '';
+async function open(caller: PodRef, seconds: Record<Kind, number>) {
+  const errors = all.map(async ([kind, { scheme, port, flags }]) => {
+    const wait = ['--idle', `${seconds[kind]}s`, '--timeout', `${seconds[kind] + 15}s`];
+    const url = `${scheme}://${target}.servers:${port}${kind === 'websocket' ? '/ws' : ''}`;
+    return [kind, (await call(mesh, caller, url, ...flags, ...wait)).error ?? ''];
+  });
+  await mesh.waitFor('open connections of each kind', async () => {
+    const clusters = await mesh.admin(caller, '/clusters');
+    return all.every(([, { port, active }]) =>
+      new RegExp(`^outbound\\|${port}\\|\\|${target}\\..*::${active}_active::1$`, 'm').test(
+        clusters,
+      ),
+    );
+  });
+  return { errors: Promise.all(errors).then((each) => Object.fromEntries(each)) };
 }
 
-const overTcp = (caller: PodRef, seconds: number) =>
-  speakAgain(caller, seconds, `tcp://${host}:${appPorts.tcpEcho}`, '--send', 'line');
-const overWebSocket = (caller: PodRef, seconds: number) =>
-  speakAgain(caller, seconds, `ws://${host}:${appPorts.http}/ws`, '--websocket');
+const noErrors = { tcp: '', grpc: '', websocket: '' };
 
-test('narrowing at once closes no TCP connection that is older than the filter', async () => {
+/**
+ * What a change of a listener leaves open, with Envoy 1.40: TCP connections and gRPC streams until
+ * the end of the drain, WebSockets for two thirds of it (Envoy ends each at a random time in the
+ * rest). Five seconds less, because the streams were open before the change.
+ */
+const promised = {
+  tcp: drainSeconds - 5,
+  grpc: drainSeconds - 5,
+  websocket: (drainSeconds * 2) / 3 - 5,
+};
+
+test('enabling and narrowing at once leave connections that are older than the filter open for as long as the drain promises', async () => {
   const caller = await callerIn(atOnce);
-  // HTTP connections may end at any time while Envoy drains the listeners that it replaces.
-  const tcp = overTcp(caller, drainSeconds - 10);
+  const { errors } = await open(caller, promised);
   await enableNamespace(mesh, atOnce, 'enforce');
   await untilNarrowed(mesh, atOnce, ['client']);
-  expect(await tcp).toBe('');
+  expect(await errors).toEqual(noErrors);
 });
 
 test('with the component on-restart no connection older than the filter is closed, and rollouts bring the filter', async () => {
   const caller = await callerIn(onRestart, 'other');
   const seconds = drainSeconds + 30;
-  const streams = Promise.all([overTcp(caller, seconds), overWebSocket(caller, seconds)]);
+  const { errors } = await open(caller, { tcp: seconds, grpc: seconds, websocket: seconds });
   await enableNamespace(mesh, onRestart, 'enforce', undefined, thisRelease, ['on-restart']);
   const labels = { 'lazyscope.io/filter': 'enabled' };
   const patch = JSON.stringify({ spec: { template: { metadata: { labels } } } });
@@ -66,7 +96,7 @@ test('with the component on-restart no connection older than the filter is close
   await mesh.rollout(onRestart);
   await untilNarrowed(mesh, onRestart, ['other']);
   await untilReason(mesh, onRestart, 'FilterMissing');
-  expect(await streams).toEqual(['', '']);
+  expect(await errors).toEqual(noErrors);
   await mesh.kubectl(['patch', 'deployment', 'client', '-n', onRestart, '-p', patch]);
   await mesh.rollout(onRestart);
   await untilNarrowed(mesh, onRestart, ['client']);
