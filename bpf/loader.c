@@ -138,12 +138,13 @@ static bool answer_drain(const struct request *request)
 {
 	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
 	struct pollfd input = { .fd = STDIN_FILENO };
-	time_t end = time(NULL) + (time_t)request->seconds;
+	/* Counted in pauses: a step of the clock must not make it end early, or never. */
+	unsigned long pauses = (unsigned long)request->seconds * 20;
 	static struct figures figures;
 
 	engine_off();
 	engine_measure(&figures);
-	while (figures.connections && time(NULL) < end && !stopping) {
+	while (figures.connections && pauses-- && !stopping) {
 		if (poll(&input, 1, 0) > 0)
 			break;
 		nanosleep(&pause, NULL);

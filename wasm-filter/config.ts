@@ -54,6 +54,7 @@ let heldSeconds: u32 = DEFAULT_HOLD_SECONDS;
 
 // The values of the configuration that is being read.
 let mode: u32 = MODE_HTTP;
+let isModeKnown: bool = true;
 let flush: u32 = 0;
 let hold: u32 = 0;
 let direct: bool = false;
@@ -89,6 +90,7 @@ export function fallsBackToDirect(isTcp: bool, at: usize, size: u32): bool {
  */
 export function configure(size: u32): void {
   mode = MODE_HTTP;
+  isModeKnown = true;
   direct = false;
   cidrCount = 0;
   cidrs = allocate(MAX_CIDRS * CIDR_SIZE);
@@ -98,7 +100,9 @@ export function configure(size: u32): void {
     if (getConfiguration(size)) read(gotAt(), gotSize());
     else refuse(CONFIGURATION);
   }
-  const blocks = direct ? cidrCount : 0;
+  // The other plugin may have configured this VM, and keeps what it has.
+  if (!isModeKnown && flushSeconds() != 0) return;
+  const blocks = isModeKnown && direct ? cidrCount : 0;
   memory.copy(CIDRS + mode * MAX_CIDRS * CIDR_SIZE, cidrs, blocks * CIDR_SIZE);
   store<u32>(CIDR_COUNTS + mode * 4, blocks);
   store<u32>(FLUSH_SECONDS + mode * 4, flush);
@@ -150,6 +154,7 @@ function readMode(): void {
     mode = MODE_TCP;
     return;
   }
+  isModeKnown = false;
   refuse(names.MODE_KEY);
 }
 

@@ -104,7 +104,7 @@ export function startEngine(options: EngineOptions): Engine {
   const leads = sink.mayWrite;
   const changed = createChanges({ state, mark, markPorts: sentinel.mark, isLeader: leads });
   const messages = createNodeMessages({ state, metrics, config, life, now, mark });
-  const notices = createNotices({ state, sink, metrics });
+  const notices = createNotices({ state, sink, log, metrics });
   const informed = { rootNamespace, now, leads, filters: served !== undefined };
   const informers = startInformers(kube, state, changed, informed);
   let tick: { stop(): void } | undefined;

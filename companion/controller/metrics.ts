@@ -97,7 +97,7 @@ function ofScopes({ counter, gauge }: Describe) {
     ),
     overdue: gauge(
       'controller_destinations_overdue',
-      'Unused destinations that stay past their time, by reason (ReportsMissing, Settling, ShrinkGuard).',
+      'Unused destinations that stay past their time, by reason (ReportsMissing, Settling, Overflow, ShrinkGuard).',
       ['reason'],
     ),
     withdrawn: counter(

@@ -51,7 +51,7 @@ export function startTick(options: TickOptions): { stop(): void } {
     edgesRefused = state.edges.overflow();
     changed.all();
     changed.ports();
-    // Never fails: an Event that cannot be sent is logged.
+    // Never rejects: what cannot be told is logged.
     void options.notices.look();
   }
 

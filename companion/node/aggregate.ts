@@ -2,32 +2,18 @@ import { edgeOf, type FilterReport, type ReportEntry } from '../contract/filter-
 import { keyOf, type ReportedEdge } from '../contract/rpc.ts';
 import type { ProxyStats } from '../core/scope/proxies.ts';
 import type { NodeMetrics } from './metrics.ts';
+import {
+  type AggregateBounds,
+  addCounters,
+  aggregateBounds,
+  dropSilentVms,
+  dropVm,
+  makeRoom,
+  type ObservedProxy,
+  type Records,
+  type Vm,
+} from './observed.ts';
 import type { Pod } from './pods.ts';
-
-type UsedDestination = {
-  edge: Pick<ReportedEdge, 'cluster' | 'unknown'>;
-  count: number;
-  seenAt: number;
-  changedAt: number;
-};
-
-type Vm = { heardAt: number; sequence: number; overflow: number; counts: Map<string, number> };
-
-export type ObservedProxy = {
-  readonly pod: Pod;
-  filterVersion: string;
-  /** Undefined while no filter of this proxy has reported. */
-  heardAt: number | undefined;
-  overflow: number;
-  /** The figures that were read from the proxy, and when. */
-  stats: (ProxyStats & { at: number }) | undefined;
-  /** Grows with every change, so that a reader can ask for the changes since a version. */
-  version: number;
-  /** The least recently changed destination comes first. */
-  readonly destinations: Map<string, UsedDestination>;
-  /** The VM that has been silent longest comes first. */
-  readonly vms: Map<bigint, Vm>;
-};
 
 export type Outcome = {
   /** False: entries acknowledged by an earlier life of this process are missing; ask for all. */
@@ -50,41 +36,11 @@ export type Aggregate = {
   forget(uid: string): void;
 };
 
-export type AggregateBounds = {
-  /** A filter's table is smaller, and the VMs of a proxy use mostly the same destinations. */
-  destinationsPerProxy: number;
-  /** Two VMs for each of 16 workers, and as many again while an update of the filter drains. */
-  vmsPerProxy: number;
-  /** 110 pods of 4 VMs with 500 destinations each; about 50 bytes a counter: 12 MB. */
-  counters: number;
-  /** Longest accepted name or authority, in characters; Istio's cluster names stay below 350. */
-  nameLength: number;
-  /** A filter reports every 30 s, so a filter that was silent this long is gone. */
-  vmSilenceMs: number;
-};
-
-export const aggregateBounds: AggregateBounds = {
-  destinationsPerProxy: 1024,
-  vmsPerProxy: 64,
-  counters: 250_000,
-  nameLength: 512,
-  vmSilenceMs: 600_000,
-};
-
 /** `now`: milliseconds of a clock that never goes back. */
 export type AggregateOptions = {
   metrics: NodeMetrics;
   now: () => number;
   bounds?: AggregateBounds;
-};
-
-type Records = {
-  metrics: NodeMetrics;
-  now: () => number;
-  bounds: AggregateBounds;
-  proxies: Map<string, ObservedProxy>;
-  /** Counters in all VMs of all proxies. */
-  counters: number;
 };
 
 export function createAggregate(options: AggregateOptions): Aggregate {
@@ -148,7 +104,9 @@ function proxyOf({ proxies, metrics }: Records, pod: Pod): ObservedProxy {
     stats: undefined,
     version: 0,
     destinations: new Map(),
+    unknown: new Set(),
     vms: new Map(),
+    counters: 0,
   };
   proxies.set(pod.uid, proxy);
   metrics.proxies.set(proxies.size);
@@ -164,22 +122,6 @@ function heardVm(state: Records, proxy: ObservedProxy, epoch: bigint, at: number
   return vm;
 }
 
-/** The sums keep the counts of a dropped VM. If it reports again, they are added twice. */
-function dropSilentVms(state: Records, proxy: ObservedProxy, at: number): void {
-  const { bounds, metrics } = state;
-  for (const [epoch, vm] of proxy.vms) {
-    const tooMany = proxy.vms.size > bounds.vmsPerProxy;
-    if (!tooMany && at - vm.heardAt < bounds.vmSilenceMs) return;
-    if (tooMany) metrics.evicted.inc({ table: 'vms' });
-    dropVm(state, proxy, epoch);
-  }
-}
-
-function dropVm(state: Records, proxy: ObservedProxy, epoch: bigint): void {
-  state.counters -= proxy.vms.get(epoch)?.counts.size ?? 0;
-  proxy.vms.delete(epoch);
-}
-
 /** True when the proxy had not used this destination before. */
 function observe(
   state: Records,
@@ -193,7 +135,7 @@ function observe(
   const count = Math.min(Number(entry.count), Number.MAX_SAFE_INTEGER);
   const before = vm.counts.get(key);
   if (count <= 0 || count === before) return false;
-  if (!fits(state, proxy, key, before === undefined)) return false;
+  if (!makeRoom(state, proxy, key, { isNew: before === undefined, at })) return false;
   const known = proxy.destinations.get(key);
   const destination = known ?? { edge, count: 0, seenAt: at, changedAt: 0 };
   // The count is smaller than before: the filter had evicted this destination and saw it again.
@@ -205,33 +147,13 @@ function observe(
   destination.changedAt = proxy.version;
   proxy.destinations.delete(key);
   proxy.destinations.set(key, destination);
+  if (edge.unknown) {
+    proxy.unknown.delete(key);
+    proxy.unknown.add(key);
+  }
   vm.counts.set(key, count);
-  if (before === undefined) state.counters += 1;
+  if (before === undefined) addCounters(state, proxy, 1);
   return !known;
-}
-
-/** Makes room for a new destination; false if there is no room. */
-function fits(state: Records, proxy: ObservedProxy, key: string, isNew: boolean): boolean {
-  const { bounds, metrics } = state;
-  if (isNew && (key.length > bounds.nameLength + addressLength || !printable.test(key))) {
-    metrics.evicted.inc({ table: 'names' });
-    proxy.overflow += 1;
-    return false;
-  }
-  if (isNew && state.counters >= bounds.counters) {
-    metrics.evicted.inc({ table: 'counters' });
-    proxy.overflow += 1;
-    return false;
-  }
-  const { destinations, vms } = proxy;
-  const [oldest] = destinations.keys();
-  if (destinations.has(key) || destinations.size < bounds.destinationsPerProxy) return true;
-  if (oldest === undefined) return true;
-  destinations.delete(oldest);
-  for (const vm of vms.values()) if (vm.counts.delete(oldest)) state.counters -= 1;
-  metrics.evicted.inc({ table: 'destinations' });
-  proxy.overflow += 1;
-  return true;
 }
 
 function changesSince(proxy: ObservedProxy, version: number, at: number): ReportedEdge[] {
@@ -243,8 +165,3 @@ function changesSince(proxy: ObservedProxy, version: number, at: number): Report
   }
   return edges;
 }
-
-/** `[IPv6]:port` and the separators of a key. */
-const addressLength = 64;
-/** No name in a mesh has other characters, so readers of logs and tables need not expect them. */
-const printable = /^[\x20-\x7e]+$/;

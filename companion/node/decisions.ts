@@ -1,6 +1,8 @@
+import { createQuota } from '../bounds/quota.ts';
 import type { Answer } from '../contract/rpc.ts';
 import { keyOf } from '../contract/rpc.ts';
 import type { UnknownCall } from '../core/first-call/resolve.ts';
+import { createAnswers } from './answers.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
@@ -24,17 +26,24 @@ export type Decisions = {
 export type DecisionBounds = {
   /** 110 pods with 50 unlearned destinations each; about 500 bytes an answer: 4 MB. */
   answers: number;
+  /** Of one pod template, so that it takes no answer from the others. */
+  answersPerCaller: number;
   /** Questions open at once; each waits 150 ms at most, so this is 6,800 a second. */
   open: number;
+  /** Of one pod template: 200 questions a second, of four pods with a burst. */
+  openPerCaller: number;
 };
 
-export const decisionBounds: DecisionBounds = { answers: 8192, open: 1024 };
+export const decisionBounds: DecisionBounds = {
+  answers: 8192,
+  answersPerCaller: 1024,
+  open: 1024,
+  openPerCaller: 256,
+};
 
 /** Time to live of an outdated answer: the filter asks again soon, but not for each call. */
 const staleTtlSeconds = 1;
 const ttlRange = { min: 1, max: 3600 };
-
-type Entry = { answer: Answer; expiresAt: number };
 
 export type DecisionsOptions = {
   ask: Ask;
@@ -45,47 +54,45 @@ export type DecisionsOptions = {
 
 export function createDecisions(options: DecisionsOptions): Decisions {
   const { ask, metrics, now, bounds = decisionBounds } = options;
-  /** The least recently used answer comes first. */
-  const entries = new Map<string, Entry>();
+  const known = createAnswers(bounds, () => metrics.evicted.inc({ table: 'decisions' }));
   const open = new Map<string, Promise<Answer | undefined>>();
+  const openOf = createQuota({ all: bounds.open, perKey: bounds.openPerCaller });
 
-  function keep(key: string, answer: Answer): void {
+  function keep(caller: string, call: string, answer: Answer): void {
     const ttl = Math.min(Math.max(answer.ttlSeconds, ttlRange.min), ttlRange.max);
-    entries.delete(key);
-    entries.set(key, { answer, expiresAt: now() + ttl * 1000 });
-    const [oldest] = entries.keys();
-    if (entries.size > bounds.answers && oldest !== undefined) {
-      entries.delete(oldest);
-      metrics.evicted.inc({ table: 'decisions' });
-    }
-    metrics.decisions.set(entries.size);
+    known.set(caller, call, { answer, expiresAt: now() + ttl * 1000 });
+    metrics.decisions.set(known.size());
   }
 
   /** Callers with the same question wait for the same answer. */
-  function askOnce(key: string, pod: Pod, call: UnknownCall): Promise<Answer | undefined> {
+  function askOnce(text: string, pod: Pod, call: UnknownCall): Promise<Answer | undefined> {
+    const caller = pod.callerKey;
+    const key = `${caller}\n${text}`;
     const asked = open.get(key);
     if (asked) return asked;
-    if (open.size >= bounds.open) {
+    if (!openOf.enter(caller)) {
       metrics.evicted.inc({ table: 'questions' });
       return Promise.resolve(undefined);
     }
     const asking = ask(pod, call)
       .then((answer) => {
-        if (answer) keep(key, answer);
+        if (answer) keep(caller, text, answer);
         return answer;
       })
-      .finally(() => open.delete(key));
+      .finally(() => {
+        open.delete(key);
+        openOf.leave(caller);
+      });
     open.set(key, asking);
     return asking;
   }
 
   return {
     async decide(pod, call) {
-      const key = `${pod.callerKey}\n${keyOf({ unknown: call })}`;
-      const entry = entries.get(key);
+      const key = keyOf({ unknown: call });
+      const entry = known.get(pod.callerKey, key);
       if (entry && entry.expiresAt > now()) {
-        entries.delete(key);
-        entries.set(key, entry);
+        known.set(pod.callerKey, key, entry);
         metrics.questions.inc({ source: 'cache' });
         const ttlSeconds = Math.max(1, Math.floor((entry.expiresAt - now()) / 1000));
         return { answer: entry.answer, ttlSeconds };
@@ -96,7 +103,7 @@ export function createDecisions(options: DecisionsOptions): Decisions {
         const ttlSeconds = Math.min(Math.max(answer.ttlSeconds, ttlRange.min), ttlRange.max);
         return { answer, ttlSeconds };
       }
-      const stale = entries.get(key) ?? entry;
+      const stale = known.get(pod.callerKey, key) ?? entry;
       metrics.questions.inc({ source: stale ? 'stale' : 'none' });
       return stale && { answer: stale.answer, ttlSeconds: staleTtlSeconds };
     },

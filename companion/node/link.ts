@@ -10,8 +10,9 @@ import {
   type ProxyReport,
   type Question,
 } from '../contract/rpc.ts';
-import type { Aggregate, ObservedProxy } from './aggregate.ts';
+import type { Aggregate } from './aggregate.ts';
 import type { NodeMetrics } from './metrics.ts';
+import type { ObservedProxy } from './observed.ts';
 import type { Pod } from './pods.ts';
 
 /** One open stream to one controller: sends each proxy whole, then its changes. */

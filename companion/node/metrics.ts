@@ -45,7 +45,7 @@ function ofPods({ counter, gauge }: Describe) {
     counters: gauge('node_counters', 'Counters kept: one for each destination and filter VM.'),
     evicted: counter(
       'node_evicted_total',
-      'Entries evicted or refused because a table is full, by table.',
+      'Entries evicted or refused because a table is full, by table (reported: nothing was lost).',
       ['table'],
     ),
   };

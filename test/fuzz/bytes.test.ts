@@ -14,7 +14,8 @@ import {
   type FilterReport,
   ReportError,
 } from '../../companion/contract/filter-report.ts';
-import { aggregateBounds, createAggregate } from '../../companion/node/aggregate.ts';
+import { createAggregate } from '../../companion/node/aggregate.ts';
+import { aggregateBounds } from '../../companion/node/observed.ts';
 import {
   addresses,
   eventually,

@@ -139,6 +139,13 @@ test('no comment sends its reader to a document without a name', () => {
   expect(found.filter((file) => file !== 'test/unit/tidy.test.ts')).toEqual([]);
 });
 
+test('no part in C measures time by a clock that can be set', () => {
+  const found = ending('.c', '.h').filter((file) =>
+    /\btime\(NULL\)|\bgettimeofday\b|CLOCK_REALTIME/.test(read(file)),
+  );
+  expect(found).toEqual([]);
+});
+
 /** Phrases that hide the subject or the time of a sentence, and their plain forms. */
 const riddles: [RegExp, string][] = [
   [/\b(tells?|told) of\b/i, 'report, show or name'],

@@ -184,6 +184,23 @@ test('the configuration of the network mode leaves the settings of the HTTP mode
   expect(markOf(stream)).toBe(direct);
 });
 
+test.each<unknown>(['tpc', '', null, 7, ['tcp']])(
+  'a plugin with mode %j leaves the settings of both modes alone',
+  (mode) => {
+    const host = new Host();
+    const block = { fallback: 'direct', directCidrs: ['10.0.0.0/8'] };
+    host.configure({ mode: 'http', holdSeconds: 0, ...block });
+    host.configure({ mode: 'tcp', ...block });
+    host.configure({ mode, fallback: 'passthrough', holdSeconds: 5 });
+    const stream = unknownRequest(host, 'held');
+    answer(host, hold);
+    expect(markOf(stream)).toBe(direct);
+    host.refuseCalls = true;
+    expect(markOf(unknownRequest(host, 'a'))).toBe(direct);
+    expect(host.connect('10.0.0.1:1').filterState.size).toBe(1);
+  },
+);
+
 test('an invalid configuration after a valid one restores the defaults and keeps the learned destinations', () => {
   const host = new Host();
   host.configure({ fallback: 'direct', directCidrs: ['0.0.0.0/0'] });

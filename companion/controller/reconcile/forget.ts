@@ -27,7 +27,10 @@ export type Forgetting = {
 type Hearing = {
   heardSince: number | undefined;
   lookedAt: number;
-  overflow: number;
+  /** When the filter or the companion of a proxy last dropped a destination that may be in use. */
+  droppedAt: number | undefined;
+  /** How many it had dropped, by the uid of the pod. */
+  dropped: ReadonlyMap<string, number>;
   expiredAt: number[];
   verdict: Verdict;
 };
@@ -45,7 +48,8 @@ const pauseMsMax = 60_000;
 
 const unheard: Omit<Hearing, 'lookedAt'> = {
   heardSince: undefined,
-  overflow: 0,
+  droppedAt: undefined,
+  dropped: new Map(),
   expiredAt: [],
   verdict: { expired: [], kept: 0 },
 };
@@ -66,18 +70,19 @@ export function createForgetting(options: {
     const isFresh = known !== undefined && at - known.lookedAt <= pauseMsMax;
     const hearing = isFresh ? known : unheard;
     const { total, silentMs, lost } = state.proxies.count(workload.pods, at);
-    // Above this a filter drops destinations, and the dropped ones may be in use.
-    const overflow = workload.pods.reduce(
-      (sum, pod) => sum + (state.proxies.of(pod)?.overflow ?? 0),
-      0,
+    // Of each pod, because a pod that ends must not hide what another one has dropped.
+    const dropped = new Map(
+      workload.pods.map((pod) => [pod.uid, state.proxies.of(pod)?.overflow ?? 0] as const),
     );
+    const isDropping = [...dropped].some(([uid, count]) => count > (hearing.dropped.get(uid) ?? 0));
     // A lost node may only be cut off: its companion reports the use by its pods when it returns.
     const isHeard = total > 0 && silentMs <= liveMs && lost === 0;
-    const since = overflow > hearing.overflow ? at : (hearing.heardSince ?? at);
+    const since = isDropping ? at : (hearing.heardSince ?? at);
     const fresh = {
       heardSince: isHeard ? since : undefined,
       lookedAt: at,
-      overflow,
+      droppedAt: isDropping ? at : hearing.droppedAt,
+      dropped,
       expiredAt: hearing.expiredAt.filter((time) => at - time < guardWindowMs),
       verdict: hearing.verdict,
     };
@@ -100,6 +105,7 @@ export function createForgetting(options: {
         now: now(),
         ttlMs,
         heardSince: hearing.heardSince,
+        isDropping: hearing.droppedAt !== undefined && hearing.droppedAt === hearing.heardSince,
         expiredLately: hearing.expiredAt.length,
         guard: life.guard,
       });

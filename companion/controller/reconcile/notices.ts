@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { defaultRevision, meshConfigMapOf } from '../../core/mesh/revision.ts';
 import type { Refusal } from '../../core/scope/barrier.ts';
 import { modeLabel, modes } from '../../core/scope/condition.ts';
@@ -87,25 +88,36 @@ function objectOf(kind: string, namespace: string, name: string): KubeObject {
 }
 
 /** Sends each notice once, and again when its text changes; the sink logs failures. */
-export function createNotices(options: { state: State; sink: Sink; metrics: ControllerMetrics }) {
-  const { state, sink, metrics } = options;
+export function createNotices(options: {
+  state: State;
+  sink: Sink;
+  log: Logger;
+  metrics: ControllerMetrics;
+}) {
+  const { state, sink, log, metrics } = options;
   const told = new Map<string, string>();
+
+  async function tellAll(): Promise<void> {
+    const now = [...noticesOf(state)].map(({ about, notice }) => {
+      const { kind, metadata } = about;
+      return { about, notice, key: `${kind} ${metadata.namespace}/${metadata.name}` };
+    });
+    metrics.unknownModes.set(now.filter(({ notice }) => notice.reason === 'UnknownMode').length);
+    const current = new Set(now.map(({ key }) => key));
+    for (const key of told.keys()) if (!current.has(key)) told.delete(key);
+    for (const { about, notice, key } of now) {
+      const text = `${notice.reason} ${notice.message}`;
+      if (told.get(key) === text) continue;
+      told.set(key, text);
+      await sink.tell(about, notice);
+    }
+  }
+
   return {
+    /** Never rejects, because nobody waits for it. */
     async look(): Promise<void> {
       if (!sink.mayWrite()) return;
-      const now = [...noticesOf(state)].map(({ about, notice }) => {
-        const { kind, metadata } = about;
-        return { about, notice, key: `${kind} ${metadata.namespace}/${metadata.name}` };
-      });
-      metrics.unknownModes.set(now.filter(({ notice }) => notice.reason === 'UnknownMode').length);
-      const current = new Set(now.map(({ key }) => key));
-      for (const key of told.keys()) if (!current.has(key)) told.delete(key);
-      for (const { about, notice, key } of now) {
-        const text = `${notice.reason} ${notice.message}`;
-        if (told.get(key) === text) continue;
-        told.set(key, text);
-        await sink.tell(about, notice);
-      }
+      await tellAll().catch((err: unknown) => log.error({ err }, 'telling of notices failed'));
     },
   };
 }

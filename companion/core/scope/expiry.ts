@@ -15,6 +15,8 @@ export type ExpiryInput = {
   ttlMs: number;
   /** Since when every proxy has reported without a gap; undefined while one does not. */
   heardSince: number | undefined;
+  /** `heardSince` is when a proxy last dropped a destination that may be in use. */
+  isDropping?: boolean;
   /** Destinations that have expired within `guardWindowMs`. */
   expiredLately: number;
   guard: ShrinkGuard;
@@ -32,7 +34,7 @@ export type Verdict = {
   expired: Edge[];
   /** Past their ttl, but kept for `reason`. */
   kept: number;
-  reason?: 'ReportsMissing' | 'Settling' | 'ShrinkGuard';
+  reason?: 'ReportsMissing' | 'Settling' | 'Overflow' | 'ShrinkGuard';
 };
 
 export const guardWindowMs = 3_600_000;
@@ -44,12 +46,14 @@ export const guardWindowMs = 3_600_000;
 export const settleMsMax = 3_600_000;
 
 export function expire(input: ExpiryInput): Verdict {
-  const { edges, isExempt, now, ttlMs, heardSince, expiredLately, guard } = input;
+  const { edges, isExempt, now, ttlMs, heardSince, isDropping, expiredLately, guard } = input;
   const overdue = edges.filter((edge) => now - edge.lastSeen > ttlMs && !isExempt(edge));
   const keep = (reason: NonNullable<Verdict['reason']>): Verdict =>
     overdue.length > 0 ? { expired: [], kept: overdue.length, reason } : { expired: [], kept: 0 };
   if (heardSince === undefined) return keep('ReportsMissing');
-  if (now - heardSince < Math.min(ttlMs, settleMsMax)) return keep('Settling');
+  if (now - heardSince < Math.min(ttlMs, settleMsMax)) {
+    return keep(isDropping ? 'Overflow' : 'Settling');
+  }
   const share = Math.floor(guard.share * (edges.length + expiredLately));
   const allowance = Math.max(0, Math.min(guard.count, Math.max(1, share)) - expiredLately);
   const expired = overdue.sort((a, b) => a.lastSeen - b.lastSeen).slice(0, allowance);

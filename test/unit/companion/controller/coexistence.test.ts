@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { createNotices } from '../../../../companion/controller/reconcile/notices.ts';
 import type { News, Sink } from '../../../../companion/controller/reconcile/sink.ts';
@@ -187,6 +188,7 @@ describe('a namespace in the ambient mesh', () => {
       told.push(`${about.metadata.name} ${why}`);
     };
     const notices = createNotices({
+      log: pino({ level: 'silent' }),
       state,
       sink: { mayWrite: () => true, tell } as Sink,
       metrics,
@@ -211,6 +213,28 @@ describe('a namespace in the ambient mesh', () => {
     // The controller also reports a different mistake.
     expect(told.slice(2)).toEqual(['shop UnknownMode', 'shop UnknownMode']);
   });
+});
+
+test('a notice that cannot be made is logged, and ends nothing', async () => {
+  const { state, metrics } = await start();
+  const lines: string[] = [];
+  const broken = {
+    ...state,
+    serviceModes: {
+      ...state.serviceModes,
+      unknown: () => {
+        throw new Error('a bug');
+      },
+    },
+  };
+  const notices = createNotices({
+    log: pino({ level: 'error' }, { write: (line) => void lines.push(line) }),
+    state: broken,
+    sink: { mayWrite: () => true, tell: async () => undefined } as unknown as Sink,
+    metrics,
+  });
+  await expect(notices.look()).resolves.toBeUndefined();
+  expect(lines.join()).toContain('a bug');
 });
 
 describe('a namespace that Istio does not discover', () => {

@@ -79,7 +79,11 @@ export async function startController(
     report(
       pod: string,
       edges: ReportedEdge[] = [],
-      { node = 'node-1', clusters = 2010 }: { node?: string; clusters?: number } = {},
+      {
+        node = 'node-1',
+        clusters = 2010,
+        overflow = 0,
+      }: { node?: string; clusters?: number; overflow?: number } = {},
     ) {
       messages.onReport(node, {
         namespace: 'shop',
@@ -87,7 +91,7 @@ export async function startController(
         podUid: uidOf(pod),
         filterVersion: '1',
         edges,
-        overflow: 0,
+        overflow,
         secondsSinceHeartbeat: 0,
         ...(clusters > 0 && {
           stats: { allocatedBytes: clusters * 75e3, physicalBytes: 0, clusters },

@@ -87,6 +87,52 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
   });
 
+  test('stays for an hour after a proxy dropped destinations, and the status says so', async () => {
+    const controller = await start({ life });
+    await used(controller);
+    let dropped = 0;
+    for (let passed = 0; passed < 14 * minutes; passed += step) {
+      controller.pass(step);
+      dropped += 1;
+      controller.report('web', [], { overflow: dropped });
+      controller.report('cart');
+      await controller.lookThrough();
+    }
+    expect(hosts()).toContain(cart);
+    expect(scope()?.status.expiry).toMatchObject({ kept: 1, reason: 'Overflow' });
+    for (let passed = 0; passed < 12 * minutes; passed += step) {
+      controller.pass(step);
+      controller.report('web', [], { overflow: dropped });
+      controller.report('cart');
+      await controller.lookThrough();
+    }
+    expect(hosts()).toEqual(always);
+  });
+
+  test('stays if a new pod dropped fewer destinations than one that has ended', async () => {
+    const controller = await start({ life });
+    await used(controller);
+    const [first] = kube.all('Pod').filter(({ metadata }) => metadata.name === 'web');
+    if (!first) throw new Error('no pod');
+    async function pass(pods: Record<string, number>, ms: number): Promise<void> {
+      for (let passed = 0; passed < ms; passed += step) {
+        controller.pass(step);
+        for (const [pod, overflow] of Object.entries(pods))
+          controller.report(pod, [], { overflow });
+        await controller.lookThrough();
+      }
+    }
+    await pass({ web: 5, cart: 0 }, 8 * minutes);
+    // The rollout of `web`: the sum over its pods falls from 5 to 3.
+    kube.put({ ...first, metadata: { ...first.metadata, name: 'web-2', uid: 'uid-web-2' } });
+    await kube.delete({ group: '', version: '', plural: 'pods' }, 'web', 'shop');
+    await pass({ 'web-2': 3, cart: 0 }, 8 * minutes);
+    expect(hosts()).toContain(cart);
+    expect(scope()?.status.expiry).toMatchObject({ kept: 1, reason: 'Overflow' });
+    await pass({ 'web-2': 3, cart: 0 }, 4 * minutes);
+    expect(hosts()).toEqual(always);
+  });
+
   test('stays right after a restart', async () => {
     const first = await start({ life });
     await used(first);

@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { createNotices } from '../../../../companion/controller/reconcile/notices.ts';
 import type { News, Sink } from '../../../../companion/controller/reconcile/sink.ts';
@@ -19,6 +20,7 @@ async function toldOf(sha256: string | undefined, has = served): Promise<string[
     told.push(`${about.metadata.name} ${reason}: ${message}`);
   };
   await createNotices({
+    log: pino({ level: 'silent' }),
     state,
     sink: { mayWrite: () => true, tell } as Sink,
     metrics,

@@ -1,3 +1,4 @@
+import { pino } from 'pino';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createNotices } from '../../../../companion/controller/reconcile/notices.ts';
 import type { News, Sink } from '../../../../companion/controller/reconcile/sink.ts';
@@ -89,6 +90,7 @@ describe('a namespace gets an Event', () => {
       told.push(`${why}: ${message}`);
     };
     await createNotices({
+      log: pino({ level: 'silent' }),
       state,
       sink: { mayWrite: () => true, tell } as Sink,
       metrics,

@@ -40,6 +40,11 @@ describe('an unused destination', () => {
   test.each<[string, Partial<ExpiryInput>, string]>([
     ['while a proxy is not heard', { heardSince: undefined }, 'ReportsMissing'],
     ['right after a start', { heardSince: now - settleMsMax + 1 }, 'Settling'],
+    [
+      'after a proxy dropped destinations',
+      { heardSince: now - settleMsMax + 1, isDropping: true },
+      'Overflow',
+    ],
     ['when enough went within the hour', { expiredLately: 2 }, 'ShrinkGuard'],
   ])('stays %s', (_what, part, reason) => {
     expect(expire({ ...usual, ...part })).toEqual({ expired: [], kept: 2, reason });

@@ -3,11 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { podOf, testClock, testMetrics } from '../../../../box/played/fixtures.ts';
 import { epochOf, filterReport } from '../../../../box/played/report-body.ts';
 import type { FilterReport } from '../../../../companion/contract/filter-report.ts';
-import {
-  type AggregateBounds,
-  aggregateBounds,
-  createAggregate,
-} from '../../../../companion/node/aggregate.ts';
+import { createAggregate } from '../../../../companion/node/aggregate.ts';
+import { type AggregateBounds, aggregateBounds } from '../../../../companion/node/observed.ts';
 
 const pod = podOf('cart');
 
@@ -152,6 +149,17 @@ describe('changes', () => {
   });
 });
 
+const range = (length: number) => Array.from({ length }, (_, n) => n);
+
+/** A report of requests that met no route. */
+function outside(vm: string, sequence: number, names: string[], count = 1): FilterReport {
+  const entries = names.map((authority) => ({
+    destination: { kind: 'http' as const, authority, address: '203.0.113.1:443' },
+    count: BigInt(count),
+  }));
+  return { ...filterReport(vm, sequence, {}), entries };
+}
+
 describe('bounds', () => {
   it('drop the destination that changed longest ago, count it, and report it as overflow', async () => {
     const { aggregate, value, counts } = setUp({ destinationsPerProxy: 2 });
@@ -164,14 +172,84 @@ describe('bounds', () => {
 
   it('keep no more counters on the node than allowed, and free the counters of a pod that is gone', async () => {
     const { aggregate, value } = setUp({ counters: 3 });
-    const other = podOf('other');
-    aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1 }));
-    aggregate.record(other, filterReport('y', 1, { a: 1, b: 1 }));
+    aggregate.record(pod, filterReport('x', 1, { a: 1, b: 1, c: 1, d: 1 }));
     expect(await value('node_counters')).toBe(3);
+    expect(aggregate.get(pod.uid)?.overflow).toBe(1);
     aggregate.forget(pod.uid);
-    expect(await value('node_counters')).toBe(1);
-    aggregate.record(other, filterReport('y', 2, { a: 1, b: 1 }));
+    expect(await value('node_counters')).toBe(0);
+    aggregate.record(podOf('other'), filterReport('y', 1, { a: 1, b: 1 }));
     expect(await value('node_counters')).toBe(2);
+  });
+
+  it('let no pod take the counters of its neighbours: the one with the most makes room', async () => {
+    const { aggregate, value } = setUp({ counters: 1_000, destinationsPerProxy: 400 });
+    const many = Object.fromEntries(range(300).map((n) => [`host-${n}`, 1]));
+    for (const vm of ['a', 'b', 'c', 'd', 'e']) aggregate.record(pod, filterReport(vm, 1, many));
+    for (const name of range(20).map((n) => `neighbour-${n}`)) {
+      const { whole } = aggregate.record(podOf(name), filterReport('x', 1, { u: 1, v: 1, w: 1 }));
+      expect(whole).toBe(true);
+      expect(aggregate.get(podOf(name).uid)?.destinations.size).toBe(3);
+      expect(aggregate.get(podOf(name).uid)?.overflow).toBe(0);
+    }
+    expect(await value('node_counters')).toBeLessThanOrEqual(1_000);
+    // The VM that lost its counters is asked for everything.
+    expect(aggregate.record(pod, filterReport('a', 2, {})).whole).toBe(false);
+  });
+
+  it('lose nothing of a caller of ever new outside hosts, because the evicted ones are reported', async () => {
+    const { aggregate, clock, value } = setUp();
+    aggregate.record(pod, filterReport('x', 1, { 'outbound|80||cart': 1 }));
+    for (let minute = 0; minute < 120; minute++) {
+      aggregate.record(
+        pod,
+        outside(
+          'x',
+          minute + 2,
+          range(40).map((n) => `${minute}-${n}.example`),
+        ),
+      );
+      clock.pass(60_000);
+    }
+    expect(aggregate.get(pod.uid)?.overflow).toBe(0);
+    expect(aggregate.get(pod.uid)?.destinations.has('outbound|80||cart')).toBe(true);
+    expect(aggregate.get(pod.uid)?.destinations.size).toBe(aggregateBounds.destinationsPerProxy);
+    expect(await value('node_evicted_total', { table: 'destinations' })).toBe(0);
+    expect(await value('node_evicted_total', { table: 'reported' })).toBe(120 * 40 + 1 - 1_024);
+  });
+
+  it('count what a caller of more hosts a minute than they keep may have lost', () => {
+    const { aggregate } = setUp();
+    for (let second = 0; second < 30; second++) {
+      aggregate.record(
+        pod,
+        outside(
+          'x',
+          second + 1,
+          range(100).map((n) => `${second}-${n}.example`),
+        ),
+      );
+    }
+    expect(aggregate.get(pod.uid)?.overflow).toBe(30 * 100 - 1_024);
+  });
+
+  it('hold the same set of unknown destinations as the table, whatever is used and evicted', () => {
+    const use = fc.record({ isOutside: fc.boolean(), name: fc.integer({ min: 0, max: 30 }) });
+    fc.assert(
+      fc.property(fc.array(use, { maxLength: 100 }), (uses) => {
+        const { aggregate, clock } = setUp({ destinationsPerProxy: 8 });
+        uses.forEach(({ isOutside, name }, index) => {
+          clock.pass(10_000);
+          const report = isOutside
+            ? outside('x', index + 1, [`${name}.example`], index + 1)
+            : filterReport('x', index + 1, { [`outbound|80||h${name}`]: index + 1 });
+          aggregate.record(pod, report);
+        });
+        const { destinations, unknown } = aggregate.get(pod.uid) ?? {};
+        const kept = [...(destinations ?? [])].filter(([, { edge }]) => edge.unknown);
+        expect([...(unknown ?? [])]).toEqual(kept.map(([key]) => key));
+        expect(destinations?.size ?? 0).toBeLessThanOrEqual(8);
+      }),
+    );
   });
 
   it('keep no more VMs of a proxy than allowed, dropping the one silent longest', () => {

@@ -81,7 +81,7 @@ describe('a decision', () => {
 
 describe('bounds', () => {
   it('evict the least recently used answer', async () => {
-    const { decisions, asked, value } = setUp({ answers: 2, open: 10 });
+    const { decisions, asked, value } = setUp({ ...decisionBounds, answers: 2 });
     for (const [index, name] of ['a', 'b', 'c'].entries()) {
       const decision = decisions.decide(podOf(name), httpCall);
       asked[index]?.(answerOf());
@@ -95,10 +95,36 @@ describe('bounds', () => {
   });
 
   it('answer at once when too many questions are open', async () => {
-    const { decisions, asked, value } = setUp({ answers: 10, open: 1 });
+    const { decisions, asked, value } = setUp({ ...decisionBounds, open: 1 });
     void decisions.decide(podOf('a'), httpCall);
     expect(await decisions.decide(podOf('b'), httpCall)).toBeUndefined();
     expect(asked).toHaveLength(1);
     expect(await value('node_evicted_total', { table: 'questions' })).toBe(1);
+  });
+
+  it('let no caller take the answers or the open questions of another', async () => {
+    const { decisions, asked } = setUp({
+      answers: 20,
+      answersPerCaller: 15,
+      open: 6,
+      openPerCaller: 4,
+    });
+    async function answered(name: string, authority: string) {
+      const decision = decisions.decide(podOf(name), { ...httpCall, authority });
+      asked.at(-1)?.(answerOf({ ttlSeconds: 600 }));
+      await decision;
+    }
+    for (const name of ['a', 'b', 'c']) await answered(name, 'cart');
+    for (let n = 0; n < 100; n++) await answered('greedy', `made-up-${n}`);
+    const before = asked.length;
+    for (const name of ['a', 'b', 'c']) {
+      expect(await decisions.decide(podOf(name), { ...httpCall, authority: 'cart' })).toBeDefined();
+    }
+    expect(asked).toHaveLength(before);
+    for (let n = 0; n < 10; n++)
+      void decisions.decide(podOf('greedy'), { ...httpCall, authority: `new-${n}` });
+    expect(asked).toHaveLength(before + 4);
+    void decisions.decide(podOf('a'), { ...httpCall, authority: 'other' });
+    expect(asked).toHaveLength(before + 5);
   });
 });
