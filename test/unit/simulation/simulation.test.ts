@@ -70,3 +70,31 @@ test.each(seeds)(
     world.stop();
   },
 );
+
+type World = Awaited<ReturnType<typeof createWorld>>;
+
+/** Each lasts for longer than the silence after which a scope may be withdrawn. */
+const breaks: [string, (world: World) => Promise<void>][] = [
+  ['a node is lost for good', (world) => world.loseNode(1)],
+  ['the companion of a node crashes again and again', (world) => world.crashLoop(1, 900)],
+  ['the controllers hear no node', (world) => world.deafen(900)],
+];
+
+test.each(breaks)(
+  'if %s, no scope is withdrawn, and no host in use is lost',
+  async (_what, happen) => {
+    const random = randomOf(1);
+    vi.spyOn(Math, 'random').mockImplementation(random.next);
+    const world = await createWorld(random);
+    const { truth } = world;
+    await world.start();
+    await world.run(300, { faults: false });
+    expect(world.sidecars()).toHaveLength(3);
+    await happen(world);
+    await world.run(600, { faults: false });
+    expect(truth.withdrawn).toEqual([]);
+    expect(truth.violations).toEqual([]);
+    expect(world.sidecars()).toHaveLength(3);
+    world.stop();
+  },
+);

@@ -20,6 +20,7 @@ export function createTruth(store: FakeKube) {
   const violations: string[] = [];
   const sidecarWrites: { at: number; name: string; added: number; removed: number }[] = [];
   const writers = new Set<string>();
+  const withdrawn: string[] = [];
 
   const holder = () => store.all('Lease')[0]?.spec.holderIdentity as string | undefined;
   const entryOf = (host: string) => `shop/${host}.shop.svc.cluster.local`;
@@ -48,6 +49,8 @@ export function createTruth(store: FakeKube) {
     violations,
     sidecarWrites,
     writers,
+    /** Sidecars that a replica deleted. */
+    withdrawn,
     used(workload: string, host: string): void {
       const [key, now] = [`${workload} ${host}`, Date.now()];
       if (now - (usedAt.get(key) ?? 0) > ttlMs / 2) usedSince.set(key, now);
@@ -69,6 +72,7 @@ export function createTruth(store: FakeKube) {
         violations.push(`${identity} wrote ${object.kind} while ${holder()} held the lease`);
       }
       if (verb === 'apply' && object.kind === 'Sidecar') onSidecar(object);
+      if (verb === 'delete' && object.kind === 'Sidecar') withdrawn.push(object.metadata.name);
     },
     bounds({ edges, proxies }: State): void {
       expect(edges.size()).toBeLessThanOrEqual(3 * destinationsMax);

@@ -74,6 +74,20 @@ export async function createWorld(random: Random) {
     replicas.set(identity, await startReplica(identity, { store, random, onWrite }));
   }
 
+  /** The node ends for good; Kubernetes notices after 40 s, and keeps its pods for longer. */
+  async function loseNode(index: number): Promise<void> {
+    const lost = nodes[index];
+    if (!lost) return;
+    nodes.splice(index, 1);
+    lost.restart();
+    await run(40, { faults: false });
+    for (const object of store.all('Pod')) {
+      if (object.spec?.nodeName !== lost.name) continue;
+      const conditions = [{ type: 'Ready', status: 'False', reason: 'NodeLost' }];
+      store.put({ ...object, status: { ...object.status, reason: 'NodeLost', conditions } });
+    }
+  }
+
   const alive = () => [...replicas.values()].filter(({ peer }) => peer.isAlive());
   const peers = () => [...replicas.values()].map(({ peer }) => peer);
 
@@ -146,14 +160,29 @@ export async function createWorld(random: Random) {
     for (const node of nodes) node.unreachable.clear();
   }
 
+  async function run(seconds: number, { faults }: { faults: boolean }): Promise<void> {
+    if (!faults) heal();
+    for (let n = 0; n < seconds; n++) await step(n, faults);
+  }
+
   return {
     truth,
     async start(): Promise<void> {
       for (const identity of ['a', 'b', 'c']) await boot(identity);
     },
-    async run(seconds: number, { faults }: { faults: boolean }): Promise<void> {
-      if (!faults) heal();
-      for (let n = 0; n < seconds; n++) await step(n, faults);
+    run,
+    loseNode,
+    /** The companion of a node ends every 15 s, after it has sent a report or two. */
+    async crashLoop(index: number, seconds: number): Promise<void> {
+      for (let n = 0; n < seconds; n++) {
+        if (n % 15 === 0) nodes[index]?.restart();
+        await step(n, false);
+      }
+    },
+    /** No node reaches any controller. */
+    async deafen(seconds: number): Promise<void> {
+      for (const node of nodes) for (const { identity } of peers()) node.unreachable.add(identity);
+      for (let n = 0; n < seconds; n++) await step(n, false);
     },
     bootDead,
     /** Stops all calls. */
