@@ -44,6 +44,10 @@ const benches: Record<string, Entry> = {
     about: 'bytes and CPU of istiod for the same churn, 200 proxies full and scoped',
     load: async () => (await import('./istiod.ts')).istiod,
   },
+  recommend: {
+    about: 'a million lines of access logs in the command: time and peak memory',
+    load: async () => (await import('./recommend.ts')).recommend,
+  },
   bypass: {
     about: 'the sockmap bypass on and off: bare sockets, and two sidecars with mTLS (needs wrk)',
     load: async () => (await import('./bypass.ts')).bypass,

@@ -9,6 +9,7 @@ import { completionVerbs } from './verbs/completion.ts';
 import { explainVerb } from './verbs/explain.ts';
 import { exportVerb } from './verbs/export.ts';
 import { intentVerbs } from './verbs/intent.ts';
+import { recommendVerb } from './verbs/recommend.ts';
 import { statusVerb } from './verbs/status.ts';
 import { versionVerb } from './verbs/version.ts';
 
@@ -28,6 +29,7 @@ const verbs: readonly Verb[] = [
   checkVerb,
   ...intentVerbs,
   exportVerb,
+  recommendVerb,
   versionVerb,
   ...completionVerbs,
 ];

@@ -1,12 +1,10 @@
-import { Document, isMap, type Scalar, type YAMLSeq } from 'yaml';
 import {
   importedHosts,
   type SidecarRecord,
   shadowedSidecar,
-  sidecarOf,
 } from '../../companion/core/scope/sidecar.ts';
-import type { ScopeRecord, ScopeStatus } from '../../companion/core/scope/workload-scope.ts';
-import { plainText } from './table.ts';
+import type { ScopeRecord } from '../../companion/core/scope/workload-scope.ts';
+import { type Exported, ownReasons, plainSidecar } from './plain-sidecar.ts';
 
 /** Learned scopes as Sidecars that work without Lazyscope. */
 
@@ -18,13 +16,6 @@ export type ExportInput = {
   rootNamespace: string;
 };
 
-export type Exported = { namespace: string; name: string; hosts: string[]; yaml: string };
-
-type Host = ScopeStatus['hosts'][number];
-
-/** Hosts of Lazyscope itself, which mean nothing without it. */
-const own = new Set(['sentinel', 'gateway']);
-
 /**
  * The Sidecar of a workload as YAML. The same scope gives the same bytes: times of use, which
  * change from hour to hour, are left out. Undefined if nothing was learned: such a Sidecar would
@@ -33,58 +24,23 @@ const own = new Set(['sentinel', 'gateway']);
 export function exportOf(input: ExportInput): Exported | undefined {
   const { scope, sidecars, revisions, rootNamespace } = input;
   const { namespace, name, selector, status } = scope;
-  const hosts = (status?.hosts ?? []).filter(({ reason }) => !own.has(reason));
+  const hosts = (status?.hosts ?? []).filter(({ reason }) => !ownReasons.has(reason));
   if (hosts.length === 0 || Object.keys(selector).length === 0) return undefined;
   const pods = revisions.map((revision) => ({ revision }));
-  const shadowed = shadowedSidecar(
-    sidecars,
-    // Only the revision of a pod says which defaults apply.
-    { namespace, pods: pods as Parameters<typeof shadowedSidecar>[1]['pods'] },
-    rootNamespace,
-  );
-  const { apiVersion, kind, spec } = sidecarOf({
-    workload: { namespace, name, owners: [name], selector, pods: [] },
-    owner: { name, uid: '' },
-    hosts: hosts.map(({ host }) => host),
-    shadowed,
-  });
-  const document = new Document({ apiVersion, kind, metadata: { name, namespace }, spec });
-  document.commentBefore = commentOf(scope, hosts, shadowed);
-  commentHosts(document, hosts);
-  return {
-    ...{ namespace, name },
-    hosts: hosts.map(({ host }) => host),
-    yaml: document.toString({ lineWidth: 0 }),
-  };
-}
-
-function commentOf(
-  { namespace, name, status }: ScopeRecord,
-  hosts: readonly Host[],
-  shadowed: SidecarRecord | undefined,
-): string {
-  const lines = [
-    `Workload ${namespace}/${name}: ${hosts.length} hosts, learned since ${status?.learningSince ?? 'an unknown time'}.`,
-    'Unlike a scope of Lazyscope, this Sidecar does not grow: a call to a host that is not listed',
-    'goes where outboundTrafficPolicy sends unknown calls.',
-  ];
-  if (shadowed) {
-    lines.push(
-      `It replaces the default Sidecar ${shadowed.namespace}/${shadowed.name} and repeats what that one sets.`,
-    );
-  }
-  return lines.map((line) => ` ${line}`).join('\n');
-}
-
-/** Each host with its reason, at the end of its line. */
-function commentHosts(document: Document, hosts: readonly Host[]): void {
-  const listeners = document.getIn(['spec', 'egress']) as YAMLSeq;
-  const last = listeners.items.at(-1);
-  const items = (isMap(last) ? (last.get('hosts') as YAMLSeq<Scalar>) : undefined)?.items ?? [];
-  items.forEach((item, index) => {
-    const { reason, firstSeen, message } = hosts[index] ?? {};
-    const since = firstSeen ? ` since ${firstSeen.slice(0, 10)}` : '';
-    item.comment = ` ${plainText(`${reason}${since}${message ? `: ${message}` : ''}`)}`;
+  const since = status?.learningSince ?? 'an unknown time';
+  return plainSidecar({
+    ...{ namespace, name, selector },
+    hosts: hosts.map(({ host: entry, reason, firstSeen, message }) => {
+      const from = firstSeen ? ` since ${firstSeen.slice(0, 10)}` : '';
+      return { entry, comment: `${reason}${from}${message ? `: ${message}` : ''}` };
+    }),
+    shadowed: shadowedSidecar(
+      sidecars,
+      // Only the revision of a pod says which defaults apply.
+      { namespace, pods: pods as Parameters<typeof shadowedSidecar>[1]['pods'] },
+      rootNamespace,
+    ),
+    comment: [`Workload ${namespace}/${name}: ${hosts.length} hosts, learned since ${since}.`],
   });
 }
 

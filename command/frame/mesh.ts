@@ -1,5 +1,5 @@
 import { KubeError } from '../../companion/kube/object.ts';
-import { controllerDeployment, type Mesh, readMesh } from '../mesh/read.ts';
+import { controllerDeployment, type Mesh, mayLack, readMesh } from '../mesh/read.ts';
 import { CommandError } from './failure.ts';
 import type { Session } from './verb.ts';
 
@@ -18,7 +18,7 @@ export async function readWholeMesh({ cluster, out, now }: Session): Promise<Mes
       list: (kind) =>
         list(kind).catch((error: { cause?: unknown }) => {
           const { cause } = error;
-          if (kind.optional && cause instanceof KubeError && cause.status === 404) return [];
+          if (mayLack(kind) && cause instanceof KubeError && cause.status === 404) return [];
           throw error;
         }),
     },

@@ -21,7 +21,7 @@ export type Mesh = {
   meshPolicies: readonly string[];
 };
 
-/** Lists a kind; an optional kind that the cluster lacks has no objects. */
+/** Lists a kind; a kind that the cluster may lack has no objects then (`mayLack`). */
 export type List = (resource: Resource) => Promise<KubeObject[]>;
 
 const systemDefault = 'lazyscope-system';
@@ -115,4 +115,9 @@ function configOf(deployment: KubeObject | undefined): ControllerConfig {
     ...variables,
   };
   return readSettings(controllerSettings, env, (container?.args ?? []).slice(1));
+}
+
+/** Kinds without which a mesh can be read: the optional ones, and the product's own. */
+export function mayLack({ optional, group }: Resource): boolean {
+  return optional === true || group === 'lazyscope.io';
 }

@@ -188,6 +188,7 @@ test('the core of the command imports itself and the core of the companion', () 
 test.each([
   ['a cluster', /@kubernetes\/client-node|kube\/request\.ts/, 'command/frame/cluster.ts'],
   ['the streams of the process', /\bstd(out|err)\b/, 'command/frame/output.ts'],
+  ['files', /node:fs|\bstdin\b/, 'command/frame/files.ts'],
 ])('only one file of the command touches %s', (_, text, only) => {
   const touching = files.filter((file) => inRoom(file, 'command') && text.test(read(file)));
   expect(touching).toEqual([only]);

@@ -1,0 +1,105 @@
+import { join } from 'node:path';
+import { Argument, Option } from 'commander';
+import { createLineReader, type ReadLine } from '../core/access-log.ts';
+import { someOf } from '../core/finding.ts';
+import { readerOfFormat } from '../core/log-format.ts';
+import { emptyTally, type Tally, tallyInto } from '../core/log-tally.ts';
+import { counted } from '../core/status-text.ts';
+import { CommandError, exitCodes } from '../frame/failure.ts';
+import { eachLine, writeIfChanged } from '../frame/files.ts';
+import { readWholeMesh } from '../frame/mesh.ts';
+import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
+import { type Recommendation, recommend } from '../mesh/recommend.ts';
+
+export const recommendVerb: Verb = {
+  usage: 'recommend',
+  about: 'a Sidecar for each workload from access logs, for review; works without Lazyscope',
+  example: [
+    'kubectl logs -n shop -l app=web -c istio-proxy --prefix | lazyscope recommend - -n shop',
+    'lazyscope recommend web.log.gz --workload web -n shop --write sidecars',
+  ],
+  arguments: [new Argument('<file...>', 'access logs, also .gz; - is standard input')],
+  options: [
+    new Option('--workload <name>', 'whose logs these are, for lines that name no pod'),
+    new Option('--log-format <format>', 'accessLogFormat of the mesh; default: that of Istio'),
+    new Option('--learned', 'include what the WorkloadScopes have learned'),
+    new Option('--write <folder>', 'write a file for each workload; those that are the same stay'),
+  ],
+  async run(session, files: string[]) {
+    const { options, out } = session;
+    const read = readerOf(options.logFormat as string | undefined);
+    const mesh = await readWholeMesh(session);
+    const namespace = options.namespace ?? (await namespaceOf(session)) ?? '';
+    const tally = emptyTally();
+    for (const file of files) {
+      const caller = options.workload as string | undefined;
+      const name = file === '-' ? 'standard input' : file;
+      await eachLine(file, tallyInto(tally, read, { name, caller, namespace }));
+    }
+    const { recommendations, strangers } = recommend(mesh, tally, options.learned === true);
+    for (const line of [...tallyLines(tally), ...strangerLines(strangers)]) out.warn(`${line}\n`);
+    if (recommendations.length === 0) {
+      const remedy =
+        'give outbound logs of sidecars: lines with upstream cluster outbound|..., and whose they are (--prefix, --workload, -n)';
+      throw new CommandError('no call of a workload is in these logs', remedy, exitCodes.data);
+    }
+    const folder = options.write as string | undefined;
+    if (folder === undefined) {
+      const yaml = recommendations.map((each) => each.yaml).join('---\n');
+      session.show({ data: { ...summaryOf(tally), recommendations }, text: () => yaml });
+    } else await writeAll(session, folder, recommendations);
+    return undefined;
+  },
+};
+
+function readerOf(format: string | undefined): ReadLine {
+  if (format === undefined) return createLineReader();
+  try {
+    const own = readerOfFormat(format);
+    return createLineReader(format.trim().startsWith('{') ? { json: own } : { text: own });
+  } catch (error) {
+    const remedy = 'give accessLogFormat as it is in the mesh configuration';
+    throw new CommandError(
+      `--log-format ${format}: ${(error as Error).message}`,
+      remedy,
+      exitCodes.usage,
+    );
+  }
+}
+
+function summaryOf({ byPod: _, firstBroken, ...counts }: Tally) {
+  return { read: counts, firstBroken };
+}
+
+function tallyLines(tally: Tally): string[] {
+  const { lines, calls, others, unknown, broken, firstBroken, nameless, overflow } = tally;
+  return [
+    `read ${counted(lines, 'line')}: ${counted(calls, 'call')} to hosts of the mesh, ${unknown} to others, ${counted(others, 'other line')}, ${broken} broken`,
+    ...firstBroken.map((each) => `broken: ${each}`),
+    ...(nameless > 0
+      ? [`${counted(nameless, 'call')} left out: the line names no pod (--prefix, --workload)`]
+      : []),
+    ...(overflow > 0 ? [`${counted(overflow, 'call')} left out: too many pods and hosts`] : []),
+  ];
+}
+
+function strangerLines(strangers: readonly string[]): string[] {
+  if (strangers.length === 0) return [];
+  return [`no workload of the cluster with a sidecar: ${someOf(strangers)}`];
+}
+
+async function writeAll(
+  session: Session,
+  folder: string,
+  recommendations: readonly Recommendation[],
+): Promise<void> {
+  const written: { file: string; result: string }[] = [];
+  for (const { namespace, name, yaml } of recommendations) {
+    const file = join(folder, namespace, `${name}.yaml`);
+    written.push({ file, result: await writeIfChanged(file, yaml) });
+  }
+  session.show({
+    data: { written },
+    text: () => written.map(({ file, result }) => `${result} ${file}\n`).join(''),
+  });
+}
