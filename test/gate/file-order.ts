@@ -26,7 +26,10 @@ export const fileOrders: Readonly<Record<string, FileOrder>> = {
     meshWide: ['beside', 'withdrawal', 'leaving', 'removal'],
   },
   matrix: {
-    namespaced: ['matrix', 'conformance', 'streams', 'dns', 'ports', 'limits'],
+    namespaced: [
+      ...['matrix', 'conformance', 'shop', 'defaults'],
+      ...['streams', 'dns', 'ports', 'limits'],
+    ],
     meshWide: ['by-itself', 'locality', 'policy'],
   },
   faults: { namespaced: [], meshWide: ['killed', 'rollout', 'reboot', 'upgrade'] },

@@ -33,15 +33,19 @@ export const anything = 'anything else';
 
 /** All parts by name, without those of our own. */
 export function partsOf(dump: ConfigDump): Map<string, Part> {
-  const bound = boundRoutes(dump);
+  const listeners = listenersOf(dump);
+  // Routes of listeners that are for all calls are for all calls, too.
+  const bound = routeNamesOf(listeners.filter((listener) => !isForHosts(listener)));
+  // Envoy keeps the routes of a listener for as long as it drains the listener.
+  const inUse = routeNamesOf(listeners);
   const routes = new Map(
-    routeConfigsOf(dump).map((config) => {
-      const name = String(config.name);
-      return [name, partsOfRoutes(name, config, bound.has(name))] as const;
-    }),
+    routeConfigsOf(dump)
+      .map((config) => [String(config.name), config] as const)
+      .filter(([name]) => inUse.has(name))
+      .map(([name, config]) => [name, partsOfRoutes(name, config, bound.has(name))] as const),
   );
   const parts = [
-    ...listenersOf(dump).flatMap((listener) => partsOfListener(listener, routes)),
+    ...listeners.flatMap((listener) => partsOfListener(listener, routes)),
     ...[...routes.values()].flat(),
     ...clustersOf(dump).map((cluster) => partOfCluster(cluster)),
     ...namedFiltersOf(dump).map((filter) => partOf('filter', String(filter.name), [], filter)),
@@ -123,10 +127,12 @@ function hostOfCluster(name: Json): string[] {
 const partOfCluster = (cluster: Fields) =>
   partOf('cluster', String(cluster.name), hostOfCluster(cluster.name), cluster);
 
-/** Routes of listeners that are for all calls are for all calls, too. */
-function boundRoutes(dump: ConfigDump): Set<string> {
-  const bound = listenersOf(dump).filter((listener) => !isForHosts(listener));
-  const chains = bound.flatMap((listener) => objectsIn(listener.filter_chains));
+/** Names of the routes that these listeners take. */
+function routeNamesOf(listeners: readonly Fields[]): Set<string> {
+  const chains = listeners.flatMap((each) => [
+    ...objectsIn(each.filter_chains),
+    ...objectsIn([each.default_filter_chain]),
+  ]);
   const filters = chains.flatMap((chain) => objectsIn(chain.filters));
   return new Set(
     filters.map(({ typed_config: config }) => String(at(config, 'rds', 'route_config_name') ?? '')),

@@ -7,7 +7,7 @@ import {
   ownService,
   portOf,
 } from './destination.ts';
-import { externalName, serviceEntry, slice } from './istio-objects.ts';
+import { destinationRule, externalName, serviceEntry, slice } from './istio-objects.ts';
 import { outsidePorts, selectorOf, serviceObject, withoutSelector } from './servers.ts';
 import { virtualDestinations } from './virtual-destinations.ts';
 
@@ -55,7 +55,8 @@ const wildcardEntry: Destination = {
 /**
  * A separate address for each case. Only the mesh leads from this address to the machine outside.
  */
-const addressOf = ({ test: { index } }: Context, last: string) => `240.9.${index}.${last}`;
+const addressOf = ({ test: { index } }: Context, last: string) =>
+  `240.${9 + (index >> 8)}.${index & 255}.${last}`;
 
 const addressEntry = (suffix: string): Destination => ({
   objects: (context) => [
@@ -141,6 +142,23 @@ export const destinations = {
       }),
     ],
     host: external,
+  },
+  // Istio's egress TLS origination: the app speaks plain text, its proxy TLS.
+  'entry-own-tls': {
+    objects: (context) => [
+      serviceEntry(context.namespace, context.test.name, {
+        ...{ hosts: [external(context)], location: 'MESH_EXTERNAL', resolution: 'DNS' },
+        ports: [{ number: 8080, name: 'http', protocol: 'HTTP', targetPort: outsidePorts.tls }],
+      }),
+      destinationRule(context.namespace, context.test.name, {
+        host: external(context),
+        trafficPolicy: {
+          tls: { mode: 'SIMPLE', sni: external(context), insecureSkipVerify: true },
+        },
+      }),
+    ],
+    host: external,
+    port: () => 8080,
   },
   external: { host: () => outside.host, port: outsidePort },
   ...virtualDestinations,

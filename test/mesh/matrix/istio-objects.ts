@@ -15,6 +15,9 @@ export const serviceEntry = (namespace: string, name: string, spec: object): obj
 export const virtualService = (namespace: string, name: string, spec: object): object =>
   networking('VirtualService', namespace, name, spec);
 
+export const destinationRule = (namespace: string, name: string, spec: object): object =>
+  networking('DestinationRule', namespace, name, spec);
+
 export function externalName(
   namespace: string,
   name: string,

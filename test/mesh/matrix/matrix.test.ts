@@ -20,6 +20,7 @@ import {
   requestsOf,
   slowerThanFull,
 } from './paths.ts';
+import { type Kept, keepFull, lossesOf, type ProxyRef, proxyLabel } from './proxies.ts';
 import {
   allowAny,
   type Client,
@@ -41,6 +42,13 @@ const outcomes: Record<'full' | 'unknown' | 'known', Outcomes> = {
   known: new Map(),
 };
 const imports = new Map<string, string[]>();
+
+const servers = ['strict', 'permissive', 'disable', 'stateful'];
+const proxies: ProxyRef[] = [
+  ...clients,
+  ...[allowAny, registryOnly].flatMap((namespace) => servers.map((name) => ({ namespace, name }))),
+];
+let kept: Kept;
 
 /** Runs two clients at a time, because there are two cores. */
 async function ofClients(work: (client: Client) => Promise<void>): Promise<void> {
@@ -148,6 +156,7 @@ beforeAll(async () => {
   await run('full', addresses);
   await untilSettled(addresses);
   await run('full', addresses);
+  kept = await keepFull(mesh, proxies);
   for (const namespace of [allowAny, registryOnly])
     await enableNamespace(mesh, namespace, 'enforce');
   for (const { namespace, name } of clients) await untilNarrowed(mesh, namespace, [name]);
@@ -163,7 +172,10 @@ beforeAll(async () => {
 const callers = () =>
   Promise.all(clients.map(({ namespace, name }) => mesh.pod(namespace, `app=${name}`)));
 
-afterAll(() => deleteNamespaces(mesh, allowAny, registryOnly));
+afterAll(async () => {
+  await kept?.forget();
+  await deleteNamespaces(mesh, allowAny, registryOnly);
+});
 
 /** Waits until the scopes are written and have not changed for longer than any write can take. */
 async function untilLearned(): Promise<void> {
@@ -202,6 +214,11 @@ function expectSame(each: Case, state: 'unknown' | 'known'): void {
     else expect(found, client).toEqual(full);
   }
 }
+
+test.each(proxies.map((proxy) => [proxyLabel(proxy), proxy] as const))(
+  '%s has everything imported and inbound as with full configuration, and nothing dangles',
+  async (_label, proxy) => expect(await lossesOf(mesh, proxy, kept)).toEqual([]),
+);
 
 const titled = cases.map((each) => ({ ...each, title: `${each.name} (${each.why})` }));
 

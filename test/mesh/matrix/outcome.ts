@@ -67,10 +67,11 @@ function echoesOf(body: unknown): Seen[] {
   return list.filter((each): each is Seen => typeof each?.peerIdentity === 'string');
 }
 
-function seenOf(seen: (Seen & { trailers?: object })[], { sentSha256 = '' }: BatchResult) {
-  const of = (value: (each: Seen & { trailers?: object }) => unknown) => [
-    ...new Set(seen.map(value)),
-  ];
+/** `serverName`: the app was spoken to by TLS, under this name. */
+type SeenMore = Seen & { trailers?: object; serverName?: string };
+
+function seenOf(seen: SeenMore[], { sentSha256 = '' }: BatchResult) {
+  const of = (value: (each: SeenMore) => unknown) => [...new Set(seen.map(value))];
   return {
     answers: seen.length,
     servedBy: of(({ name }) => name),
@@ -78,6 +79,7 @@ function seenOf(seen: (Seen & { trailers?: object })[], { sentSha256 = '' }: Bat
     seenAs: of(({ method, protocol, host, path }) =>
       `${method} ${host} ${path} ${protocol}`.replace(address, 'ADDRESS'),
     ),
+    seenAsServer: of(({ serverName }) => serverName ?? ''),
     seenRoute: of(({ headers }) => headers['X-Route']?.join() ?? headers['x-route']?.join() ?? ''),
     seenTrailers: of(({ trailers }) => Object.keys(trailers ?? {}).join()),
     leaked: of(({ headers }) =>

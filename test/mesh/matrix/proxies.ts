@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mesh } from '../../../box/mesh.ts';
 import type { ConfigDump } from '../../../companion/core/oracle/config-dump.ts';
 import { danglingClusters } from '../../../companion/core/oracle/dangling.ts';
@@ -22,8 +23,29 @@ async function dumpText(mesh: Mesh, { namespace, name, labels }: ProxyRef): Prom
   return mesh.admin(pod, '/config_dump');
 }
 
+/** Waits until istiod has sent these proxies nothing for a while. */
+async function untilQuiet(mesh: Mesh, proxies: readonly ProxyRef[]): Promise<void> {
+  let before = '';
+  await mesh.waitFor('the end of pushes', async () => {
+    const versions = await Promise.all(proxies.map((proxy) => versionsOf(mesh, proxy)));
+    const isQuiet = before === versions.join();
+    before = versions.join();
+    if (!isQuiet) await sleep(quietMs);
+    return isQuiet;
+  });
+}
+
+/** Longer than istiod collects changes for one push. */
+const quietMs = 3_000;
+
+async function versionsOf(mesh: Mesh, { namespace, name, labels }: ProxyRef): Promise<string> {
+  const pod = await mesh.pod(namespace, labels ?? `app=${name}`);
+  return mesh.admin(pod, '/stats?filter=(cds|lds|rds.*).version_text');
+}
+
 /** In files, because each is tens of megabytes in memory. */
 export async function keepFull(mesh: Mesh, proxies: readonly ProxyRef[]): Promise<Kept> {
+  await untilQuiet(mesh, proxies);
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-dumps-'));
   const fileOf = (proxy: ProxyRef) => join(folder, `${proxyLabel(proxy).replace('/', '.')}.json`);
   for (const proxy of proxies) await writeFile(fileOf(proxy), await dumpText(mesh, proxy));

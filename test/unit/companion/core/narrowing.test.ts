@@ -256,6 +256,14 @@ test('a chain that passes on to an egressProxy in the scope is not there for the
   expect(differencesIn(before, after)).toEqual([]);
 });
 
+test('routes that no listener takes any more are not looked at', () => {
+  const gone = '"route_config":{"name":"81","virtual_hosts":[]},"version_info":"1"';
+  const before = edited('"dynamic_route_configs":[', `"dynamic_route_configs":[{${gone}},`, {
+    ...{ hosts: imported, sentinel },
+  });
+  expect(differencesIn(before, dumpOf(narrow))).toEqual([]);
+});
+
 test('routes in another order are reported, because the first match counts', () => {
   const text = JSON.stringify(dumpOf(narrow));
   const routes =
