@@ -33,10 +33,7 @@ const etcd = { client: 7379, peer: 7380 };
 const token = 'remote';
 const secret = { name: 'istio-remote-secret-remote', namespace: 'istio-system' };
 
-/**
- * Starts the cluster and creates its remote secret for istiod, like `istioctl
- * create-remote-secret`.
- */
+/** Starts the cluster, and makes istiod know it by `istioctl create-remote-secret`. */
 export async function startRemoteCluster(mesh: Mesh): Promise<RemoteCluster> {
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-remote-'));
   const file = (name: string) => join(folder, name);
@@ -65,7 +62,11 @@ export async function startRemoteCluster(mesh: Mesh): Promise<RemoteCluster> {
     return (await kubectl(['get', '--raw', '/readyz'])) === 'ok';
   });
   const ca = (await readFile(file('apiserver.crt'))).toString('base64');
-  await mesh.apply([remoteSecret(server, ca)]);
+  await writeFile(file('kubeconfig'), JSON.stringify(kubeconfig(server, ca)));
+  start('kube-controller-manager', tokenControllerArgs(file));
+  const istioctl = [mesh.state.istioctl, `--kubeconfig=${file('kubeconfig')}`];
+  const create = ['create-remote-secret', '--name', 'remote'];
+  await mesh.apply(await run('nsenter', [...enter, ...istioctl, ...create]));
   const applyObjects = async (objects: object[]) => {
     const text = objects.map((each) => JSON.stringify(each)).join('\n---\n');
     await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], text);
@@ -137,23 +138,24 @@ function apiServerArgs(file: (name: string) => string): string[] {
   ];
 }
 
-function remoteSecret(server: string, ca: string): object {
-  const kubeconfig = {
+/** Only the controller that gives a service account the token that istioctl asks for. */
+function tokenControllerArgs(file: (name: string) => string): string[] {
+  return [
+    `--kubeconfig=${file('kubeconfig')}`,
+    '--controllers=serviceaccount-token-controller',
+    `--service-account-private-key-file=${file('sa.key')}`,
+    `--root-ca-file=${file('apiserver.crt')}`,
+    ...['--leader-elect=false', '--secure-port=0'],
+  ];
+}
+
+function kubeconfig(server: string, ca: string): object {
+  return {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name: 'remote', cluster: { server, 'certificate-authority-data': ca } }],
     users: [{ name: 'remote', user: { token } }],
     contexts: [{ name: 'remote', context: { cluster: 'remote', user: 'remote' } }],
     'current-context': 'remote',
-  };
-  return {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    metadata: {
-      ...secret,
-      labels: { 'istio/multiCluster': 'true' },
-      annotations: { 'networking.istio.io/cluster': 'remote' },
-    },
-    stringData: { remote: JSON.stringify(kubeconfig) },
   };
 }
