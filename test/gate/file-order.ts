@@ -17,7 +17,7 @@ export const fileOrders: Readonly<Record<string, FileOrder>> = {
   product: {
     namespaced: [
       ...['first-call', 'tcp', 'outside', 'narrowing'],
-      ...['gateway', 'policies', 'switching', 'hostile'],
+      ...['gateway', 'policies', 'switching', 'hostile', 'held-in-vain', 'node-local', 'entries'],
     ],
     meshWide: ['clusters', 'outages', 'readme'],
   },
