@@ -6,6 +6,7 @@ import {
   makeCertificate,
   startFakeController,
 } from '../../../../box/played/fake-controller.ts';
+import { log } from '../../../../box/played/fixtures.ts';
 import { clusterEntry, reportBody } from '../../../../box/played/report-body.ts';
 import { connectionBounds } from '../../../../companion/node/connections.ts';
 import { ingressBounds } from '../../../../companion/node/ingress.ts';
@@ -362,6 +363,13 @@ describe('a hostile pod', () => {
     expect((await ask(addresses.cart, 'a'.repeat(513))).status).toBe(400);
     expect(await node.metric('refused_total')).toBe(3);
     expect(node.debug.get('proxies')?.()).toEqual([]);
+  });
+
+  it('cannot fill the log', async () => {
+    const warn = vi.spyOn(log, 'warn');
+    for (let n = 0; n < 40; n++) await report(addresses.cart, Buffer.alloc(50, 'x'));
+    const { length } = warn.mock.calls.filter(([, text]) => text === 'unusable report');
+    expect(Math.min(9, Math.max(1, length))).toBe(length);
   });
 
   it('can neither report for another pod nor use the share of others', async () => {
