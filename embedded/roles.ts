@@ -121,13 +121,18 @@ function connectInProcess(
   const { node } = options.hello;
   // Asynchronously, as over a network: a caller starts to wait only after it has asked.
   const joint: Joint = { toNode: (message) => queueMicrotask(() => stream.push(message)) };
+  let unfollow = () => {};
   const stream = new Duplex({
     objectMode: true,
     read: () => undefined,
-    write({ report, question, gone }: NodeMessage, _encoding, done) {
+    write({ report, question, gone, follow }: NodeMessage, _encoding, done) {
       if (question) joint.toNode({ answer: controller.onQuestion(node, question) });
       else if (report) controller.onReport(node, report);
       else if (gone) controller.onGone(node, gone);
+      else if (follow) {
+        unfollow();
+        unfollow = controller.onFollow(node, follow, (catalog) => joint.toNode({ catalog }));
+      }
       done();
     },
   });
@@ -135,12 +140,14 @@ function connectInProcess(
   const link = startLink({ ...options, stream: ends });
   joints.add(joint);
   controller.onOpened(node);
+  options.onOpened(link);
   return {
     ask: (question) => (link.ask(question) ? 1 : 0),
     changed: link.changed,
     gone: link.gone,
     stop() {
       if (joints.delete(joint)) controller.onClosed(node);
+      unfollow();
       link.stop();
       stream.destroy();
     },

@@ -1,5 +1,5 @@
 import { type Answered, answer } from '../../companion/controller/nodes/answer.ts';
-import { type Mtls, mtlsOf, without } from '../../companion/core/first-call/mtls.ts';
+import { type Mtls, mtlsOf, serversViewOf, without } from '../../companion/core/first-call/mtls.ts';
 import {
   type Resolution,
   resolve,
@@ -62,7 +62,11 @@ export function callPathOf(mesh: Mesh, known: Known, named: Named, now: number):
     call,
     resolution,
     mtls: found
-      ? mtlsOf(catalog, { record: found, port, pod: resolution.pod }, client, mesh.answers)
+      ? mtlsOf(
+          serversViewOf(catalog, mesh.answers),
+          { record: found, port, pod: resolution.pod },
+          client,
+        )
       : without('plain', 'no service behind the host'),
     entry: owner && `${owner}/${resolution.host}`,
     unknown: answer(narrowedState(mesh, known), mesh.answers, { namespace, pod }, call, now),

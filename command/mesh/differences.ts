@@ -1,4 +1,4 @@
-import { mtlsOf } from '../../companion/core/first-call/mtls.ts';
+import { mtlsOf, serversViewOf } from '../../companion/core/first-call/mtls.ts';
 import type { HostRecord } from '../../companion/core/mesh/records.ts';
 import { shadowedSidecar } from '../../companion/core/scope/sidecar.ts';
 import { type Finding, someOf } from '../core/finding.ts';
@@ -130,7 +130,7 @@ function isHttpEntry({ kind, resolution, ports }: HostRecord): boolean {
 
 function speechOf(mesh: Mesh, namespace: string, record: HostRecord, port: number) {
   const client = { namespace, labels: {} };
-  return mtlsOf(mesh.state.catalog, { record, port }, client, mesh.answers);
+  return mtlsOf(serversViewOf(mesh.state.catalog, mesh.answers), { record, port }, client);
 }
 
 function isBareHttp(mesh: Mesh, namespace: string) {

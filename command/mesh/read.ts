@@ -1,5 +1,5 @@
 import { parse } from 'yaml';
-import type { AnswerConfig } from '../../companion/controller/nodes/answer.ts';
+import type { AnswerConfig } from '../../companion/controller/nodes/mesh-view.ts';
 import type { LookOptions } from '../../companion/controller/reconcile/inputs.ts';
 import { createState, type State } from '../../companion/controller/state/state.ts';
 import { startInformers } from '../../companion/controller/watch/informers.ts';

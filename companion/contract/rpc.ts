@@ -26,6 +26,19 @@ export type Hello = { node: string; version: string };
 /** A newer token. The stream ends when the newest token expires. */
 export type Renew = { token: string };
 
+/** Asks for the compact catalog; see companion.proto. */
+export type Follow = { layout: number; digests: Uint8Array; id: number };
+
+/** A part of the compact catalog; see companion.proto. */
+export type CatalogPart = {
+  cleared: number[];
+  records: { key: string; text: string }[];
+  removed: string[];
+  complete: boolean;
+  refused: string;
+  followId: number;
+};
+
 /** A destination that a proxy used: exactly one of `cluster` and `unknown` is set. */
 export type ReportedEdge = {
   /** As Envoy names it: `outbound|9080||reviews.app.svc.cluster.local`. */
@@ -78,6 +91,7 @@ export type NodeMessage = {
   question?: Question;
   gone?: ProxyGone;
   renew?: Renew;
+  follow?: Follow;
 };
 
 export type Answer = {
@@ -94,7 +108,7 @@ export type Answer = {
 export type Forget = { namespace: string; pod: string };
 
 /** Exactly one of the fields is set. */
-export type ControllerMessage = { answer?: Answer; forget?: Forget };
+export type ControllerMessage = { answer?: Answer; forget?: Forget; catalog?: CatalogPart };
 
 export type NodeStream = ClientDuplexStream<NodeMessage, ControllerMessage>;
 export type ControllerStream = ServerDuplexStream<NodeMessage, ControllerMessage>;

@@ -4,6 +4,7 @@ import { sentinelHost } from '../core/scope/sentinel.ts';
 import type { ControllerConfig } from '../frame/config.ts';
 import type { Kube } from '../kube/object.ts';
 import type { ControllerMetrics } from './metrics.ts';
+import { createFeed } from './nodes/feed.ts';
 import { createNodeMessages, type NodeMessages } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Life } from './reconcile/inputs.ts';
@@ -17,6 +18,7 @@ import { createState, type State } from './state/state.ts';
 import { startTick } from './tick.ts';
 import { type Changed, createChanges } from './watch/changes.ts';
 import { startInformers } from './watch/informers.ts';
+import { markTouched, observed } from './watch/touched.ts';
 
 /** The controller without its network: it watches, learns, answers, plans and applies. */
 export type Engine = {
@@ -103,10 +105,13 @@ export function startEngine(options: EngineOptions): Engine {
   const { mark } = pace;
   const leads = sink.mayWrite;
   const changed = createChanges({ state, mark, markPorts: sentinel.mark, isLeader: leads });
-  const messages = createNodeMessages({ state, metrics, config, life, now, mark });
+  const feed = createFeed({ state, config, metrics, log, now });
+  const onFollow = feed.follow;
+  const messages = createNodeMessages({ state, metrics, config, life, now, mark, onFollow });
   const notices = createNotices({ state, sink, log, metrics });
   const informed = { rootNamespace, now, leads, filters: served !== undefined };
-  const informers = startInformers(kube, state, changed, informed);
+  const watched = observed(kube, markTouched(feed, state, config));
+  const informers = startInformers(watched, state, changed, informed);
   let tick: { stop(): void } | undefined;
 
   async function settle(): Promise<void> {
@@ -120,7 +125,7 @@ export function startEngine(options: EngineOptions): Engine {
     synced: informers.synced,
     startTick(nodes) {
       const parts = { state, sink, metrics, changed, pace, reconciler, messages, notices };
-      tick = startTick({ ...parts, nodes, life, now });
+      tick = startTick({ ...parts, feed, nodes, life, now });
     },
     lead() {
       recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());
@@ -131,6 +136,7 @@ export function startEngine(options: EngineOptions): Engine {
     async stop() {
       informers.stop();
       changed.stop();
+      feed.stop();
       await settle();
     },
     parts: { changed, pace, reconciler, sentinel },

@@ -75,6 +75,12 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
       'Time to answer a question.',
       [0.0001, 0.0003, 0.001, 0.003, 0.005, 0.01, 0.03],
     ),
+    catalogFollowers: gauge(
+      'controller_catalog_followers',
+      'Nodes that follow this replica, by state (fed, too-large: they get no compact catalog).',
+      ['state'],
+    ),
+    catalogParts: counter('controller_catalog_parts_total', 'Parts of the compact catalog sent.'),
     filterRequests: counter(
       'controller_filter_requests_total',
       'Filters that agents requested, by release (this, previous, unknown: no controller has the pinned filter).',

@@ -1,5 +1,6 @@
 import { conditionIn, modes } from '../core/scope/condition.ts';
 import type { ControllerMetrics } from './metrics.ts';
+import type { Feed } from './nodes/feed.ts';
 import type { NodeMessages } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Life } from './reconcile/inputs.ts';
@@ -18,6 +19,7 @@ export type TickOptions = {
   nodes: Pick<Nodes, 'forget' | 'expire' | 'repay'>;
   messages: Pick<NodeMessages, 'takeArrived'>;
   notices: { look(): Promise<void> };
+  feed: Pick<Feed, 'mark'>;
   sink: Pick<Sink, 'mayWrite'>;
   life: Pick<Life, 'ttlMs'>;
   now: () => number;
@@ -26,11 +28,13 @@ export type TickOptions = {
 const tickMs = 1_000;
 /** Interval of a full pass, which repairs lost events and failed writes. */
 const ticksPerPass = 10;
+/** Compact records that are repaired by each tick: those of 5,000 hosts within four minutes. */
+const recordsPerTick = 20;
 
 /** The only timer of the controller: expiry, repair, figures. */
 export function startTick(options: TickOptions): { stop(): void } {
   const { state, metrics, changed, pace, reconciler, nodes, messages } = options;
-  const { life, sink, now } = options;
+  const { life, sink, now, feed } = options;
   let ticks = 0;
   let edgesRefused = 0;
 
@@ -41,6 +45,7 @@ export function startTick(options: TickOptions): { stop(): void } {
     for (const pod of messages.takeArrived()) nodes.forget(pod);
     for (const key of reconciler.takeDue()) pace.mark(key, false);
     metrics.pending.set(pace.pending());
+    feed.mark.markDue(recordsPerTick);
     if (ticks % ticksPerPass !== 0) return;
     // The previous pass has ended when nothing waits any more.
     if (sink.mayWrite() && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
@@ -51,6 +56,8 @@ export function startTick(options: TickOptions): { stop(): void } {
     edgesRefused = state.edges.overflow();
     changed.all();
     changed.ports();
+    feed.mark.callers(undefined);
+    feed.mark.markRest();
     // Never rejects: what cannot be told is logged.
     void options.notices.look();
   }

@@ -1,7 +1,9 @@
 import { createQuota } from '../bounds/quota.ts';
 import type { Answer } from '../contract/rpc.ts';
 import { keyOf } from '../contract/rpc.ts';
+import type { CompactAnswer } from '../core/compact/answer.ts';
 import type { UnknownCall } from '../core/first-call/resolve.ts';
+import { problemOf } from './answer-check.ts';
 import { createAnswers } from './answers.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
@@ -17,8 +19,9 @@ export type TimedAnswer = {
 
 export type Decisions = {
   /**
-   * The answer for this caller: from the cache, from a controller, or, if no controller answers,
-   * the last known answer of any age. Undefined if there is none; the filter then falls back.
+   * The answer for this caller: from the cache, from the compact catalog, from a controller, or, if
+   * no controller answers, from a catalog that may be old, or the last known answer of any age.
+   * Undefined if there is none; the filter then falls back.
    */
   decide(pod: Pod, call: UnknownCall): Promise<TimedAnswer | undefined>;
 };
@@ -47,13 +50,15 @@ const ttlRange = { min: 1, max: 3600 };
 
 export type DecisionsOptions = {
   ask: Ask;
+  /** What the compact catalog says. */
+  lookUp(pod: Pod, call: UnknownCall): CompactAnswer | undefined;
   metrics: NodeMetrics;
   now: () => number;
   bounds?: DecisionBounds;
 };
 
 export function createDecisions(options: DecisionsOptions): Decisions {
-  const { ask, metrics, now, bounds = decisionBounds } = options;
+  const { ask, lookUp, metrics, now, bounds = decisionBounds } = options;
   const known = createAnswers(bounds, () => metrics.evicted.inc({ table: 'decisions' }));
   const open = new Map<string, Promise<Answer | undefined>>();
   const openOf = createQuota({ all: bounds.open, perKey: bounds.openPerCaller });
@@ -87,6 +92,12 @@ export function createDecisions(options: DecisionsOptions): Decisions {
     return asking;
   }
 
+  /** Controllers learn every call, and the answer of one replaces the catalog's if they differ. */
+  async function confirm(key: string, pod: Pod, call: UnknownCall, own: Answer): Promise<void> {
+    const told = await askOnce(key, pod, call);
+    if (told && !isSame(told, own)) metrics.corrected.inc();
+  }
+
   return {
     async decide(pod, call) {
       const key = keyOf({ unknown: call });
@@ -97,15 +108,46 @@ export function createDecisions(options: DecisionsOptions): Decisions {
         const ttlSeconds = Math.max(1, Math.floor((entry.expiresAt - now()) / 1000));
         return { answer: entry.answer, ttlSeconds };
       }
+      const found = lookUp(pod, call);
+      const own = found && usable(answerOf(found.decision));
+      if (own && found?.use === 'whole') {
+        metrics.questions.inc({ source: 'catalog' });
+        keep(pod.callerKey, key, own);
+        void confirm(key, pod, call, own);
+        return timed(own);
+      }
       const answer = await askOnce(key, pod, call);
       if (answer) {
         metrics.questions.inc({ source: 'controller' });
-        const ttlSeconds = Math.min(Math.max(answer.ttlSeconds, ttlRange.min), ttlRange.max);
-        return { answer, ttlSeconds };
+        return timed(answer);
+      }
+      if (own) {
+        metrics.questions.inc({ source: 'catalog' });
+        return timed(own);
       }
       const stale = known.get(pod.callerKey, key) ?? entry;
       metrics.questions.inc({ source: stale ? 'stale' : 'none' });
       return stale && { answer: stale.answer, ttlSeconds: staleTtlSeconds };
     },
   };
+}
+
+function timed(answer: Answer): TimedAnswer {
+  const { min, max } = ttlRange;
+  return { answer, ttlSeconds: Math.min(Math.max(answer.ttlSeconds, min), max) };
+}
+
+function answerOf(decision: CompactAnswer['decision']): Answer {
+  return { id: 0, ...decision, millisecondsSinceScopeWritten: 0 };
+}
+
+function usable(answer: Answer): Answer | undefined {
+  return problemOf(answer) === undefined ? answer : undefined;
+}
+
+/** Whether two answers send a call the same way. */
+function isSame(one: Answer, other: Answer): boolean {
+  const way = ({ strategy, otherwise, sni, identities }: Answer) =>
+    JSON.stringify([strategy, otherwise, sni, identities]);
+  return way(one) === way(other);
 }

@@ -2,7 +2,9 @@ import type { Logger } from 'pino';
 import {
   type AgedProxyStats,
   type Answer,
+  type CatalogPart,
   type ControllerMessage,
+  type Follow,
   type Hello,
   type NodeMessage,
   type NodeStream,
@@ -22,6 +24,8 @@ export type Link = {
   gone(pod: Pod): void;
   /** False if the stream is too far behind to accept the message. */
   ask(question: Question): boolean;
+  /** Asks for the compact catalog. */
+  follow(follow: Follow): void;
   /** Stops the timers; the caller owns the stream. */
   stop(): void;
 };
@@ -53,6 +57,7 @@ export type LinkOptions = {
   log: Logger;
   now: () => number;
   onAnswer(answer: Answer): void;
+  onCatalog(link: Link, part: CatalogPart): void;
 };
 
 type Outbox = LinkOptions & {
@@ -76,7 +81,10 @@ export function startLink(options: LinkOptions): Link {
     timer: undefined,
     dueAt: Number.POSITIVE_INFINITY,
   };
-  stream.on('data', (message: ControllerMessage) => receive(state, message));
+  stream.on('data', (message: ControllerMessage) => {
+    if (message.catalog) options.onCatalog(link, message.catalog);
+    else receive(state, message);
+  });
   stream.on('drain', () => {
     state.congestedSince = undefined;
     flush(state);
@@ -86,7 +94,7 @@ export function startLink(options: LinkOptions): Link {
   flush(state);
   const repeating = setInterval(repeat, repeatMs, state);
 
-  return {
+  const link: Link = {
     changed(uid, urgent) {
       state.changed.add(uid);
       schedule(state, urgent ? urgentMs : usualMs);
@@ -101,11 +109,13 @@ export function startLink(options: LinkOptions): Link {
       write(state, 'question', { question });
       return true;
     },
+    follow: (follow) => void write(state, 'follow', { follow }),
     stop() {
       clearInterval(repeating);
       clearTimeout(state.timer);
     },
   };
+  return link;
 
   function repeat({ changed }: Outbox): void {
     for (const proxy of aggregate.proxies()) changed.add(proxy.pod.uid);

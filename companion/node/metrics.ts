@@ -67,6 +67,15 @@ function ofControllers({ counter, gauge, seconds }: Describe) {
       'Unix time of the last answer of a controller.',
     ),
     decisions: gauge('node_decisions', 'Answers in the cache.'),
+    catalogHosts: gauge('node_catalog_hosts', 'Hosts in the compact catalog.'),
+    catalogCurrent: gauge(
+      'node_catalog_current',
+      'Whether a controller keeps the compact catalog up to date: 1 or 0.',
+    ),
+    corrected: counter(
+      'node_answers_corrected_total',
+      'Answers from the compact catalog that a controller then gave in another way.',
+    ),
 
     held: gauge('node_held', 'Requests held now.'),
     holds: counter('node_holds_total', 'Held requests, by outcome.', ['outcome']),

@@ -12,6 +12,7 @@ import type { Kube } from '../kube/object.ts';
 import { createAdmit } from './admit.ts';
 import { type Aggregate, createAggregate } from './aggregate.ts';
 import { caFromFile, caFromKube } from './ca.ts';
+import { type CompactReplica, createCompactReplica } from './compact-replica.ts';
 import { type Ask, createDecisions } from './decisions.ts';
 import { createHold } from './hold.ts';
 import { startIngress } from './ingress.ts';
@@ -64,7 +65,7 @@ export async function startNode(
   debug.set('proxies', () => proxiesView(aggregate, now()));
   const common = { config, lifecycle, kube, metrics, log, now, aggregate, surroundings };
 
-  const { uplink, ask } = startControllers(common);
+  const { uplink, ask, replica } = startControllers(common);
   const pods = createPods({
     metrics,
     onGone(pod) {
@@ -93,7 +94,7 @@ export async function startNode(
     admit,
     serves: (address) => 'pod' in pods.find(address),
     aggregate,
-    decisions: createDecisions({ ask, metrics, now }),
+    decisions: createDecisions({ ask, lookUp: replica.answer, metrics, now }),
     hold,
     onReport(pod, urgent) {
       uplink.changed(pod.uid, urgent);
@@ -118,8 +119,12 @@ type Common = {
   aggregate: Aggregate;
 };
 
-function startControllers(common: Common): { uplink: Uplink; ask: Ask } {
-  const { config, lifecycle, kube, surroundings } = common;
+function startControllers(common: Common): {
+  uplink: Uplink;
+  ask: Ask;
+  replica: CompactReplica;
+} {
+  const { config, lifecycle, kube, surroundings, metrics } = common;
   const ca = config.caPath ? caFromFile(config.caPath) : caFromKube(kube, config.namespace);
   lifecycle.onStop('ca', ca.stop);
   const questions = createQuestions({
@@ -127,6 +132,8 @@ function startControllers(common: Common): { uplink: Uplink; ask: Ask } {
     send: (question) => uplink.ask(question),
     answerMs: config.answerMilliseconds,
   });
+  const replica = createCompactReplica({ metrics });
+  lifecycle.onStop('catalog', replica.stop);
   const uplink = surroundings.connect({
     ...common,
     service: config.controllerService,
@@ -135,9 +142,12 @@ function startControllers(common: Common): { uplink: Uplink; ask: Ask } {
     ca: ca.read,
     tokenPath: config.tokenPath,
     onAnswer: questions.answered,
+    onOpened: replica.opened,
+    onEnded: replica.ended,
+    onCatalog: replica.received,
   });
   lifecycle.onStop('uplink', uplink.stop);
-  return { uplink, ask: questions.ask };
+  return { uplink, ask: questions.ask, replica };
 }
 
 function followPods({ kube, config, lifecycle }: Common, pods: Pods): void {

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Answer, Question } from '../contract/rpc.ts';
+import { problemOf } from './answer-check.ts';
 import type { Ask } from './decisions.ts';
 import type { NodeMetrics } from './metrics.ts';
 
@@ -59,25 +60,4 @@ export function createQuestions(options: QuestionsOptions): Questions {
       resolve(answer);
     },
   };
-}
-
-const strategies = new Set(['gateway', 'direct', 'hold', 'plain', 'passthrough']);
-const others = new Set(['gateway', 'direct', 'plain', 'passthrough']);
-const identitiesLengthMax = 2048;
-const sniLengthMax = 512;
-/** Printable ASCII: these become header values. */
-const printable = /^[\x21-\x7e]*$/;
-
-function problemOf({ strategy, otherwise, sni, identities }: Answer): string | undefined {
-  if (!strategies.has(strategy)) return `unknown strategy ${JSON.stringify(strategy)}`;
-  if (strategy === 'hold' && !others.has(otherwise)) return 'hold without a usable "otherwise"';
-  if (sni.length > sniLengthMax || !printable.test(sni)) return 'sni is too long or not printable';
-  const names = identities.join(',');
-  if (names.length > identitiesLengthMax || !printable.test(names)) {
-    return 'identities are too long or not printable';
-  }
-  const used = strategy === 'hold' ? otherwise : strategy;
-  const isMutual = used === 'gateway' || used === 'direct';
-  if (sni === '' && isMutual) return `${used} without an sni`;
-  return undefined;
 }

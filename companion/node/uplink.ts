@@ -7,6 +7,7 @@ import { createBackoff, pause } from '../bounds/backoff.ts';
 import {
   type Answer,
   authorizationKey,
+  type CatalogPart,
   connectController,
   type Hello,
   type NodeStream,
@@ -48,6 +49,9 @@ export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
   log: Logger;
   now: () => number;
   onAnswer(answer: Answer): void;
+  onOpened(link: Link): void;
+  onEnded(link: Link): void;
+  onCatalog(link: Link, part: CatalogPart): void;
   renewEveryMs?: number;
 };
 
@@ -208,6 +212,7 @@ async function follow(
   const link = startLink({ ...state, stream, log });
   links.add(link);
   metrics.streams.set(links.size);
+  state.onOpened(link);
   log.info('controller stream open');
   const renewing = renewToken(state, stream, token);
   if (stopped.signal.aborted) stream.cancel();
@@ -216,6 +221,7 @@ async function follow(
   link.stop();
   links.delete(link);
   metrics.streams.set(links.size);
+  state.onEnded(link);
   stopped.signal.removeEventListener('abort', cancel);
   return end;
 }

@@ -128,6 +128,11 @@ const allowed: Record<string, string[]> = {
   'companion/core/mesh': [],
   'companion/core/first-call': ['companion/core/mesh'],
   'companion/core/scope': ['companion/core/mesh', 'companion/core/first-call'],
+  'companion/core/compact': [
+    'companion/core/mesh',
+    'companion/core/first-call',
+    'companion/core/scope',
+  ],
   'companion/bounds': [],
   'companion/contract': ['companion/core'],
   'companion/frame': ['companion/bounds'],
@@ -161,6 +166,7 @@ const usedByMesh = [
   'companion/controller/state/',
   'companion/controller/watch/informers.ts',
   'companion/controller/nodes/answer.ts',
+  'companion/controller/nodes/mesh-view.ts',
   'companion/controller/reconcile/inputs.ts',
 ];
 

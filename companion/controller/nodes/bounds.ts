@@ -8,6 +8,7 @@ export type NodeBounds = {
   reviewRate: Rate;
   reportRate: Rate;
   questionRate: Rate;
+  followRate: Rate;
   owedPods: number;
   answersWaiting: number;
   helloMs: number;
@@ -36,10 +37,13 @@ export const nodeBounds: NodeBounds = {
    * the node falls back after 150 ms.
    */
   questionRate: { perSecond: 5_000, burst: 20_000 },
+  /** A node companion follows once for each stream, and again after 5 s without an answer. */
+  followRate: { perSecond: 0.5, burst: 10 },
   /** Pods of one stream whose reports were above the rate; Kubernetes allows 500 pods a node. */
   owedPods: 1_024,
   /**
    * Answers that a node has not read yet; at most 3 KB each. A node that reads none gets no more.
+   * The stream of a node that reads no part of the compact catalog is cut.
    */
   answersWaiting: 1_024,
   /** A node companion sends its hello at once. */

@@ -5,9 +5,10 @@ import type { ControllerMetrics } from '../metrics.ts';
 import type { Life } from '../reconcile/inputs.ts';
 import type { State } from '../state/state.ts';
 import { modeOf } from '../state/workload-mode.ts';
-import { type AnswerConfig, answer } from './answer.ts';
+import { answer } from './answer.ts';
 import { createAwaitedPods, isKnown } from './awaited-pods.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
+import type { AnswerConfig } from './mesh-view.ts';
 import type { NodeHandlers } from './rated.ts';
 
 export type NodeMessages = NodeHandlers & {
@@ -21,6 +22,7 @@ export type NodeMessagesOptions = {
   config: AnswerConfig;
   life: Pick<Life, 'ttlMs'>;
   now: () => number;
+  onFollow: NodeHandlers['onFollow'];
   /** Marks a workload, `namespace/name`, for reconciliation. */
   mark(key: string, urgent: boolean): void;
 };
@@ -65,6 +67,7 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   }
 
   return {
+    onFollow: options.onFollow,
     onOpened: (node) => state.nodeStreams.opened(node, now()),
     onClosed: (node) => state.nodeStreams.closed(node),
     onReport(node, report) {

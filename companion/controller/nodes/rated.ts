@@ -2,7 +2,9 @@ import type { Logger } from 'pino';
 import type { RateLimit } from '../../bounds/rate.ts';
 import type {
   Answer,
+  CatalogPart,
   ControllerStream,
+  Follow,
   NodeMessage,
   ProxyGone,
   ProxyReport,
@@ -22,13 +24,21 @@ export type NodeHandlers = {
   onGone(node: string, gone: ProxyGone): void;
   /** Answers at once. */
   onQuestion(node: string, question: Question): Answer;
+  /** Sends the compact catalog from now on; returns what ends it. */
+  onFollow(node: string, follow: Follow, send: (part: CatalogPart) => void): () => void;
 };
 
 export type NodesOptions = NodeHandlers &
   IdentifyOptions & { log: Logger; metrics: ControllerMetrics; bounds?: NodeBounds };
 
 /** A refused stream counts until it is closed, because its peer may be slow to read the reason. */
-export type Speaker = { identity: NodeIdentity | undefined; refused: boolean; owed: Owed };
+export type Speaker = {
+  identity: NodeIdentity | undefined;
+  refused: boolean;
+  owed: Owed;
+  /** Ends the compact catalog on this stream. */
+  unfollow?: () => void;
+};
 
 export type StreamTable = NodesOptions & {
   bounds: NodeBounds;
@@ -37,6 +47,7 @@ export type StreamTable = NodesOptions & {
   reviewRate: RateLimit;
   reportRate: RateLimit;
   questionRate: RateLimit;
+  followRate: RateLimit;
 };
 
 /** Answers a question, as far as the rate of its node allows. */

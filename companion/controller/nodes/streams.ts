@@ -4,6 +4,7 @@ import {
   authorizationKey,
   type ControllerHandlers,
   type ControllerStream,
+  type Follow,
   type NodeMessage,
 } from '../../contract/rpc.ts';
 import { messageOf } from '../../frame/errors.ts';
@@ -34,6 +35,7 @@ export function createNodes(options: NodesOptions): Nodes {
     reviewRate: createRateLimit(bounds.reviewRate, steady),
     reportRate: createRateLimit(bounds.reportRate, steady),
     questionRate: createRateLimit(bounds.questionRate, steady),
+    followRate: createRateLimit(bounds.followRate, steady),
   };
   const { streams } = state;
 
@@ -46,7 +48,9 @@ export function createNodes(options: NodesOptions): Nodes {
     streams.set(stream, { identity: undefined, refused: false, owed });
     metrics.streams.set(streams.size);
     const close = () => {
-      const node = streams.get(stream)?.identity?.node;
+      const { identity, unfollow } = streams.get(stream) ?? {};
+      const node = identity?.node;
+      unfollow?.();
       if (streams.delete(stream) && node) state.onClosed(node);
       metrics.streams.set(streams.size);
     };
@@ -171,9 +175,10 @@ function handle(
   stream: ControllerStream,
 ): void {
   const { streams } = state;
-  const { report, question, gone, renew } = message;
+  const { report, question, gone, renew, follow: followed } = message;
   if (question) answer(state, node, question, stream);
   else if (report || gone) hear(state, node, message, stream);
+  else if (followed) follow(state, node, followed, stream);
   else if (renew) {
     review(state, stream, renew.token)
       .then((identity) => {
@@ -185,6 +190,19 @@ function handle(
         if (streams.has(stream)) refuse(state, stream, error);
       });
   }
+}
+
+function follow(state: StreamTable, node: string, asked: Follow, stream: ControllerStream): void {
+  const speaker = state.streams.get(stream);
+  if (!speaker) return;
+  if (!state.followRate.take(node)) {
+    return void state.metrics.messagesDropped.inc({ reason: 'follow rate' });
+  }
+  speaker.unfollow?.();
+  speaker.unfollow = state.onFollow(node, asked, (catalog) => {
+    if (hasRoom(state, stream)) stream.write({ catalog });
+    else refuse(state, stream, tooMany('catalog not read', `by node ${node}`));
+  });
 }
 
 function firstMessage(stream: ControllerStream, waitMs: number): Promise<NodeMessage> {

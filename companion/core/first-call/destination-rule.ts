@@ -6,19 +6,36 @@ import type { DestinationRuleRecord, TlsPolicy } from '../mesh/rules.ts';
 /** The caller: a rule may apply to some clients only. */
 export type Client = { namespace: string; labels: Readonly<Record<string, string>> };
 
+/** TLS settings for clients of one namespace; with a selector, for those with its labels. */
+export type ClientRule = {
+  selector: Client['labels'] | undefined;
+  tls: TlsPolicy | undefined;
+};
+
 /**
- * TLS mode of the DestinationRule in force for a client, '' if no rule sets one, in the order of
- * istiod (pilot/pkg/model/push_context.go, destinationRule): the client's namespace, the host's,
- * the root namespace.
+ * TLS mode of the DestinationRule in force for a client, '' if no rule sets one.
  */
 export function ruleTlsMode(
   catalog: Catalog,
-  { host, namespace }: Pick<HostRecord, 'host' | 'namespace'>,
+  record: Pick<HostRecord, 'host' | 'namespace'>,
   port: number,
   client: Client,
   rootNamespace: string,
 ): string {
-  const from = client.namespace;
+  return tlsModeFor(clientRules(catalog, record, client.namespace, rootNamespace), port, client);
+}
+
+/**
+ * The DestinationRules in force for clients of a namespace, in the order of istiod
+ * (pilot/pkg/model/push_context.go, destinationRule): the client's namespace, the host's, the root
+ * namespace.
+ */
+export function clientRules(
+  catalog: Catalog,
+  { host, namespace }: Pick<HostRecord, 'host' | 'namespace'>,
+  from: string,
+  rootNamespace: string,
+): ClientRule[] {
   const candidates = (owner: string, accept: (to: ExportTo) => boolean) =>
     catalog.destinationRules.mostSpecific(host, (rule) => {
       const to = rule.namespace === owner ? catalog.exportsOf(rule, from) : undefined;
@@ -27,16 +44,23 @@ export function ruleTlsMode(
   const own = candidates(from, (to) =>
     from === rootNamespace ? isPrivate(to, from) : isPublic(to) || isFor(to, from, '.'),
   );
-  if (own.length > 0) return modeFor(consolidate(own), port, client);
+  if (own.length > 0) return rulesFor(from, consolidate(own));
   for (const owner of [namespace, rootNamespace]) {
     // The most specific rule hides the others, even from a client that it is not exported to.
     const exported = candidates(owner, (to) => !isPrivate(to, owner)).filter((rule) => {
       const to = catalog.exportsOf(rule, from) ?? [];
       return isPublic(to) || isFor(to, from);
     });
-    if (exported.length > 0) return modeFor(consolidate(exported), port, client);
+    if (exported.length > 0) return rulesFor(from, consolidate(exported));
   }
-  return '';
+  return [];
+}
+
+/** A rule for some clients is for clients of its own namespace. */
+function rulesFor(from: string, rules: readonly Consolidated[]): ClientRule[] {
+  return rules.flatMap(({ namespace, selector, tls }) =>
+    selector && namespace !== from ? [] : { selector, tls },
+  );
 }
 
 function isPublic(to: ExportTo): boolean {
@@ -90,14 +114,15 @@ function isSameSelector(a: Client['labels'], b: Client['labels']): boolean {
 }
 
 /**
- * The rule for clients with these labels, else the last rule for all clients
+ * The mode of the rule for clients with these labels, else of the last rule for all clients
  * (pilot/pkg/model/sidecar.go, DestinationRule).
  */
-function modeFor(rules: readonly Consolidated[], port: number, client: Client): string {
-  const selected = rules.find(
-    ({ namespace, selector }) =>
-      selector && namespace === client.namespace && selects(selector, client.labels),
-  );
+export function tlsModeFor(
+  rules: readonly ClientRule[],
+  port: number,
+  { labels }: Pick<Client, 'labels'>,
+): string {
+  const selected = rules.find(({ selector }) => selector && selects(selector, labels));
   const rule = selected ?? rules.findLast(({ selector }) => !selector);
   return tlsModeOf(rule?.tls, port);
 }

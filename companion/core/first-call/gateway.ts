@@ -3,7 +3,7 @@ import { isWildcard } from '../mesh/host-pattern.ts';
 import type { PodRecord } from '../mesh/pod-record.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import { defaultRevision } from '../mesh/revision.ts';
-import { type MeshNames, mtlsOf } from './mtls.ts';
+import { type MeshNames, mtlsOf, serversViewOf } from './mtls.ts';
 
 /**
  * Whether the lazy egress gateway, a Service at `host`, can carry a caller's mutual TLS to a port
@@ -37,7 +37,7 @@ export function isCarried(
     }
   }
   const client = { namespace: gateway.namespace, labels: pods[0]?.labels ?? {} };
-  const { speech } = mtlsOf(catalog, { record, port }, client, names);
+  const { speech } = mtlsOf(serversViewOf(catalog, names), { record, port }, client);
   return speech === 'mtls' || speech === 'mixed' || speech === 'nobody';
 }
 

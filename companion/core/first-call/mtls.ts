@@ -1,7 +1,7 @@
 import type { Catalog } from '../mesh/catalog.ts';
 import type { PodRecord } from '../mesh/pod-record.ts';
 import type { HostRecord } from '../mesh/records.ts';
-import { type Client, ruleTlsMode } from './destination-rule.ts';
+import { type Client, type ClientRule, clientRules, tlsModeFor } from './destination-rule.ts';
 import { type Server, type Speech, serverOfPod, serversOf } from './endpoints.ts';
 import { pinnedIdentities } from './identities.ts';
 
@@ -30,24 +30,45 @@ export type Mtls = {
 
 export type MeshNames = { trustDomain: string; rootNamespace: string };
 
-type Target = { record: HostRecord; port: number; pod?: PodRecord | undefined };
+type Target<Pod> = { record: HostRecord; port: number; pod?: Pod | undefined };
+
+/** What decides about mutual TLS to a host. */
+export type ServersView<Pod> = {
+  trustDomain: string;
+  /** Other names of the trust domain for the sidecars of a namespace. */
+  trustDomainAliasesIn(namespace: string): readonly string[];
+  clientRules(record: HostRecord, from: string): readonly ClientRule[];
+  serversOf(record: HostRecord, port: number): readonly Server[];
+  /** The pod as a server of a headless Service. */
+  serverOfPod(record: HostRecord, pod: Pod, port: number): Server;
+};
+
+export function serversViewOf(
+  catalog: Catalog,
+  { trustDomain, rootNamespace }: MeshNames,
+): ServersView<PodRecord> {
+  return {
+    trustDomain,
+    trustDomainAliasesIn: catalog.trustDomainAliasesIn,
+    clientRules: (record, from) => clientRules(catalog, record, from, rootNamespace),
+    serversOf: (record, port) => serversOf(catalog, record, port, rootNamespace),
+    serverOfPod: (_, pod, port) => serverOfPod(catalog, pod, port, rootNamespace),
+  };
+}
 
 /** How this client would use mutual TLS to a port of a host, or to one pod of the host. */
-export function mtlsOf(
-  catalog: Catalog,
-  { record, port, pod }: Target,
+export function mtlsOf<Pod>(
+  view: ServersView<Pod>,
+  { record, port, pod }: Target<Pod>,
   client: Client,
-  { trustDomain, rootNamespace }: MeshNames,
 ): Mtls {
-  const rule = ruleTlsMode(catalog, record, port, client, rootNamespace);
+  const rule = tlsModeFor(view.clientRules(record, client.namespace), port, client);
   if (rule !== '' && rule !== 'DISABLE' && (record.external || rule !== 'ISTIO_MUTUAL')) {
     return without('own', `a DestinationRule sets TLS mode ${rule}`);
   }
   if (record.external) return without('plain', 'outside the mesh');
   if (rule === 'DISABLE') return without('plain', 'a DestinationRule sets TLS mode DISABLE');
-  const servers = pod
-    ? [serverOfPod(catalog, pod, port, rootNamespace)]
-    : serversOf(catalog, record, port, rootNamespace);
+  const servers = pod ? [view.serverOfPod(record, pod, port)] : view.serversOf(record, port);
   if (servers.length === 0) return without('nobody', 'no endpoints');
   const isForced = rule === 'ISTIO_MUTUAL';
   const spoken = servers.filter(({ speech }) => isForced || speech === 'mtls');
@@ -61,7 +82,7 @@ export function mtlsOf(
         ? []
         : pinnedIdentities(
             [...identities, ...record.identities],
-            [trustDomain, ...catalog.trustDomainAliasesIn(client.namespace)],
+            [view.trustDomain, ...view.trustDomainAliasesIn(client.namespace)],
           ),
     networks: new Set(servers.map(({ network }) => network)),
     addresses: new Set(servers.map(({ address }) => address)),
@@ -73,7 +94,8 @@ function speechOf(servers: readonly Server[], spoken: number): Pick<Mtls, 'speec
   if (servers.some(({ speech }) => speech === 'tunnel')) {
     return { speech: 'tunnel', reason: 'an endpoint is in the ambient mesh' };
   }
-  const reason = servers.find(({ plainReason }) => plainReason)?.plainReason ?? '';
+  // One of them, the same in whatever order the servers are known.
+  const [reason = ''] = servers.flatMap(({ plainReason }) => plainReason || []).sort();
   return { speech: spoken > 0 ? 'mixed' : 'plain', reason };
 }
 

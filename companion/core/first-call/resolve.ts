@@ -3,7 +3,7 @@ import { holdsAddress } from '../mesh/address-index.ts';
 import { type Address, hostOfAuthority, parseAddress } from '../mesh/authority.ts';
 import type { Catalog } from '../mesh/catalog.ts';
 import { hasPort, inOrder, shownTo, virtualServicesOf } from '../mesh/host-lookup.ts';
-import { isWildcard } from '../mesh/host-pattern.ts';
+import { type HostIndex, isWildcard } from '../mesh/host-pattern.ts';
 import type { PodRecord } from '../mesh/pod-record.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import type { VirtualServiceRecord } from '../mesh/rules.ts';
@@ -11,8 +11,18 @@ import type { VirtualServiceRecord } from '../mesh/rules.ts';
 /** A call without a route, as the filter saw it. */
 export type UnknownCall = { tcp: boolean; authority: string; destination: string };
 
+/** What finds the hosts that names and addresses mean: a catalog, or a compact one. */
+export type Registry<Pod> = Pick<
+  Catalog,
+  'hostsAt' | 'servicesOfEndpoint' | 'exportsOf' | 'isVisible'
+> & {
+  hosts: Pick<HostIndex<HostRecord>, 'exact' | 'mostSpecific'>;
+  virtualServices: Pick<HostIndex<VirtualServiceRecord>, 'mostSpecific'>;
+  podAt(ip: string): Pod | undefined;
+};
+
 /** The destination of a call. */
-export type Resolution = {
+export type Resolution<Pod = PodRecord> = {
   /** `virtual`: a host that exists only in a VirtualService; `external`: not a host of the mesh. */
   kind: 'service' | 'entry' | 'virtual' | 'external';
   /** The host as the registry names it; for `virtual`, as the caller named it. */
@@ -24,7 +34,7 @@ export type Resolution = {
   /** VirtualServices for the mesh that apply to the host. */
   virtualServices: readonly VirtualServiceRecord[];
   /** The pod that was called by its own address: only this pod can answer. */
-  pod?: PodRecord;
+  pod?: Pod;
   /** The address that the app called belongs to the host, so the call can reach nothing else. */
   addressed: boolean;
   /** Whether a scope with this host gives the next such call a route. */
@@ -34,7 +44,11 @@ export type Resolution = {
 export type Caller = { namespace: string; clusterDomain: string };
 
 /** Finds the destination of a call by istiod's rules for names. */
-export function resolve(catalog: Catalog, call: UnknownCall, caller: Caller): Resolution {
+export function resolve<Pod>(
+  catalog: Registry<Pod>,
+  call: UnknownCall,
+  caller: Caller,
+): Resolution<Pod> {
   const address = parseAddress(call.destination);
   const host = call.tcp ? undefined : hostOfAuthority(call.authority);
   return (
@@ -44,7 +58,7 @@ export function resolve(catalog: Catalog, call: UnknownCall, caller: Caller): Re
   );
 }
 
-function external(host: string, address: Address | undefined): Resolution {
+function external(host: string, address: Address | undefined): Resolution<never> {
   const { ip = '', port = 0 } = address ?? {};
   const where = { host, port, ip };
   return {
@@ -56,12 +70,12 @@ function external(host: string, address: Address | undefined): Resolution {
   };
 }
 
-function byName(
-  catalog: Catalog,
+function byName<Pod>(
+  catalog: Registry<Pod>,
   name: string,
   { ip, port }: Address,
   caller: Caller,
-): Resolution | undefined {
+): Resolution<Pod> | undefined {
   const record = recordByName(catalog, name, port, caller);
   const host = record?.host ?? name;
   const called = isWildcard(host) ? name : host;
@@ -86,7 +100,7 @@ function byName(
   };
 }
 
-function isAddressOf(catalog: Catalog, record: HostRecord, ip: string): boolean {
+function isAddressOf(catalog: Registry<unknown>, record: HostRecord, ip: string): boolean {
   return (
     record.anyAddress ||
     record.addresses.some((address) => holdsAddress(address, ip)) ||
@@ -100,7 +114,7 @@ function isAddressOf(catalog: Catalog, record: HostRecord, ip: string): boolean 
  * namespace, and pods of headless services by `pod.name...`.
  */
 function recordByName(
-  catalog: Catalog,
+  catalog: Registry<unknown>,
   name: string,
   port: number,
   caller: Caller,
@@ -120,7 +134,7 @@ function recordByName(
 const aliasStepsMax = 8;
 
 /** The record that an ExternalName stands for; such a Service has the ports of its target. */
-function aliasNamed(catalog: Catalog, name: string, caller: Caller): string | undefined {
+function aliasNamed(catalog: Registry<unknown>, name: string, caller: Caller): string | undefined {
   for (const full of fullNames(name, caller)) {
     const [record] = shownTo(catalog, catalog.hosts.exact(full), caller.namespace);
     if (record) return record.aliasOf;
@@ -133,7 +147,7 @@ function aliasNamed(catalog: Catalog, name: string, caller: Caller): string | un
  * each separately: a wildcard with the port applies if the exact host has only other ports.
  */
 function recordNamed(
-  catalog: Catalog,
+  catalog: Registry<unknown>,
   name: string,
   port: number,
   caller: Caller,
@@ -163,19 +177,21 @@ function fullNames(name: string, { namespace, clusterDomain }: Caller): string[]
   return [name, name.endsWith('.svc') ? `${name}.${clusterDomain}` : `${name}${domain}`];
 }
 
-function byAddress(
-  catalog: Catalog,
+function byAddress<Pod>(
+  catalog: Registry<Pod>,
   call: UnknownCall,
   address: Address,
   caller: Caller,
-): Resolution | undefined {
+): Resolution<Pod> | undefined {
   const first = (records: readonly HostRecord[]) =>
     inOrder(catalog, records, caller.namespace).find(
       (each) =>
         hasPort(each, address.port) &&
         shownTo(catalog, catalog.hosts.exact(each.host), caller.namespace).includes(each),
     );
-  const found = first(catalog.hostsAt(address.ip));
+  // A range that the caller does not see hides no wider one.
+  const isSeen = (record: HostRecord) => catalog.isVisible(record, caller.namespace);
+  const found = first(catalog.hostsAt(address.ip, isSeen));
   if (found) return ofAddress(found, call, address);
 
   // Requests are routed by name only: the address of a pod is not a name, not even for a headless
@@ -187,7 +203,11 @@ function byAddress(
   return owner && { ...ofAddress(owner, call, address), pod };
 }
 
-function ofAddress(record: HostRecord, call: UnknownCall, { ip, port }: Address): Resolution {
+function ofAddress(
+  record: HostRecord,
+  call: UnknownCall,
+  { ip, port }: Address,
+): Resolution<never> {
   const protocol = record.ports.find((each) => each.port === port)?.protocol;
   return {
     kind: record.kind,

@@ -49,7 +49,7 @@ export type Call = {
 };
 
 /** Chooses the strategy for a first call. */
-export function chooseStrategy(call: Call, resolution: Resolution, mtls: Mtls): Decision {
+export function chooseStrategy(call: Call, resolution: Resolution<unknown>, mtls: Mtls): Decision {
   if (resolution.kind === 'external') {
     return plain('passthrough', 'not a host of the mesh', answerTtlSeconds.unresolved);
   }
@@ -90,7 +90,7 @@ export function afterHolds(decision: Decision, importedMs: number): Decision {
 /**
  * The reason why only the real route serves this host fully; undefined if another strategy does so.
  */
-function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | undefined {
+function holdReason(call: Call, resolution: Resolution<unknown>, mtls: Mtls): string | undefined {
   const { kind, virtualServices, learnable, record, port } = resolution;
   const { speech, reason } = mtls;
   // Holding a request helps only if a scope can bring its real route. A port that is declared as
@@ -111,7 +111,7 @@ function holdReason(call: Call, resolution: Resolution, mtls: Mtls): string | un
   return call.firstCall === 'hold' ? 'setting hold' : undefined;
 }
 
-function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
+function withoutHold(call: Call, resolution: Resolution<unknown>, mtls: Mtls): Decision {
   const isNew = call.destinationAgeMs < gatewayLagMs;
   const isSettled = !isNew && mtls.speech !== 'nobody';
   const ttl = isSettled ? answerTtlSeconds.resolved : answerTtlSeconds.empty;
@@ -136,7 +136,7 @@ function withoutHold(call: Call, resolution: Resolution, mtls: Mtls): Decision {
 type Way = { strategy: 'gateway' | 'direct'; reason: string };
 
 /** How mutual TLS reaches the destination; undefined if the destination does not use it. */
-function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined {
+function wayOf(call: Call, resolution: Resolution<unknown>, mtls: Mtls): Way | undefined {
   const { speech, networks } = mtls;
   const { pod, record } = resolution;
   // The gateway would choose another pod than the called pod.
@@ -174,7 +174,10 @@ function wayOf(call: Call, resolution: Resolution, mtls: Mtls): Way | undefined 
 const elsewhere = 'the app called an address that the host does not have';
 
 /** Whether a connection to the address that the app called ends at a server of the host. */
-function isDialled({ kind, addressed, ip, record }: Resolution, { addresses }: Mtls): boolean {
+function isDialled(
+  { kind, addressed, ip, record }: Resolution<unknown>,
+  { addresses }: Mtls,
+): boolean {
   return kind === 'entry' ? record?.anyAddress === true || addresses.has(ip) : addressed;
 }
 

@@ -5,8 +5,11 @@ import { createMultimap } from './multimap.ts';
 export type AddressIndex<Value> = {
   add(address: string, value: Value): void;
   remove(address: string, value: Value): void;
-  /** The values of the address itself, else of the narrowest range that contains it. */
-  get(ip: string): readonly Value[];
+  /**
+   * The accepted values of the address itself, else of the narrowest range that contains it and has
+   * any.
+   */
+  get(ip: string, accept?: (value: Value) => boolean): readonly Value[];
   size(): number;
 };
 
@@ -27,10 +30,10 @@ export function createAddressIndex<Value>(): AddressIndex<Value> {
   return {
     add: (address, value) => touch('add', address, value),
     remove: (address, value) => touch('remove', address, value),
-    get(ip) {
+    get(ip, accept = () => true) {
       for (const length of [...lengths.keys()].sort((a, b) => b - a)) {
         const network = networkOf(ip, length);
-        const values = network === undefined ? [] : byNetwork.get(network);
+        const values = network === undefined ? [] : byNetwork.get(network).filter(accept);
         if (values.length > 0) return values;
       }
       return [];

@@ -38,8 +38,8 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     farHosts(): Iterable<HostRecord>;
     /** Services that declare the port as TCP, in no order. */
     tcpServicesOn(port: number): readonly HostRecord[];
-    /** Records that name the address, or the narrowest range that contains it. */
-    hostsAt(ip: string): readonly HostRecord[];
+    /** Accepted records that name the address, or the narrowest range that contains it. */
+    hostsAt(ip: string, accept?: (record: HostRecord) => boolean): readonly HostRecord[];
     /** Services that have the address among their endpoints. */
     servicesOfEndpoint(ip: string): HostRecord[];
     /** Services with an endpoint that is reached by HBONE alone. */

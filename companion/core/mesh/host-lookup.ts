@@ -1,4 +1,5 @@
 import type { Catalog } from './catalog.ts';
+import type { HostIndex } from './host-pattern.ts';
 import type { HostRecord } from './records.ts';
 import type { VirtualServiceRecord } from './rules.ts';
 
@@ -34,7 +35,7 @@ function nearest(records: readonly HostRecord[]): readonly HostRecord[] {
 
 function ageOf({ created, kind, name, host, namespace }: HostRecord): string[] {
   // To istiod the name of a ServiceEntry is its host.
-  return [created, kind === 'entry' ? host : name, namespace];
+  return [created, kind === 'entry' ? host : name, namespace, name];
 }
 
 function compare(a: readonly string[], b: readonly string[]): number {
@@ -84,11 +85,20 @@ export function hasPort(record: HostRecord, port: number): boolean {
   return record.ports.some((each) => each.port === port && each.protocol !== 'udp');
 }
 
-/** VirtualServices for the mesh that apply to a host, as seen from a namespace. */
+/**
+ * VirtualServices for the mesh that apply to a host, as seen from a namespace, in one order,
+ * however they became known.
+ */
 export function virtualServicesOf(
-  catalog: Catalog,
+  catalog: Pick<Catalog, 'isVisible'> & {
+    virtualServices: Pick<HostIndex<VirtualServiceRecord>, 'mostSpecific'>;
+  },
   host: string,
   namespace: string,
 ): readonly VirtualServiceRecord[] {
-  return catalog.virtualServices.mostSpecific(host, (each) => catalog.isVisible(each, namespace));
+  const found = catalog.virtualServices.mostSpecific(host, (each) =>
+    catalog.isVisible(each, namespace),
+  );
+  if (found.length < 2) return found;
+  return [...found].sort((a, b) => compare([a.namespace, a.name], [b.namespace, b.name]));
 }

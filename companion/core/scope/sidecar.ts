@@ -97,7 +97,12 @@ type Listener = {
   hosts?: string[];
 };
 
-function egressOf({ spec }: Pick<SidecarRecord, 'spec'>): Listener[] {
+/** The part of a default Sidecar that decides which hosts its namespace may import. */
+export type ImportRules = Pick<SidecarRecord, 'namespace' | 'name'> & {
+  spec: { egress?: unknown };
+};
+
+function egressOf({ spec }: Pick<ImportRules, 'spec'>): Listener[] {
   return (spec.egress ?? []) as Listener[];
 }
 
@@ -106,7 +111,7 @@ function egressOf({ spec }: Pick<SidecarRecord, 'spec'>): Listener[] {
  * port, else the one without a port (pilot/pkg/model/sidecar.go, GetEgressListenerForRDS).
  */
 export function admits(
-  shadowed: SidecarRecord | undefined,
+  shadowed: ImportRules | undefined,
   entry: string,
   namespace: string,
   port = 0,

@@ -3,7 +3,6 @@ import { type FirstCall, firstCalls } from '../first-call/strategy.ts';
 import { type Condition, type Mode, parseMode, timeIn } from './condition.ts';
 import type { Edge, Source } from './edges.ts';
 import { durationMs } from './expiry.ts';
-import { entryOf } from './hosts.ts';
 import type { Watched } from './learning.ts';
 import { managedBy, scopeApiVersion } from './sidecar.ts';
 import type { Workload } from './workload.ts';
@@ -106,9 +105,4 @@ export function* learnedEdges(record: ScopeRecord): Generator<[Source, Edge[]]> 
     return [{ namespace, host: name, firstSeen: first, lastSeen: last }];
   });
   for (const owner of record.owners) yield [{ namespace: record.namespace, owner }, edges];
-}
-
-/** Entries that a record's user excluded. */
-export function isExcluded(record: ScopeRecord | undefined, entry: Parameters<typeof entryOf>[0]) {
-  return record?.excludes.includes(entryOf(entry)) ?? false;
 }

@@ -1,6 +1,6 @@
 import type { Mesh } from '../../../box/mesh.ts';
 
-export type Signal = 'KILL' | 'TERM';
+export type Signal = 'KILL' | 'TERM' | 'STOP' | 'CONT';
 
 type Pod = {
   metadata: { name: string; deletionTimestamp?: string };

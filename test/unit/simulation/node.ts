@@ -55,6 +55,7 @@ export function createNode(name: string, random: Random) {
       log,
       now: () => performance.now(),
       onAnswer: () => undefined,
+      onCatalog: () => undefined,
     });
     connections.push({ peer, link, end });
   }

@@ -15,6 +15,7 @@ import {
 } from '../../../../companion/contract/rpc.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
 import { nodeBounds } from '../../../../companion/controller/nodes/bounds.ts';
+import type { NodeHandlers } from '../../../../companion/controller/nodes/rated.ts';
 import { startNodeServer } from '../../../../companion/controller/nodes/server.ts';
 import { createNodes, type Nodes } from '../../../../companion/controller/nodes/streams.ts';
 import { selfSigned } from '../../../../companion/controller/nodes/x509.ts';
@@ -53,6 +54,7 @@ let clock = Date.parse('2026-01-01T00:00:00Z');
 async function serve(
   review: TokenReview | ((token: string) => TokenReview),
   bounds: Partial<typeof nodeBounds> = {},
+  onFollow: NodeHandlers['onFollow'] = () => () => undefined,
 ) {
   const heard: {
     reports: [string, ProxyReport][];
@@ -83,6 +85,7 @@ async function serve(
     onClosed: (node) => void heard.streams.push(`-${node}`),
     onReport: (node, report) => void heard.reports.push([node, report]),
     onGone: (_node, gone) => void heard.gone.push(gone),
+    onFollow,
     onQuestion(_node, question) {
       if (question.pod === 'bug') throw new Error('a bug');
       heard.questions.push(question);
@@ -364,4 +367,27 @@ test('a stream that is closed before its hello is not refused', async () => {
   await eventually(async () => expect(await metric('node_streams')).toBe(0));
   await new Promise((resolve) => setTimeout(resolve, 400));
   expect(await metric('streams_refused_total')).toBe(0);
+});
+
+test('a node that follows gets the catalog on its stream until the stream ends, and follows at a bounded rate', async () => {
+  const ended: string[] = [];
+  const part = { cleared: [], removed: [], complete: true, refused: '', followId: 7 };
+  const sent = { ...part, records: [{ key: 'mesh', text: '{}' }] };
+  const { port, metric } = await serve(
+    known,
+    { followRate: { perSecond: 0, burst: 2 } },
+    (node, follow, send) => {
+      send({ ...sent, removed: [`${node} ${follow.layout} ${follow.digests.length}`] });
+      return () => void ended.push(node);
+    },
+  );
+  const { send, received, end } = connect(port);
+  send(hello);
+  for (let n = 0; n < 3; n++) send({ follow: { layout: 1, digests: new Uint8Array(8), id: 7 } });
+  await eventually(() => expect(received).toHaveLength(2));
+  expect(received[0]?.catalog).toEqual({ ...sent, removed: ['node-1 1 8'] });
+  await eventually(async () => expect(await metric('messages_dropped_total')).toBe(1));
+  expect(ended).toEqual(['node-1']);
+  end();
+  await eventually(() => expect(ended).toEqual(['node-1', 'node-1']));
 });

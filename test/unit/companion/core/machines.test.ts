@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mtlsOf } from '../../../../companion/core/first-call/mtls.ts';
+import { mtlsOf, serversViewOf } from '../../../../companion/core/first-call/mtls.ts';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
 import { unseenProxy } from '../../../../companion/core/scope/unseen.ts';
 import { groupWorkloads } from '../../../../companion/core/scope/workload.ts';
@@ -19,7 +19,11 @@ function speak(objects: KubeObject[], host: string, port = 80) {
   const catalog = catalogOf(objects);
   const [record] = catalog.hosts.exact(host);
   if (!record) throw new Error(`no host ${host}`);
-  const { networks, addresses, ...mtls } = mtlsOf(catalog, { record, port }, client, names);
+  const { networks, addresses, ...mtls } = mtlsOf(
+    serversViewOf(catalog, names),
+    { record, port },
+    client,
+  );
   return { ...mtls, networks: [...networks], addresses: [...addresses] };
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mtlsOf } from '../../../../companion/core/first-call/mtls.ts';
+import { mtlsOf, serversViewOf } from '../../../../companion/core/first-call/mtls.ts';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { app, istio, pod, service, slice } from './objects.ts';
@@ -15,7 +15,7 @@ function speak(
   for (const object of objects) catalog.upsert(object);
   const [record] = catalog.hosts.exact(`${host}.shop.svc.cluster.local`);
   if (!record) throw new Error(`no host ${host}`);
-  return mtlsOf(catalog, { record, port }, { namespace: from, labels }, names);
+  return mtlsOf(serversViewOf(catalog, names), { record, port }, { namespace: from, labels });
 }
 
 describe('PeerAuthentication of one port', () => {

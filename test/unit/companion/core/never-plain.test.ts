@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isCarried } from '../../../../companion/core/first-call/gateway.ts';
-import { mtlsOf } from '../../../../companion/core/first-call/mtls.ts';
+import { mtlsOf, serversViewOf } from '../../../../companion/core/first-call/mtls.ts';
 import { resolve } from '../../../../companion/core/first-call/resolve.ts';
 import { chooseStrategy, firstCalls } from '../../../../companion/core/first-call/strategy.ts';
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
@@ -175,7 +175,7 @@ test('a first call is in plain text only if full configuration uses plain text t
           destinationAgeMs: Number.POSITIVE_INFINITY,
         },
         { ...found, learnable: found.learnable && learnable },
-        mtlsOf(catalog, destination, client, names),
+        mtlsOf(serversViewOf(catalog, names), destination, client),
       );
       const ways = [decision.strategy, decision.otherwise].filter((way) => way !== '');
       const endpoints: Endpoint[] = given.pods.map((each) => ({

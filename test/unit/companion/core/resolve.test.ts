@@ -68,6 +68,19 @@ const shopCart = { kind: 'service', host: 'cart.shop.svc.cluster.local', port: 8
 const otherCart = { kind: 'service', host: 'cart.other.svc.cluster.local', port: 80, in: 'other' };
 const outside = { kind: 'external', learnable: false };
 
+test('a range that the caller does not see hides no wider one', () => {
+  const ranges = createCatalog({ clusterDomain: 'cluster.local' });
+  const ports = [{ number: 80, protocol: 'TCP' }];
+  const wide = { hosts: ['wide.example'], addresses: ['240.0.0.0/8'], ports };
+  const narrow = { hosts: ['narrow.example'], addresses: ['240.1.0.0/16'], exportTo: ['.'], ports };
+  ranges.upsert(istio('ServiceEntry', 'shop/wide', wide));
+  ranges.upsert(istio('ServiceEntry', 'other/narrow', narrow));
+  const call: UnknownCall = { tcp: true, authority: '', destination: '240.1.0.1:80' };
+  const found = (namespace: string) =>
+    resolve(ranges, call, { namespace, clusterDomain: 'cluster.local' }).host;
+  expect([found('shop'), found('other')]).toEqual(['wide.example', 'narrow.example']);
+});
+
 test('an address in a range of a ServiceEntry means that entry', () => {
   catalog.upsert(
     istio('ServiceEntry', 'shop/range', {

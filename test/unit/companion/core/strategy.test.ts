@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mtlsOf, without } from '../../../../companion/core/first-call/mtls.ts';
+import { mtlsOf, serversViewOf, without } from '../../../../companion/core/first-call/mtls.ts';
 import { resolve } from '../../../../companion/core/first-call/resolve.ts';
 import {
   chooseStrategy,
@@ -37,7 +37,11 @@ function choose(objects: KubeObject[], options: Case = {}) {
     { namespace: 'shop', clusterDomain: 'cluster.local' },
   );
   const mtls = found.record
-    ? mtlsOf(catalog, { record: found.record, port: found.port, pod: found.pod }, client, names)
+    ? mtlsOf(
+        serversViewOf(catalog, names),
+        { record: found.record, port: found.port, pod: found.pod },
+        client,
+      )
     : without('plain', '');
   const { network: callerNetwork = '', gatewayReady = true } = options;
   const { gatewayCarries = true, destinationAgeMs = Number.POSITIVE_INFINITY } = options;

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
   answerOf,
   httpCall,
@@ -7,17 +7,21 @@ import {
   testMetrics,
 } from '../../../../box/played/fixtures.ts';
 import type { Answer } from '../../../../companion/contract/rpc.ts';
-import { createDecisions, decisionBounds } from '../../../../companion/node/decisions.ts';
+import {
+  createDecisions,
+  type DecisionsOptions,
+  decisionBounds,
+} from '../../../../companion/node/decisions.ts';
 
 const pod = podOf('cart');
 
 /** Controllers whose answers the test gives one by one. */
-function setUp(bounds = decisionBounds) {
+function setUp(bounds = decisionBounds, lookUp: DecisionsOptions['lookUp'] = () => undefined) {
   const clock = testClock();
   const { metrics, value } = testMetrics();
   const asked: ((answer: Answer | undefined) => void)[] = [];
   const ask = () => new Promise<Answer | undefined>((resolve) => asked.push(resolve));
-  const decisions = createDecisions({ ask, metrics, now: clock.now, bounds });
+  const decisions = createDecisions({ ask, lookUp, metrics, now: clock.now, bounds });
   return { clock, value, asked, decisions };
 }
 
@@ -76,6 +80,57 @@ describe('a decision', () => {
       asked[index]?.(answerOf({ ttlSeconds: ttlSeconds as number }));
       expect(await decision).toMatchObject({ ttlSeconds: expected });
     }
+  });
+});
+
+describe('with a compact catalog', () => {
+  const { id: _, millisecondsSinceScopeWritten: __, ...direct } = answerOf({ strategy: 'direct' });
+  const decision = { ...direct, strategy: 'direct' as const, otherwise: '' as const };
+
+  it('a call is answered at once, and the controllers are told', async () => {
+    const { decisions, asked, value } = setUp(decisionBounds, () => ({ decision, use: 'whole' }));
+    expect(await decisions.decide(pod, httpCall)).toMatchObject({ answer: { strategy: 'direct' } });
+    expect(asked).toHaveLength(1);
+    asked[0]?.(answerOf({ strategy: 'direct', reason: 'in other words' }));
+    await decisions.decide(pod, httpCall);
+    expect(await value('node_questions_total', { source: 'catalog' })).toBe(1);
+    expect(await value('node_questions_total', { source: 'cache' })).toBe(1);
+    expect(await value('node_answers_corrected_total')).toBe(0);
+  });
+
+  it('the answer of a controller replaces another one of the catalog, and is counted', async () => {
+    const { decisions, asked, value } = setUp(decisionBounds, () => ({ decision, use: 'whole' }));
+    await decisions.decide(pod, httpCall);
+    asked[0]?.(answerOf({ strategy: 'gateway' }));
+    await vi.waitFor(async () => expect(await value('node_answers_corrected_total')).toBe(1));
+    expect(await decisions.decide(pod, httpCall)).toMatchObject({
+      answer: { strategy: 'gateway' },
+    });
+  });
+
+  it('an answer for want of a controller waits until none has answered, and beats an old one', async () => {
+    let use: 'whole' | 'alone' | undefined;
+    const look = () => use && { decision, use };
+    const { decisions, asked, clock } = setUp(decisionBounds, look);
+    const first = decisions.decide(pod, httpCall);
+    asked[0]?.(answerOf({ strategy: 'hold', otherwise: 'plain', ttlSeconds: 1 }));
+    await first;
+    clock.pass(2_000);
+    use = 'alone';
+    const second = decisions.decide(pod, httpCall);
+    asked[1]?.(undefined);
+    expect(await second).toMatchObject({ answer: { strategy: 'direct' } });
+    const third = decisions.decide(podOf('other'), httpCall);
+    asked[2]?.(answerOf({ strategy: 'gateway' }));
+    expect(await third).toMatchObject({ answer: { strategy: 'gateway' } });
+  });
+
+  it('an answer that a filter could not read is not given', async () => {
+    const bad = { ...decision, sni: 'not\nprintable' };
+    const { decisions, asked } = setUp(decisionBounds, () => ({ decision: bad, use: 'whole' }));
+    const waiting = decisions.decide(pod, httpCall);
+    asked[0]?.(undefined);
+    expect(await waiting).toBeUndefined();
   });
 });
 

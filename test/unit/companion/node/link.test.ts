@@ -39,6 +39,7 @@ function setUp() {
     log,
     now,
     onAnswer: () => undefined,
+    onCatalog: () => undefined,
   });
   let sequence = 0;
   function use(name: string, count: number): void {

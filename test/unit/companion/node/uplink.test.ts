@@ -56,6 +56,9 @@ function connect(port: number, addresses: () => string[], overrides = {}) {
     log,
     now,
     onAnswer: questions.answered,
+    onOpened: () => undefined,
+    onEnded: () => undefined,
+    onCatalog: () => undefined,
     resolve: async () => addresses(),
     ...overrides,
   });

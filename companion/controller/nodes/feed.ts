@@ -1,0 +1,173 @@
+import type { Logger } from 'pino';
+import type { CatalogPart, Follow } from '../../contract/rpc.ts';
+import { encode } from '../../core/compact/encode.ts';
+import { type CompactRecord, keyOf } from '../../core/compact/records.ts';
+import type { PodRecord } from '../../core/mesh/pod-record.ts';
+import type { ControllerMetrics } from '../metrics.ts';
+import type { State } from '../state/state.ts';
+import { callerFacts } from './answer.ts';
+import { type CompactStore, createCompactStore } from './compact-store.ts';
+import {
+  type Bounds,
+  type Callers,
+  type Follower,
+  followerBounds,
+  type Part,
+  sendChanges,
+  sendWhole,
+} from './follower.ts';
+import type { AnswerConfig } from './mesh-view.ts';
+
+/** Sends the compact catalog to the nodes that follow this replica. */
+export type Feed = {
+  /**
+   * Sends what the node lacks, and from then on every change. A node gets what callers in its own
+   * pods may see, by the pods that the API server says are on it. Returns what ends it.
+   */
+  follow(node: string, follow: Follow, send: (part: CatalogPart) => void): () => void;
+  /** What changed since, to be looked at soon. */
+  mark: Pick<CompactStore, 'mark' | 'markIn' | 'markRest' | 'markAll' | 'markDue'> & {
+    /** Callers of a namespace, or of all. */
+    callers(namespace: string | undefined): void;
+  };
+  stop(): void;
+};
+
+/** The records that this release writes. */
+const layout = 1;
+
+/**
+ * Changes wait this long for others, because a rollout changes a host many times within a second.
+ * It is less than istiod's debounce of 100 ms, so a node is not later than a proxy with full
+ * configuration.
+ */
+const gatherMs = 50;
+
+export type FeedOptions = {
+  state: State;
+  config: AnswerConfig;
+  metrics: Pick<ControllerMetrics, 'catalogParts' | 'catalogFollowers'>;
+  log: Logger;
+  now: () => number;
+  bounds?: Bounds;
+};
+
+export function createFeed(options: FeedOptions): Feed {
+  const { state, metrics, log, bounds = followerBounds } = options;
+  const store = createCompactStore(options);
+  const followers = new Set<Follower>();
+  /** Namespaces whose callers may have changed; undefined stands for all of them. */
+  const marked = new Set<string | undefined>();
+  let timer: NodeJS.Timeout | undefined;
+  let isStopped = false;
+  let work = Promise.resolve();
+
+  /** One step at a time, so that nothing is sent between a change and what depends on it. */
+  function then(step: () => void | Promise<void>): void {
+    work = work.then(step).catch((err) => log.error({ err }, 'compact catalog not sent'));
+  }
+
+  async function flush(): Promise<void> {
+    const changes = await store.refresh();
+    const pods = marked.size > 0 ? podsByNode(state) : undefined;
+    const touched = new Set(marked);
+    marked.clear();
+    for (const follower of followers) {
+      const here = pods?.get(follower.node) ?? [];
+      const isTouched =
+        pods !== undefined &&
+        (touched.has(undefined) ||
+          [...follower.callers.namespaces].some((each) => touched.has(each)) ||
+          here.some(({ namespace }) => touched.has(namespace)));
+      const callers = isTouched ? callersOf(options, here) : follower.callers;
+      sendChanges(follower, store, bounds, { changes, callers });
+    }
+    count();
+  }
+
+  function count(): void {
+    const refused = [...followers].filter(({ isRefused }) => isRefused).length;
+    metrics.catalogFollowers.set({ state: 'too-large' }, refused);
+    metrics.catalogFollowers.set({ state: 'fed' }, followers.size - refused);
+  }
+
+  function schedule(): void {
+    // Marks are kept until a node follows.
+    if (isStopped || timer || followers.size === 0) return;
+    timer = setTimeout(() => {
+      timer = undefined;
+      then(flush);
+    }, gatherMs);
+  }
+  const soon =
+    <Args extends unknown[]>(mark: (...args: Args) => void) =>
+    (...args: Args): void => {
+      mark(...args);
+      schedule();
+    };
+
+  return {
+    mark: {
+      mark: soon(store.mark),
+      markIn: soon(store.markIn),
+      markRest: soon(store.markRest),
+      markAll: soon(store.markAll),
+      markDue: soon(store.markDue),
+      callers: soon((namespace) => void marked.add(namespace)),
+    },
+    follow(node, { layout: wanted, digests, id }, send) {
+      let follower: Follower | undefined;
+      let isEnded = wanted < layout;
+      then(flush);
+      then(() => {
+        if (isEnded || isStopped) return;
+        const callers = callersOf(options, podsByNode(state).get(node) ?? []);
+        const counted = (part: Part) => {
+          metrics.catalogParts.inc();
+          send({ ...part, followId: id });
+        };
+        follower = { node, send: counted, callers, hosts: 0, length: 0, isRefused: false };
+        followers.add(follower);
+        sendWhole(follower, store, bounds, digests);
+        count();
+      });
+      return () => {
+        isEnded = true;
+        if (follower) followers.delete(follower);
+        count();
+      };
+    },
+    stop() {
+      isStopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Pods of enabled namespaces whose proxies may have the filter. */
+function podsByNode({ namespaces, catalog }: State): Map<string, PodRecord[]> {
+  const byNode = new Map<string, PodRecord[]>();
+  for (const [name, { label }] of namespaces) {
+    if (label === undefined) continue;
+    for (const pod of catalog.podsIn(name)) {
+      if (!pod.hasSidecar || !pod.running || pod.node === '') continue;
+      byNode.set(pod.node, [...(byNode.get(pod.node) ?? []), pod]);
+    }
+  }
+  return byNode;
+}
+
+function callersOf({ state, config, now }: FeedOptions, pods: readonly PodRecord[]): Callers {
+  const texts = new Map<string, string>();
+  for (const pod of pods) {
+    const { namespace } = pod;
+    const facts = callerFacts(state, config, { namespace, pod }, now());
+    const record: CompactRecord = {
+      type: 'caller',
+      caller: { ...facts, pod: pod.name, uid: pod.uid },
+    };
+    const text = encode(record);
+    if (text !== undefined) texts.set(keyOf(record), text);
+  }
+  return { texts, namespaces: new Set(pods.map(({ namespace }) => namespace)) };
+}

@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import {
+  createFleet,
+  deleteNamespaces,
+  onlyClient,
+  target,
+  untilImported,
+  urlOf,
+} from '../../../box/fleet.ts';
+import { startLoad } from '../../../box/load.ts';
+import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { setFirstCall } from '../../../box/product.ts';
+import { expectAllAnswered } from '../traffic.ts';
+import { daemonVictims, podsOf, signalProcesses, untilWell } from './victims.ts';
+
+const mesh = openMesh();
+const namespace = 'alone';
+const system = 'lazyscope-system';
+let client: PodRef;
+let home: string;
+const targets = 400;
+
+/** A first call without an answer goes in plain text, which the servers refuse. */
+beforeAll(async () => {
+  await createFleet(mesh, {
+    ...{ namespace, clients: ['client'], targets, strict: true, onlyHttp: true },
+    fallback: 'passthrough',
+  });
+  await mesh.apply([onlyClient(namespace)]);
+  client = await mesh.pod(namespace, 'app=client');
+  home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
+});
+
+afterAll(() => deleteNamespaces(mesh, namespace));
+
+/** A metric of the node companion on the client's node, summed over its labels. */
+async function figure(name: string, labels = ''): Promise<number> {
+  const pods = await podsOf(mesh, system, 'app.kubernetes.io/name=lazyscope-node');
+  const here = pods.find(({ spec }) => spec.nodeName === home);
+  const text = await mesh.onNode(home, [
+    'curl',
+    '-sS',
+    `http://${here?.status.podIP}:9472/metrics`,
+  ]);
+  const lines = text.split('\n').filter((line) => line.startsWith(`lazyscope_${name}`));
+  const meant = lines.filter((line) => line.includes(labels));
+  return meant.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
+async function scale(of: string, name: string, replicas: number): Promise<void> {
+  await mesh.kubectl(['scale', 'deployment', name, '-n', of, `--replicas=${replicas}`]);
+  const label = name === 'istiod' ? 'app=istiod' : `app.kubernetes.io/name=${name}`;
+  if (replicas > 0) return;
+  await mesh.waitFor(
+    `the end of ${name}`,
+    async () => (await podsOf(mesh, of, label)).length === 0,
+  );
+}
+
+test.each([
+  ['direct', 0],
+  ['gateway', 150],
+] as const)(
+  'with the controllers, istiod and the API server away, first calls by %s reach every known host under STRICT, and are learned later',
+  async (firstCall, from) => {
+    await untilWell(mesh);
+    await setFirstCall(mesh, namespace, firstCall);
+    await mesh.waitFor(
+      'the catalog on the node of the client',
+      async () => (await figure('node_catalog_hosts')) >= targets,
+    );
+    const controllers = (await mesh.get(['deployment', 'lazyscope-controller', '-n', system])).spec;
+    const corrected = await figure('node_answers_corrected_total');
+    const urls = Array.from({ length: 150 }, (_, index) => urlOf(from + index));
+    const load = await startLoad(mesh, client, urls, {
+      rps: 2,
+      more: ['--connections', '1', '--each-once'],
+    });
+    await scale(system, 'lazyscope-controller', 0);
+    await scale('istio-system', 'istiod', 0);
+    const { ids } = await daemonVictims(mesh, 'kube-apiserver');
+    expect(ids.length).toBeGreaterThan(0);
+    await signalProcesses(mesh, ids, 'STOP');
+    await sleep(15_000).finally(() => signalProcesses(mesh, ids, 'CONT'));
+    const result = await load.stop();
+    await scale('istio-system', 'istiod', 1);
+    await scale(system, 'lazyscope-controller', controllers.replicas);
+    expectAllAnswered(result, { least: 25 });
+    const called = Array.from({ length: result.sent }, (_, index) => from + index);
+    await untilWell(mesh);
+    await untilImported(mesh, namespace, 'client', called);
+    expect(await figure('node_questions_total', 'source="catalog"')).toBeGreaterThan(15);
+    // A change of the strategy or of the gateway is known to a node a moment later.
+    expect((await figure('node_answers_corrected_total')) - corrected).toBeLessThanOrEqual(2);
+    expect(called.length, `${target(called.length)} is there`).toBeLessThan(150);
+  },
+);

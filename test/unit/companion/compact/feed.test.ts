@@ -1,0 +1,216 @@
+import fc from 'fast-check';
+import { Registry } from 'prom-client';
+import { afterEach, expect, test } from 'vitest';
+import { log } from '../../../../box/played/fixtures.ts';
+import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
+import { createFeed, type Feed } from '../../../../companion/controller/nodes/feed.ts';
+import { followerBounds } from '../../../../companion/controller/nodes/follower.ts';
+import { readNamespace } from '../../../../companion/controller/state/namespaces.ts';
+import { createState, type State } from '../../../../companion/controller/state/state.ts';
+import { markTouched } from '../../../../companion/controller/watch/touched.ts';
+import type { KubeObject } from '../../../../companion/kube/object.ts';
+import { app, istio, pod, service, slice } from '../core/objects.ts';
+import { gatewayHost, meshObjects, namespaces } from './random-mesh.ts';
+import { createReceiver } from './receiver.ts';
+
+const config = {
+  ...{ clusterDomain: 'cluster.local', trustDomain: 'td', rootNamespace: 'istio-system' },
+  ...{ gatewayHost, firstCall: 'direct' as const },
+};
+const feeds: Feed[] = [];
+afterEach(() => {
+  for (const feed of feeds.splice(0)) feed.stop();
+});
+
+/** A replica whose watches show what the test says. */
+function replica(
+  state: State = createState({ ...config, namespace: 'lazyscope-system' }),
+  bounds = followerBounds,
+) {
+  for (const name of namespaces) {
+    const metadata = { name, labels: { 'lazyscope.io/mode': 'enforce' } };
+    state.namespaces.set(name, readNamespace({ apiVersion: 'v1', kind: 'Namespace', metadata }));
+  }
+  const metrics = createControllerMetrics(new Registry());
+  const feed = createFeed({ state, config, metrics, log, now: () => 0, bounds });
+  const touch = markTouched(feed, state, config);
+  feeds.push(feed);
+  return {
+    state,
+    feed,
+    put(object: KubeObject) {
+      state.catalog.upsert(object);
+      state.podsChanged(object.metadata.namespace ?? '');
+      touch(object);
+    },
+    remove(object: KubeObject) {
+      state.catalog.remove(object);
+      state.podsChanged(object.metadata.namespace ?? '');
+      touch(object);
+    },
+  };
+}
+
+type Replica = ReturnType<typeof replica>;
+
+/** Resolves when a node has got what this replica knows now. */
+async function followed({ feed }: Replica, receiver = createReceiver(), node = 'node-1') {
+  let isFed = () => {};
+  const fed = new Promise<void>((resolve) => {
+    isFed = resolve;
+  });
+  const end = feed.follow(node, receiver.follow(), (part) => {
+    receiver.send(part);
+    if (part.complete || part.refused !== '') isFed();
+  });
+  await fed;
+  return { ...receiver, end };
+}
+
+const byKey = (texts: ReadonlyMap<string, string>) => new Map([...texts].sort());
+const callers = namespaces.map((name) => pod(`${name}/caller`, { ip: `10.9.0.${name.length}` }));
+
+test('a node that was sent changes has what one that asks now is sent', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      // Hosts of other clusters come by no watch; the tick marks them.
+      meshObjects.map((objects) => objects.filter(({ kind }) => kind !== 'FarHost')),
+      fc.array(fc.nat(30), { maxLength: 8 }),
+      fc.nat(30),
+      async (objects, gone, turn) => {
+        const one = replica();
+        for (const object of callers) one.put(object);
+        const node = await followed(one);
+        for (const [index, object] of objects.entries()) {
+          one.put(object);
+          if (index === turn) await followed(one);
+        }
+        for (const index of gone) {
+          const object = objects[index];
+          if (object) one.remove(object);
+        }
+        await followed(one);
+        const fresh = await followed(replica(one.state));
+        expect(byKey(node.texts)).toEqual(byKey(fresh.texts));
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+test('a node that comes back is sent only what changed, by either replica', async () => {
+  const [one, other] = [replica(), replica()];
+  const mesh = Array.from({ length: 500 }, (_, n) =>
+    service(`shop/s${n}`, { ip: `10.96.1.${n % 250}` }),
+  );
+  for (const object of [...callers, ...mesh]) one.put(object);
+  for (const object of [...mesh].reverse()) other.put(object);
+  for (const object of callers) other.put(object);
+  const node = await followed(one);
+  const whole = node.sent.length;
+  node.end();
+  const same = await followed(other, node);
+  expect(same.sent.length).toBe(whole);
+  same.end();
+  const changed = service('shop/s7', { ip: '10.96.2.7' });
+  one.put(changed);
+  other.put(changed);
+  const after = await followed(other, node);
+  expect(after.sent.length - whole).toBeLessThan(whole / 20);
+  expect(byKey(after.texts)).toEqual(byKey((await followed(one)).texts));
+});
+
+test('a node is sent nothing that only pods of other nodes see', async () => {
+  const one = replica();
+  one.put(pod('shop/caller', { ip: '10.9.0.4', node: 'node-1' }));
+  one.put(pod('bank/caller', { ip: '10.9.0.5', node: 'node-2' }));
+  one.put(service('bank/private', { ip: '10.96.0.1', exportTo: '.' }));
+  one.put(service('bank/public', { ip: '10.96.0.2' }));
+  const hosts = async (node: string) =>
+    [...(await followed(one, createReceiver(), node)).texts.keys()].filter((key) =>
+      key.includes('bank'),
+    );
+  expect(await hosts('node-1')).toEqual(['host service bank/public']);
+  expect(await hosts('node-2')).toContain('caller bank/caller');
+  expect(await hosts('node-2')).toContain('host service bank/private');
+  // No node of this name has a pod.
+  expect([...(await followed(one, createReceiver(), 'node-3')).texts.keys()]).toEqual(
+    expect.not.arrayContaining([expect.stringContaining('caller')]),
+  );
+});
+
+test('a node follows the namespaces of its pods as these come and go', async () => {
+  const one = replica();
+  one.put(service('bank/private', { ip: '10.96.0.1', exportTo: '.' }));
+  const node = await followed(one);
+  const has = () => node.texts.has('host service bank/private');
+  expect(has()).toBe(false);
+  const caller = pod('bank/caller', { ip: '10.9.0.5' });
+  one.put(caller);
+  await followed(one);
+  expect(has()).toBe(true);
+  one.remove(caller);
+  await followed(one);
+  expect(has()).toBe(false);
+});
+
+test('a host that an object no longer names is gone', async () => {
+  const one = replica();
+  const entry = (...hosts: string[]) =>
+    istio('ServiceEntry', 'shop/entry', { hosts, ports: [{ number: 80, protocol: 'HTTP' }] });
+  for (const object of [...callers, entry('x.example.com', 'y.example.com')]) one.put(object);
+  const node = await followed(one);
+  one.put(entry('y.example.com'));
+  await followed(one);
+  const hosts = [...node.texts.keys()].filter((key) => key.includes('shop/entry'));
+  expect(hosts).toEqual(['host entry shop/entry y.example.com']);
+});
+
+test('a catalog that is larger than a node keeps is refused, until it fits', async () => {
+  const one = replica(undefined, { hosts: 3, length: 1e6 });
+  const mesh = [0, 1, 2, 3].map((n) => service(`shop/s${n}`, { ip: `10.96.1.${n}` }));
+  for (const object of [...callers, ...mesh]) one.put(object);
+  const node = await followed(one);
+  expect([node.sent.refused, node.texts.size]).toEqual([expect.stringMatching(/^4 hosts/), 0]);
+  one.remove(service('shop/s0'));
+  await followed(one);
+  expect(node.sent.refused).toBe('');
+  expect([...node.texts.keys()].filter((key) => key.startsWith('host'))).toHaveLength(3);
+});
+
+test('5,000 services with two ports are at most 2 MB, a changed one 1 KB, an equal catalog nothing', async () => {
+  const one = replica();
+  const ports = [80, 81].map((port) => ({ name: `http-${port}`, port }));
+  const cart = (n: number, ips: number[]) => {
+    const name = `service-${n}`;
+    const ipOf = (index: number) => `10.${index}.${n >> 8}.${n & 255}`;
+    return [
+      service(`shop/${name}`, { ip: ipOf(96), ports }),
+      ...ips.map((index) => pod(`shop/${name}-${index}`, { ip: ipOf(index), account: name })),
+      slice(
+        `shop/${name}`,
+        ips.map((index) => ({ ip: ipOf(index), pod: `${name}-${index}` })),
+        ports,
+      ),
+    ];
+  };
+  for (const object of app('lazyscope-system/lazyscope-egress', '10.97.0.1', '10.98.0.1'))
+    one.put(object);
+  // The servers are on other nodes.
+  const far = (object: KubeObject) => {
+    const creationTimestamp = '2026-01-01T00:00:00Z';
+    const metadata = { ...object.metadata, creationTimestamp };
+    const spec = { ...object.spec, ...(object.kind === 'Pod' && { nodeName: 'node-2' }) };
+    return { ...object, metadata, spec };
+  };
+  for (let n = 0; n < 5_000; n++) for (const object of cart(n, [1, 2])) one.put(far(object));
+  for (const object of callers) one.put(object);
+  const node = await followed(one);
+  expect(node.texts.size).toBeGreaterThan(5_000);
+  expect(node.sent.length).toBeLessThanOrEqual(2e6);
+  const whole = node.sent.length;
+  for (const object of cart(7, [1, 2, 3])) one.put(far(object));
+  await followed(one);
+  const changed = node.sent.length - whole;
+  expect([changed > 0, changed <= 1_024]).toEqual([true, true]);
+});
