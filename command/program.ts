@@ -6,6 +6,7 @@ import type { Globals, Session, Verb } from './frame/verb.ts';
 import { callersVerb } from './verbs/callers.ts';
 import { checkVerb } from './verbs/check.ts';
 import { completionVerbs } from './verbs/completion.ts';
+import { doctorVerb } from './verbs/doctor.ts';
 import { explainVerb } from './verbs/explain.ts';
 import { exportVerb } from './verbs/export.ts';
 import { intentVerbs } from './verbs/intent.ts';
@@ -27,6 +28,7 @@ const verbs: readonly Verb[] = [
   explainVerb,
   callersVerb,
   checkVerb,
+  doctorVerb,
   ...intentVerbs,
   exportVerb,
   recommendVerb,

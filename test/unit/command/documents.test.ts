@@ -16,6 +16,17 @@ const shown = [...text.matchAll(/^```\n\$ lazyscope (.*)\n([\s\S]*?)^```$/gm)].m
   ([, line = '', output = '']) => ({ line, output }),
 );
 
+const istiod: KubeObject = {
+  ...{ apiVersion: 'apps/v1', kind: 'Deployment' },
+  metadata: { namespace: 'istio-system', name: 'istiod' },
+  spec: {
+    template: {
+      spec: {
+        containers: [{ name: 'discovery', env: [{ name: 'ISTIO_DELTA_XDS', value: 'false' }] }],
+      },
+    },
+  },
+};
 const cart = 'shop/cart.shop.svc.cluster.local';
 const shop: KubeObject = {
   ...{ apiVersion: 'v1', kind: 'Namespace' },
@@ -38,6 +49,7 @@ const meshes: Record<string, KubeObject[]> = {
   callers: [narrowed('shop/web', [learned(cart)]), invoices],
   explain: shopObjects(),
   check: shopObjects(),
+  doctor: [istiod],
   export: [
     narrowed('shop/web', [learned(cart), eager]),
     byDefault,
