@@ -111,7 +111,9 @@ test('ports above the bound are counted, and reported once in an Event with the 
   expect((await metrics.sentinelPortsLeftOut.get()).values[0]?.value).toBe(1_937);
   expect(told).toHaveLength(1);
   expect(told[0]).toMatchObject({ reason: 'PortsLeftOut', isWarning: true });
-  expect(told[0]?.message).toMatch(/1937 have none.*2063, 2064, .*\.\.\. Use fewer ports/);
+  expect(told[0]?.message).toMatch(
+    /1937 ports have no listener.*2063, 2064, .*\.\.\. Use fewer ports/,
+  );
   listen('greedy', [8080]);
   await run();
   expect((await metrics.sentinelPortsLeftOut.get()).values[0]?.value).toBe(0);
