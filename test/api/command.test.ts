@@ -1,15 +1,20 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { tokenOf } from '../../box/api/accounts.ts';
 import { type ApiServer, startApiServer } from '../../box/api/api-server.ts';
 import { freePort } from '../../box/api/free-port.ts';
+import { repoDir } from '../../box/paths.ts';
 import { connectCluster } from '../../command/frame/cluster.ts';
 import { run } from '../../command/program.ts';
 
 // The command against a real API server, with the rights of an administrator and of a user who has
 // none.
+
+const exec = promisify(execFile);
 
 /** More than one page of a list. */
 const scopeCount = 501;
@@ -161,4 +166,57 @@ test('a kubeconfig or a context that is not there is named with what is', async 
   expect(err).toContain('--context there: ');
   expect(err).toContain('remedy: choose one of: here');
   expect((await lazyscope('missing', 'status')).err).toContain(`${folder}/missing cannot be read`);
+});
+
+test('the whole mesh is read, kind by kind, and a missing right ends it', async () => {
+  const deployment = { name: 'istiod', labels: { app: 'istiod' } };
+  const env = [{ name: 'ISTIO_DELTA_XDS', value: 'false' }];
+  await api.call('POST', '/api/v1/namespaces', { metadata: { name: 'istio-system' } });
+  await api.call('POST', '/apis/apps/v1/namespaces/istio-system/deployments', {
+    metadata: deployment,
+    spec: {
+      selector: { matchLabels: deployment.labels },
+      template: {
+        metadata: { labels: deployment.labels },
+        spec: { containers: [{ name: 'discovery', image: 'istiod', env }] },
+      },
+    },
+  });
+  const found = await lazyscope('admin', 'doctor -o json --only istiod-delta,istiod-cache');
+  expect(found).toMatchObject({ code: 0, err: '' });
+  expect(JSON.parse(found.out).findings).toMatchObject([
+    { id: 'istiod-delta', subject: 'Deployment istio-system/istiod' },
+  ]);
+  await api.call('POST', '/api/v1/namespaces/shop/pods', webPod);
+  const status = { phase: 'Running', podIP: '10.1.0.1', podIPs: [{ ip: '10.1.0.1' }] };
+  await api.call('PATCH', '/api/v1/namespaces/shop/pods/web/status', { status });
+  await api.call('POST', '/api/v1/namespaces/shop/services', {
+    metadata: { name: 'cart' },
+    spec: { ports: [{ name: 'http', port: 80 }] },
+  });
+  const { out } = await lazyscope('admin', 'explain web http://cart');
+  expect(out).toContain('cart on port 80 is cart.shop.svc.cluster.local of Service shop/cart');
+  const check = await lazyscope('admin', 'check shop -o json');
+  expect(JSON.parse(check.out).findings).toMatchObject([{ id: 'FilterMissing' }, {}, {}]);
+  const { err } = await lazyscope('reader', 'doctor');
+  expect(err).toMatch(/you lack the right to list \S+ in the whole cluster \(403\)/);
+});
+
+const webPod = {
+  metadata: {
+    name: 'web',
+    labels: { app: 'web', 'security.istio.io/tlsMode': 'istio' },
+    annotations: { 'sidecar.istio.io/status': '{}' },
+  },
+  spec: { nodeName: 'node-1', containers: [{ name: 'istio-proxy', image: 'proxy' }] },
+};
+
+test('the bundled file does what the sources do', async () => {
+  const file = join(folder, 'kubectl-lazyscope');
+  const { scripts } = JSON.parse(await readFile(join(repoDir, 'package.json'), 'utf8'));
+  const script = scripts['build:command'].replace(/--outfile=\S+/, `--outfile=${file}.cjs`);
+  await exec('npx', ['-c', script], { cwd: repoDir });
+  const args = [`${file}.cjs`, 'status', '-o', 'json', '--kubeconfig', join(folder, 'admin')];
+  const { stdout } = await exec(process.execPath, args, { maxBuffer: 1 << 26 });
+  expect(JSON.parse(stdout).total.workloads).toBe(scopeCount);
 });
