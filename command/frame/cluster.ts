@@ -115,7 +115,7 @@ async function readAccess({
   // It takes a second to load, which verbs without a cluster need not wait for.
   const client = await import('@kubernetes/client-node');
   const config = new client.KubeConfig();
-  const source = kubeconfig ?? process.env.KUBECONFIG ?? 'the default kubeconfig';
+  const source = kubeconfig ?? (process.env.KUBECONFIG || 'the default kubeconfig');
   try {
     if (kubeconfig) config.loadFromFile(kubeconfig);
     else config.loadFromDefault();

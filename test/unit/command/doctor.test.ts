@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Diagnosis } from '../../../command/doctor/check.ts';
-import type { KubeObject } from '../../../companion/kube/object.ts';
+import { CommandError } from '../../../command/frame/failure.ts';
+import { KubeError, type KubeObject, type Resource } from '../../../companion/kube/object.ts';
 import { istio, service } from '../companion/core/objects.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, scope } from './objects.ts';
@@ -167,8 +168,24 @@ test('only the checks that are asked for run', async () => {
   expect([code, err]).toEqual([64, expect.stringContaining('nothing: no such check')]);
 });
 
-test('a mesh without Lazyscope is examined, too', async () => {
-  const foreign = [service('shop/cart', { ip: '10.96.0.2' }), istiod('ISTIO_DELTA_XDS', 'false')];
-  const { out } = await commandLine('doctor', objectCluster(foreign));
+test('a mesh without the kinds of Lazyscope and of the Gateway API is examined, too', async () => {
+  const foreign = objectCluster([
+    service('shop/cart', { ip: '10.96.0.2' }),
+    istiod('ISTIO_DELTA_XDS', 'false'),
+  ]);
+  const missing = Object.assign(new CommandError('no such kind', 'install it'), {
+    cause: new KubeError(404, 'no such kind'),
+  });
+  const cluster = {
+    ...foreign,
+    list: (resource: Resource) =>
+      /lazyscope|gateway/.test(resource.group) ? Promise.reject(missing) : foreign.list(resource),
+  };
+  const { out } = await commandLine('doctor', cluster);
   expect(out).toContain('WARNING  Deployment istio-system/istiod istiod-delta');
+  const lacking = { ...foreign, list: () => Promise.reject(missing) };
+  expect(await commandLine('doctor', lacking)).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('no such kind'),
+  });
 });
