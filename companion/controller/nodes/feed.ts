@@ -29,6 +29,8 @@ export type Feed = {
   mark: Pick<CompactStore, 'mark' | 'markIn' | 'markRest' | 'markAll' | 'markDue'> & {
     /** Callers of a namespace, or of all. */
     callers(namespace: string | undefined): void;
+    /** The same at once, because settings of callers changed. */
+    settings(namespace: string | undefined): void;
   };
   stop(): void;
 };
@@ -91,13 +93,14 @@ export function createFeed(options: FeedOptions): Feed {
     metrics.catalogFollowers.set({ state: 'fed' }, followers.size - refused);
   }
 
-  function schedule(): void {
+  function schedule(delayMs = gatherMs): void {
     // Marks are kept until a node follows.
-    if (isStopped || timer || followers.size === 0) return;
+    if (isStopped || followers.size === 0 || (timer && delayMs > 0)) return;
+    clearTimeout(timer);
     timer = setTimeout(() => {
       timer = undefined;
       then(flush);
-    }, gatherMs);
+    }, delayMs);
   }
   const soon =
     <Args extends unknown[]>(mark: (...args: Args) => void) =>
@@ -114,6 +117,10 @@ export function createFeed(options: FeedOptions): Feed {
       markAll: soon(store.markAll),
       markDue: soon(store.markDue),
       callers: soon((namespace) => void marked.add(namespace)),
+      settings(namespace) {
+        marked.add(namespace);
+        schedule(0);
+      },
     },
     follow(node, { layout: wanted, digests, id }, send) {
       let follower: Follower | undefined;

@@ -85,11 +85,11 @@ export function markTouched(
         return mark.markAll();
       case 'ConfigMap':
       case 'Namespace':
-        mark.callers(undefined);
-        return mark.markAll();
+        mark.markAll();
+        return mark.settings(undefined);
       case 'Sidecar':
       case 'WorkloadScope':
-        return mark.callers(everywhere);
+        return mark.settings(everywhere);
     }
   };
 }

@@ -31,6 +31,8 @@ export function answerFrom(
   if (record && catalog.lacks(record, ip)) return undefined;
   const decision = decisionOf(decided);
   const { strategy, otherwise, reason } = decision;
+  // A scope may have come into force this moment, and then passthrough fails under STRICT.
+  if (strategy === 'passthrough') return { decision, use: 'alone' };
   if (strategy !== 'hold' || otherwise === '') return { decision, use: 'whole' };
   return {
     decision: {
