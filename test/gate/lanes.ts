@@ -18,8 +18,11 @@ type Running = { group: Planned; lane: number };
 /** The lane of background groups. The other lanes count from 1. */
 export const backgroundLane = 0;
 
-/** The groups with a mesh mostly wait. On two cores a fourth lane gains nothing. */
-const lanesMost = 3;
+/**
+ * With a third lane, two cores were never idle, and each file of tests took two to four times as
+ * long: three lanes together were slower than two.
+ */
+const lanesMost = 2;
 /**
  * A mesh of the tests with its proxies took 4 GiB. One more GiB is for other processes of the lane.
  */

@@ -57,9 +57,9 @@ test('the estimate is the time of the longest lane', () => {
   expect(estimate([], 2)).toBe(0);
 });
 
-test('there are as many lanes as meshes fit into the memory, from one to three', () => {
+test('there are as many lanes as meshes fit into the memory, from one to two', () => {
   const gib = 2 ** 30;
   expect([1, 7, 12, 16, 17, 24, 256].map((size) => laneCount(size * gib))).toEqual([
-    ...[1, 1, 2, 2, 3, 3, 3],
+    ...[1, 1, 2, 2, 2, 2, 2],
   ]);
 });
