@@ -91,7 +91,7 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
     for (const line of finalTable(result)) view.print(line);
     if (options.once) return;
     for (const line of suggestedCommands(mesh, cast.hold)) view.print(line);
-    mesh.setFirstCall('scoped', 'gateway');
+    await mesh.setFirstCall('scoped', 'gateway');
     tellAnswers = true;
     traffic.start();
     await Promise.race([aborted, mesh.broken]).finally(traffic.stop);

@@ -118,7 +118,7 @@ async function firstCall(
 ): Promise<FirstCall> {
   const service = cast[strategy];
   const url = urlOf(service);
-  mesh.setFirstCall('scoped', strategy);
+  await mesh.setFirstCall('scoped', strategy);
   const throughGateway = await gatewayConnections(mesh);
   const called = performance.now();
   const first = await traffic.call(scoped, url);

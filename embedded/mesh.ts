@@ -46,11 +46,9 @@ export type Mesh = {
   services: readonly Placed[];
   /** The objects that an API server would hold: scopes, Sidecars, namespaces. */
   registry: Registry;
-  /** Sets the strategy for the first calls of a workload. */
-  setFirstCall(workload: string, strategy: FirstCall): void;
-  /**
-   * Ends the Envoy of a workload and starts another with the same configuration, as for a new pod.
-   */
+  /** Sets the strategy for the first calls of a workload; resolves when its node knows it. */
+  setFirstCall(workload: string, strategy: FirstCall): Promise<void>;
+  /** Replaces the Envoy of a workload by one with the same configuration, as for a new pod. */
   restart(workload: string): Promise<void>;
   /** Rejects when a process of the mesh ends by itself; never resolves. */
   broken: Promise<never>;
@@ -160,7 +158,10 @@ async function assemble(options: Assembly): Promise<Omit<Mesh, 'stop'>> {
     gateway,
     services,
     registry,
-    setFirstCall: (workload, firstCall) => setSpec(registry, workload, { firstCall }),
+    setFirstCall(workload, firstCall) {
+      setSpec(registry, workload, { firstCall });
+      return roles.settled();
+    },
     broken,
   };
 }

@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type {
   Answer,
@@ -30,6 +31,8 @@ import type { Registry } from './registry.ts';
 export type Roles = {
   /** Starts the node companion of one pod; returns the port that the pod's filter connects to. */
   startNodeOf(pod: { name: string; statsPort(): number }): Promise<number>;
+  /** Resolves when every node companion has the compact catalog as it is now. */
+  settled(): Promise<void>;
 };
 
 export type RolesOptions = {
@@ -101,6 +104,11 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
         statsPort,
       });
       return port;
+    },
+    async settled() {
+      await engine.parts.feed.sent();
+      // The stream hands a message over before the next turn of the event loop.
+      await setImmediate();
     },
   };
 }

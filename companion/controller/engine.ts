@@ -4,7 +4,7 @@ import { sentinelHost } from '../core/scope/sentinel.ts';
 import type { ControllerConfig } from '../frame/config.ts';
 import type { Kube } from '../kube/object.ts';
 import type { ControllerMetrics } from './metrics.ts';
-import { createFeed } from './nodes/feed.ts';
+import { createFeed, type Feed } from './nodes/feed.ts';
 import { createNodeMessages, type NodeMessages } from './nodes/messages.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Life } from './reconcile/inputs.ts';
@@ -36,7 +36,13 @@ export type Engine = {
   /** Stops the watches, and settles. */
   stop(): Promise<void>;
   /** The periodic parts, for callers that run them by hand. */
-  parts: { changed: Changed; pace: Pace; reconciler: Reconciler; sentinel: SentinelKeeper };
+  parts: {
+    changed: Changed;
+    pace: Pace;
+    reconciler: Reconciler;
+    sentinel: SentinelKeeper;
+    feed: Pick<Feed, 'sent'>;
+  };
 };
 
 export type EngineConfig = Pick<
@@ -139,7 +145,7 @@ export function startEngine(options: EngineOptions): Engine {
       feed.stop();
       await settle();
     },
-    parts: { changed, pace, reconciler, sentinel },
+    parts: { changed, pace, reconciler, sentinel, feed },
   };
 }
 

@@ -81,7 +81,7 @@ test.each([
   '%s: a first call arrives as the caller, and the scope follows',
   async (strategy, url) => {
     const { host, hostname } = new URL(url);
-    mesh.setFirstCall('scoped', strategy);
+    await mesh.setFirstCall('scoped', strategy);
     const first = await call(url, { method: 'POST', body: 'x'.repeat(1000) });
     expect(first.seen).toMatchObject({
       host,

@@ -32,6 +32,8 @@ export type Feed = {
     /** The same at once, because settings of callers changed. */
     settings(namespace: string | undefined): void;
   };
+  /** Sends every change so far without a delay; resolves when the streams have it. */
+  sent(): Promise<void>;
   stop(): void;
 };
 
@@ -143,6 +145,10 @@ export function createFeed(options: FeedOptions): Feed {
         if (follower) followers.delete(follower);
         count();
       };
+    },
+    sent() {
+      then(flush);
+      return work;
     },
     stop() {
       isStopped = true;

@@ -120,6 +120,16 @@ test('a node that comes back is sent only what changed, by either replica', asyn
   expect(byKey(after.texts)).toEqual(byKey((await followed(one)).texts));
 });
 
+test('every change so far is with the node once it was sent without a delay', async () => {
+  const one = replica();
+  for (const object of callers) one.put(object);
+  const node = await followed(one);
+  for (let n = 0; n < 50; n++) one.put(service(`shop/s${n}`, { ip: `10.96.3.${n}` }));
+  await one.feed.sent();
+  const fresh = await followed(replica(one.state));
+  expect(byKey(node.texts)).toEqual(byKey(fresh.texts));
+});
+
 test('a node is sent nothing that only pods of other nodes see', async () => {
   const one = replica();
   one.put(pod('shop/caller', { ip: '10.9.0.4', node: 'node-1' }));
