@@ -325,7 +325,7 @@ test.each([revised, 'lazyscope-system'])(
       await untilScoped(revised, 'client', 'NotDiscovered');
       const { conditions } = await scopeStatus(mesh, revised, 'client');
       const told = JSON.stringify(conditions);
-      for (const part of [`namespace ${hidden}:`, `ConfigMap istio-${secondRevision}`])
+      for (const part of [`namespace ${hidden},`, `ConfigMap istio-${secondRevision}`])
         expect(told).toContain(part);
       expect(await selectedBy(revised, 'client')).toBeUndefined();
     });
