@@ -165,6 +165,8 @@ beforeAll(async () => {
   late = await lateAnswers();
   await runAgain(addresses);
   await untilLearned();
+  // Twice, as above: Envoy may still replace a cluster, which then counts from zero.
+  await run('known', addresses);
   await run('known', addresses);
   await timeAgain(addresses);
 }, setUpMs);
