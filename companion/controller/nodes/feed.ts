@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CatalogPart, Follow } from '../../contract/rpc.ts';
 import { encode } from '../../core/compact/encode.ts';
@@ -83,6 +84,9 @@ export function createFeed(options: FeedOptions): Feed {
         (touched.has(undefined) ||
           [...follower.callers.namespaces].some((each) => touched.has(each)) ||
           here.some(({ namespace }) => touched.has(namespace)));
+      // The callers of 1,000 nodes take 100 ms, and questions must not wait for that.
+      if (isTouched) await nextTurn();
+      if (!followers.has(follower)) continue;
       const callers = isTouched ? callersOf(options, here) : follower.callers;
       sendChanges(follower, store, bounds, { changes, callers });
     }
