@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { call } from '../../box/app-call.ts';
 import { sentTo, untilImported, urlOf } from '../../box/fleet.ts';
 import type { Mesh, PodRef } from '../../box/mesh.ts';
+import { type CompanionPod, metricsOf } from './companion-metrics.ts';
 
 // A question must be answered within 200 ms. On a busy machine an answer may come later, and the
 // result of that call then says nothing about the product. A test may repeat only such a call, at a
@@ -21,7 +22,7 @@ export function countSecondTries(what: string[], { late, most }: { late: number;
   expect(what.length, `few second tries: ${what}`).toBeLessThanOrEqual(most);
 }
 
-type Companion = { status: { podIP: string; containerStatuses: { containerID: string }[] } };
+type Companion = CompanionPod & { status: { containerStatuses: { containerID: string }[] } };
 
 /** Questions without a new answer, as the companion's metrics count them. A hold also asks. */
 const lateSamples =
@@ -35,9 +36,8 @@ async function lateSoFar(mesh: Mesh, callers: PodRef[]): Promise<Map<string, num
   const found = new Map<string, number>();
   const label = 'app.kubernetes.io/name=lazyscope-node';
   const { items } = await mesh.get(['pods', '-n', 'lazyscope-system', '-l', label]);
-  for (const { spec, status } of items as (Companion & { spec: { nodeName: string } })[]) {
-    const metrics = ['curl', '-sS', '--max-time', '5', `http://${status.podIP}:9472/metrics`];
-    const text = await mesh.onNode(spec.nodeName, metrics).catch(() => '');
+  for (const { spec, status } of items as Companion[]) {
+    const text = await metricsOf(mesh, { spec, status }, ['--max-time', '5']).catch(() => '');
     const late = [...text.matchAll(lateSamples)].map((match) => Number(match.at(-1)));
     const id = status.containerStatuses?.[0]?.containerID ?? '';
     found.set(

@@ -11,6 +11,7 @@ import {
 import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setFirstCall } from '../../../box/product.ts';
+import { metricsOf, sumOf } from '../companion-metrics.ts';
 import { expectAllAnswered } from '../traffic.ts';
 import { daemonVictims, podsOf, signalProcesses, untilWell } from './victims.ts';
 
@@ -38,14 +39,8 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 async function figure(name: string, labels = ''): Promise<number> {
   const pods = await podsOf(mesh, system, 'app.kubernetes.io/name=lazyscope-node');
   const here = pods.find(({ spec }) => spec.nodeName === home);
-  const text = await mesh.onNode(home, [
-    'curl',
-    '-sS',
-    `http://${here?.status.podIP}:9472/metrics`,
-  ]);
-  const lines = text.split('\n').filter((line) => line.startsWith(`lazyscope_${name}`));
-  const meant = lines.filter((line) => line.includes(labels));
-  return meant.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  if (!here) throw new Error(`no node companion on ${home}`);
+  return sumOf(await metricsOf(mesh, here), `lazyscope_${name}`, labels);
 }
 
 async function scale(of: string, name: string, replicas: number): Promise<void> {

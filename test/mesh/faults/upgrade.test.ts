@@ -17,6 +17,7 @@ import {
 } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { applyBase, enableNamespace, narrowAtOnce } from '../../../box/product.ts';
+import { metricsOf, sumOf } from '../companion-metrics.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
 import { makeNextRelease } from './next-release.ts';
 import { podsOf, untilWell } from './victims.ts';
@@ -72,17 +73,9 @@ async function expectNoFailureWhile(act: () => Promise<void>): Promise<void> {
 async function figures(): Promise<string> {
   const pods = await podsOf(mesh, system, 'app.kubernetes.io/name=lazyscope-node');
   const here = pods.find(({ spec }) => spec.nodeName === home);
-  return mesh.onNode(home, ['curl', '-sS', `http://${here?.status.podIP}:9472/metrics`]);
+  if (!here) throw new Error(`no node companion on ${home}`);
+  return metricsOf(mesh, here);
 }
-
-const sampleOf = (text: string, sample: string) =>
-  Number(
-    text
-      .split('\n')
-      .find((line) => line.startsWith(sample))
-      ?.split(' ')
-      .at(-1) ?? 0,
-  );
 
 const companions = (release: Release) => async () => {
   await applyBase(mesh, narrowAtOnce, {}, release);
@@ -149,7 +142,7 @@ test.each([
   // The companion accepts the filter's reports, whether the filter or the companion is older.
   await mesh.waitFor('reports', async () => {
     const name = 'lazyscope_node_reports_total';
-    return sampleOf(await figures(), name) > sampleOf(before, name) + 2;
+    return sumOf(await figures(), name) > sumOf(before, name) + 2;
   });
   expect(await figures()).not.toContain('reason="malformed"');
 });

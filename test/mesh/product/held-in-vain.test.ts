@@ -5,13 +5,14 @@ import {
   deleteNamespaces,
   entryOf,
   hostOf,
-  importedHosts,
   sentTo,
   succeeded,
   target,
+  untilImported,
 } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts } from '../../../box/shop.ts';
+import { type CompanionPod, metricsOf, sumOf } from '../companion-metrics.ts';
 
 // A host that the scope imports and that still has no route: an EnvoyFilter takes its virtual host
 // away, as nothing that the model knows would.
@@ -62,16 +63,8 @@ async function callOnce() {
 async function heldInVain(): Promise<number> {
   const selector = ['-l', 'app.kubernetes.io/name=lazyscope-controller'];
   const { items } = await mesh.get(['pods', '-n', 'lazyscope-system', ...selector]);
-  const counts = await Promise.all(
-    items.map(
-      async ({ spec, status }: { spec: { nodeName: string }; status: { podIP: string } }) => {
-        const curl = ['curl', '-sS', `http://${status.podIP}:9472/metrics`];
-        const text = await mesh.onNode(spec.nodeName, curl);
-        return Number(/^lazyscope_controller_held_in_vain_total (\d+)$/m.exec(text)?.[1] ?? 0);
-      },
-    ),
-  );
-  return counts.reduce((sum, count) => sum + count, 0);
+  const texts = await Promise.all(items.map((pod: CompanionPod) => metricsOf(mesh, pod)));
+  return sumOf(texts.join('\n'), 'lazyscope_controller_held_in_vain_total');
 }
 
 test('a request to an imported host without a route is held in rounds, and then served another way', async () => {
@@ -81,9 +74,7 @@ test('a request to an imported host without a route is held in rounds, and then 
     return once.rounds > 0 && once;
   });
   expect(held.rounds).toBeGreaterThan(1);
-  await mesh.waitFor('the host in the scope', async () =>
-    (await importedHosts(mesh, namespace, 'client')).includes(entryOf(namespace, host)),
-  );
+  await untilImported(mesh, namespace, 'client', [0]);
 });
 
 test('after five seconds such requests are held no more, which is counted and told once', async () => {

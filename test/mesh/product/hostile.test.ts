@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createFleet, deleteNamespaces, importedHosts } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { namespaceObject, workload } from '../../../box/shop.ts';
+import { sumOf } from '../companion-metrics.ts';
 
 const mesh = openMesh();
 const namespace = 'hostile';
@@ -140,8 +141,7 @@ async function metric(name: string): Promise<number> {
       '-sS',
       `http://${status.podIP}:9472/metrics`,
     ]);
-    for (const line of text.split('\n'))
-      if (line.startsWith(`${name}{`)) sum += Number(line.split(' ').at(-1));
+    sum += sumOf(text, name);
   }
   return sum;
 }
