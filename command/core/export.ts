@@ -1,10 +1,12 @@
+import { isOwnReason } from '../../companion/core/scope/hosts.ts';
 import {
   importedHosts,
   type SidecarRecord,
   shadowedSidecar,
+  sidecarName,
 } from '../../companion/core/scope/sidecar.ts';
 import type { ScopeRecord } from '../../companion/core/scope/workload-scope.ts';
-import { type Exported, ownReasons, plainSidecar } from './plain-sidecar.ts';
+import { type Exported, plainSidecar } from './plain-sidecar.ts';
 
 /** Learned scopes as Sidecars that work without Lazyscope. */
 
@@ -24,9 +26,8 @@ export type ExportInput = {
 export function exportOf(input: ExportInput): Exported | undefined {
   const { scope, sidecars, revisions, rootNamespace } = input;
   const { namespace, name, selector, status } = scope;
-  const hosts = (status?.hosts ?? []).filter(({ reason }) => !ownReasons.has(reason));
+  const hosts = (status?.hosts ?? []).filter(({ reason }) => !isOwnReason(reason));
   if (hosts.length === 0 || Object.keys(selector).length === 0) return undefined;
-  const pods = revisions.map((revision) => ({ revision }));
   const since = status?.learningSince ?? 'an unknown time';
   return plainSidecar({
     ...{ namespace, name, selector },
@@ -36,8 +37,7 @@ export function exportOf(input: ExportInput): Exported | undefined {
     }),
     shadowed: shadowedSidecar(
       sidecars,
-      // Only the revision of a pod says which defaults apply.
-      { namespace, pods: pods as Parameters<typeof shadowedSidecar>[1]['pods'] },
+      { namespace, pods: revisions.map((revision) => ({ revision })) },
       rootNamespace,
     ),
     comment: [`Workload ${namespace}/${name}: ${hosts.length} hosts, learned since ${since}.`],
@@ -64,7 +64,7 @@ export function differenceOf(
   const here = sidecars.filter((each) => each.namespace === namespace);
   const against =
     here.find((each) => each.name === name && !each.ours) ??
-    here.find((each) => each.name === `lazyscope-${name}` && each.ours);
+    here.find((each) => each.name === sidecarName({ name }) && each.ours);
   const known = new Set(against ? importedHosts(against) : []);
   const wanted = new Set(hosts);
   return {

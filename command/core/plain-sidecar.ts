@@ -17,9 +17,6 @@ export type PlainSidecar = {
   comment: readonly string[];
 };
 
-/** Hosts of Lazyscope itself, which mean nothing without it. */
-export const ownReasons: ReadonlySet<string> = new Set(['sentinel', 'gateway']);
-
 /** The same input gives the same bytes. */
 export function plainSidecar(input: PlainSidecar): Exported {
   const { namespace, name, selector, hosts, shadowed } = input;

@@ -2,13 +2,13 @@ import { edgesOf, hostsOf } from '../../companion/controller/reconcile/inputs.ts
 import { shownTo } from '../../companion/core/mesh/host-lookup.ts';
 import { timeOf } from '../../companion/core/scope/condition.ts';
 import { type Edge, mergeEdges } from '../../companion/core/scope/edges.ts';
-import { entryOf, type ScopeHost } from '../../companion/core/scope/hosts.ts';
+import { entryOf, isOwnReason, type ScopeHost } from '../../companion/core/scope/hosts.ts';
 import { shadowedSidecar } from '../../companion/core/scope/sidecar.ts';
 import type { Workload } from '../../companion/core/scope/workload.ts';
 import { readWorkloadScope, workloadScopeOf } from '../../companion/core/scope/workload-scope.ts';
 import { someOf } from '../core/finding.ts';
 import type { Seen, Tally } from '../core/log-tally.ts';
-import { type Exported, ownReasons, plainSidecar } from '../core/plain-sidecar.ts';
+import { type Exported, plainSidecar } from '../core/plain-sidecar.ts';
 import { counted, megabytes } from '../core/status-text.ts';
 import { whyOf } from '../core/why.ts';
 import { bytesPerCluster, clustersOf, visibleHosts } from './clusters.ts';
@@ -109,7 +109,7 @@ function recommendationOf(
   const scope = state.scopes.get(namespace, name) ?? readWorkloadScope(workloadScopeOf(workload));
   const all = mergeEdges([...edges, ...(learned ? edgesOf(state, workload) : [])]);
   const { hosts } = hostsOf({ ...look, life }, workload, scope, all);
-  const wanted = hosts.filter(({ reason }) => !ownReasons.has(reason));
+  const wanted = hosts.filter(({ reason }) => !isOwnReason(reason));
   if (wanted.length === 0) return undefined;
   const counts = new Map(edges.map((edge) => [entryOf(edge), edge.seen]));
   const sizes = sizesOf(mesh, namespace, wanted);

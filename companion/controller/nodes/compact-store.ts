@@ -167,7 +167,7 @@ function namespaceIn(key: string): string {
 function storedRecord(record: CompactRecord, whole: string): StoredRecord {
   const isHost = record.type === 'host';
   if (isForEveryNode(record)) {
-    const text = encode(record);
+    const text = encode(record, whole);
     return { isHost, whole, textFor: () => text };
   }
   return {

@@ -4,7 +4,7 @@ import { eagerMax } from '../../core/scope/eager.ts';
 import { type Edge, type HostRef, mergeEdges } from '../../core/scope/edges.ts';
 import type { ShrinkGuard } from '../../core/scope/expiry.ts';
 import { type FittedScope, fitScope, roomFor } from '../../core/scope/fit.ts';
-import { type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
+import { isOwnReason, type ScopeHost, scopeOf } from '../../core/scope/hosts.ts';
 import { learningMsOf, type Watched, watchedOf } from '../../core/scope/learning.ts';
 import { type Plan, planScope } from '../../core/scope/plan.ts';
 import type { ProxyCount } from '../../core/scope/proxies.ts';
@@ -72,10 +72,9 @@ export function hostsOf(
     dnsProxy: workload.pods.some((pod) => pod.dnsProxy),
     egressProxy: egressProxyOf(shadowed),
   };
-  const isAlways = ({ reason }: ScopeHost) => reason === 'sentinel' || reason === 'gateway';
   const build = (some: readonly Edge[]) =>
     scopeOf(state.catalog, { ...input, edges: some }).filter(
-      (host) => isAlways(host) || admits(shadowed, host.entry, namespace),
+      ({ entry, reason }) => isOwnReason(reason) || admits(shadowed, entry, namespace),
     );
   return fitScope(edges, build, roomFor({ scope, workload, shadowed }));
 }

@@ -2,11 +2,11 @@ import { withoutServers } from './make.ts';
 import { type CompactRecord, recordLengthMax } from './records.ts';
 
 /**
- * The text of a record. A host that is too large is sent without its servers; undefined if a record
- * does not even fit then, and a controller is asked for what it describes.
+ * The text of a record, of which the caller may have the JSON. A host that is too large is sent
+ * without its servers; undefined if a record does not even fit then, and a controller is asked for
+ * what it describes.
  */
-export function encode(record: CompactRecord): string | undefined {
-  const text = JSON.stringify(record);
+export function encode(record: CompactRecord, text = JSON.stringify(record)): string | undefined {
   if (text.length <= recordLengthMax) return text;
   if (record.type !== 'host') return undefined;
   const short = JSON.stringify({ type: 'host', host: withoutServers(record.host) });

@@ -145,13 +145,15 @@ function endpointsOf(
   record: HostRecord,
   servers: CompactServers | undefined,
 ): { endpoints?: string[] } {
-  const endpoints = [
-    ...new Set(
-      [...catalog.slicesOf(record)].flatMap((slice) => slice.endpoints.map(({ ip }) => ip)),
-    ),
-  ].sort();
+  const endpoints = [...endpointIps(catalog, record)].sort();
   const isSame = JSON.stringify(endpoints) === JSON.stringify([...addressesOf(servers)].sort());
   return isSame ? {} : { endpoints };
+}
+
+function endpointIps(catalog: Catalog, record: HostRecord): Set<string> {
+  return new Set(
+    [...catalog.slicesOf(record)].flatMap(({ endpoints }) => endpoints.map(({ ip }) => ip)),
+  );
 }
 
 export function addressesOf(servers: CompactServers = []): Set<string> {
@@ -163,9 +165,7 @@ function podsOf(
   record: HostRecord,
   ports: readonly number[],
 ): CompactServers | undefined {
-  const ips = new Set(
-    [...catalog.slicesOf(record)].flatMap((slice) => slice.endpoints.map(({ ip }) => ip)),
-  );
+  const ips = endpointIps(catalog, record);
   return grouped(ports, (port) =>
     [...ips].flatMap((ip) => {
       const pod = catalog.podAt(ip);

@@ -1,3 +1,4 @@
+import { canonical } from '../scope/canonical.ts';
 import { isObject, type Json, labelOf } from './config-dump.ts';
 
 export type JsonDifference = {
@@ -64,13 +65,4 @@ function byLabel(list: readonly Json[]): Map<string, Json> {
   const named = new Map(list.map((each, index) => [labelOf(each, index), each]));
   if (named.size === list.length) return named;
   return new Map(list.map((each, index) => [String(index), each]));
-}
-
-/** The same text for values that differ in the order of fields alone. */
-export function canonical(value: Json): string {
-  return JSON.stringify(value, (_, inner: Json) =>
-    isObject(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }

@@ -1,7 +1,8 @@
+import { canonical } from '../scope/canonical.ts';
 import { sentinelHost } from '../scope/sentinel.ts';
 import { at, type ConfigDump, type Fields, type Json, objectsIn } from './config-dump.ts';
 import { type Imported, type IsImported, importedIn } from './imported.ts';
-import { canonical, jsonDifferences } from './json-difference.ts';
+import { jsonDifferences } from './json-difference.ts';
 import { anything, type Part, partsOf, passesOn } from './parts.ts';
 import { isOfSidecar } from './sidecar-names.ts';
 

@@ -1,3 +1,4 @@
+import { canonical } from '../scope/canonical.ts';
 import {
   at,
   type ConfigDump,
@@ -10,7 +11,6 @@ import {
   objectsIn,
   routeConfigsOf,
 } from './config-dump.ts';
-import { canonical } from './json-difference.ts';
 import { isOwn, withoutOwn } from './own-parts.ts';
 
 /** A part of a proxy's configuration that Envoy finds by its name, and not by its place. */

@@ -1,4 +1,4 @@
-/** JSON with sorted keys, because the API server returns fields in its own order. */
+/** JSON with sorted keys, because the API server and Envoy have an order of fields of their own. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>
     part && typeof part === 'object' && !Array.isArray(part)

@@ -29,6 +29,11 @@ export type Reason =
   | 'eager'
   | 'alias';
 
+/** Whether the host is part of Lazyscope itself: every scope has it, and nothing else needs it. */
+export function isOwnReason(reason: string): boolean {
+  return reason === 'sentinel' || reason === 'gateway';
+}
+
 export type ScopeHost = {
   /** `namespace/host`, an entry of `egress.hosts`. */
   entry: string;

@@ -1,6 +1,7 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { matchesHost } from '../mesh/host-pattern.ts';
 import { selects } from '../mesh/label-selector.ts';
+import type { PodRecord } from '../mesh/pod-record.ts';
 import { isTakenIn, revisionLabelOf } from '../mesh/revision.ts';
 import type { Workload } from './workload.ts';
 
@@ -73,7 +74,7 @@ export function foreignSidecar(
  */
 export function shadowedSidecar(
   sidecars: Iterable<SidecarRecord>,
-  { namespace, pods }: Pick<Workload, 'namespace' | 'pods'>,
+  { namespace, pods }: { namespace: string; pods: readonly Pick<PodRecord, 'revision'>[] },
   rootNamespace: string,
 ): SidecarRecord | undefined {
   const defaults = [...sidecars].filter(
