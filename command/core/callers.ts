@@ -11,7 +11,7 @@ export type Caller = {
   reason: string;
   mode: string;
   firstSeen?: string;
-  /** Rounded down to the hour. */
+  /** Rounded down to the hour, but not to a time before `firstSeen`. */
   lastSeen?: string;
   message?: string;
 };
@@ -28,11 +28,16 @@ export function callersOf(scopes: readonly ScopeRecord[], name: string): Caller[
         .map(({ host: entry, reason, message, firstSeen, lastSeen }) => ({
           ...{ namespace, workload, entry, reason, mode: status?.mode ?? 'unknown' },
           ...(firstSeen && { firstSeen }),
-          ...(lastSeen && { lastSeen }),
+          ...(lastSeen && { lastSeen: later(firstSeen, lastSeen) }),
           ...(message && { message }),
         })),
     )
     .sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1));
+}
+
+/** Of two times of the same form; a use in the hour of the first one is recorded as before it. */
+function later(firstSeen: string | undefined, lastSeen: string): string {
+  return firstSeen && firstSeen > lastSeen ? firstSeen : lastSeen;
 }
 
 function orderOf({ reason, namespace, workload, entry }: Caller): string {

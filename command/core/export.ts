@@ -1,3 +1,4 @@
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { isOwnReason } from '../../companion/core/scope/hosts.ts';
 import {
   importedHosts,
@@ -40,7 +41,9 @@ export function exportOf(input: ExportInput): Exported | undefined {
       { namespace, pods: revisions.map((revision) => ({ revision })) },
       rootNamespace,
     ),
-    comment: [`Workload ${namespace}/${name}: ${hosts.length} hosts, learned since ${since}.`],
+    comment: [
+      `Workload ${namespace}/${name}: ${counted(hosts.length, 'host')}, learned since ${since}.`,
+    ],
   });
 }
 

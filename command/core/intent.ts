@@ -1,6 +1,7 @@
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { conditionIn, type Mode } from '../../companion/core/scope/condition.ts';
 import type { ScopeRecord } from '../../companion/core/scope/workload-scope.ts';
-import { counted, megabytes } from './status-text.ts';
+import { megabytes } from './status-text.ts';
 
 /** What a user wants changed, and what follows from it; nothing here writes. */
 export type Change = {

@@ -1,3 +1,4 @@
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { isWorrying } from '../../companion/core/scope/barrier.ts';
 import type { Status, Total, WorkloadStatus } from './status.ts';
 import { type Column, type Paint, tableOf } from './table.ts';
@@ -67,11 +68,6 @@ function summaryOf(total: Total, namespaces: number): string {
       : '';
   const unknown = unmeasured > 0 ? `; ${counted(unmeasured, 'workload')} not measured` : '';
   return `${scoped} of ${counted(workloads, 'workload')} in ${counted(namespaces, 'namespace')} narrowed, with ${counted(proxies, 'proxy')} in all${sizes}${unknown}.`;
-}
-
-export function counted(count: number, what: string): string {
-  if (count === 1) return `1 ${what}`;
-  return `${count} ${what.endsWith('xy') ? `${what.slice(0, -1)}ie` : what}s`;
 }
 
 function change(

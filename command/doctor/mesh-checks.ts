@@ -1,3 +1,4 @@
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { isDiscovered } from '../../companion/core/mesh/discovery.ts';
 import type { HostRecord } from '../../companion/core/mesh/records.ts';
 import { meshConfigMapOf } from '../../companion/core/mesh/revision.ts';
@@ -113,7 +114,7 @@ const nearlyFull: Check = {
       if (learned <= destinationsMax * 0.8) return [];
       return {
         subject: subjectOf(scope),
-        sentence: `it has ${learned} learned hosts; more than ${destinationsMax} are not learned`,
+        sentence: `it has ${counted(learned, 'learned host')}; more than ${destinationsMax} are not learned`,
         remedy: `lazyscope mode observe ${scope.name} -n ${scope.namespace}`,
       };
     }),
@@ -178,7 +179,7 @@ const mostlyEager: Check = {
       if (hosts.length < 20 || eager * 2 <= hosts.length) return [];
       return {
         subject: subjectOf(scope),
-        sentence: `${eager} of its ${hosts.length} hosts are eager`,
+        sentence: `${eager} of its ${counted(hosts.length, 'host')} are eager`,
         remedy: `set exportTo of those that it never calls; lazyscope explain ${scope.name} -n ${scope.namespace} names them`,
       };
     }),

@@ -27,6 +27,26 @@ export class CommandError extends Error {
   }
 }
 
+/** What to do about a failed TLS handshake, by the words of Node and OpenSSL. */
+const tlsRemedies: readonly [cause: RegExp, remedy: string][] = [
+  [
+    /self[- ]signed certificate|unable to (verify the first|get (local )?issuer) certificate/,
+    'name the authority that signed the certificate of the server: kubectl config set-cluster NAME --certificate-authority=FILE; behind a proxy that opens TLS, the authority of the proxy',
+  ],
+  [
+    /certificate (has expired|is not yet valid)/,
+    'check the clock of this machine; if it is right, let the certificate of the server be renewed',
+  ],
+  [
+    /does not match certificate's altnames/,
+    'address the server by a name of its certificate, or set that name: kubectl config set-cluster NAME --tls-server-name=NAME',
+  ],
+  [
+    /alert (certificate|bad certificate|unknown ca|handshake failure)|wrong version number/,
+    'check the client certificate and the address (https or http) in the kubeconfig; log in again if the certificate is old',
+  ],
+];
+
 /** A request to the API server, in the words of RBAC. */
 export type Asked = {
   verb: 'get' | 'list' | 'patch';
@@ -46,6 +66,7 @@ export function requestFailure(asked: Asked, status: number, message: string): C
   const what = `${verb} ${resource}${name ? ` ${name}` : ''} ${where}`;
   if (status === 0) {
     const remedy =
+      tlsRemedies.find(([cause]) => cause.test(message))?.[1] ??
       'check --context and --kubeconfig, and that the cluster can be reached from here';
     return new CommandError(`${what}: no answer from ${server}: ${message}`, remedy);
   }

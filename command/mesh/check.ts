@@ -1,7 +1,8 @@
 import { planOf } from '../../companion/controller/reconcile/inputs.ts';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import type { ScopeHost } from '../../companion/core/scope/hosts.ts';
 import { type Finding, inOrder, someOf } from '../core/finding.ts';
-import { counted, megabytes } from '../core/status-text.ts';
+import { megabytes } from '../core/status-text.ts';
 import { bytesPerCluster, clustersOf, visibleHosts } from './clusters.ts';
 import { differencesIn } from './differences.ts';
 import type { Mesh } from './read.ts';

@@ -1,5 +1,6 @@
 import type { State } from '../../companion/controller/state/state.ts';
 import type { Catalog } from '../../companion/core/mesh/catalog.ts';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import type { HostRecord } from '../../companion/core/mesh/records.ts';
 
 /** How many clusters a proxy has, and what they take. */
@@ -40,7 +41,5 @@ export function bytesPerCluster({ scopes, namespaces }: State): { bytes: number;
   );
   if (measured.length === 0) return { bytes: usualBytes, from: 'the benchmark of Lazyscope' };
   const middle = measured.sort((a, b) => a - b)[Math.floor(measured.length / 2)] ?? usualBytes;
-  const workloads =
-    measured.length === 1 ? '1 narrowed workload' : `${measured.length} narrowed workloads`;
-  return { bytes: middle, from: `${workloads} of this mesh` };
+  return { bytes: middle, from: `${counted(measured.length, 'narrowed workload')} of this mesh` };
 }

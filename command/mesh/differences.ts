@@ -1,8 +1,8 @@
 import { mtlsOf, serversViewOf } from '../../companion/core/first-call/mtls.ts';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import type { HostRecord } from '../../companion/core/mesh/records.ts';
 import { shadowedSidecar } from '../../companion/core/scope/sidecar.ts';
 import { type Finding, someOf } from '../core/finding.ts';
-import { counted } from '../core/status-text.ts';
 import { visibleHosts } from './clusters.ts';
 import type { Mesh } from './read.ts';
 import type { Known } from './workload.ts';

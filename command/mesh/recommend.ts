@@ -1,4 +1,5 @@
 import { edgesOf, hostsOf } from '../../companion/controller/reconcile/inputs.ts';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { shownTo } from '../../companion/core/mesh/host-lookup.ts';
 import { timeOf } from '../../companion/core/scope/condition.ts';
 import { type Edge, mergeEdges } from '../../companion/core/scope/edges.ts';
@@ -9,7 +10,7 @@ import { readWorkloadScope, workloadScopeOf } from '../../companion/core/scope/w
 import { someOf } from '../core/finding.ts';
 import type { Seen, Tally } from '../core/log-tally.ts';
 import { type Exported, plainSidecar } from '../core/plain-sidecar.ts';
-import { counted, megabytes } from '../core/status-text.ts';
+import { megabytes } from '../core/status-text.ts';
 import { whyOf } from '../core/why.ts';
 import { bytesPerCluster, clustersOf, visibleHosts } from './clusters.ts';
 import type { Mesh } from './read.ts';
@@ -169,7 +170,7 @@ function commentLines(
     `Workload ${namespace}/${name}, recommended by ${window}. Confidence: ${confidence}.`,
     'Logs do not have: calls outside of that window, connections that are still open, and workloads',
     'that log nothing or a sample only.',
-    `Predicted for a proxy: ${clusters.after} of ${clusters.before} clusters, ${megabytes(savedBytes)} less.`,
+    `Predicted for a proxy: ${clusters.after} of ${counted(clusters.before, 'cluster')}, ${megabytes(savedBytes)} less.`,
     ...(gone.length > 0
       ? [`Left out, as the cluster has them no more: ${someOf(gone.sort())}.`]
       : []),

@@ -1,5 +1,5 @@
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { matchesHost } from '../../companion/core/mesh/host-pattern.ts';
-import { counted } from '../core/status-text.ts';
 import { whyOf } from '../core/why.ts';
 import type { CallPath } from './call.ts';
 import type { Mesh } from './read.ts';

@@ -1,6 +1,6 @@
 import { Argument } from 'commander';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { findingsText } from '../core/finding.ts';
-import { counted } from '../core/status-text.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
 import type { Verb } from '../frame/verb.ts';

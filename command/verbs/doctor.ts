@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { counted } from '../core/status-text.ts';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { type Column, type Tone, tableOf } from '../core/table.ts';
 import { type Check, diagnose, pageOf, type Severity, severities } from '../doctor/check.ts';
 import { istiodChecks } from '../doctor/istiod-checks.ts';

@@ -1,5 +1,5 @@
 import { Argument, Option } from 'commander';
-import { counted } from '../core/status-text.ts';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { type Column, type Paint, tableOf } from '../core/table.ts';
 import { whyOf } from '../core/why.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';

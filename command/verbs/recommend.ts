@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { Argument, Option } from 'commander';
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { createLineReader, type ReadLine } from '../core/access-log.ts';
 import { someOf } from '../core/finding.ts';
 import { readerOfFormat } from '../core/log-format.ts';
 import { emptyTally, type Tally, tallyInto } from '../core/log-tally.ts';
-import { counted } from '../core/status-text.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { eachLine, writeIfChanged } from '../frame/files.ts';
 import { readWholeMesh } from '../frame/mesh.ts';

@@ -1,3 +1,4 @@
+import { counted } from '../core/mesh/counted.ts';
 /**
  * What the bypass of a node is doing.
  *
@@ -116,7 +117,7 @@ export function isLoaded({ name }: BypassState): boolean {
 export function describe(state: BypassState): string {
   switch (state.name) {
     case 'active':
-      return `active (${state.pods} pods)`;
+      return `active (${counted(state.pods, 'pod')})`;
     case 'probing':
       return `probing (attempt ${state.attempt})`;
     case 'ready':

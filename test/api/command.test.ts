@@ -50,8 +50,13 @@ afterAll(async () => {
 
 const serverOf = () => `https://127.0.0.1:${api.environment.KUBERNETES_SERVICE_PORT}`;
 
-async function writeConfig(user: string, token: string, server = serverOf()): Promise<void> {
-  const cluster = { server, 'certificate-authority': join(api.account, 'ca.crt') };
+async function writeConfig(
+  user: string,
+  token: string,
+  server = serverOf(),
+  trust: object = { 'certificate-authority': join(api.account, 'ca.crt') },
+): Promise<void> {
+  const cluster = { server, ...trust };
   const config = {
     ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'here' },
     clusters: [{ name: 'box', cluster }],
@@ -80,6 +85,16 @@ async function lazyscope(user: string, line: string) {
   });
   return { code, out, err };
 }
+
+test('a certificate that nobody vouches for is named with its remedy', async () => {
+  await writeConfig('stranger', 'bench', serverOf(), {});
+  const { code, err } = await lazyscope('stranger', 'status');
+  expect(code).toBe(1);
+  expect(err).toMatch(
+    /no answer from https:\S+: .*(self-signed|verify the first|issuer) certificate/,
+  );
+  expect(err).toContain('--certificate-authority=FILE');
+});
 
 const modeOfShop = async () => {
   type Labelled = { metadata: { labels: Record<string, string> } };

@@ -1,3 +1,4 @@
+import { counted } from '../../core/mesh/counted.ts';
 import { isWorrying } from '../../core/scope/barrier.ts';
 import { conditionIn, type Mode } from '../../core/scope/condition.ts';
 import type { Verdict } from '../../core/scope/expiry.ts';
@@ -158,7 +159,7 @@ function newsOf({ status }: ScopeRecord, { verdict, leftOut }: Look, plan: Plan)
   if (expired.length > 0) {
     const named = expired.slice(0, namedMax).map(({ host }) => host);
     const more = expired.length > named.length ? ', ...' : '';
-    const message = `${expired.length} unused hosts expired: ${named.join(', ')}${more}`;
+    const message = `${counted(expired.length, 'unused host')} expired: ${named.join(', ')}${more}`;
     events.push({ reason: 'Expired', message });
   }
   return events;

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { counted } from '../../core/mesh/counted.ts';
 import type { HostRecord } from '../../core/mesh/records.ts';
 import { defaultRevision } from '../../core/mesh/revision.ts';
 import { canonical } from '../../core/scope/canonical.ts';
@@ -80,7 +81,7 @@ export function createSentinelKeeper(options: {
     const named = `${leftOut.slice(0, namedMax).join(', ')}${leftOut.length > namedMax ? ', ...' : ''}`;
     const message =
       `More than ${sentinelPortsMax} ports have HTTP, and a listener takes about 60 KB of every scoped proxy. ` +
-      `${leftOut.length} ports have no listener, so their first calls are served as TCP: ${named}. ` +
+      `No listener for ${counted(leftOut.length, 'port')}, where first calls are served as TCP: ${named}. ` +
       'Use fewer ports, or export these Services to the namespaces that call them.';
     log.warn({ leftOut: leftOut.length, named }, 'ports left out of the sentinel');
     await sink.tell(sentinel, { reason: 'PortsLeftOut', message, isWarning: true });

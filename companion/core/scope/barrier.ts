@@ -1,3 +1,4 @@
+import { counted } from '../mesh/counted.ts';
 import type { Mode, Scoped } from './condition.ts';
 import type { ProxyCount } from './proxies.ts';
 import type { SidecarRecord } from './sidecar.ts';
@@ -54,7 +55,7 @@ export function barrierOf(input: BarrierInput): Barrier | undefined {
     return barrier('ProxiesSilent', `${what}. ${remedy}`, true);
   }
   if (live < total) {
-    const what = `${live} of ${total} proxies report; all must.`;
+    const what = `Reports come from ${live} of ${counted(total, 'proxy')}; all must report.`;
     return barrier('ProxiesNotReporting', `${what} Restart pods that lack the filter.`, false);
   }
   if (learningMs > 0) {

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kube/object.ts';
+import { counted } from '../mesh/counted.ts';
 import { type Barrier, type BarrierInput, barrierOf, modeReason, readyOf } from './barrier.ts';
 import { canonical } from './canonical.ts';
 import type { Mode, Scoped } from './condition.ts';
@@ -87,16 +88,22 @@ function exceeds(barrier: Barrier | undefined): boolean {
 
 /** The size of full configuration can be read only while it is in force. */
 function measuring({ total, unmeasured }: ProxyCount): Scoped {
-  const message = `Lazyscope first reads the memory of ${unmeasured} of ${total} proxies.`;
+  const message = `Lazyscope first reads the memory of ${unmeasured} of ${counted(total, 'proxy')}.`;
   return { status: 'False', reason: 'Measuring', message };
 }
 
 function notMeasured({ unmeasured }: ProxyCount): string {
-  return unmeasured > 0 ? ` The previous memory of ${unmeasured} proxies is unknown.` : '';
+  return unmeasured > 0
+    ? ` The previous memory of ${counted(unmeasured, 'proxy')} is unknown.`
+    : '';
 }
 
 function enforced(hosts: readonly string[]): Scoped {
-  return { status: 'True', reason: 'Enforced', message: `Imports ${hosts.length} hosts.` };
+  return {
+    status: 'True',
+    reason: 'Enforced',
+    message: `Imports ${counted(hosts.length, 'host')}.`,
+  };
 }
 
 /** With what is added, if one object can store that. */

@@ -1,3 +1,4 @@
+import { counted } from '../mesh/counted.ts';
 import { conditionIn, conditionOf, type Mode, type Scoped, timeOf } from './condition.ts';
 import type { Verdict } from './expiry.ts';
 import { type FiguresInput, figuresOf } from './figures.ts';
@@ -77,7 +78,7 @@ export function statusOf(input: StatusInput): ScopeStatus {
 
 /** The scope has as many hosts as one object can store. */
 export function fullOf(leftOut: number): Scoped {
-  const what = `${leftOut} destinations have no room in the scope, so each of their calls is a first call`;
+  const what = `The scope has no room for ${counted(leftOut, 'destination')}: each call to them is a first call`;
   const remedy = 'A workload that calls this much is better not scoped: spec.mode off.';
   return { status: 'True', reason: 'ScopeFull', message: `${what}. ${remedy}` };
 }

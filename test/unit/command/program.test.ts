@@ -77,6 +77,23 @@ test.each([
   expect(remedy).not.toBe('');
 });
 
+test.each([
+  ['self-signed certificate', /--certificate-authority=FILE/],
+  ['self-signed certificate in certificate chain', /--certificate-authority=FILE/],
+  ['unable to verify the first certificate', /--certificate-authority=FILE/],
+  ['unable to get local issuer certificate', /--certificate-authority=FILE/],
+  ['certificate has expired', /check the clock/],
+  ['certificate is not yet valid', /check the clock/],
+  ["Hostname/IP does not match certificate's altnames: IP: 10.0.0.1", /--tls-server-name=NAME/],
+  ['ssl/tls alert bad certificate', /client certificate/],
+  ['wrong version number', /https or http/],
+  ['connect ECONNREFUSED 10.0.0.1:443', /can be reached from here/],
+])('a connection that fails with "%s" has a remedy for just that', (cause, remedy) => {
+  const failure = requestFailure(asked, 0, `no answer: ${cause}`);
+  expect(failure.message).toContain(cause);
+  expect(failure.remedy).toMatch(remedy);
+});
+
 test('the error for a missing permission names the command that grants it', () => {
   const { remedy } = requestFailure({ ...asked, namespace: 'shop' }, 403, '');
   expect(remedy).toBe(

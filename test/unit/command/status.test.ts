@@ -112,6 +112,15 @@ describe('callers', () => {
     ]);
   });
 
+  test('the last use is never before the first one, though it is recorded to the hour', async () => {
+    const first = { firstSeen: '2026-11-28T10:31:00Z', lastSeen: '2026-11-28T10:00:00Z' };
+    const today = objectCluster([narrowed('shop/web', [learned(cart, first)])]);
+    const { out } = await commandLine('callers cart.shop -o json', today);
+    expect(JSON.parse(out).callers).toMatchObject([
+      { firstSeen: first.firstSeen, lastSeen: first.firstSeen },
+    ]);
+  });
+
   test('a host without callers is no error', async () => {
     const { code, out } = await commandLine('callers nowhere', cluster);
     expect([code, out]).toEqual([0, expect.stringContaining('No scope has nowhere')]);

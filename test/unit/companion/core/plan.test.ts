@@ -141,7 +141,7 @@ describe('the plan', () => {
 
   test('reports a narrowing without figures', () => {
     const { scoped } = planScope({ ...all, proxies: counts(2, 2, 1) });
-    expect(scoped.message).toBe('Imports 2 hosts. The previous memory of 1 proxies is unknown.');
+    expect(scoped.message).toBe('Imports 2 hosts. The previous memory of 1 proxy is unknown.');
   });
 
   test('removes no host while a proxy is silent, and still adds hosts', () => {
@@ -257,7 +257,7 @@ test.each([tooMany, tooLarge])(
     const input = { ...all, current, refusal, hosts: ['a/x', 'a/y'] };
     const waiting = planScope({ ...input, admitWithdrawal: () => false });
     expect(waiting.change).toEqual({ verb: 'none' });
-    expect(waiting.scoped).toMatchObject({ status: 'True', message: 'Imports 1 hosts.' });
+    expect(waiting.scoped).toMatchObject({ status: 'True', message: 'Imports 1 host.' });
     expect(waiting.ready).toMatchObject({ status: 'False', reason: refusal.reason });
     expect(waiting.pending).toEqual({ reason: 'Budget', message: refusal.message });
     const gone = planScope({ ...input, admitWithdrawal: () => true });

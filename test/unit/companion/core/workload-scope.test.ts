@@ -58,7 +58,7 @@ function proxy(allocatedBytes: number, clusters: number, measuredAt = now + 60_0
   };
 }
 
-const enforced = { status: 'True', reason: 'Enforced', message: 'Imports 1 hosts.' } as const;
+const enforced = { status: 'True', reason: 'Enforced', message: 'Imports 1 host.' } as const;
 const waiting = { status: 'False', reason: 'ProxiesNotReporting', message: '' } as const;
 
 const input: StatusInput = {
