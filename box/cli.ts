@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import { companionArchive } from './artifacts/companion-image.ts';
 import { ensureBuild } from './artifacts/product-build.ts';
 import { up } from './cluster/up.ts';
 import { down, isUp, openMesh } from './mesh.ts';
-import { repoDir } from './paths.ts';
+import { kubeconfigPath, repoDir } from './paths.ts';
 import { missingPrerequisites } from './prerequisites.ts';
 import { enableNamespace, installProduct } from './product.ts';
 import { installShop, shopHints } from './shop.ts';
@@ -15,6 +16,7 @@ const help = `Usage: npm run -s mesh -- COMMAND
   enable NAMESPACE MODE   set a namespace, created if missing, to observe, enforce or off
   kubectl ARGS            run kubectl against the cluster
   istioctl ARGS           run istioctl against the cluster
+  lazyscope ARGS          run the command of this checkout against the cluster, as its administrator
   admin NAMESPACE/POD PATH  get a path of the Envoy admin interface of a pod's sidecar
   image NAME FILE...      build an image of the FILEs and load it into every node
   status                  show nodes, pods, and the memory and clusters of each sidecar
@@ -79,6 +81,7 @@ function productHints(enforced: string[]): string {
     'The product is installed:',
     ...(enforced.length > 0 ? [] : [`  npm run -s mesh -- enable ${namespace} observe`]),
     `  npm run -s mesh -- kubectl get workloadscopes -n ${namespace}`,
+    `  npm run -s mesh -- lazyscope doctor`,
   ].join('\n');
 }
 
@@ -94,9 +97,14 @@ async function enableCommand(args: string[]): Promise<number> {
   return 0;
 }
 
-function passThrough(tool: 'kubectl' | 'istioctl', args: string[]): number {
-  const [command = '', ...rest] = openMesh().argv(tool, args);
-  return spawnSync(command, rest, { stdio: 'inherit' }).status ?? 1;
+function runAttached([command = '', ...args]: string[], env = process.env): number {
+  return spawnSync(command, args, { stdio: 'inherit', env }).status ?? 1;
+}
+
+/** The API server of the mesh has an address only in the network of the box. */
+function lazyscopeCommand(args: string[]): number {
+  const node = [process.execPath, '--import', 'tsx', join(repoDir, 'command', 'main.ts'), ...args];
+  return runAttached(openMesh().inNetwork(node), { ...process.env, KUBECONFIG: kubeconfigPath });
 }
 
 async function adminCommand([pod = '', path = '/']: string[]): Promise<number> {
@@ -154,7 +162,9 @@ async function main([command, ...args]: string[]): Promise<number> {
       return enableCommand(args);
     case 'kubectl':
     case 'istioctl':
-      return passThrough(command, args);
+      return runAttached(openMesh().argv(command, args));
+    case 'lazyscope':
+      return lazyscopeCommand(args);
     case 'admin':
       return adminCommand(args);
     case 'image':

@@ -120,6 +120,8 @@ function meshHandle(state: State, boxPid: string) {
     state,
     /** A command line that runs kubectl or istioctl against this mesh. */
     argv: (name: keyof typeof tool, args: string[]) => ['nsenter', ...argv(name, args)],
+    /** A command line that runs a command in the network of the box, with this machine's files. */
+    inNetwork: (command: string[]) => ['nsenter', ...enter, ...command],
     kubectl,
     istioctl: (args: string[], input = '') => run('nsenter', argv('istioctl', args), { input }),
     /** `kubectl get ARGS -o json`, without a process for frequent queries. */

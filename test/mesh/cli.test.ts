@@ -15,6 +15,12 @@ test('kubectl and istioctl are passed their arguments, input and exit code', asy
   expect((await command('kubectl', 'get', 'pod', 'no-such-pod')).code).toBe(1);
 });
 
+test('the command of the product reaches the cluster, with its arguments and exit code', async () => {
+  const { code, stdout } = await command('lazyscope', 'doctor', '-o', 'json');
+  expect({ code, ...JSON.parse(stdout) }).toMatchObject({ code: 0, checks: expect.any(Number) });
+  expect((await command('lazyscope', 'no-such-verb')).code).toBe(64);
+});
+
 test('status lists the nodes, the pods and what each sidecar carries', async () => {
   const { stdout, code } = await command('status');
   expect(code).toBe(0);

@@ -58,6 +58,8 @@ test('up with the product narrows a shop, down removes everything, and a second 
     return scopes.match(/enforce +Enforced /g)?.length === 8;
   };
   await waitFor('the shop to be narrowed', narrowed, 120);
+  const status = (await mesh('lazyscope', 'status', '-n', 'shop')).stdout;
+  expect(status).toContain('8 of 8 workloads in 1 namespace narrowed');
   expect((await mesh('enable', 'other', 'observe')).stdout).toBe('other: observe\n');
   const plugins = await mesh('kubectl', 'get', 'wasmplugin', '-n', 'other', '-o', 'name');
   expect(plugins.stdout).toContain('wasmplugin.extensions.istio.io/lazyscope\n');
