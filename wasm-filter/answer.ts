@@ -6,6 +6,7 @@
 import { CALL_RESPONSE_HEADERS, getHeader, gotAt, gotSize, SECOND } from './abi';
 import { decimal, equals } from './bytes';
 import * as names from './names';
+import { takeRetries } from './retries';
 import { Entry, MAX_IDENTITIES, MAX_SNI } from './table';
 
 // Strategies, as kept in an entry.
@@ -44,6 +45,7 @@ export function takeAnswer(entry: Entry, time: u64): bool {
   }
   entry.strategy = strategy;
   entry.otherwise = otherwise;
+  entry.retries = takeRetries();
   entry.answeredAt = time;
   entry.freshUntil = time + <u64>ttl * SECOND;
   entry.quietUntil = 0;

@@ -52,8 +52,13 @@ export const UPGRADE = ascii('upgrade');
 export const TRAILER = ascii('trailer');
 export const CONTENT_TYPE = ascii('content-type');
 export const CONTENT_LENGTH = ascii('content-length');
-/** Overrides the retries of the route. Envoy's router removes the header (retry_state_impl.cc). */
+// Override the retries of the route, or add conditions. Envoy's router removes these headers
+// (retry_state_impl.cc, router.cc).
 export const MAX_RETRIES = ascii('x-envoy-max-retries');
+export const RETRY_ON = ascii('x-envoy-retry-on');
+export const RETRY_GRPC_ON = ascii('x-envoy-retry-grpc-on');
+export const RETRIABLE_CODES = ascii('x-envoy-retriable-status-codes');
+export const PER_TRY_TIMEOUT = ascii('x-envoy-upstream-rq-per-try-timeout-ms');
 /**
  * Retries of a call to the gateway that nothing has received yet. Each connection to the Service of
  * the gateway meets a replica at random, and until kube-proxy removes a dead one of two, all eight
@@ -84,6 +89,11 @@ export const X_OTHERWISE = ascii('x-lazyscope-otherwise');
 export const X_SNI = ascii('x-lazyscope-sni');
 export const X_IDENTITIES = ascii('x-lazyscope-identities');
 export const X_TTL = ascii('x-lazyscope-ttl');
+export const X_RETRIES = ascii('x-lazyscope-retries');
+export const X_RETRY_ON = ascii('x-lazyscope-retry-on');
+export const X_RETRY_GRPC_ON = ascii('x-lazyscope-retry-grpc-on');
+export const X_RETRY_CODES = ascii('x-lazyscope-retry-codes');
+export const X_RETRY_TIMEOUT = ascii('x-lazyscope-retry-timeout');
 
 // Paths of the node companion.
 export const RESOLVE_PATH = ascii('/v1/resolve');

@@ -8,6 +8,7 @@ import { isInGap } from './gap';
 import { hold } from './hold';
 import { isHoldable } from './holdable';
 import * as names from './names';
+import { applyRetries } from './retries';
 import { Entry, MAX_SNI, TCP_DESTINATION } from './table';
 import { bump, ERRORS, FALLBACKS, STALE } from './totals';
 
@@ -47,12 +48,11 @@ export function fallBack(isTcp: bool, destination: usize, size: u32): void {
 function apply(strategy: u8, isTcp: bool, entry: Entry | null): void {
   if (strategy == PASSTHROUGH) return;
   let cluster = names.DIRECT_CLUSTER;
-  if (strategy == GATEWAY) {
-    cluster = names.EGRESS_CLUSTER;
-    if (!isTcp && !moreRetries()) bump(ERRORS);
-  }
+  if (strategy == GATEWAY) cluster = names.EGRESS_CLUSTER;
   // istiod sends this cluster to every sidecar, also under REGISTRY_ONLY.
   else if (strategy == PLAIN) cluster = names.PASSTHROUGH_CLUSTER;
+  const hasPolicy = entry !== null && entry.retries;
+  if (!isTcp && !applyRetries(hasPolicy, strategy == GATEWAY)) bump(ERRORS);
   // The cluster comes last: if an earlier step fails, the stream continues unchanged.
   if (entry !== null && !applyTexts(entry, isTcp)) bump(ERRORS);
   else if (!applyCluster(cluster, isTcp)) bump(ERRORS);
@@ -71,10 +71,6 @@ function applyTexts(entry: Entry, isTcp: bool): bool {
     (entry.identitiesSize == 0 ||
       setFilterState(names.UPSTREAM_IDENTITIES, identities, entry.identitiesSize, span))
   );
-}
-
-function moreRetries(): bool {
-  return replaceHeader(names.MAX_RETRIES, names.GATEWAY_RETRIES, sizeOf(names.GATEWAY_RETRIES));
 }
 
 function applyCluster(cluster: usize, isTcp: bool): bool {

@@ -53,6 +53,8 @@ export class Entry {
   open: u32;
   /** When it last had the route of unknown destinations, which let the request pass. */
   passed: bool;
+  /** Its last answer came with the mesh's retry policy. */
+  retries: bool;
 }
 
 @unmanaged

@@ -13,6 +13,7 @@ import {
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import type { UnknownCall } from '../core/first-call/resolve.ts';
+import type { RetryPolicy } from '../core/mesh/retry-policy.ts';
 import type { ProxyStats } from '../core/scope/proxies.ts';
 
 /**
@@ -103,6 +104,7 @@ export type Answer = {
   ttlSeconds: number;
   millisecondsSinceScopeWritten: number;
   reason: string;
+  retries?: RetryPolicy | null | undefined;
 };
 
 export type Forget = { namespace: string; pod: string };

@@ -147,7 +147,13 @@ function usable(answer: Answer): Answer | undefined {
 
 /** Whether two answers send a call the same way. */
 function isSame(one: Answer, other: Answer): boolean {
-  const way = ({ strategy, otherwise, sni, identities }: Answer) =>
-    JSON.stringify([strategy, otherwise, sni, identities]);
+  const way = ({ strategy, otherwise, sni, identities, retries }: Answer) =>
+    JSON.stringify([
+      strategy,
+      otherwise,
+      sni,
+      identities,
+      retries && Object.entries(retries).sort(),
+    ]);
   return way(one) === way(other);
 }

@@ -163,13 +163,20 @@ function routeResolve(server: FastifyInstance, options: IngressOptions): void {
 
 /** The answer to a filter (wasm-filter/answer.ts parses it). */
 export function answerHeaders(answer: Answer, ttlSeconds: number): Record<string, string> {
-  const { strategy, otherwise, sni, identities } = answer;
+  const { strategy, otherwise, sni, identities, retries } = answer;
   return {
     'x-lazyscope-strategy': strategy,
     'x-lazyscope-ttl': String(ttlSeconds),
     ...(strategy === 'hold' && { 'x-lazyscope-otherwise': otherwise }),
     ...(sni !== '' && { 'x-lazyscope-sni': sni }),
     ...(identities.length > 0 && { 'x-lazyscope-identities': identities.join(',') }),
+    ...(retries && {
+      'x-lazyscope-retries': String(retries.attempts),
+      ...(retries.on && { 'x-lazyscope-retry-on': retries.on }),
+      ...(retries.grpcOn && { 'x-lazyscope-retry-grpc-on': retries.grpcOn }),
+      ...(retries.codes && { 'x-lazyscope-retry-codes': retries.codes }),
+      ...(retries.perTryMs > 0 && { 'x-lazyscope-retry-timeout': String(retries.perTryMs) }),
+    }),
   };
 }
 

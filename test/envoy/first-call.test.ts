@@ -163,6 +163,41 @@ test('a first call survives seven connections that end at a dead gateway', async
   expect(seen?.headers).not.toHaveProperty('x-envoy-max-retries');
 });
 
+const retries = {
+  'x-lazyscope-retries': '2',
+  'x-lazyscope-retry-grpc-on': 'unavailable,cancelled',
+};
+const retriesOfMesh = {
+  ...retries,
+  'x-lazyscope-retries': '3',
+  'x-lazyscope-retry-on': 'retriable-status-codes',
+  'x-lazyscope-retry-codes': '503',
+};
+const grpc = { 'content-type': 'application/grpc' };
+
+test.each([
+  ['gRPC UNAVAILABLE as often as by default', gateway(retries), grpc, '/grpc-status/14', 2],
+  ['gRPC UNAVAILABLE on the direct way', direct(retries), grpc, '/grpc-status/14', 2],
+  ['no other status of gRPC', gateway(retries), grpc, '/grpc-status/13', 0],
+  ['no answer 503', gateway(retries), {}, '/status/503', 0],
+  ['a status code of the mesh’s policy', gateway(retriesOfMesh), {}, '/status/503', 3],
+  ['no other status code', gateway(retriesOfMesh), {}, '/status/500', 0],
+  ['nothing that was answered, without a policy', gateway(), grpc, '/grpc-status/14', 0],
+])('a first call repeats %s, and shows the server none of its headers', async (...row) => {
+  const [what, answer, headers, path, repeated] = row;
+  companion.answer = () => answer;
+  const host = `${what.replaceAll(/[^a-z]/gi, '')}${answer['x-lazyscope-strategy']}.app`;
+  const way = answer['x-lazyscope-strategy'] === 'direct' ? 'direct' : 'egress';
+  const counter = `cluster.lazyscope-${way}.upstream_rq_retry`;
+  const count = async () => (await envoy.stats(`^${counter}$`)).get(counter) ?? 0;
+  const before = await count();
+  const { seen } = await call(envoy.port('allow'), { host, ...headers }, { method: 'POST', path });
+  expect(seen?.server).toBe(way);
+  expect((await count()) - before).toBe(repeated);
+  const leaked = Object.keys(seen?.headers ?? {}).filter((name) => /retr|per-try/.test(name));
+  expect(leaked).toEqual([]);
+});
+
 test('the identities of one destination do not apply to the next on the same connection', async () => {
   companion.answer = ({ authority }) =>
     gateway({ 'x-lazyscope-identities': authority === 'first.app' ? evil : good });

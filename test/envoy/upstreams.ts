@@ -47,6 +47,8 @@ async function echo(name: string, request: IncomingMessage, response: ServerResp
   // The path may ask for another status, so that a test sees how the proxy handles that status.
   response.statusCode = Number(/^\/status\/(\d{3})$/.exec(seen.url)?.[1] ?? 200);
   if (response.statusCode === 307) response.setHeader('location', `http://${seen.headers.host}/`);
+  const [, grpcStatus] = /^\/grpc-status\/(\d+)$/.exec(seen.url) ?? [];
+  if (grpcStatus) response.setHeader('grpc-status', grpcStatus);
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify(seen));
 }

@@ -54,6 +54,51 @@ test.each([
   expect(stream.filterState.get(identitiesKey)).toEqual(identities);
 });
 
+const retriesByDefault = {
+  'x-lazyscope-retries': '2',
+  'x-lazyscope-retry-grpc-on': 'unavailable,cancelled',
+};
+const retriesOfMesh = {
+  ...retriesByDefault,
+  'x-lazyscope-retries': '3',
+  'x-lazyscope-retry-on': '5xx,retriable-status-codes',
+  'x-lazyscope-retry-codes': '429',
+  'x-lazyscope-retry-timeout': '1500',
+};
+const grpc = { 'content-type': 'application/grpc' };
+const byGrpc = { 'x-envoy-retry-grpc-on': 'unavailable,cancelled' };
+const byMesh = {
+  'x-envoy-max-retries': '3',
+  'x-envoy-retry-on': '5xx,retriable-status-codes',
+  'x-envoy-retriable-status-codes': '429',
+  'x-envoy-upstream-rq-per-try-timeout-ms': '1500',
+};
+
+/** The gateway gets more attempts only as long as nothing that a server answered is repeated. */
+test.each([
+  ['gateway', {}, grpc, { 'x-envoy-max-retries': '7' }],
+  ['gateway', retriesByDefault, {}, { 'x-envoy-max-retries': '7' }],
+  ['gateway', retriesByDefault, grpc, { 'x-envoy-max-retries': '2', ...byGrpc }],
+  ['direct', retriesByDefault, grpc, { 'x-envoy-max-retries': '2', ...byGrpc }],
+  ['gateway', retriesOfMesh, {}, byMesh],
+  ['direct', retriesOfMesh, grpc, { ...byMesh, ...byGrpc }],
+  ['direct', { ...retriesOfMesh, 'x-lazyscope-retry-on': 'x'.repeat(513) }, grpc, {}],
+  ['direct', {}, grpc, {}],
+])('by the %s, %j repeats a request with %j by %j', (way, policy, sent, expected) => {
+  const stream = unknownRequest(host, 'reviews', sent);
+  answer(host, { ...(way === 'gateway' ? gateway : direct), ...policy });
+  const retries = Object.entries(stream.headers).filter(([name]) => name.startsWith('x-envoy-'));
+  expect(Object.fromEntries(retries)).toEqual(expected);
+});
+
+test('a destination without a policy takes none from another', () => {
+  unknownRequest(host, 'ratings');
+  answer(host, { ...direct, ...retriesOfMesh });
+  const stream = unknownRequest(host, 'reviews');
+  answer(host, direct);
+  expect(stream.headers).not.toHaveProperty('x-envoy-retry-on');
+});
+
 test('passthrough leaves the request untouched, even if no route has a cluster', () => {
   const allowed = unknownRequest(host, 'example.com');
   answer(host, passthrough);

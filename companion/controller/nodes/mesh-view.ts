@@ -26,6 +26,7 @@ export function meshView(
       catalog.hosts.exact(gatewayHost).some((record) => catalog.isReachable(nameOf(record))),
     isCarried: (record, port) => isCarried(catalog, { record, port }, gatewayHost, config),
     hasOtherClusters: (from) => catalog.hasOtherNetworks() || seesFarHosts(catalog, from),
+    retriesIn: catalog.retriesIn,
     // Only Services come and go with their pods; a ServiceEntry is held for, or goes another way.
     ageMs: (record) =>
       record.kind === 'service' ? arrivals.ageMs(nameOf(record), now) : Number.POSITIVE_INFINITY,

@@ -65,10 +65,12 @@ function compactRule(source: Source, record: VirtualServiceRecord): CompactRule 
 }
 
 function compactNamespace({ view }: Source, name: string): CompactNamespace {
+  const retries = view.retriesIn(name);
   return {
     name,
     trustDomainAliases: view.trustDomainAliasesIn(name),
     hasOtherClusters: view.hasOtherClusters(name),
+    ...(retries && { retries }),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { ClientRule } from '../first-call/destination-rule.ts';
 import type { Server } from '../first-call/endpoints.ts';
 import type { HostPort } from '../mesh/records.ts';
+import type { RetryPolicy } from '../mesh/retry-policy.ts';
 import type { CallerFacts } from '../scope/caller.ts';
 
 /**
@@ -80,6 +81,8 @@ export type CompactNamespace = {
   name: string;
   trustDomainAliases: readonly string[];
   hasOtherClusters: boolean;
+  /** Absent: nothing is repeated. */
+  retries?: RetryPolicy;
 };
 
 export type CompactMesh = {

@@ -1,5 +1,6 @@
 import type { PodRecord } from '../mesh/pod-record.ts';
 import type { HostRecord } from '../mesh/records.ts';
+import type { RetryPolicy } from '../mesh/retry-policy.ts';
 import type { Client } from './destination-rule.ts';
 import { mtlsOf, type ServersView, without } from './mtls.ts';
 import { type Registry, type Resolution, resolve, type UnknownCall } from './resolve.ts';
@@ -20,6 +21,8 @@ export type MeshView<Pod = PodRecord> = ServersView<Pod> & {
    * Whether hosts that a namespace sees may have endpoints that this cluster does not know.
    */
   hasOtherClusters(from: string): boolean;
+  /** The mesh's retry policy for the sidecars of a namespace; undefined: they repeat nothing. */
+  retriesIn(from: string): RetryPolicy | undefined;
   /** Milliseconds since the host became reachable; infinite if that was long ago. */
   ageMs(record: HostRecord): number;
 };
@@ -85,7 +88,10 @@ export function decide<Pod>(view: MeshView<Pod>, caller: Caller, call: UnknownCa
       ? mtlsOf(view, { record, port, pod: resolution.pod }, caller)
       : without('plain', 'no service behind the host'),
   );
-  return { ...decision, resolution, learn, awaited: host };
+  const isRouted = !call.tcp && record !== undefined && decision.strategy !== 'passthrough';
+  const isRuled = resolution.virtualServices.length > 0;
+  const retries = isRouted && !isRuled ? view.retriesIn(namespace) : undefined;
+  return { ...decision, ...(retries && { retries }), resolution, learn, awaited: host };
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { RetryPolicy } from '../mesh/retry-policy.ts';
 import { gatewayLagMs } from './arrivals.ts';
 import type { Mtls } from './mtls.ts';
 import type { Resolution } from './resolve.ts';
@@ -18,6 +19,11 @@ export type Decision = {
   otherwise: Exclude<Strategy, 'hold'> | '';
   sni: string;
   identities: string[];
+  /**
+   * After which responses the proxy repeats a request that the answer routes; undefined: after
+   * none, because Istio would not, or because a VirtualService, which this route lacks, decides.
+   */
+  retries?: RetryPolicy | undefined;
   ttlSeconds: number;
   reason: string;
 };

@@ -2,6 +2,7 @@ import { parse } from 'yaml';
 import type { KubeObject } from '../../kube/object.ts';
 import { type EntryVisibility, readEntryVisibility } from './entry-visibility.ts';
 import type { ExportTo } from './records.ts';
+import { istioRetries, type RetryPolicy, readRetryPolicy } from './retry-policy.ts';
 import { providerReferences, type ServiceReference } from './service-reference.ts';
 
 /** The fields of the mesh configuration that Lazyscope reads. */
@@ -12,6 +13,8 @@ export type MeshConfig = {
   trustDomainAliases: readonly string[];
   /** How far ServiceEntries may be seen; undefined: as their `exportTo` says. */
   entryVisibility?: EntryVisibility | undefined;
+  /** The retry policy of routes that have none of their own; undefined: they repeat nothing. */
+  retries: RetryPolicy | undefined;
   /** Services of its extension providers. */
   providers: readonly ServiceReference[];
   /** It configures networks, and so clusters, besides those of this cluster. */
@@ -24,6 +27,7 @@ export type ExportedKind = 'service' | 'virtualService' | 'destinationRule';
 export const noMeshConfig: MeshConfig = {
   exportTo: { service: [], virtualService: [], destinationRule: [] },
   trustDomainAliases: [],
+  retries: istioRetries,
   providers: [],
   hasNetworks: false,
 };
@@ -45,6 +49,7 @@ export function readMeshConfig(object: KubeObject): MeshConfig {
     },
     trustDomainAliases: textsOf(mesh.trustDomainAliases),
     entryVisibility: readEntryVisibility(mesh.serviceEntryVisibility),
+    retries: readRetryPolicy(mesh.defaultHttpRetryPolicy),
     providers: providerReferences(mesh.extensionProviders, object.metadata.name),
     hasNetworks: Object.keys(networks ?? {}).length > 0,
   };

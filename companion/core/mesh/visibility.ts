@@ -2,6 +2,7 @@ import { cappedExports } from './entry-visibility.ts';
 import { type MeshConfig, noMeshConfig } from './mesh-config.ts';
 import type { PodRecord } from './pod-record.ts';
 import type { ExportTo, Visible } from './records.ts';
+import type { RetryPolicy } from './retry-policy.ts';
 import { defaultRevision, forRevision, isTakenIn } from './revision.ts';
 import type { ServiceReference } from './service-reference.ts';
 
@@ -37,6 +38,11 @@ export type Visibility = {
   exportsOf(object: Visible, from: string): ExportTo | undefined;
   /** Other names of the trust domain for the sidecars of a namespace. */
   trustDomainAliasesIn(namespace: string): readonly string[];
+  /**
+   * The mesh's retry policy for the sidecars of a namespace; undefined: none, or it differs between
+   * the revisions of istiod there.
+   */
+  retriesIn(namespace: string): RetryPolicy | undefined;
   /** Services of the extension providers that sidecars of a namespace may be told to call. */
   providersIn(namespace: string): readonly ServiceReference[];
   /**
@@ -109,6 +115,11 @@ export function createVisibility(
     hasOtherNetworks: () => [...configs.values()].some(({ hasNetworks }) => hasNetworks),
     trustDomainAliasesIn: (namespace) =>
       revisionsFor(namespace).flatMap((each) => configOf(each).trustDomainAliases),
+    retriesIn(namespace) {
+      const [first, ...others] = revisionsFor(namespace).map((each) => configOf(each).retries);
+      const text = JSON.stringify(first);
+      return others.every((each) => JSON.stringify(each) === text) ? first : undefined;
+    },
     providersIn: (namespace) => revisionsFor(namespace).flatMap((each) => configOf(each).providers),
   };
 }

@@ -176,13 +176,18 @@ const meshConfigs = fc
     service: fc.constantFrom(undefined, ['.'], ['shop']),
     aliases: fc.constantFrom([], ['td2']),
     networks: fc.boolean(),
+    retries: fc.constantFrom(undefined, { attempts: 0 }, { attempts: 3, retryOn: '5xx' }),
   })
-  .map(({ name, service: exportTo, aliases, networks }) => ({
+  .map(({ name, service: exportTo, aliases, networks, retries }) => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { namespace: 'istio-system', name },
     data: {
-      mesh: JSON.stringify({ defaultServiceExportTo: exportTo, trustDomainAliases: aliases }),
+      mesh: JSON.stringify({
+        defaultServiceExportTo: exportTo,
+        trustDomainAliases: aliases,
+        defaultHttpRetryPolicy: retries,
+      }),
       ...(networks && { meshNetworks: JSON.stringify({ networks: { east: {} } }) }),
     },
   }));

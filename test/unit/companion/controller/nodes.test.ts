@@ -146,7 +146,7 @@ test('a node that identifies itself gets its questions answered', async () => {
   send(question(2));
   send({ gone: { namespace: 'shop', pod: 'web', podUid: 'u' } });
   await eventually(() => expect(received).toHaveLength(2));
-  expect(received[0]?.answer).toEqual({ ...answer, id: 1 });
+  expect(received[0]?.answer).toEqual({ ...answer, retries: null, id: 1 });
   expect(received[1]?.answer?.id).toBe(2);
   await eventually(() => expect(heard.gone).toHaveLength(1));
   expect(heard.questions[0]?.call).toEqual(call);

@@ -84,8 +84,9 @@ describe('a decision', () => {
 });
 
 describe('with a compact catalog', () => {
-  const { id: _, millisecondsSinceScopeWritten: __, ...direct } = answerOf({ strategy: 'direct' });
-  const decision = { ...direct, strategy: 'direct' as const, otherwise: '' as const };
+  const { sni, identities, ttlSeconds, reason } = answerOf({});
+  const ways = { strategy: 'direct' as const, otherwise: '' as const };
+  const decision = { ...ways, sni, identities, ttlSeconds, reason };
 
   it('a call is answered at once, and the controllers are told', async () => {
     const { decisions, asked, value } = setUp(decisionBounds, () => ({ decision, use: 'whole' }));
