@@ -1,7 +1,7 @@
 import type { PodRecord } from '../mesh/pod-record.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import type { RetryPolicy } from '../mesh/retry-policy.ts';
-import type { Client } from './destination-rule.ts';
+import { type Client, isHashed } from './destination-rule.ts';
 import { mtlsOf, type ServersView, without } from './mtls.ts';
 import { type Registry, type Resolution, resolve, type UnknownCall } from './resolve.ts';
 import { answerTtlSeconds, chooseStrategy, type Decision, type FirstCall } from './strategy.ts';
@@ -80,6 +80,9 @@ export function decide<Pod>(view: MeshView<Pod>, caller: Caller, call: UnknownCa
       gatewayReady: view.isGatewayReady(),
       otherClusters: view.hasOtherClusters(namespace),
       gatewayCarries: record !== undefined && view.isCarried(record, port),
+      // The client of a headless Service chooses the server itself.
+      hashed:
+        record?.headless === false && isHashed(view.clientRules(record, namespace), port, caller),
       destinationAgeMs: record ? view.ageMs(record) : Number.POSITIVE_INFINITY,
     },
     // A request is held only for a scope that is about to come.

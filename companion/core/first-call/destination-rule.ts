@@ -1,15 +1,15 @@
 import type { Catalog } from '../mesh/catalog.ts';
 import { selects } from '../mesh/label-selector.ts';
 import type { ExportTo, HostRecord } from '../mesh/records.ts';
-import type { DestinationRuleRecord, TlsPolicy } from '../mesh/rules.ts';
+import type { DestinationRuleRecord, TrafficPolicy } from '../mesh/rules.ts';
 
 /** The caller: a rule may apply to some clients only. */
 export type Client = { namespace: string; labels: Readonly<Record<string, string>> };
 
-/** TLS settings for clients of one namespace; with a selector, for those with its labels. */
+/** A traffic policy for clients of one namespace; with a selector, for those with its labels. */
 export type ClientRule = {
   selector: Client['labels'] | undefined;
-  tls: TlsPolicy | undefined;
+  policy: TrafficPolicy | undefined;
 };
 
 /**
@@ -58,8 +58,8 @@ export function clientRules(
 
 /** A rule for some clients is for clients of its own namespace. */
 function rulesFor(from: string, rules: readonly Consolidated[]): ClientRule[] {
-  return rules.flatMap(({ namespace, selector, tls }) =>
-    selector && namespace !== from ? [] : { selector, tls },
+  return rules.flatMap(({ namespace, selector, policy }) =>
+    selector && namespace !== from ? [] : { selector, policy },
   );
 }
 
@@ -78,7 +78,7 @@ function isPrivate(to: ExportTo, owner: string): boolean {
 /** Rules of one host that istiod merged into one. */
 type Consolidated = Pick<
   DestinationRuleRecord,
-  'namespace' | 'selector' | 'tls' | 'exportsWritten'
+  'namespace' | 'selector' | 'policy' | 'exportsWritten' | 'isDerived'
 >;
 
 /**
@@ -93,14 +93,29 @@ function consolidate(rules: readonly DestinationRuleRecord[]): Consolidated[] {
       const { selector, exportsWritten } = known;
       const isOther = selector && rule.selector && !isSameSelector(selector, rule.selector);
       isApart = exportsWritten !== rule.exportsWritten || Boolean(isOther);
-      if (!isApart) known.tls ??= rule.tls;
+      if (!isApart) merge(known, rule);
     }
     if (isApart) {
-      const { namespace, selector, tls, exportsWritten } = rule;
-      merged.push({ namespace, selector, tls, exportsWritten });
+      const { namespace, selector, policy, exportsWritten, isDerived } = rule;
+      merged.push({ namespace, selector, policy, exportsWritten, ...(isDerived && { isDerived }) });
     }
   }
   return merged;
+}
+
+/** The older policy holds as a whole, but users' settings come before those of derived rules. */
+function merge(known: Consolidated, rule: DestinationRuleRecord): void {
+  if (!known.policy || !rule.policy || known.isDerived === rule.isDerived) {
+    known.policy ??= rule.policy;
+  } else if (rule.isDerived) known.policy = filled(known.policy, rule.policy);
+  else known.policy = filled(rule.policy, known.policy);
+}
+
+/** The user's policy, with TLS settings of the derived one where it has none. */
+function filled(user: TrafficPolicy, derived: TrafficPolicy): TrafficPolicy {
+  const portModes = { ...derived.portModes, ...user.portModes };
+  for (const [port, mode] of Object.entries(derived.portModes)) portModes[Number(port)] ||= mode;
+  return { ...user, mode: user.mode || derived.mode, portModes };
 }
 
 function bySelectorAndAge(a: DestinationRuleRecord, b: DestinationRuleRecord): number {
@@ -114,19 +129,40 @@ function isSameSelector(a: Client['labels'], b: Client['labels']): boolean {
 }
 
 /**
- * The mode of the rule for clients with these labels, else of the last rule for all clients
+ * The policy of the rule for clients with these labels, else of the last rule for all clients
  * (pilot/pkg/model/sidecar.go, DestinationRule).
+ */
+function policyFor(
+  rules: readonly ClientRule[],
+  { labels }: Pick<Client, 'labels'>,
+): TrafficPolicy | undefined {
+  const selected = rules.find(({ selector }) => selector && selects(selector, labels));
+  return (selected ?? rules.findLast(({ selector }) => !selector))?.policy;
+}
+
+/**
+ * The TLS mode of a port, '' if no rule sets one. The cluster of a port with settings of its own,
+ * but none of TLS, takes nothing from the rule, its endpoints do: istiod leaves out that they speak
+ * mutual TLS (destination_rule.go, MergeTrafficPolicy; pilot/pkg/xds/endpoints/mtls_checker.go,
+ * trafficPolicyTLSModeForPort).
  */
 export function tlsModeFor(
   rules: readonly ClientRule[],
   port: number,
-  { labels }: Pick<Client, 'labels'>,
+  client: Pick<Client, 'labels'>,
 ): string {
-  const selected = rules.find(({ selector }) => selector && selects(selector, labels));
-  const rule = selected ?? rules.findLast(({ selector }) => !selector);
-  return tlsModeOf(rule?.tls, port);
+  const { mode = '', portModes = {} } = policyFor(rules, client) ?? {};
+  const own = portModes[port] ?? mode;
+  if (own !== '') return own;
+  return mode === '' || mode === 'ISTIO_MUTUAL' ? mode : 'DISABLE';
 }
 
-function tlsModeOf(tls: TlsPolicy | undefined, port: number): string {
-  return tls?.portModes[port] ?? tls?.mode ?? '';
+/** Whether a hash of the request chooses the server on a port. */
+export function isHashed(
+  rules: readonly ClientRule[],
+  port: number,
+  client: Pick<Client, 'labels'>,
+): boolean {
+  const { hashed = [] } = policyFor(rules, client) ?? {};
+  return hashed === 'all' || hashed.includes(port);
 }

@@ -50,6 +50,8 @@ export type Call = {
   gatewayCarries: boolean;
   /** Whether hosts may have endpoints that this cluster does not know. */
   otherClusters: boolean;
+  /** Whether a DestinationRule chooses the server by a hash of the request. */
+  hashed: boolean;
   /** Milliseconds since the destination became reachable; infinite if that was long ago. */
   destinationAgeMs: number;
 };
@@ -108,6 +110,7 @@ function holdReason(call: Call, resolution: Resolution<unknown>, mtls: Mtls): st
   if (call.firstCall === 'passthrough') return undefined;
   if (kind === 'entry') return 'a ServiceEntry defines how the host is reached';
   if (speech === 'own' || speech === 'tunnel') return reason;
+  if (call.hashed) return 'a DestinationRule chooses the server by a hash';
   // The gateway leaves out servers that refuse mutual TLS. Without the gateway, a call may reach
   // any endpoint.
   if (speech === 'mixed' && !leadsByGateway(call)) return reason;

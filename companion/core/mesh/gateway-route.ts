@@ -77,9 +77,10 @@ export function readBackendTls(object: KubeObject): Derivation | undefined {
         exportsWritten: '',
         host,
         selector: undefined,
-        tls: sectionName
+        policy: sectionName
           ? { mode: '', portModes: modesOf(ports, sectionName) }
           : { mode: 'SIMPLE', portModes: {} },
+        isDerived: true,
         created: metadata.creationTimestamp ?? '',
       })),
     );

@@ -26,13 +26,21 @@ export type DestinationRuleRecord = Visible & {
   selector: Readonly<Record<string, string>> | undefined;
   /** Its `exportTo` as written: istiod merges only rules of one host with the same `exportTo`. */
   exportsWritten: string;
-  /** Its TLS settings; undefined: it has no traffic policy. */
-  tls: TlsPolicy | undefined;
+  policy: TrafficPolicy | undefined;
+  /** istiod made it of a policy of the Gateway API; it yields to what users write. */
+  isDerived?: true;
   created: string;
 };
 
-/** TLS modes of a traffic policy, '' if it has no TLS settings. */
-export type TlsPolicy = { mode: string; portModes: Readonly<Record<number, string>> };
+/** What a first call must know of a traffic policy. */
+export type TrafficPolicy = {
+  /** TLS mode, '' if it has no TLS settings. */
+  mode: string;
+  /** TLS modes of the ports with settings of their own, '' if these have no TLS settings. */
+  portModes: Readonly<Record<number, string>>;
+  /** Ports on which a hash of the request chooses the server (`consistentHash`). */
+  hashed?: 'all' | readonly number[];
+};
 
 export type PeerAuthenticationRecord = {
   namespace: string;
@@ -100,35 +108,34 @@ export function readDestinationRule(
     revision: revisionLabelOf(object),
     host: qualifyHost(host, namespace, clusterDomain),
     selector: workloadSelector && (workloadSelector.matchLabels ?? {}),
-    tls: trafficPolicy && tlsPolicyOf(trafficPolicy),
+    policy: trafficPolicy && policyOf(trafficPolicy),
     created: object.metadata.creationTimestamp ?? '',
   };
 }
 
 type Tls = { mode?: string; sni?: string; subjectAltNames?: string[] };
-type TrafficPolicy = {
-  tls?: Tls;
-  portLevelSettings?: { port?: { number?: number }; tls?: Tls }[];
+type Settings = { tls?: Tls; loadBalancer?: { consistentHash?: unknown } };
+type WrittenPolicy = Settings & {
+  portLevelSettings?: (Settings & { port?: { number?: number } })[];
 };
 
-function tlsPolicyOf({ tls, portLevelSettings = [] }: TrafficPolicy): TlsPolicy {
-  const mode = tlsModeOf(tls);
+function policyOf({ portLevelSettings = [], ...settings }: WrittenPolicy): TrafficPolicy {
+  const ports = portLevelSettings.map((each) => [each.port?.number ?? 0, each] as const);
+  const hashedPorts = ports.filter(([, each]) => hashes(each)).map(([port]) => port);
+  const hashed = hashes(settings) ? 'all' : hashedPorts;
   return {
-    mode,
-    portModes: Object.fromEntries(
-      portLevelSettings.map((each) => [each.port?.number ?? 0, portModeOf(each.tls, mode)]),
-    ),
+    mode: tlsModeOf(settings.tls),
+    portModes: Object.fromEntries(ports.map(([port, { tls }]) => [port, tlsModeOf(tls)])),
+    ...(hashed.length > 0 && { hashed }),
   };
 }
 
 /**
- * The cluster of a port with settings of its own, but none of TLS, takes nothing from the rule, its
- * endpoints do: istiod leaves out that they speak mutual TLS (cluster_builder.go,
- * MergeTrafficPolicy; pilot/pkg/xds/endpoints/mtls_checker.go, trafficPolicyTLSModeForPort).
+ * By a header, a cookie, the address of the client or a parameter of the query: for each of them
+ * istiod gives the route of the host a policy of its own (route.go, hashForService).
  */
-function portModeOf(tls: Tls | undefined, ofRule: string): string {
-  if (tls) return tlsModeOf(tls);
-  return ofRule === '' || ofRule === 'ISTIO_MUTUAL' ? ofRule : 'DISABLE';
+function hashes({ loadBalancer }: Settings): boolean {
+  return loadBalancer?.consistentHash !== undefined;
 }
 
 /**

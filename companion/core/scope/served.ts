@@ -22,7 +22,7 @@ export function* servedHosts(catalog: Catalog, workload: Servers): Generator<Eag
     if (!catalog.isVisible(record, namespace)) continue;
     const rule = catalog.destinationRules
       .all(record.host)
-      .find((each) => each.tls && catalog.isVisible(each, namespace));
+      .find((each) => each.policy && catalog.isVisible(each, namespace));
     if (!rule) continue;
     const message = `DestinationRule ${rule.namespace}/${rule.name} is also for connections to this workload`;
     yield { entry: `${record.namespace}/${record.host}`, message };

@@ -51,8 +51,8 @@ function* ownTlsHosts(
   }
 }
 
-function setsTls({ tls }: DestinationRuleRecord): boolean {
-  const modes = tls ? [tls.mode, ...Object.values(tls.portModes)] : [];
+function setsTls({ policy }: DestinationRuleRecord): boolean {
+  const modes = policy ? [policy.mode, ...Object.values(policy.portModes)] : [];
   return modes.some((mode) => mode !== '' && mode !== 'DISABLE');
 }
 

@@ -125,18 +125,23 @@ const destinationRules = fc
     exportTo: exports,
     mode: fc.option(mode, { nil: undefined }),
     portMode: fc.option(fc.record({ port, mode }), { nil: undefined }),
+    hashed: fc.constantFrom(undefined, undefined, 'all', 80, 81),
     selector: fc.option(labels, { nil: undefined }),
     created,
   })
-  .map(({ path: at, host, exportTo, mode: all, portMode, selector, created: since }) => {
+  .map(({ path: at, host, exportTo, mode: all, portMode, hashed, selector, created: since }) => {
+    const loadBalancer = { consistentHash: { httpHeaderName: 'x-user' } };
+    const ports = [
+      ...(portMode ? [{ port: { number: portMode.port }, tls: { mode: portMode.mode } }] : []),
+      ...(typeof hashed === 'number' ? [{ port: { number: hashed }, loadBalancer }] : []),
+    ];
     const spec = {
       ...{ host, exportTo },
       ...(selector && { workloadSelector: { matchLabels: selector } }),
       trafficPolicy: {
         ...(all && { tls: { mode: all } }),
-        ...(portMode && {
-          portLevelSettings: [{ port: { number: portMode.port }, tls: { mode: portMode.mode } }],
-        }),
+        ...(hashed === 'all' && { loadBalancer }),
+        ...(ports.length > 0 && { portLevelSettings: ports }),
       },
     };
     return istio('DestinationRule', at, spec, since);

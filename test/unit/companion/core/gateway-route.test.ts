@@ -146,7 +146,7 @@ const tls = objectOf('BackendTLSPolicy', 'prod/tls', {
 
 test('a policy sets the TLS of calls to a port', () => {
   expect(catalogOf([reviews, tls]).destinationRules.exact(host)).toMatchObject([
-    { namespace: 'prod', tls: { mode: '', portModes: { 9080: 'SIMPLE' } } },
+    { namespace: 'prod', policy: { mode: '', portModes: { 9080: 'SIMPLE' } } },
   ]);
 });
 

@@ -172,6 +172,7 @@ test('a first call is in plain text only if full configuration uses plain text t
         {
           ...{ tcp, firstCall, gatewayReady, gatewayCarries, callerNetwork: '' },
           otherClusters: false,
+          hashed: false,
           destinationAgeMs: Number.POSITIVE_INFINITY,
         },
         { ...found, learnable: found.learnable && learnable },

@@ -47,7 +47,8 @@ function choose(objects: KubeObject[], options: Case = {}) {
   const { gatewayCarries = true, destinationAgeMs = Number.POSITIVE_INFINITY } = options;
   const { otherClusters = false } = options;
   const gateway = { gatewayReady, gatewayCarries, otherClusters, destinationAgeMs };
-  const call = { tcp, firstCall, callerNetwork, ...gateway };
+  const hashed = false;
+  const call = { tcp, firstCall, callerNetwork, hashed, ...gateway };
   return chooseStrategy(call, found, mtls);
 }
 
