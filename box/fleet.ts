@@ -1,4 +1,5 @@
 import { type CallResult, call } from './app-call.ts';
+import { hasCluster } from './cluster-query.ts';
 import type { Mesh, PodRef } from './mesh.ts';
 import { enableNamespace, type Fallback, type FirstCall, type Mode } from './product.ts';
 import { untilServed } from './served.ts';
@@ -136,22 +137,25 @@ export async function scopeStatus(
   return scope.status ?? {};
 }
 
+/** The expression for the cluster of a Service without pods, which only full configuration has. */
+export const syntheticCluster = 'outbound\\|8080\\|\\|service-0\\.synthetic-0\\..*';
+
 /**
  * Waits until the scope is written and the Envoys of these workloads have it: they have clusters of
  * our own, and none of the Services without pods. Throws if the mesh has no Services without pods.
  */
 export async function untilNarrowed(mesh: Mesh, namespace: string, names: string[]): Promise<void> {
-  const namespaces = await mesh.kubectl(['get', 'namespaces', '-o', 'name']);
-  if (!namespaces.includes('namespace/synthetic-'))
+  const { items } = (await mesh.get(['namespaces'])) as { items: { metadata: PodRef }[] };
+  if (!items.some(({ metadata }) => metadata.name.startsWith('synthetic-')))
     throw new Error(
       'nothing to narrow: start the mesh with services, as in `mesh -- up --services 50`',
     );
   for (const name of names) {
     const pod = await mesh.pod(namespace, `app=${name}`);
     await mesh.waitFor(`${namespace}/${name} to be narrowed`, async () => {
-      const clusters = await clusterNames(mesh, pod);
-      const isOurs = clusters.includes('lazyscope-direct');
-      return isOurs && !clusters.some((cluster) => cluster.includes('synthetic-'));
+      if (!(await hasCluster(mesh, pod, 'lazyscope-direct'))) return false;
+      if (await hasCluster(mesh, pod, syntheticCluster)) return false;
+      return !(await clusterNames(mesh, pod)).some((cluster) => cluster.includes('synthetic-'));
     });
   }
 }

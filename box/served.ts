@@ -1,3 +1,4 @@
+import { hasCluster } from './cluster-query.ts';
 import type { Mesh } from './mesh.ts';
 import { isReady, type PodObject } from './pods.ts';
 import { appPorts } from './shop.ts';
@@ -15,13 +16,11 @@ export async function untilServed(mesh: Mesh, namespace: string, name: string): 
       await mesh.onNode(node.name, ['timeout', '5', 'bash', '-c', connect]);
       return true;
     });
-  // Envoy matches the expression against the whole name, which ends with the domain of the cluster.
-  const cluster = `outbound_.${appPorts.http}_._.${name}.${namespace}.svc.*`;
-  const query = `resource=dynamic_active_clusters&name_regex=${encodeURIComponent(cluster)}`;
+  const cluster = `outbound_\\.${appPorts.http}_\\._\\.${name}\\.${namespace}\\.svc\\..*`;
   for (const gateway of await readyGateways(mesh))
     await mesh.waitFor(`${namespace}/${name} in the gateway ${gateway}`, async () => {
       const pod = { namespace: 'lazyscope-system', name: gateway };
-      return (await mesh.admin(pod, `/config_dump?${query}`)).includes(`${name}.${namespace}`);
+      return hasCluster(mesh, pod, cluster);
     });
 }
 

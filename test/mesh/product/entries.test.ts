@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../../../box/app-call.ts';
 import { outside } from '../../../box/cluster/network-plan.ts';
+import { hasCluster, literally } from '../../../box/cluster-query.ts';
 import { clusterNames, createFleet, deleteNamespaces, scopeStatus } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
@@ -48,8 +49,8 @@ beforeAll(async () => {
   await mesh.rollout(unscoped);
   full = await mesh.pod(unscoped, 'app=client');
   client = await mesh.pod(namespace, 'app=client');
-  await mesh.waitFor('the host in full configuration', async () =>
-    (await clusterNames(mesh, full)).includes(`outbound|${appPorts.http}||${host}`),
+  await mesh.waitFor('the host in full configuration', () =>
+    hasCluster(mesh, full, literally(`outbound|${appPorts.http}||${host}`)),
   );
 });
 

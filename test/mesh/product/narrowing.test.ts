@@ -1,5 +1,12 @@
 import { afterAll, expect, test } from 'vitest';
-import { clusterNames, deleteNamespaces, scopeStatus, untilNarrowed } from '../../../box/fleet.ts';
+import { hasCluster } from '../../../box/cluster-query.ts';
+import {
+  clusterNames,
+  deleteNamespaces,
+  scopeStatus,
+  syntheticCluster,
+  untilNarrowed,
+} from '../../../box/fleet.ts';
 import { openMesh } from '../../../box/mesh.ts';
 import { enableNamespace, setMode } from '../../../box/product.ts';
 import { runResult } from '../../../box/run.ts';
@@ -98,9 +105,5 @@ test('istioctl analyze finds no fault in the installed and generated objects', a
 test('mode off restores full configuration', async () => {
   await setMode(mesh, shopNamespace, 'off');
   const pod = await mesh.pod(shopNamespace, 'app=cart');
-  await mesh.waitFor('the full configuration', async () =>
-    (await clusterNames(mesh, pod)).includes(
-      'outbound|8080||service-0.synthetic-0.svc.cluster.local',
-    ),
-  );
+  await mesh.waitFor('the full configuration', () => hasCluster(mesh, pod, syntheticCluster));
 });

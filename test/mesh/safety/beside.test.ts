@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { call } from '../../../box/app-call.ts';
+import { hasCluster } from '../../../box/cluster-query.ts';
 import {
-  clusterNames,
   deleteNamespaces,
   importedHosts,
+  syntheticCluster,
   untilNarrowed,
 } from '../../../box/fleet.ts';
 import { load } from '../../../box/load.ts';
@@ -49,9 +50,7 @@ test('a gateway in an enabled namespace has no scope and no filter, and keeps it
   ]);
   await mesh.rollout(namespace);
   gateway = await mesh.pod(namespace, 'app=gateway');
-  await mesh.waitFor('the clusters of the mesh', async () =>
-    (await clusterNames(mesh, gateway)).some((name) => name.includes('synthetic-')),
-  );
+  await mesh.waitFor('the clusters of the mesh', () => hasCluster(mesh, gateway, syntheticCluster));
   expect(await mesh.admin(gateway, '/config_dump')).not.toContain('lazyscope-tcp');
   const scopes = await mesh.kubectl(['get', 'workloadscopes', '-n', namespace, '-o', 'name']);
   expect(scopes.trim()).toBe('workloadscope.lazyscope.io/client');
@@ -89,8 +88,7 @@ test('calls to services that discoverySelectors hide behave as without a scope, 
     },
   ]);
   await mesh.kubectl(['wait', '--for=condition=Ready', 'pod/server', '-n', hidden]);
-  const isListed = async () =>
-    (await clusterNames(mesh, gateway)).some((name) => name.includes(`.${hidden}.`));
+  const isListed = () => hasCluster(mesh, gateway, `.*\\.${hidden}\\..*`);
   await mesh.waitFor('its Service in full configuration', isListed);
   const url = `http://server.${hidden}:${appPorts.http}/`;
   const notHidden = [{ matchExpressions: [{ key: hiddenLabel, operator: 'DoesNotExist' }] }];

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../../../box/app-call.ts';
+import { hasCluster } from '../../../box/cluster-query.ts';
 import {
   clusterNames,
   deleteNamespaces,
@@ -307,8 +308,7 @@ async function whileHidden(namespace: string, run: () => Promise<void>): Promise
 
 test('a namespace that a revision of Istio does not discover is called as without a scope', async () => {
   const client = await mesh.pod(revised, 'app=client');
-  const isListed = async () =>
-    (await clusterNames(mesh, client)).some((name) => name.includes(`|open.${byDefault}.`));
+  const isListed = () => hasCluster(mesh, client, `.*\\|open\\.${byDefault}\\..*`);
   await mesh.waitFor('the cluster of a Service', isListed);
   await whileHidden(byDefault, async () => {
     await mesh.waitFor('its end', async () => !(await isListed()));

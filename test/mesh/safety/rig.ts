@@ -1,4 +1,5 @@
-import { clusterNames, strictMtls } from '../../../box/fleet.ts';
+import { hasCluster } from '../../../box/cluster-query.ts';
+import { strictMtls, syntheticCluster } from '../../../box/fleet.ts';
 import { startLoad } from '../../../box/load.ts';
 import type { Mesh, PodRef } from '../../../box/mesh.ts';
 import { installProduct } from '../../../box/product.ts';
@@ -130,8 +131,8 @@ export async function untilReason(
 
 /** Waits until the proxy has full configuration again. */
 export async function untilFull(mesh: Mesh, pod: PodRef): Promise<void> {
-  await mesh.waitFor(`full configuration in ${pod.namespace}`, async () =>
-    (await clusterNames(mesh, pod)).some((name) => name.includes('synthetic-')),
+  await mesh.waitFor(`full configuration in ${pod.namespace}`, () =>
+    hasCluster(mesh, pod, syntheticCluster),
   );
 }
 
