@@ -14,6 +14,8 @@ export type FleetOptions = {
   namespace: string;
   clients: string[];
   targets: number;
+  /** False for clients that call the targets of another namespace. */
+  server?: boolean;
   mode?: Mode;
   firstCall?: FirstCall;
   /**
@@ -31,6 +33,9 @@ export type FleetOptions = {
 export const target = (index: number) => `target-${index}`;
 /** The name that a caller in the same namespace uses. */
 export const urlOf = (index: number) => `http://${target(index)}:${appPorts.http}/`;
+/** The name that a caller in another namespace uses. */
+export const urlIn = (of: string, index: number) =>
+  `http://${target(index)}.${of}:${appPorts.http}/`;
 export const hostOf = (namespace: string, name: string) => `${name}.${namespace}.svc.cluster.local`;
 export const entryOf = (namespace: string, name: string) =>
   `${namespace}/${hostOf(namespace, name)}`;
@@ -54,24 +59,25 @@ export const strictMtls = (namespace: string): object => ({
   spec: { mtls: { mode: 'STRICT' } },
 });
 
-/** Only the workload `client` may call the server. */
-export const onlyClient = (namespace: string): object => ({
+/** Only the workload `client` of the same or another namespace may call the server. */
+export const onlyClient = (namespace: string, of = namespace): object => ({
   apiVersion: 'security.istio.io/v1',
   kind: 'AuthorizationPolicy',
   metadata: { name: 'only-client', namespace },
   spec: {
     selector: { matchLabels: { app: 'server' } },
-    rules: [{ from: [{ source: { principals: [`cluster.local/ns/${namespace}/sa/client`] } }] }],
+    rules: [{ from: [{ source: { principals: [`cluster.local/ns/${of}/sa/client`] } }] }],
   },
 });
 
 /** Creates the namespace, enables it and, in `enforce`, returns when every workload is narrowed. */
 export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<void> {
   const { namespace, clients, targets, mode = 'enforce', nodes = {} } = options;
+  const names = options.server === false ? clients : ['server', ...clients];
   const ports = options.onlyHttp ? { ports: targetPorts.slice(0, 1) } : {};
   await mesh.apply([
     namespaceObject(namespace),
-    ...['server', ...clients].flatMap((name) => workload(namespace, name, { node: nodes[name] })),
+    ...names.flatMap((name) => workload(namespace, name, { node: nodes[name] })),
     ...Array.from({ length: targets }, (_, i) => serviceObject(namespace, target(i), ports)),
     ...(options.strict ? [strictMtls(namespace)] : []),
   ]);
@@ -175,9 +181,10 @@ async function missingTargets(
   namespace: string,
   name: string,
   indices: number[],
+  of: string,
 ): Promise<number[]> {
   const hosts = await importedHosts(mesh, namespace, name);
-  return indices.filter((index) => !hosts.includes(entryOf(namespace, target(index))));
+  return indices.filter((index) => !hosts.includes(entryOf(of, target(index))));
 }
 
 function requireNone(missing: number[]): true {
@@ -185,15 +192,16 @@ function requireNone(missing: number[]): true {
   return true;
 }
 
-/** Waits until the scope of a workload has these targets. */
+/** Waits until the scope of a workload has these targets, of its own or another namespace. */
 export async function untilImported(
   mesh: Mesh,
   namespace: string,
   name: string,
   indices: number[],
+  of = namespace,
 ): Promise<void> {
   await mesh.waitFor(`the scope of ${namespace}/${name}`, async () =>
-    requireNone(await missingTargets(mesh, namespace, name, indices)),
+    requireNone(await missingTargets(mesh, namespace, name, indices, of)),
   );
 }
 
@@ -205,12 +213,13 @@ export async function learnTargets(
   { namespace, name }: PodRef,
   workload: string,
   indices: number[],
+  of = namespace,
 ): Promise<void> {
-  for (const url of indices.map(urlOf)) {
+  for (const url of indices.map((index) => urlIn(of, index))) {
     const { status, error = '' } = await call(mesh, { namespace, name }, url);
     if (status !== 200) throw new Error(`${url} is answered ${status} ${error}`);
   }
-  await untilImported(mesh, namespace, workload, indices);
+  await untilImported(mesh, namespace, workload, indices, of);
 }
 
 /** Names of the clusters that a sidecar has. */

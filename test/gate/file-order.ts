@@ -32,7 +32,7 @@ export const fileOrders: Readonly<Record<string, FileOrder>> = {
     ],
     meshWide: ['by-itself', 'locality', 'policy'],
   },
-  faults: { namespaced: [], meshWide: ['killed', 'alone', 'rollout', 'reboot', 'upgrade'] },
+  faults: { namespaced: [], meshWide: ['killed', 'alone', 'reboot', 'upgrade'] },
 };
 
 /** Returns a function that returns numbers from 0 up to but not including 1 (mulberry32). */

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import { call } from '../../box/app-call.ts';
-import { sentTo, untilImported, urlOf } from '../../box/fleet.ts';
+import { sentTo, untilImported, urlIn } from '../../box/fleet.ts';
 import type { Mesh, PodRef } from '../../box/mesh.ts';
 import { type CompanionPod, metricsOf } from './companion-metrics.ts';
 
@@ -71,13 +71,14 @@ export async function learnAnother(
   caller: PodRef,
   workload: string,
   take: () => number,
+  of = caller.namespace,
 ) {
   const lateAnswers = await watchLateAnswers(mesh, [caller]);
   const first = take();
-  const { status } = await call(mesh, caller, urlOf(first));
-  if (status === 200) return untilImported(mesh, caller.namespace, workload, [first]);
-  countSecondTries([`${urlOf(first)} (${status})`], { late: await lateAnswers(), most: 1 });
+  const { status } = await call(mesh, caller, urlIn(of, first));
+  if (status === 200) return untilImported(mesh, caller.namespace, workload, [first], of);
+  countSecondTries([`${urlIn(of, first)} (${status})`], { late: await lateAnswers(), most: 1 });
   const second = take();
-  expect((await call(mesh, caller, urlOf(second))).status).toBe(200);
-  return untilImported(mesh, caller.namespace, workload, [second]);
+  expect((await call(mesh, caller, urlIn(of, second))).status).toBe(200);
+  return untilImported(mesh, caller.namespace, workload, [second], of);
 }

@@ -6,13 +6,13 @@ import {
   onlyClient,
   target,
   untilImported,
-  urlOf,
 } from '../../../box/fleet.ts';
 import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setFirstCall } from '../../../box/product.ts';
 import { metricsOf, sumOf } from '../companion-metrics.ts';
 import { expectAllAnswered } from '../traffic.ts';
+import { targets, targetsNamespace, targetUrl } from './targets.ts';
 import { daemonVictims, podsOf, signalProcesses, untilWell } from './victims.ts';
 
 const mesh = openMesh();
@@ -20,20 +20,22 @@ const namespace = 'alone';
 const system = 'lazyscope-system';
 let client: PodRef;
 let home: string;
-const targets = 400;
 
 /** A first call without an answer goes in plain text, which the servers refuse. */
 beforeAll(async () => {
   await createFleet(mesh, {
-    ...{ namespace, clients: ['client'], targets, strict: true, onlyHttp: true },
+    ...{ namespace, clients: ['client'], targets: 0, server: false },
     fallback: 'passthrough',
   });
-  await mesh.apply([onlyClient(namespace)]);
+  await mesh.apply([onlyClient(targetsNamespace, namespace)]);
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
 });
 
-afterAll(() => deleteNamespaces(mesh, namespace));
+afterAll(async () => {
+  await mesh.kubectl(['delete', 'authorizationpolicy', 'only-client', '-n', targetsNamespace]);
+  await deleteNamespaces(mesh, namespace);
+});
 
 /** A metric of the node companion on the client's node, summed over its labels. */
 async function figure(name: string, labels = ''): Promise<number> {
@@ -67,7 +69,7 @@ test.each([
     );
     const controllers = (await mesh.get(['deployment', 'lazyscope-controller', '-n', system])).spec;
     const corrected = await figure('node_answers_corrected_total');
-    const urls = Array.from({ length: 150 }, (_, index) => urlOf(from + index));
+    const urls = Array.from({ length: 150 }, (_, index) => targetUrl(from + index));
     const load = await startLoad(mesh, client, urls, {
       rps: 2,
       more: ['--connections', '1', '--each-once'],
@@ -84,7 +86,7 @@ test.each([
     expectAllAnswered(result, { least: 25 });
     const called = Array.from({ length: result.sent }, (_, index) => from + index);
     await untilWell(mesh);
-    await untilImported(mesh, namespace, 'client', called);
+    await untilImported(mesh, namespace, 'client', called, targetsNamespace);
     expect(await figure('node_questions_total', 'source="catalog"')).toBeGreaterThan(15);
     // A change of the strategy or of the gateway is known to a node a moment later.
     expect((await figure('node_answers_corrected_total')) - corrected).toBeLessThanOrEqual(2);

@@ -1,12 +1,17 @@
 import { startMeshWithProduct } from '../../../box/product.ts';
+import { createTargets } from './targets.ts';
 
 /** Few services, because faults do not depend on the size of the mesh. */
 const services = 50;
 
 const say = (line: string) => console.error(`faults: ${line}`);
 
-/** Starts a mesh with the product installed, for all files of the group. */
+/** Starts a mesh with the product and the servers, for all files of the group. */
 export default async function setup(): Promise<() => Promise<void>> {
-  const { stop } = await startMeshWithProduct(services, say);
-  return stop;
+  const mesh = await startMeshWithProduct(services, say);
+  await createTargets(mesh).catch(async (error) => {
+    await mesh.stop();
+    throw error;
+  });
+  return mesh.stop;
 }

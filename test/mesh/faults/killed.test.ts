@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createFleet, deleteNamespaces, learnTargets, target, urlOf } from '../../../box/fleet.ts';
+import { createFleet, deleteNamespaces, learnTargets, target } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
+import { targets, targetsNamespace, targetUrl } from './targets.ts';
 import {
   daemonVictims,
   leaderOf,
@@ -31,17 +32,15 @@ const known = [0, 1];
  */
 const firstRps = 1;
 const firstMost = 300;
-const targets = 900;
 let taken = known.length;
 
 beforeAll(async () => {
-  await createFleet(mesh, {
-    ...{ namespace, clients: ['client'], targets, strict: true, onlyHttp: true },
-  });
+  const fleet = { namespace, clients: ['client'], targets: 0, server: false, strict: true };
+  await createFleet(mesh, fleet);
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
-  await learnTargets(mesh, client, 'client', known);
-  rps = await rateHere(mesh, client, known.map(urlOf), { wanted: 500 });
+  await learnTargets(mesh, client, 'client', known, targetsNamespace);
+  rps = await rateHere(mesh, client, known.map(targetUrl), { wanted: 500 });
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));
@@ -105,10 +104,10 @@ test.each(
     requireVictims(name, ended);
     const count = (await ended.now()).length;
     const first = Array.from({ length: Math.min(firstMost, targets - 1 - taken) }, (_, i) =>
-      urlOf(taken + i),
+      targetUrl(taken + i),
     );
     const traffic = await startTraffic(mesh, client, {
-      ...{ known: known.map(urlOf), rps, first, firstRps },
+      ...{ known: known.map(targetUrl), rps, first, firstRps },
     });
     await end(name, ended, signal);
     await untilReplaced(mesh, name, ended, count);
@@ -120,7 +119,7 @@ test.each(
     taken += result.first.sent;
     expectAllAnswered(result.known, { least: least.known });
     expectAllAnswered(result.first, { least: least.first });
-    await learnTargets(mesh, client, 'client', [taken++]);
+    await learnTargets(mesh, client, 'client', [taken++], targetsNamespace);
     expect(taken, `${target(taken)} is there`).toBeLessThan(targets);
   },
 );

@@ -8,18 +8,14 @@ import {
   type Release,
   thisRelease,
 } from '../../../box/artifacts/companion-image.ts';
-import {
-  createFleet,
-  deleteNamespaces,
-  learnTargets,
-  untilImported,
-  urlOf,
-} from '../../../box/fleet.ts';
+import { createFleet, deleteNamespaces, learnTargets, untilImported } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { applyBase, enableNamespace, narrowAtOnce } from '../../../box/product.ts';
 import { metricsOf, sumOf } from '../companion-metrics.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
 import { makeNextRelease } from './next-release.ts';
+import { targetsNamespace, targetUrl } from './targets.ts';
+import { createUnaidedCaller } from './unaided.ts';
 import { podsOf, untilWell } from './victims.ts';
 
 const mesh = openMesh();
@@ -30,35 +26,39 @@ let next: Release;
 let client: PodRef;
 let home: string;
 let rps: number;
+let unaided: Awaited<ReturnType<typeof createUnaidedCaller>>;
 /** Each step makes one first call a second. The longest step takes more than a minute. */
-const targets = 1000;
 const firstMost = 190;
 let fresh = 2;
 
 beforeAll(async () => {
+  // The previous file may have ended with an outage.
+  await untilWell(mesh);
   folder = await mkdtemp(join(tmpdir(), 'lazyscope-next-'));
   next = await makeNextRelease(join(folder, 'next'));
   await mesh.loadArchive(await companionArchive(console.error, next));
-  await createFleet(mesh, {
-    ...{ namespace, clients: ['client'], targets, strict: true, onlyHttp: true },
-  });
+  const fleet = { namespace, clients: ['client'], targets: 0, server: false, strict: true };
+  await createFleet(mesh, fleet);
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
-  await learnTargets(mesh, client, 'client', [0, 1]);
-  rps = await rateHere(mesh, client, [0, 1].map(urlOf), { wanted: 500 });
+  await learnTargets(mesh, client, 'client', [0, 1], targetsNamespace);
+  unaided = await createUnaidedCaller(mesh, async () => {
+    rps = await rateHere(mesh, client, [0, 1].map(targetUrl), { wanted: 500 });
+  });
 });
 
 afterAll(async () => {
   await deleteNamespaces(mesh, namespace);
+  await unaided?.remove();
   await applyBase(mesh, narrowAtOnce);
   await rm(folder, { recursive: true });
 });
 
 /** Expects that no known call and no first call fails from before `act` until after it. */
 async function expectNoFailureWhile(act: () => Promise<void>): Promise<void> {
-  const first = Array.from({ length: firstMost }, (_, i) => urlOf(fresh + i));
+  const first = Array.from({ length: firstMost }, (_, i) => targetUrl(fresh + i));
   const traffic = await startTraffic(mesh, client, {
-    ...{ known: [0, 1].map(urlOf), rps, first, firstRps: 1 },
+    ...{ known: [0, 1].map(targetUrl), rps, first, firstRps: 1 },
   });
   // `act` makes first calls of its own, to the targets after these.
   fresh += firstMost;
@@ -102,7 +102,7 @@ async function startAnotherPod(): Promise<void> {
     return (await filterOf({ namespace, name })) === (await filterOf(client));
   });
   fresh += 1;
-  expect((await call(mesh, { namespace, name }, urlOf(fresh))).status).toBe(200);
+  expect((await call(mesh, { namespace, name }, targetUrl(fresh))).status).toBe(200);
   const first = 'controller.kubernetes.io/pod-deletion-cost=-1';
   await mesh.kubectl(['annotate', 'pod', name, '-n', namespace, first]);
   await scale(1);
@@ -126,23 +126,49 @@ async function filterOf(pod: PodRef): Promise<string> {
   return /[0-9a-f]{64}\.wasm/.exec(dump)?.[0] ?? '';
 }
 
+async function restartGateways(): Promise<void> {
+  const gateways = ['deployment/lazyscope-egress', '-n', system];
+  await mesh.kubectl(['rollout', 'restart', ...gateways]);
+  await mesh.kubectl(['rollout', 'status', ...gateways]);
+}
+
+async function startPodAndRestartGateways(): Promise<void> {
+  await Promise.all([startAnotherPod(), restartGateways()]);
+}
+
+/** The apps of which a step replaces every pod. */
+const replaced = {
+  companions: ['lazyscope-controller', 'lazyscope-node'],
+  gateways: ['lazyscope-egress'],
+};
+
 test.each([
-  ['companions first to the next release', () => companions(next)],
-  ['a pod that starts with the filter of this one', () => startAnotherPod],
-  ['then the filters of a namespace', () => filters(next)],
-  ['companions first back again', () => takeCompanionsBack],
-  ['and the filters after them', () => filters(thisRelease)],
-])('%s: no request fails, and both releases understand each other', async (_, step) => {
-  await expectNoFailureWhile(step());
-  const before = await figures();
-  fresh += 1;
-  const { status } = await call(mesh, client, urlOf(fresh));
-  expect(status).toBe(200);
-  await untilImported(mesh, namespace, 'client', [fresh]);
-  // The companion accepts the filter's reports, whether the filter or the companion is older.
-  await mesh.waitFor('reports', async () => {
-    const name = 'lazyscope_node_reports_total';
-    return sumOf(await figures(), name) > sumOf(before, name) + 2;
-  });
-  expect(await figures()).not.toContain('reason="malformed"');
-});
+  ['companions first to the next release', () => companions(next), 'companions'],
+  [
+    'a pod that starts with the filter of this one, and a rollout of the gateways',
+    () => startPodAndRestartGateways,
+    'gateways',
+  ],
+  ['then the filters of a namespace', () => filters(next), 'nothing'],
+  ['companions first back again', () => takeCompanionsBack, 'nothing'],
+  ['and the filters after them', () => filters(thisRelease), 'nothing'],
+] as const)(
+  '%s: no request fails, and both releases understand each other',
+  async (_, step, apps) => {
+    const act = () => expectNoFailureWhile(step());
+    // Two of the steps also show that first calls need no fallback during a rollout.
+    if (apps === 'nothing') await act();
+    else await unaided.expectAnswersWhile(replaced[apps], act);
+    const before = await figures();
+    fresh += 1;
+    const { status } = await call(mesh, client, targetUrl(fresh));
+    expect(status).toBe(200);
+    await untilImported(mesh, namespace, 'client', [fresh], targetsNamespace);
+    // The companion accepts the filter's reports, whether the filter or the companion is older.
+    await mesh.waitFor('reports', async () => {
+      const name = 'lazyscope_node_reports_total';
+      return sumOf(await figures(), name) > sumOf(before, name) + 2;
+    });
+    expect(await figures()).not.toContain('reason="malformed"');
+  },
+);
