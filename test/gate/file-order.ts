@@ -16,10 +16,11 @@ export const fileOrders: Readonly<Record<string, FileOrder>> = {
   'mesh-lifecycle': { namespaced: [], meshWide: ['lifecycle'] },
   product: {
     namespaced: [
-      ...['first-call', 'tcp', 'outside', 'narrowing'],
-      ...['gateway', 'policies', 'switching', 'hostile', 'held-in-vain', 'node-local', 'entries'],
+      ...['tcp', 'outside', 'gateway', 'policies'],
+      ...['hostile', 'held-in-vain', 'node-local', 'entries'],
     ],
-    meshWide: ['clusters', 'outages', 'readme'],
+    // From `narrowing` on, the mesh has 1,000 services.
+    meshWide: ['clusters', 'narrowing', 'first-call', 'switching', 'outages', 'readme'],
   },
   safety: {
     namespaced: ['life', 'enabling', 'coexistence'],

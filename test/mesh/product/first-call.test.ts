@@ -15,6 +15,7 @@ import {
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setFirstCall } from '../../../box/product.ts';
 import { appPorts } from '../../../box/shop.ts';
+import { growMesh } from './large-mesh.ts';
 
 const mesh = openMesh();
 const namespace = 'first-call';
@@ -25,6 +26,7 @@ let other: PodRef;
 const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
 
 beforeAll(async () => {
+  await growMesh(mesh);
   await createFleet(mesh, { namespace, clients: ['client', 'other'], targets, strict: true });
   client = await mesh.pod(namespace, 'app=client');
   other = await mesh.pod(namespace, 'app=other');

@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { hasCluster } from '../../../box/cluster-query.ts';
 import {
   clusterNames,
@@ -12,6 +12,7 @@ import { enableNamespace, setMode } from '../../../box/product.ts';
 import { runResult } from '../../../box/run.ts';
 import { installShop, shopNamespace, shopWorkloads } from '../../../box/shop.ts';
 import { proxySummary } from '../../../embedded/proxy-figures.ts';
+import { growMesh } from './large-mesh.ts';
 
 const mesh = openMesh();
 
@@ -20,6 +21,8 @@ const allocatedShareMax = 0.1;
 const clustersMax = 30;
 /** The largest relative difference between the figures in WorkloadScope and Envoy's own figures. */
 const tolerance = 0.05;
+
+beforeAll(() => growMesh(mesh));
 
 afterAll(() => deleteNamespaces(mesh, shopNamespace));
 

@@ -12,6 +12,7 @@ import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setFirstCall } from '../../../box/product.ts';
 import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
+import { growMesh } from './large-mesh.ts';
 
 const mesh = openMesh();
 const namespace = 'outages';
@@ -25,6 +26,7 @@ const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
  * the companion has a cached answer for it.
  */
 beforeAll(async () => {
+  await growMesh(mesh);
   await createFleet(mesh, { namespace, clients: ['client'], targets: 12, strict: true });
   client = await mesh.pod(namespace, 'app=client');
   await patch('workloadscope', 'client', { spec: { excludes: [entryOf(namespace, target(2))] } });

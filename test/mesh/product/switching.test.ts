@@ -14,6 +14,7 @@ import { startLoad } from '../../../box/load.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts } from '../../../box/shop.ts';
 import { expectAllAnswered, leastSince, rateHere } from '../traffic.ts';
+import { growMesh } from './large-mesh.ts';
 
 const mesh = openMesh();
 const namespace = 'switching';
@@ -24,6 +25,7 @@ const wantedOfEach = 250;
 const pods = new Map<string, PodRef>();
 
 beforeAll(async () => {
+  await growMesh(mesh);
   await createFleet(mesh, { namespace, clients, targets: 3, strict: true });
   for (const name of clients) pods.set(name, await mesh.pod(namespace, `app=${name}`));
 });
