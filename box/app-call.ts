@@ -1,3 +1,4 @@
+import { runInContainer } from './container-run.ts';
 import type { Mesh, PodRef } from './mesh.ts';
 
 /** An HTTP request as the test application saw it (its own pod, the caller's identity, ...). */
@@ -28,8 +29,8 @@ export type CallResult = {
 
 /** Makes one call from the application container of a pod; a refused connection is a result too. */
 export async function call(mesh: Mesh, from: PodRef, url: string, ...flags: string[]) {
-  const command = ['meshapp', 'call', ...flags, url];
-  const { stdout, stderr } = await mesh.exec({ container: 'app', ...from }, command);
+  const command = ['/usr/local/bin/meshapp', 'call', ...flags, url];
+  const { stdout, stderr } = await runInContainer(mesh, { container: 'app', ...from }, command);
   try {
     return JSON.parse(stdout) as CallResult;
   } catch {

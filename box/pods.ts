@@ -18,31 +18,52 @@ export type PodObject = {
   };
   status?: {
     conditions?: { type: string; status: string }[];
+    containerStatuses?: { name: string; containerID?: string }[];
   };
 };
 
 /** Folders below a node's cgroup, by the QoS class of its pods. */
 const classes = ['', 'burstable', 'besteffort'];
 
-/** A process of a running pod, by its id on this machine, through which its network is entered. */
-export function processOfPod({ metadata, spec }: PodObject): string {
+/**
+ * A process of a running pod, or of one of its containers, by its id on this machine, through which
+ * its namespaces are entered.
+ */
+export function processOfPod(pod: PodObject, container?: string): string {
+  const { metadata, spec } = pod;
+  const id = container === undefined ? undefined : containerId(pod, container);
   for (const hierarchy of hierarchies())
     for (const each of classes) {
       const pods = join(hierarchy, nodeCgroup(spec.nodeName ?? ''), 'kubepods', each);
       const group = join(pods, `pod${metadata.uid}`);
-      const pid = existsSync(group) ? firstProcess(group) : undefined;
+      const pid = existsSync(group) ? firstProcess(group, id) : undefined;
       if (pid !== undefined) return pid;
     }
-  throw new Error(`pod ${metadata.name} has no process: it is not running`);
+  const what = container === undefined ? '' : `${container} of `;
+  throw new Error(`${what}pod ${metadata.name} has no process: it is not running`);
 }
 
-function firstProcess(group: string): string | undefined {
+function containerId({ status }: PodObject, container: string): string {
+  const found = status?.containerStatuses?.find(({ name }) => name === container);
+  return found?.containerID?.replace('containerd://', '') ?? '';
+}
+
+function firstProcess(group: string, id: string | undefined): string | undefined {
   for (const container of readdirSync(group, { withFileTypes: true })) {
-    if (!container.isDirectory()) continue;
+    if (!container.isDirectory() || (id !== undefined && container.name !== id)) continue;
     const [pid] = readFileSync(join(group, container.name, 'cgroup.procs'), 'utf8').split('\n');
     if (pid) return pid;
   }
   return undefined;
+}
+
+/** The user and the group of a process. */
+export function identityOfProcess(pid: string): { uid: string; gid: string } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const [uid = '', gid = ''] = ['Uid', 'Gid'].map(
+    (name) => new RegExp(`^${name}:\\s+\\d+\\s+(\\d+)`, 'm').exec(status)?.[1] ?? '0',
+  );
+  return { uid, gid };
 }
 
 export function hasSidecar({ spec }: PodObject): boolean {
