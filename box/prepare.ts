@@ -1,5 +1,5 @@
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
-import { ensureApp, ensureBinaries, ensurePromtool } from './artifacts/binaries.ts';
+import { ensureApp, ensureBinaries, ensurePrometheus } from './artifacts/binaries.ts';
 import { companionArchive } from './artifacts/companion-image.ts';
 import { meshImages, ociLayout } from './artifacts/images.ts';
 import { ensureBuild } from './artifacts/product-build.ts';
@@ -9,14 +9,14 @@ import { missingPrerequisites } from './prerequisites.ts';
 const say = (line: string) => console.error(line);
 
 /**
- * Everything compiled for the cluster in a box, its images if they can be built, and promtool.
+ * Everything compiled for the cluster in a box, its images if they can be built, and Prometheus.
  */
 async function tools(): Promise<void> {
   const binaries = await ensureBinaries(say);
   const app = await ensureApp(say);
   if (missingPrerequisites().length === 0)
     await ociLayout(await meshImages(binaries, app, await ensureEnvoy(), say), say);
-  await ensurePromtool(say);
+  await ensurePrometheus(say);
 }
 
 /** Steps that run once, before several users start at the same time. */

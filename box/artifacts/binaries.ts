@@ -59,10 +59,16 @@ const goModules: GoModule[] = [
   { name: 'coredns', binaries: { coredns: 'github.com/coredns/coredns' }, stamps: [] },
 ];
 
-/** Checks alerts. Built without service discovery of clouds, which would triple its size. */
+/**
+ * promtool checks alerts, and prometheus answers the queries of the command. Built without service
+ * discovery of clouds, which would triple their sizes.
+ */
 const prometheus: GoModule = {
   name: 'prometheus',
-  binaries: { promtool: 'github.com/prometheus/prometheus/cmd/promtool' },
+  binaries: {
+    promtool: 'github.com/prometheus/prometheus/cmd/promtool',
+    prometheus: 'github.com/prometheus/prometheus/cmd/prometheus',
+  },
   stamps: [],
   tags: 'remove_all_sd',
 };
@@ -95,10 +101,13 @@ export async function ensureBinaries(progress: Progress): Promise<Binaries> {
   return binaries;
 }
 
-/** Built at its first use, in about a minute and a half. */
-export async function ensurePromtool(progress: Progress): Promise<string> {
+/** Built at their first use, in about two minutes. */
+export async function ensurePrometheus(
+  progress: Progress,
+): Promise<{ promtool: string; prometheus: string }> {
   const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
-  return join(await buildModule(prometheus, goVersion, progress), 'promtool');
+  const dir = await buildModule(prometheus, goVersion, progress);
+  return { promtool: join(dir, 'promtool'), prometheus: join(dir, 'prometheus') };
 }
 
 async function buildModule(goModule: GoModule, goVersion: string, progress: Progress) {

@@ -1,12 +1,10 @@
 import { parseClusterName } from '../../companion/core/mesh/authority.ts';
 import type { ReadLine } from './access-log.ts';
+import type { Seen, Sightings } from './sightings.ts';
 
 /** Calls of access logs, counted by pod and host; bounded, whatever the logs hold. */
 
-/** How often a pod called a host, and when; milliseconds since the epoch. */
-export type Seen = { count: number; first: number | undefined; last: number | undefined };
-
-export type Tally = {
+export type Tally = Omit<Sightings, 'byCaller'> & {
   lines: number;
   /** Outbound calls to hosts of the mesh. */
   calls: number;
@@ -20,11 +18,9 @@ export type Tally = {
   /** Outbound calls of lines that do not say whose they are. */
   nameless: number;
   /** By pod, `namespace/name` with an empty namespace if it is not known, then by host. */
-  byPod: Map<string, Map<string, Seen>>;
+  byCaller: Map<string, Map<string, Seen>>;
   /** Calls of pairs beyond the bound. */
   overflow: number;
-  first: number | undefined;
-  last: number | undefined;
 };
 
 /** 100 bytes each; a mesh of 5,000 pods with 40 destinations each. */
@@ -35,7 +31,7 @@ const brokenShown = 3;
 export function emptyTally(): Tally {
   return {
     ...{ lines: 0, calls: 0, others: 0, unknown: 0, broken: 0, nameless: 0, overflow: 0 },
-    ...{ firstBroken: [], byPod: new Map(), first: undefined, last: undefined },
+    ...{ source: 'logs', firstBroken: [], byCaller: new Map(), first: undefined, last: undefined },
   };
 }
 
@@ -49,7 +45,7 @@ export type Source = {
 
 /** Adds the lines of one source, one after the other. */
 export function tallyInto(tally: Tally, read: ReadLine, source: Source): (line: string) => void {
-  const pairs = [...tally.byPod.values()].reduce((sum, { size }) => sum + size, 0);
+  const pairs = [...tally.byCaller.values()].reduce((sum, { size }) => sum + size, 0);
   let room = pairsMax - pairs;
   let number = 0;
   return (text) => {
@@ -96,7 +92,7 @@ function note(
     tally.first = Math.min(tally.first ?? at, at);
     tally.last = Math.max(tally.last ?? at, at);
   }
-  const known = tally.byPod.get(key)?.get(host);
+  const known = tally.byCaller.get(key)?.get(host);
   if (known) {
     known.count += 1;
     if (at !== undefined) {
@@ -109,8 +105,8 @@ function note(
     tally.overflow += 1;
     return 0;
   }
-  const hosts = tally.byPod.get(key) ?? new Map<string, Seen>();
-  if (hosts.size === 0) tally.byPod.set(copyOf(key), hosts);
+  const hosts = tally.byCaller.get(key) ?? new Map<string, Seen>();
+  if (hosts.size === 0) tally.byCaller.set(copyOf(key), hosts);
   hosts.set(copyOf(host), { count: 1, first: at, last: at });
   return 1;
 }

@@ -1,4 +1,4 @@
-import { json } from 'node:stream/consumers';
+import { json, text } from 'node:stream/consumers';
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { ApiServer } from '../../companion/kube/credentials.ts';
 import { KubeError, type KubeObject, type Resource } from '../../companion/kube/object.ts';
@@ -19,7 +19,17 @@ export type Cluster = {
   get(resource: Resource, name: string, namespace?: string): Promise<KubeObject | undefined>;
   /** JSON merge patch; with `dryRun` the API server checks everything and changes nothing. */
   patch(resource: Resource, target: Target, body: object, dryRun: boolean): Promise<KubeObject>;
+  /** What a pod or Service answers to a GET, fetched by the API server. */
+  fetchFrom(server: HttpServer, path: string): Promise<string>;
   close(): void;
+};
+
+/** An HTTP server of the cluster; `port` may be the name of a Service's port. */
+export type HttpServer = {
+  kind: 'pods' | 'services';
+  namespace: string;
+  name: string;
+  port: string | number;
 };
 
 export type Target = { name: string; namespace?: string | undefined };
@@ -40,9 +50,16 @@ export async function connectCluster(access: Access): Promise<Cluster> {
     asked: Omit<Asked, 'server'>,
     ...[method, path, options]: Parameters<typeof send>
   ): Promise<Body> {
+    return (await answer(asked, json, method, path, options)) as Body;
+  }
+
+  async function answer<Body>(
+    asked: Omit<Asked, 'server'>,
+    read: (response: Awaited<ReturnType<typeof send>>) => Promise<Body>,
+    ...[method, path, options]: Parameters<typeof send>
+  ): Promise<Body> {
     try {
-      const response = await send(method, path, { timeoutMs: requestMs, ...options });
-      return (await json(response)) as Body;
+      return await read(await send(method, path, { timeoutMs: requestMs, ...options }));
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
       const text = error.message.slice(error.message.indexOf(': ') + 2);
@@ -99,6 +116,12 @@ export async function connectCluster(access: Access): Promise<Cluster> {
         `${collectionPath(resource, inNamespace, name)}?${query}`,
         { body, contentType: 'application/merge-patch+json' },
       );
+    },
+    fetchFrom({ kind, namespace: inNamespace, name, port }, path) {
+      const resource = { group: '', version: 'v1', plural: kind };
+      const asked = { verb: 'get' as const, resource: `${kind}/proxy`, name };
+      const proxy = `${collectionPath(resource, inNamespace, `${name}:${port}`)}/proxy${path}`;
+      return answer({ ...asked, namespace: inNamespace }, text, 'GET', proxy, {});
     },
     close,
   };

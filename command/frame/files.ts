@@ -1,7 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { createGunzip } from 'node:zlib';
+import { parse } from 'yaml';
 import { lineBytesMax } from '../core/access-log.ts';
 import { CommandError, exitCodes } from './failure.ts';
 
@@ -30,15 +32,37 @@ export async function eachLine(file: string, line: (text: string) => void): Prom
   if (rest !== '') line(rest);
 }
 
-/** Writes a text unless the file has it already; returns what it did. */
+/**
+ * Writes a text of YAML unless the file has the same objects already; its comments, for example
+ * older counts, do not matter. Returns what it did.
+ */
 export async function writeIfChanged(file: string, text: string): Promise<'same' | 'wrote'> {
   try {
-    if ((await readFile(file, 'utf8').catch(() => undefined)) === text) return 'same';
+    const before = await readFile(file, 'utf8').catch(() => undefined);
+    if (before !== undefined && isSameYaml(before, text)) return 'same';
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text);
     return 'wrote';
   } catch (error) {
     const remedy = 'name a folder that you may write to (--write)';
     throw new CommandError(`${file} cannot be written: ${(error as Error).message}`, remedy);
+  }
+}
+
+function isSameYaml(before: string, after: string): boolean {
+  try {
+    return isDeepStrictEqual(parse(before), parse(after));
+  } catch {
+    return false;
+  }
+}
+
+/** A bearer token without the end of its line. */
+export async function readToken(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).trim();
+  } catch (error) {
+    const remedy = 'name a file that holds nothing but the token';
+    throw new CommandError(`${file} cannot be read: ${(error as Error).message}`, remedy);
   }
 }

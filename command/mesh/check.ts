@@ -3,7 +3,7 @@ import { counted } from '../../companion/core/mesh/counted.ts';
 import type { ScopeHost } from '../../companion/core/scope/hosts.ts';
 import { type Finding, inOrder, someOf } from '../core/finding.ts';
 import { megabytes } from '../core/status-text.ts';
-import { bytesPerCluster, clustersOf, visibleHosts } from './clusters.ts';
+import { predictedSizes, sizeModel } from './clusters.ts';
 import { differencesIn } from './differences.ts';
 import type { Mesh } from './read.ts';
 import { type Known, knownWorkload, life } from './workload.ts';
@@ -104,24 +104,27 @@ function enabling(namespace: string): Finding {
 
 /** What narrowing would save, by what scopes have now; before anything was learned, at most. */
 function saving(mesh: Mesh, namespace: string, known: readonly Known[]): Finding {
-  const { state } = mesh;
-  const { catalog } = state;
-  const visible = visibleHosts(catalog, namespace);
-  const all = clustersOf(visible);
-  const { bytes, from } = bytesPerCluster(state);
-  const byHost = new Map(visible.map((record) => [record.host, record]));
-  const saved = known.reduce((sum, { workload, hosts }) => {
-    const imported = hosts.flatMap(
-      ({ entry }) => byHost.get(entry.slice(entry.indexOf('/') + 1)) ?? [],
-    );
-    return sum + Math.max(0, all - clustersOf(imported)) * bytes * workload.pods.length;
-  }, 0);
+  const { cluster, from } = sizeModel(mesh.state);
+  const sizes = known.map(({ workload, hosts }) => ({
+    proxies: workload.pods.length,
+    ...predictedSizes(
+      mesh,
+      workload,
+      hosts.map(({ entry }) => entry),
+    ),
+  }));
+  const all = Math.max(...sizes.map(({ before }) => before.clusters));
+  const saved = sizes.reduce(
+    (sum, { before, after, proxies }) =>
+      sum + Math.max(0, before.memoryBytes - after.memoryBytes) * proxies,
+    0,
+  );
   const isLearned = known.some(({ hosts }) => hosts.some(({ reason }) => reason === 'learned'));
   const proxies = known.reduce((sum, { workload }) => sum + workload.pods.length, 0);
   const bound = isLearned ? 'about' : 'at most';
   return {
     ...{ id: 'saving', severity: 'note', subject: namespace },
-    sentence: `its ${counted(proxies, 'proxy')} see ${counted(all, 'cluster')} each; narrowing would save ${bound} ${megabytes(saved)}, at ${(bytes / 1000).toFixed(1)} kB a cluster as measured by ${from}`,
+    sentence: `narrowing its ${counted(proxies, 'proxy')} of at most ${counted(all, 'cluster')} would save ${bound} ${megabytes(saved)}, at ${(cluster / 1000).toFixed(1)} kB a cluster as measured by ${from}`,
     remedy: isLearned ? '' : 'mode observe learns what is called, and changes no call',
     page: 'README.md#what-it-costs',
   };

@@ -19,6 +19,8 @@ export type Mesh = {
   answers: AnswerConfig;
   /** Modes of `outboundTrafficPolicy` in the mesh configurations that were read. */
   meshPolicies: readonly string[];
+  /** How many subsets each DestinationRule has, by `namespace/name`. */
+  subsets: ReadonlyMap<string, number>;
 };
 
 /** Lists a kind; a kind that the cluster may lack has no objects then (`mayLack`). */
@@ -43,6 +45,7 @@ export async function readMesh(
     ports: nothing,
   };
   const meshPolicies: string[] = [];
+  const subsets = new Map<string, number>();
   const informers = startInformers(
     {
       watch: (resource, { upsert, synced }) => ({
@@ -51,7 +54,10 @@ export async function readMesh(
           for (const object of objects) {
             try {
               upsert(object);
-              if (object.kind === 'ConfigMap') meshPolicies.push(policyIn(object));
+              const { kind, metadata, spec } = object;
+              if (kind === 'ConfigMap') meshPolicies.push(policyIn(object));
+              if (kind === 'DestinationRule')
+                subsets.set(`${metadata.namespace}/${metadata.name}`, spec?.subsets?.length ?? 0);
             } catch (error) {
               const { namespace, name } = object.metadata;
               unreadable(
@@ -80,6 +86,7 @@ export async function readMesh(
     },
     answers: config,
     meshPolicies,
+    subsets,
   };
 }
 

@@ -8,48 +8,82 @@ import { shadowedSidecar } from '../../companion/core/scope/sidecar.ts';
 import type { Workload } from '../../companion/core/scope/workload.ts';
 import { readWorkloadScope, workloadScopeOf } from '../../companion/core/scope/workload-scope.ts';
 import { someOf } from '../core/finding.ts';
-import type { Seen, Tally } from '../core/log-tally.ts';
 import { type Exported, plainSidecar } from '../core/plain-sidecar.ts';
+import type { Size } from '../core/prediction.ts';
+import {
+  blindSpots,
+  type Confidence,
+  confidenceOf,
+  type Seen,
+  type Sightings,
+  together,
+} from '../core/sightings.ts';
 import { megabytes } from '../core/status-text.ts';
 import { whyOf } from '../core/why.ts';
-import { bytesPerCluster, clustersOf, visibleHosts } from './clusters.ts';
+import { predictedSizes } from './clusters.ts';
 import type { Mesh } from './read.ts';
 import { life } from './workload.ts';
-
-export type Confidence = 'low' | 'medium' | 'high';
 
 export type Recommendation = Exported & {
   calls: number;
   confidence: Confidence;
-  /** Of one proxy, without those of subsets: with everything, and with this Sidecar. */
-  clusters: { before: number; after: number };
-  /** Predicted, of one proxy. */
-  savedBytes: number;
-  /** Hosts of the logs that no object of the cluster has any more. */
+  /** Predicted, of one proxy: with everything that its namespace sees, and with this Sidecar. */
+  predicted: { before: Size; after: Size };
+  /** Hosts that were called, and that no object of the cluster has any more. */
   gone: string[];
 };
 
 export type Recommended = {
   recommendations: Recommendation[];
-  /** Callers of the logs that are no workload of the cluster. */
+  /** Callers that are no workload of the cluster. */
   strangers: string[];
 };
 
-type Called = { workload: Workload; hosts: Map<string, Seen> };
+/** What one source has of a workload. */
+type Source = Pick<Sightings, 'source' | 'first' | 'last'> & { hosts: Map<string, Seen> };
 
-/** A Sidecar for each workload whose calls the logs have. `learned`: with what scopes know, too. */
-export function recommend(mesh: Mesh, tally: Tally, learned: boolean): Recommended {
-  const called = new Map<Workload, Called>();
-  const strangers: string[] = [];
-  for (const [key, hosts] of tally.byPod) {
-    const workload = workloadOf(mesh, key);
-    if (!workload) strangers.push(key);
-    else called.set(workload, { workload, hosts: merged(called.get(workload)?.hosts, hosts) });
+/**
+ * A Sidecar for each workload of which a source has calls. `learned`: with what scopes know, too;
+ * without any source, of each workload that has learned.
+ */
+export function recommend(
+  mesh: Mesh,
+  sources: readonly Sightings[],
+  learned: boolean,
+  namespace?: string,
+): Recommended {
+  const called = new Map<Workload, Source[]>();
+  const strangers = new Set<string>();
+  if (learned && sources.length === 0)
+    for (const workload of workloadsIn(mesh, namespace)) called.set(workload, []);
+  for (const { source, byCaller, first, last } of sources) {
+    for (const [key, hosts] of byCaller) {
+      const workload = workloadOf(mesh, key);
+      if (!workload) {
+        strangers.add(key);
+        continue;
+      }
+      const known = called.get(workload) ?? [];
+      called.set(workload, known);
+      const own = known.find((each) => each.source === source) ?? {
+        ...{ source, first, last },
+        hosts: new Map<string, Seen>(),
+      };
+      if (!known.includes(own)) known.push(own);
+      for (const [host, seen] of hosts) own.hosts.set(host, together(own.hosts.get(host), seen));
+    }
   }
-  const recommendations = [...called.values()]
-    .flatMap((each) => recommendationOf(mesh, each, tally, learned) ?? [])
+  const recommendations = [...called]
+    .flatMap(([workload, own]) => recommendationOf(mesh, workload, own, learned) ?? [])
     .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
-  return { recommendations, strangers: strangers.sort() };
+  return { recommendations, strangers: [...strangers].sort() };
+}
+
+function workloadsIn({ state }: Mesh, namespace: string | undefined): Workload[] {
+  const names = namespace === undefined ? [...state.namespaces.keys()] : [namespace];
+  return names
+    .flatMap((each) => state.workloads(each))
+    .filter((workload) => edgesOf(state, workload).length > 0);
 }
 
 /** By the name of a pod, of a workload, or of a pod that is gone and had a generated name. */
@@ -72,49 +106,47 @@ function isPodOf(name: string, owner: string): boolean {
   return /^([a-z0-9]{5,10}-)?[a-z0-9]{5}$|^\d+$/.test(name.slice(owner.length + 1));
 }
 
-function merged(a: Map<string, Seen> | undefined, b: Map<string, Seen>): Map<string, Seen> {
-  const all = new Map(a);
-  for (const [host, seen] of b) {
-    const known = all.get(host);
-    all.set(host, {
-      count: seen.count + (known?.count ?? 0),
-      first: least(seen.first, known?.first),
-      last: most(seen.last, known?.last),
-    });
-  }
-  return all;
-}
-
-const least = (a: number | undefined, b: number | undefined) =>
-  a === undefined ? b : Math.min(a, b ?? a);
-const most = (a: number | undefined, b: number | undefined) =>
-  a === undefined ? b : Math.max(a, b ?? a);
-
 function recommendationOf(
   mesh: Mesh,
-  { workload, hosts: seen }: Called,
-  tally: Tally,
-  learned: boolean,
+  workload: Workload,
+  sources: readonly Source[],
+  isAsked: boolean,
 ): Recommendation | undefined {
   const { state, look, config } = mesh;
   const { namespace, name, selector } = workload;
   if (Object.keys(selector).length === 0) return undefined;
-  const edges: (Edge & { seen: Seen })[] = [];
-  const gone: string[] = [];
-  for (const [host, each] of seen) {
-    const [record] = shownTo(state.catalog, state.catalog.hosts.exact(host), namespace);
-    const at = { firstSeen: each.first ?? 0, lastSeen: each.last ?? 0 };
-    if (record) edges.push({ namespace: record.namespace, host, ...at, seen: each });
-    else gone.push(host);
+  const edges = new Map<string, Edge>();
+  const gone = new Set<string>();
+  for (const { hosts } of sources) {
+    for (const [host, { first = 0, last = 0 }] of hosts) {
+      const [record] = shownTo(state.catalog, state.catalog.hosts.exact(host), namespace);
+      if (!record) gone.add(host);
+      else {
+        const edge = { namespace: record.namespace, host, firstSeen: first, lastSeen: last };
+        edges.set(entryOf(edge), edge);
+      }
+    }
   }
   const scope = state.scopes.get(namespace, name) ?? readWorkloadScope(workloadScopeOf(workload));
-  const all = mergeEdges([...edges, ...(learned ? edgesOf(state, workload) : [])]);
-  const { hosts } = hostsOf({ ...look, life }, workload, scope, all);
+  const learned = isAsked ? edgesOf(state, workload) : [];
+  const { hosts } = hostsOf(
+    { ...look, life },
+    workload,
+    scope,
+    mergeEdges([...edges.values(), ...learned]),
+  );
   const wanted = hosts.filter(({ reason }) => !isOwnReason(reason));
   if (wanted.length === 0) return undefined;
-  const counts = new Map(edges.map((edge) => [entryOf(edge), edge.seen]));
-  const sizes = sizesOf(mesh, namespace, wanted);
-  const confidence = confidenceOf(tally);
+  const known = new Map(learned.map((edge) => [entryOf(edge), edge]));
+  const found = {
+    confidence: confidenceOf([...sources, ...windowOf(learned)]),
+    gone: [...gone].sort(),
+    predicted: predictedSizes(
+      mesh,
+      workload,
+      wanted.map(({ entry }) => entry),
+    ),
+  };
   const sidecars = [namespace, config.rootNamespace].flatMap((each) => [
     ...state.sidecars.in(each),
   ]);
@@ -122,57 +154,70 @@ function recommendationOf(
     ...{ namespace, name, selector },
     hosts: wanted.map((host) => ({
       entry: host.entry,
-      comment: commentOf(mesh, host, counts.get(host.entry)),
+      comment: commentOf(mesh, host, sources, known),
     })),
     shadowed: shadowedSidecar(sidecars, workload, config.rootNamespace),
-    comment: commentLines(workload, tally, { confidence, gone, ...sizes }),
+    comment: commentLines(workload, sources, isAsked, found),
   });
-  const calls = edges.reduce((sum, edge) => sum + edge.seen.count, 0);
-  return { ...exported, ...{ calls, confidence, gone: gone.sort(), ...sizes } };
+  const calls = sources
+    .flatMap((source) => [...source.hosts.values()])
+    .reduce((sum, { count }) => sum + count, 0);
+  return { ...exported, calls, ...found };
 }
 
-function sizesOf({ state }: Mesh, namespace: string, hosts: readonly ScopeHost[]) {
-  const visible = visibleHosts(state.catalog, namespace);
-  const byHost = new Map(visible.map((record) => [record.host, record]));
-  const imported = hosts.flatMap(
-    ({ entry }) => byHost.get(entry.slice(entry.indexOf('/') + 1)) ?? [],
-  );
-  const clusters = { before: clustersOf(visible), after: clustersOf(imported) };
-  const { bytes } = bytesPerCluster(state);
-  return { clusters, savedBytes: Math.round((clusters.before - clusters.after) * bytes) };
+/** Scopes cover the time from their first call to their last one. */
+function windowOf(learned: readonly Edge[]): Pick<Sightings, 'first' | 'last'>[] {
+  if (learned.length === 0) return [];
+  return [
+    {
+      first: Math.min(...learned.map(({ firstSeen }) => firstSeen)),
+      last: Math.max(...learned.map(({ lastSeen }) => lastSeen)),
+    },
+  ];
 }
 
-function commentOf({ state }: Mesh, host: ScopeHost, seen: Seen | undefined): string {
-  if (!seen) return `${host.reason}: ${whyOf(state.catalog, host)}`;
-  const last = seen.last === undefined ? '' : `, last ${timeOf(seen.last)}`;
-  return `logged: ${counted(seen.count, 'call')}${last}`;
+/** Where a host was seen, how often and when last; else why it is needed without a call. */
+function commentOf(
+  { state }: Mesh,
+  host: ScopeHost,
+  sources: readonly Source[],
+  learned: ReadonlyMap<string, Edge>,
+): string {
+  const name = host.entry.slice(host.entry.indexOf('/') + 1);
+  const seen = sources.flatMap(({ source, hosts }) => {
+    const found = hosts.get(name);
+    if (!found) return [];
+    const often = found.count > 0 ? counted(found.count, 'call') : 'an open connection';
+    const last = found.last === undefined ? '' : `, last ${timeOf(found.last)}`;
+    return `${sourceNames[source]}: ${often}${last}`;
+  });
+  const edge = learned.get(host.entry);
+  if (edge) seen.push(`learned: since ${timeOf(edge.firstSeen)}`);
+  return seen.length > 0 ? seen.join('; ') : `${host.reason}: ${whyOf(state.catalog, host)}`;
 }
 
-const dayMs = 86_400_000;
-
-/** By the window of the logs: a day has the nightly jobs, a week those of the weekend. */
-function confidenceOf({ first, last }: Tally): Confidence {
-  const window = first === undefined || last === undefined ? 0 : last - first;
-  return window < dayMs ? 'low' : window < 7 * dayMs ? 'medium' : 'high';
-}
+const sourceNames: Record<Sightings['source'], string> = { logs: 'logged', metrics: 'metrics' };
 
 function commentLines(
   { namespace, name }: Workload,
-  { first, last }: Tally,
-  found: Pick<Recommendation, 'confidence' | 'gone' | 'clusters' | 'savedBytes'>,
+  sources: readonly Source[],
+  isLearned: boolean,
+  { confidence, gone, predicted }: Pick<Recommendation, 'confidence' | 'gone' | 'predicted'>,
 ): string[] {
-  const { confidence, gone, clusters, savedBytes } = found;
-  const window =
+  const { before, after } = predicted;
+  const from = sources.map(({ source, first, last }) =>
     first === undefined || last === undefined
-      ? 'logs without times'
-      : `logs from ${timeOf(first)} to ${timeOf(last)}`;
+      ? `${source} without times`
+      : `${source} from ${timeOf(first)} to ${timeOf(last)}`,
+  );
+  if (isLearned) from.push('what its WorkloadScope has learned');
   return [
-    `Workload ${namespace}/${name}, recommended by ${window}. Confidence: ${confidence}.`,
-    'Logs do not have: calls outside of that window, connections that are still open, and workloads',
-    'that log nothing or a sample only.',
-    `Predicted for a proxy: ${clusters.after} of ${counted(clusters.before, 'cluster')}, ${megabytes(savedBytes)} less.`,
+    `Workload ${namespace}/${name}, recommended by ${from.join(', and by ')}. Confidence: ${confidence}.`,
+    ...sources.flatMap(({ source }) => blindSpots[source]),
+    `Predicted for a proxy: ${after.clusters} of ${counted(before.clusters, 'cluster')}, ${megabytes(after.memoryBytes)} of ${megabytes(before.memoryBytes)} of memory,`,
+    `${megabytes(after.configurationBytes)} of ${megabytes(before.configurationBytes)} of configuration.`,
     ...(gone.length > 0
-      ? [`Left out, as the cluster has them no more: ${someOf(gone.sort())}.`]
+      ? [`Left out, because no object of the cluster has them: ${someOf(gone)}.`]
       : []),
   ];
 }

@@ -1,56 +1,123 @@
 import { join } from 'node:path';
-import { Argument, Option } from 'commander';
+import { Argument, InvalidArgumentError, Option } from 'commander';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import { createLineReader, type ReadLine } from '../core/access-log.ts';
 import { someOf } from '../core/finding.ts';
+import { type MetricSightings, sightingsIn } from '../core/istio-metrics.ts';
 import { readerOfFormat } from '../core/log-format.ts';
 import { emptyTally, type Tally, tallyInto } from '../core/log-tally.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { eachLine, writeIfChanged } from '../frame/files.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
+import { createPrometheus } from '../frame/prometheus.ts';
 import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
 import { type Recommendation, recommend } from '../mesh/recommend.ts';
 
 export const recommendVerb: Verb = {
   usage: 'recommend',
-  about: 'a Sidecar for each workload from access logs, for review; works without Lazyscope',
+  about:
+    'a Sidecar for each workload from access logs, Prometheus or learned scopes, for review; works without Lazyscope',
   example: [
     'kubectl logs -n shop -l app=web -c istio-proxy --prefix | lazyscope recommend - -n shop',
+    'lazyscope recommend --prometheus https://prometheus.example.com --range 30d -n shop',
     'lazyscope recommend web.log.gz --workload web -n shop --write sidecars',
   ],
-  arguments: [new Argument('<file...>', 'access logs, also .gz; - is standard input')],
+  arguments: [new Argument('[file...]', 'access logs, also .gz; - is standard input')],
   options: [
     new Option('--workload <name>', 'whose logs these are, for lines that name no pod'),
     new Option('--log-format <format>', 'accessLogFormat of the mesh; default: that of Istio'),
+    new Option('--prometheus <address>', 'URL, or namespace/service:port by the API server'),
+    new Option('--range <duration>', 'how far to look back in Prometheus, for example 12h or 30d')
+      .default('7d')
+      .argParser(readRange),
+    new Option('--prometheus-token <file>', 'a file with a bearer token for Prometheus'),
+    new Option('--prometheus-match <matchers>', 'only these series, for example cluster="east"'),
     new Option('--learned', 'include what the WorkloadScopes have learned'),
     new Option('--write <folder>', 'write a file for each workload; those that are the same stay'),
   ],
   async run(session, files: string[]) {
     const { options, out } = session;
     const read = readerOf(options.logFormat as string | undefined);
+    const address = options.prometheus as string | undefined;
+    const learned = options.learned === true;
+    if (files.length === 0 && address === undefined && !learned) {
+      const remedy = 'give access logs, --prometheus ADDRESS, or --learned, or several of them';
+      throw new CommandError('recommend: there is no source of calls', remedy, exitCodes.usage);
+    }
     const mesh = await readWholeMesh(session);
-    const namespace = options.namespace ?? (await namespaceOf(session)) ?? '';
-    const tally = emptyTally();
-    for (const file of files) {
-      const caller = options.workload as string | undefined;
-      const name = file === '-' ? 'standard input' : file;
-      await eachLine(file, tallyInto(tally, read, { name, caller, namespace }));
-    }
-    const { recommendations, strangers } = recommend(mesh, tally, options.learned === true);
-    for (const line of [...tallyLines(tally), ...strangerLines(strangers)]) out.warn(`${line}\n`);
-    if (recommendations.length === 0) {
-      const remedy =
-        'give outbound logs of sidecars: lines with upstream cluster outbound|..., and whose they are (--prefix, --workload, -n)';
-      throw new CommandError('no call of a workload is in these logs', remedy, exitCodes.data);
-    }
+    const tally = await tallyOf(session, read, files);
+    const metrics = address === undefined ? undefined : await metricsOf(session, address);
+    const sources = [...(files.length > 0 ? [tally] : []), ...(metrics ? [metrics] : [])];
+    const namespace = await namespaceOf(session);
+    const { recommendations, strangers } = recommend(mesh, sources, learned, namespace);
+    const told = [
+      ...(files.length > 0 ? tallyLines(tally) : []),
+      ...(metrics ? metricsLines(metrics) : []),
+      ...strangerLines(strangers),
+    ];
+    for (const line of told) out.warn(`${line}\n`);
+    if (recommendations.length === 0) throw nothingFound(files.length > 0, metrics !== undefined);
     const folder = options.write as string | undefined;
     if (folder === undefined) {
       const yaml = recommendations.map((each) => each.yaml).join('---\n');
-      session.show({ data: { ...summaryOf(tally), recommendations }, text: () => yaml });
+      const data = { ...summaryOf(tally), ...(metrics && countsOf(metrics)), recommendations };
+      session.show({ data, text: () => yaml });
     } else await writeAll(session, folder, recommendations);
     return undefined;
   },
 };
+
+const units: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** Milliseconds of `30m`, `12h`, `7d`, `4w`. */
+function readRange(text: string): number {
+  const [, count = '', unit = ''] = /^(\d+)([mhdw])$/.exec(text) ?? [];
+  const ms = Number(count) * (units[unit] ?? 0);
+  if (ms >= 10 * 60_000) return ms;
+  throw new InvalidArgumentError('It is no number of m, h, d or w, or is less than 10m.');
+}
+
+function nothingFound(hasLogs: boolean, hasMetrics: boolean): CommandError {
+  const [what, remedy] = hasLogs
+    ? [
+        'in these logs',
+        'give outbound logs of sidecars: lines with upstream cluster outbound|..., and whose they are (--prefix, --workload, -n)',
+      ]
+    : hasMetrics
+      ? [
+          'in Prometheus',
+          'check -n, --range and --prometheus-match, and that istio_requests_total with reporter="source" is there',
+        ]
+      : ['in the WorkloadScopes', 'lazyscope status shows which have learned; give another source'];
+  return new CommandError(`no call of a workload is ${what}`, remedy, exitCodes.data);
+}
+
+async function tallyOf(session: Session, read: ReadLine, files: readonly string[]) {
+  const { options } = session;
+  const namespace = options.namespace ?? (await namespaceOf(session)) ?? '';
+  const caller = options.workload as string | undefined;
+  const tally = emptyTally();
+  for (const file of files) {
+    const name = file === '-' ? 'standard input' : file;
+    await eachLine(file, tallyInto(tally, read, { name, caller, namespace }));
+  }
+  return tally;
+}
+
+async function metricsOf(session: Session, address: string): Promise<MetricSightings> {
+  const { options, out, cluster } = session;
+  const now = session.now();
+  const ask = createPrometheus({
+    ...{ address, now, cluster, warn: out.warn },
+    tokenFile: options.prometheusToken as string | undefined,
+  });
+  return sightingsIn(ask, {
+    now,
+    rangeMs: typeof options.range === 'number' ? options.range : readRange(String(options.range)),
+    namespace: await namespaceOf(session),
+    matchers: (options.prometheusMatch as string | undefined) ?? '',
+  });
+}
 
 function readerOf(format: string | undefined): ReadLine {
   if (format === undefined) return createLineReader();
@@ -67,8 +134,12 @@ function readerOf(format: string | undefined): ReadLine {
   }
 }
 
-function summaryOf({ byPod: _, firstBroken, ...counts }: Tally) {
+function summaryOf({ byCaller: _, source: __, firstBroken, ...counts }: Tally) {
   return { read: counts, firstBroken };
+}
+
+function countsOf({ byCaller, source: _, ...counts }: MetricSightings) {
+  return { metrics: { callers: byCaller.size, ...counts } };
 }
 
 function tallyLines(tally: Tally): string[] {
@@ -80,6 +151,16 @@ function tallyLines(tally: Tally): string[] {
       ? [`${counted(nameless, 'call')} left out: the line names no pod (--prefix, --workload)`]
       : []),
     ...(overflow > 0 ? [`${counted(overflow, 'call')} left out: too many pods and hosts`] : []),
+  ];
+}
+
+function metricsLines({ byCaller, unknown, nameless }: MetricSightings): string[] {
+  const pairs = [...byCaller.values()].reduce((sum, { size }) => sum + size, 0);
+  return [
+    `Prometheus has ${counted(byCaller.size, 'caller')} with ${counted(pairs, 'destination')}, and ${counted(unknown, 'call')} to hosts that Istio does not know`,
+    ...(nameless > 0
+      ? [`${counted(nameless, 'call')} left out: the metric names no source workload`]
+      : []),
   ];
 }
 

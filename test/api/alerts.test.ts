@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { ensurePromtool } from '../../box/artifacts/binaries.ts';
+import { ensurePrometheus } from '../../box/artifacts/binaries.ts';
 import { run } from '../../box/run.ts';
 import { find, type Manifest, manifests, render, repository } from '../unit/manifests/render.ts';
 
@@ -20,7 +20,7 @@ const rules = join(folder, 'rules.json');
 let promtool: string;
 
 beforeAll(async () => {
-  promtool = await ensurePromtool(console.error);
+  ({ promtool } = await ensurePrometheus(console.error));
   // Rules are YAML, and JSON is valid YAML.
   writeFileSync(rules, JSON.stringify(spec));
 });

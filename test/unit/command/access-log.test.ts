@@ -157,9 +157,9 @@ test('every line is counted once, whatever it is', () => {
       const tally = emptyTally();
       const add = tallyInto(tally, read, { name: 'f', caller: undefined, namespace: 'shop' });
       for (const each of lines) add(each);
-      const { calls, others, unknown, broken, nameless, byPod } = tally;
+      const { calls, others, unknown, broken, nameless, byCaller } = tally;
       expect(calls + others + unknown + broken).toBe(lines.length);
-      const seen = byPod.get('shop/web-1')?.get('cart.shop.svc.cluster.local')?.count ?? 0;
+      const seen = byCaller.get('shop/web-1')?.get('cart.shop.svc.cluster.local')?.count ?? 0;
       expect(seen + nameless).toBe(calls);
     }),
   );
@@ -193,7 +193,12 @@ describe('recommend', () => {
     expect(out).toContain(
       `# Workload shop/web, recommended by logs from 2026-11-27T10:00:00Z to 2026-11-27T12:00:00Z. Confidence: low.`,
     );
-    expect(out).toContain('Left out, as the cluster has them no more: old.shop.svc.cluster.local.');
+    expect(out).toContain(
+      'Left out, because no object of the cluster has them: old.shop.svc.cluster.local.',
+    );
+    expect(out).toContain(
+      '# Predicted for a proxy: 11 of 15 clusters, 8.4MB of 8.7MB of memory,\n',
+    );
     expect(out).toContain(`- ${cartEntry} # logged: 2 calls, last 2026-11-27T10:00:00Z\n`);
     expect(out).toContain('- shop/api.bank.example # eager: ');
     expect(parse(out).spec).toEqual({
@@ -237,11 +242,15 @@ describe('recommend', () => {
       `recommend ${file} --workload web --learned -n shop`,
       objectCluster(shopObjects()),
     );
-    expect(out).toContain(`- ${cartEntry} # learned: called since`);
+    expect(out).toContain(`- ${cartEntry} # learned: since 2026-11-20T08:30:00Z\n`);
+    const alone = await commandLine('recommend --learned -n shop', objectCluster(shopObjects()));
+    expect(alone.out).toContain('recommended by what its WorkloadScope has learned.');
   });
 
   test.each([
     ['recommend nowhere.log --workload web', 65, 'nowhere.log cannot be read'],
+    ['recommend', 64, 'there is no source of calls'],
+    ['recommend --range 1s', 64, 'is no number of m, h, d or w'],
     ['recommend FILE', 65, 'no call of a workload is in these logs'],
     [
       'recommend FILE --workload web --log-format %START_TIME%',

@@ -55,6 +55,7 @@ const meshes: Record<string, KubeObject[]> = {
     byDefault,
     pod('shop/web-1', { labels: { app: 'web' } }),
   ],
+  recommend: shopObjects(),
   mode: [shop, narrowed('shop/web')],
 };
 

@@ -24,9 +24,12 @@ function isOf({ plural }: Resource, { kind }: KubeObject): boolean {
   return kinds[plural] === kind || plural === usual;
 }
 
+/** What servers of the cluster answer, by `pods/namespace/name:port/path`. */
+export type Answers = Record<string, (path: string) => string>;
+
 export function objectCluster(
   objects: readonly KubeObject[],
-  { namespace = 'default' } = {},
+  { namespace = 'default', answers = {} }: { namespace?: string; answers?: Answers } = {},
 ): ObjectCluster {
   const patches: ObjectCluster['patches'] = [];
   const found = (resource: Resource, inNamespace: string | undefined) =>
@@ -49,6 +52,12 @@ export function objectCluster(
     async patch(resource, { name, namespace: inNamespace = '' }, body, dryRun) {
       patches.push({ path: `${resource.plural} ${inNamespace}/${name}`, body, dryRun });
       return { apiVersion: '', kind: '', metadata: { name } };
+    },
+    fetchFrom: async ({ kind, namespace: inNamespace, name, port }, path) => {
+      const address = `${kind}/${inNamespace}/${name}:${port}${path.replace(/\?.*/, '')}`;
+      const answer = answers[address];
+      if (answer === undefined) throw new Error(`${address}: nothing answers`);
+      return answer(path);
     },
     close: () => undefined,
   };
