@@ -190,6 +190,7 @@ function viewOf(tables: Tables, mesh: CompactMesh): MeshView<string> {
     },
     hasOtherClusters: (from) => namespaces.get(from)?.hasOtherClusters ?? false,
     trustDomainAliasesIn: (from) => namespaces.get(from)?.trustDomainAliases ?? [],
+    autoMtlsIn: (from) => !namespaces.get(from)?.noAutoMtls,
     retriesIn: (from) => namespaces.get(from)?.retries,
     ageMs: (record) => (facts.get(record)?.isNew ? gatewayLagMs - 1 : Number.POSITIVE_INFINITY),
     clientRules(record, from) {

@@ -70,6 +70,7 @@ function compactNamespace({ view }: Source, name: string): CompactNamespace {
     name,
     trustDomainAliases: view.trustDomainAliasesIn(name),
     hasOtherClusters: view.hasOtherClusters(name),
+    ...(!view.autoMtlsIn(name) && { noAutoMtls: true as const }),
     ...(retries && { retries }),
   };
 }

@@ -81,6 +81,8 @@ export type CompactNamespace = {
   name: string;
   trustDomainAliases: readonly string[];
   hasOtherClusters: boolean;
+  /** Sidecars use mutual TLS only where a DestinationRule says so. */
+  noAutoMtls?: true;
   /** Absent: nothing is repeated. */
   retries?: RetryPolicy;
 };

@@ -37,6 +37,8 @@ export type ServersView<Pod> = {
   trustDomain: string;
   /** Other names of the trust domain for the sidecars of a namespace. */
   trustDomainAliasesIn(namespace: string): readonly string[];
+  /** Whether sidecars of a namespace use mutual TLS where no DestinationRule says so. */
+  autoMtlsIn(namespace: string): boolean;
   clientRules(record: HostRecord, from: string): readonly ClientRule[];
   serversOf(record: HostRecord, port: number): readonly Server[];
   /** The pod as a server of a headless Service. */
@@ -50,6 +52,7 @@ export function serversViewOf(
   return {
     trustDomain,
     trustDomainAliasesIn: catalog.trustDomainAliasesIn,
+    autoMtlsIn: catalog.autoMtlsIn,
     clientRules: (record, from) => clientRules(catalog, record, from, rootNamespace),
     serversOf: (record, port) => serversOf(catalog, record, port, rootNamespace),
     serverOfPod: (_, pod, port) => serverOfPod(catalog, pod, port, rootNamespace),
@@ -68,7 +71,9 @@ export function mtlsOf<Pod>(
   }
   if (record.external) return without('plain', 'outside the mesh');
   if (rule === 'DISABLE') return without('plain', 'a DestinationRule sets TLS mode DISABLE');
-  const servers = pod ? [view.serverOfPod(record, pod, port)] : view.serversOf(record, port);
+  const isAuto = rule !== '' || view.autoMtlsIn(client.namespace);
+  const known = pod ? [view.serverOfPod(record, pod, port)] : view.serversOf(record, port);
+  const servers = isAuto ? known : known.map(withoutAuto);
   if (servers.length === 0) return without('nobody', 'no endpoints');
   const isForced = rule === 'ISTIO_MUTUAL';
   const spoken = servers.filter(({ speech }) => isForced || speech === 'mtls');
@@ -87,6 +92,12 @@ export function mtlsOf<Pod>(
     networks: new Set(servers.map(({ network }) => network)),
     addresses: new Set(servers.map(({ address }) => address)),
   };
+}
+
+/** pilot/pkg/networking/core/cluster_tls.go, buildUpstreamTLSSettings. */
+function withoutAuto(server: Server): Server {
+  if (server.speech !== 'mtls') return server;
+  return { ...server, speech: 'plain', plainReason: 'enableAutoMtls is false' };
 }
 
 function speechOf(servers: readonly Server[], spoken: number): Pick<Mtls, 'speech' | 'reason'> {

@@ -13,6 +13,8 @@ export type MeshConfig = {
   trustDomainAliases: readonly string[];
   /** How far ServiceEntries may be seen; undefined: as their `exportTo` says. */
   entryVisibility?: EntryVisibility | undefined;
+  /** Whether sidecars use mutual TLS by themselves, where no DestinationRule says so. */
+  autoMtls: boolean;
   /** The retry policy of routes that have none of their own; undefined: they repeat nothing. */
   retries: RetryPolicy | undefined;
   /** Services of its extension providers. */
@@ -27,6 +29,7 @@ export type ExportedKind = 'service' | 'virtualService' | 'destinationRule';
 export const noMeshConfig: MeshConfig = {
   exportTo: { service: [], virtualService: [], destinationRule: [] },
   trustDomainAliases: [],
+  autoMtls: true,
   retries: istioRetries,
   providers: [],
   hasNetworks: false,
@@ -49,6 +52,7 @@ export function readMeshConfig(object: KubeObject): MeshConfig {
     },
     trustDomainAliases: textsOf(mesh.trustDomainAliases),
     entryVisibility: readEntryVisibility(mesh.serviceEntryVisibility),
+    autoMtls: mesh.enableAutoMtls !== false,
     retries: readRetryPolicy(mesh.defaultHttpRetryPolicy),
     providers: providerReferences(mesh.extensionProviders, object.metadata.name),
     hasNetworks: Object.keys(networks ?? {}).length > 0,

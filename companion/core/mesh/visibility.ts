@@ -39,6 +39,10 @@ export type Visibility = {
   /** Other names of the trust domain for the sidecars of a namespace. */
   trustDomainAliasesIn(namespace: string): readonly string[];
   /**
+   * Whether sidecars of a namespace use mutual TLS by themselves (`enableAutoMtls`), in doubt yes.
+   */
+  autoMtlsIn(namespace: string): boolean;
+  /**
    * The mesh's retry policy for the sidecars of a namespace; undefined: none, or it differs between
    * the revisions of istiod there.
    */
@@ -115,6 +119,7 @@ export function createVisibility(
     hasOtherNetworks: () => [...configs.values()].some(({ hasNetworks }) => hasNetworks),
     trustDomainAliasesIn: (namespace) =>
       revisionsFor(namespace).flatMap((each) => configOf(each).trustDomainAliases),
+    autoMtlsIn: (namespace) => revisionsFor(namespace).some((each) => configOf(each).autoMtls),
     retriesIn(namespace) {
       const [first, ...others] = revisionsFor(namespace).map((each) => configOf(each).retries);
       const text = JSON.stringify(first);

@@ -9,6 +9,7 @@ import {
 } from './eager.ts';
 import type { Edge, HostRef } from './edges.ts';
 import { aliasHosts, calledHosts, ruleHosts } from './needed.ts';
+import { policyHosts } from './policy-hosts.ts';
 import { type ProvidersInput, providerHosts } from './providers.ts';
 import { type Servers, servedHosts } from './served.ts';
 import { unservableHosts, virtualHosts } from './unservable.ts';
@@ -108,6 +109,7 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
     addNeeded(aliasHosts(catalog, entry), 'alias');
   }
   addEager(virtualHosts(catalog, namespace));
+  addEager(policyHosts(catalog, [...hosts.keys()], input));
   if ([...hosts.keys()].some((entry) => isInParts(catalog, entry)))
     add(scanEntry(sentinel), 'sentinel');
   return [...hosts.values()].sort((a, b) => (a.entry < b.entry ? -1 : 1));

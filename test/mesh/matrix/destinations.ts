@@ -160,6 +160,17 @@ export const destinations = {
     host: external,
     port: () => 8080,
   },
+  // By the method, the same for every call: one of the servers gets them all.
+  hashed: {
+    objects: (context) => [
+      ...ownService(context),
+      destinationRule(context.namespace, context.test.name, {
+        host: hostOf(context.namespace, context.test.name),
+        trafficPolicy: { loadBalancer: { consistentHash: { httpHeaderName: ':method' } } },
+      }),
+    ],
+    host: ({ test }) => test.name,
+  },
   external: { host: () => outside.host, port: outsidePort },
   ...virtualDestinations,
 } as const satisfies Record<string, Destination>;

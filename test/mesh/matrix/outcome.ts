@@ -35,15 +35,15 @@ export function answerOf({ status, error }: Outcome): Answer {
  * Status, body, observed identity, applied policy and protocol, without the values that differ
  * between calls (times, request ids, the pod among replicas).
  */
-export function outcomeOf(result: BatchResult, { name, on, isTwin }: Case): Outcome {
-  const outcome = withOwnNames(result, on);
+export function outcomeOf(result: BatchResult, { name, on, to, isTwin }: Case): Outcome {
+  const outcome = withOwnNames(result, to === 'hashed' ? undefined : on);
   if (!isTwin) return outcome;
   // The echo of the request names the destination.
   const text = JSON.stringify(outcome).replaceAll(name, name.slice(0, -twin.length));
   return JSON.parse(text) as Outcome;
 }
 
-function withOwnNames(result: BatchResult, server: ServerName): Outcome {
+function withOwnNames(result: BatchResult, server: ServerName | undefined): Outcome {
   const { status, protocol, body, headers, trailers, events } = result;
   const seen = echoesOf(body);
   return {
@@ -55,7 +55,11 @@ function withOwnNames(result: BatchResult, server: ServerName): Outcome {
     ...(events && { events: events.length }),
     ...(seen.length > 0 ? seenOf(seen, result) : { text: textOf(result) }),
     // Either of the two servers may answer. The status shows that one of them has answered.
-    ...(server === 'mixed' && { servedBy: [], identity: [], text: '' }),
+    ...((server === 'mixed' || server === 'mixed-strict') && {
+      servedBy: [],
+      identity: [],
+      text: '',
+    }),
   };
 }
 

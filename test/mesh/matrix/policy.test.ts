@@ -6,8 +6,9 @@ import { createFleet, deleteNamespaces, serviceObject } from '../../../box/fleet
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
-// The outbound policy of the whole mesh, from the mesh configuration. The matrix covers the
-// outbound policy of a Sidecar.
+// What the mesh configuration says for the whole mesh: the outbound policy, and automatic mutual
+// TLS. The matrix covers the outbound policy of a Sidecar. Beside it, PeerAuthentications of a
+// namespace of which nothing but pods is called.
 
 const mesh = openMesh();
 const namespace = 'matrix-policy';
@@ -21,6 +22,50 @@ const modes = [
 let client: PodRef;
 let unscoped: PodRef;
 let before: string;
+
+const plainOnly = {
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'default', namespace: unscopedNamespace },
+  spec: { mtls: { mode: 'DISABLE' } },
+};
+
+/** A Service without a selector, whose endpoint is a pod of the other namespace. */
+async function farService(): Promise<object[]> {
+  const pod = await mesh.get(['pod', unscoped.name, '-n', unscopedNamespace]);
+  const metadata = { name: 'far', namespace };
+  return [
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata,
+      spec: { ports: [{ name: 'http', port: ports.http }] },
+    },
+    {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { ...metadata, labels: { 'kubernetes.io/service-name': 'far' } },
+      addressType: 'IPv4',
+      ports: [{ name: 'http', port: ports.http }],
+      endpoints: [{ addresses: [pod.status.podIP], conditions: { ready: true } }],
+    },
+  ];
+}
+
+/** Status and seen identity: with full configuration, of the first call, and of a known call. */
+async function threeCalls(service: string): Promise<unknown[]> {
+  const once = async (from: PodRef) => {
+    const url = `http://${service}.${namespace}:${ports.http}/`;
+    const { status, body } = await call(mesh, from, url);
+    return [status, status === 200 ? body?.peerIdentity : ''];
+  };
+  const full = await once(unscoped);
+  const first = await once(client);
+  await mesh.waitFor(`${service} in the proxy of the client`, async () =>
+    (await mesh.admin(client, '/clusters')).includes(`||${service}.${namespace}.`),
+  );
+  return [full, first, await once(client)];
+}
 
 async function setMeshConfig(text: string): Promise<void> {
   const patch = JSON.stringify({ data: { mesh: text } });
@@ -38,10 +83,17 @@ beforeAll(async () => {
       ),
     ),
   );
-  await mesh.apply([namespaceObject(unscopedNamespace), ...workload(unscopedNamespace, 'client')]);
+  await mesh.apply([
+    namespaceObject(unscopedNamespace),
+    ...workload(unscopedNamespace, 'client'),
+    plainOnly,
+    serviceObject(unscopedNamespace, 'unused', { ports: [{ name: 'http', port: ports.http }] }),
+    serviceObject(namespace, 'auto', { ports: [{ name: 'http', port: ports.http }] }),
+  ]);
   await mesh.rollout(unscopedNamespace);
   client = await mesh.pod(namespace, 'app=client');
   unscoped = await mesh.pod(unscopedNamespace, 'app=client');
+  await mesh.apply(await farService());
 });
 
 afterAll(async () => {
@@ -90,4 +142,32 @@ describe.each(modes)('$mode for the whole mesh', ({ mode, id, host, status }) =>
     expect(await heard(client)).toBe(mode === 'REGISTRY_ONLY');
     expect(await heard(unscoped)).toBe(mode === 'REGISTRY_ONLY');
   });
+});
+
+test('a PeerAuthentication of a namespace applies to its pods behind a Service of another one', async () => {
+  expect(await threeCalls('far')).toEqual([
+    [200, ''],
+    [200, ''],
+    [200, ''],
+  ]);
+});
+
+test('without automatic mutual TLS, no call is encrypted, as with full configuration', async () => {
+  await setMeshConfig(stringify({ ...parse(before), enableAutoMtls: false }));
+  const host = `auto.${namespace}.svc.cluster.local`;
+  await mesh.waitFor('clusters without TLS', async () => {
+    const text = await mesh.admin(unscoped, '/config_dump?resource=dynamic_active_clusters');
+    const clusters: { cluster: { name: string; transport_socket_matches?: unknown } }[] =
+      JSON.parse(text).configs;
+    const found = clusters.find(
+      ({ cluster }) => cluster.name === `outbound|${ports.http}||${host}`,
+    );
+    return found !== undefined && found.cluster.transport_socket_matches === undefined;
+  });
+  // The server requires mutual TLS.
+  expect(await threeCalls('auto')).toEqual([
+    [503, ''],
+    [503, ''],
+    [503, ''],
+  ]);
 });

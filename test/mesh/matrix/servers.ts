@@ -2,7 +2,8 @@ import { appContainer } from '../../../box/shop.ts';
 
 /**
  * The servers in each namespace of the matrix. Each workload is reached in another way. `mixed` is
- * a Service over `permissive` and `bare`; `outside` is the machine outside of the mesh.
+ * a Service over `permissive` and `bare`, `mixed-strict` one over `strict` and `bare`; `outside` is
+ * the machine outside of the mesh.
  */
 export type ServerName =
   | 'strict'
@@ -11,6 +12,7 @@ export type ServerName =
   | 'bare'
   | 'stateful'
   | 'mixed'
+  | 'mixed-strict'
   | 'outside';
 
 /** Service ports of the matrix, with the port of the pod. */
@@ -42,6 +44,7 @@ const labelsOf: Record<ServerName, Record<string, string>> = {
   bare: { app: 'bare' },
   stateful: { app: 'stateful' },
   mixed: { mixed: 'yes' },
+  'mixed-strict': { mixedStrict: 'yes' },
   outside: {},
 };
 
@@ -156,11 +159,11 @@ export function serverObjects(namespace: string): object[] {
     mtls(namespace, 'PERMISSIVE', 'permissive'),
     mtls(namespace, 'DISABLE', 'disable'),
     policy(namespace),
-    ...workloadObjects(namespace, 'strict'),
+    ...workloadObjects(namespace, 'strict', { labels: { mixedStrict: 'yes' } }),
     ...workloadObjects(namespace, 'permissive', { labels: { mixed: 'yes' } }),
     ...workloadObjects(namespace, 'disable'),
     ...workloadObjects(namespace, 'bare', {
-      labels: { mixed: 'yes', 'sidecar.istio.io/inject': 'false' },
+      labels: { mixed: 'yes', mixedStrict: 'yes', 'sidecar.istio.io/inject': 'false' },
     }),
     ...workloadObjects(namespace, 'stateful', { stateful: true }),
     serviceObject(namespace, 'stateful', 'stateful', ['http'], true),

@@ -39,7 +39,11 @@ const addresses: Addresses = {
 const serverPods = servers.map((name) =>
   pod(`${namespace}/${name}`, {
     ...{ ip: podIp(name), account: name, tlsMode: name === 'bare' ? '' : 'istio' },
-    labels: { app: name, ...(['permissive', 'bare'].includes(name) && { mixed: 'yes' }) },
+    labels: {
+      app: name,
+      ...(['permissive', 'bare'].includes(name) && { mixed: 'yes' }),
+      ...(['strict', 'bare'].includes(name) && { mixedStrict: 'yes' }),
+    },
   }),
 );
 

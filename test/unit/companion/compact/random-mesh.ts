@@ -181,9 +181,10 @@ const meshConfigs = fc
     service: fc.constantFrom(undefined, ['.'], ['shop']),
     aliases: fc.constantFrom([], ['td2']),
     networks: fc.boolean(),
+    auto: fc.constantFrom(undefined, true, false),
     retries: fc.constantFrom(undefined, { attempts: 0 }, { attempts: 3, retryOn: '5xx' }),
   })
-  .map(({ name, service: exportTo, aliases, networks, retries }) => ({
+  .map(({ name, service: exportTo, aliases, networks, auto, retries }) => ({
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { namespace: 'istio-system', name },
@@ -191,6 +192,7 @@ const meshConfigs = fc
       mesh: JSON.stringify({
         defaultServiceExportTo: exportTo,
         trustDomainAliases: aliases,
+        enableAutoMtls: auto,
         defaultHttpRetryPolicy: retries,
       }),
       ...(networks && { meshNetworks: JSON.stringify({ networks: { east: {} } }) }),

@@ -71,7 +71,7 @@ describe('a namespace in enforce', () => {
     controller.lookAtDue();
     await vi.waitFor(() => expect(hosts()).toEqual(always));
     await vi.waitFor(() => expect(reason()).toBe('Enforced'));
-    expect(scope()?.status.conditions[0].message).toMatch(/memory of 1 proxies is unknown/);
+    expect(scope()?.status.conditions[0].message).toMatch(/memory of 1 proxy is unknown/);
   });
 
   test('has a destination in scope as soon as a proxy asks for it', async () => {

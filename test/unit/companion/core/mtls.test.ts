@@ -163,6 +163,25 @@ describe('a DestinationRule', () => {
   });
 });
 
+describe('without automatic mutual TLS', () => {
+  const cart = app('shop/cart', '10.96.0.1', '10.1.0.1');
+  const config = (mesh: string): KubeObject => ({
+    ...{ apiVersion: 'v1', kind: 'ConfigMap', data: { mesh } },
+    metadata: { namespace: 'istio-system', name: 'istio' },
+  });
+  const rule = (mode: string) =>
+    istio('DestinationRule', 'shop/cart', { host: 'cart', trafficPolicy: { tls: { mode } } });
+
+  test.each([
+    ['nothing is encrypted', 'enableAutoMtls: false', [], 'plain'],
+    ['what a DestinationRule encrypts is', 'enableAutoMtls: false', [rule('ISTIO_MUTUAL')], 'mtls'],
+    ['what a DestinationRule leaves is not', 'enableAutoMtls: false', [rule('DISABLE')], 'plain'],
+    ['all is as by default, if it says true', 'enableAutoMtls: true', [], 'mtls'],
+  ])('%s', (_what, mesh, more, speech) => {
+    expect(speak([...cart, config(mesh), ...more]).speech).toBe(speech);
+  });
+});
+
 describe('identities', () => {
   const cart = app('shop/cart', '10.96.0.1', '10.1.0.1');
 
