@@ -65,6 +65,18 @@ function mix(value: u64): u64 {
 
 export const NOT_A_NUMBER: u32 = 0xffffffff;
 
+/** Writes a number of at most 10 digits at `at`; returns how many it has. */
+export function putDecimal(at: usize, value: u32): u32 {
+  let size: u32 = 1;
+  for (let rest = value / 10; rest > 0; rest /= 10) size++;
+  let rest = value;
+  for (let i = size; i > 0; i--) {
+    store<u8>(at + i - 1, <u8>(0x30 + (rest % 10)));
+    rest /= 10;
+  }
+  return size;
+}
+
 /** Value of 1 to 9 ASCII digits, else NOT_A_NUMBER. */
 export function decimal(at: usize, size: u32): u32 {
   if (size == 0 || size > 9) return NOT_A_NUMBER;

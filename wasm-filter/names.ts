@@ -83,6 +83,7 @@ export const OCTET_STREAM = ascii('application/octet-stream');
 export const X_CLUSTER = ascii('x-lazyscope-cluster');
 export const X_DESTINATION = ascii('x-lazyscope-destination');
 export const X_CALL = ascii('x-lazyscope-call');
+export const X_TOOK = ascii('x-lazyscope-took');
 export const X_AUTHORITY = ascii('x-lazyscope-authority');
 export const X_STRATEGY = ascii('x-lazyscope-strategy');
 export const X_OTHERWISE = ascii('x-lazyscope-otherwise');

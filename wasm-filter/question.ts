@@ -10,7 +10,7 @@
 import { actFor, call, DOWNSTREAM_STREAM, REQUEST_STREAM, resume, SECOND } from './abi';
 import { hasAnswer, missAnswer, takeAnswer } from './answer';
 import { allocate, markArena, rewindArena } from './arena';
-import { sizeOf } from './bytes';
+import { putDecimal, sizeOf } from './bytes';
 import * as names from './names';
 import { putPair, startPairs } from './pairs';
 import { steer } from './steer';
@@ -51,6 +51,8 @@ const WAITER_SIZE: u32 = 12;
 const QUESTIONS: usize = memory.data(MAX_QUESTIONS * QUESTION_SIZE, 8);
 const WAITERS: usize = memory.data(MAX_WAITERS * WAITER_SIZE, 8);
 
+/** How long the last question took, in microseconds, for the next one to tell; 0: unknown. */
+let lastTook: u32 = 0;
 let openQuestions: u32 = 0;
 let freeWaiter: u32 = 0;
 let waitersMade: u32 = 0;
@@ -112,7 +114,8 @@ function send(entry: Entry): u32 {
   const isTcp = entry.kind == TCP_DESTINATION;
   const at = allocate(1024);
   if (at == 0) return 0;
-  startPairs(at, isTcp ? 5 : 6);
+  const tells: u32 = lastTook != 0 ? 1 : 0;
+  startPairs(at, (isTcp ? 5 : 6) + tells);
   putPair(names.METHOD, names.GET, sizeOf(names.GET));
   putPair(names.PATH, names.RESOLVE_PATH, sizeOf(names.RESOLVE_PATH));
   putPair(names.AUTHORITY, names.NODE_CLUSTER, sizeOf(names.NODE_CLUSTER));
@@ -123,6 +126,12 @@ function send(entry: Entry): u32 {
   let size = putPair(names.X_DESTINATION, entry.key + destinationAt, destinationSize);
   // The key of an HTTP destination is its authority, NUL, ip:port.
   if (!isTcp) size = putPair(names.X_AUTHORITY, entry.key, destinationAt - 1);
+  if (tells != 0) {
+    const text = allocate(10);
+    if (text == 0) return 0;
+    size = putPair(names.X_TOOK, text, putDecimal(text, lastTook));
+    lastTook = 0;
+  }
   return call(names.NODE_CLUSTER, at, size, 0, 0, TIMEOUT_MS);
 }
 
@@ -132,6 +141,9 @@ export function settle(token: u32, failed: bool, time: u64): bool {
     const question = questionAt(i);
     if (question.token != token) continue;
     const entry = changetype<Entry>(question.entry);
+    // Unsigned: a clock that jumped makes it too long.
+    const took = time - question.askedAt;
+    if (took < LOST_AFTER) lastTook = <u32>(took / 1000);
     let answered = false;
     if (failed || !hasAnswer()) missAnswer(entry, time);
     else if (takeAnswer(entry, time)) answered = true;

@@ -15,6 +15,15 @@ export function readCall(headers: IncomingHttpHeaders): UnknownCall | string {
   return checkCall(kind === 'tcp', authority, headers['x-lazyscope-destination']);
 }
 
+/**
+ * How long the filter's question before this one took, in seconds, as the filter says; undefined if
+ * it says nothing usable. A question takes at most a second.
+ */
+export function readTook(headers: IncomingHttpHeaders): number | undefined {
+  const took = headers['x-lazyscope-took'];
+  return typeof took === 'string' && /^\d{1,6}$/.test(took) ? Number(took) / 1e6 : undefined;
+}
+
 /** The held request itself as a call, or the fault in its headers. */
 export function readHeldCall(headers: IncomingHttpHeaders): UnknownCall | string {
   return checkCall(false, headers.host, headers['x-lazyscope-destination']);

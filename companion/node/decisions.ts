@@ -4,7 +4,7 @@ import { keyOf } from '../contract/rpc.ts';
 import type { CompactAnswer } from '../core/compact/answer.ts';
 import type { UnknownCall } from '../core/first-call/resolve.ts';
 import { problemOf } from './answer-check.ts';
-import { createAnswers } from './answers.ts';
+import { createAnswers, type KnownAnswer } from './answers.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
@@ -17,13 +17,16 @@ export type TimedAnswer = {
   ttlSeconds: number;
 };
 
+export type MaybeLater<Value> = Value | Promise<Value>;
+
 export type Decisions = {
   /**
    * The answer for this caller: from the cache, from the compact catalog, from a controller, or, if
    * no controller answers, from a catalog that may be old, or the last known answer of any age.
-   * Undefined if there is none; the filter then falls back.
+   * Undefined if there is none; the filter then falls back. A promise only if a controller is
+   * asked: a call waits for what is known here.
    */
-  decide(pod: Pod, call: UnknownCall): Promise<TimedAnswer | undefined>;
+  decide(pod: Pod, call: UnknownCall): MaybeLater<TimedAnswer | undefined>;
 };
 
 export type DecisionBounds = {
@@ -98,8 +101,28 @@ export function createDecisions(options: DecisionsOptions): Decisions {
     if (told && !isSame(told, own)) metrics.corrected.inc();
   }
 
+  async function askFor(
+    key: string,
+    pod: Pod,
+    call: UnknownCall,
+    { own, entry }: { own: Answer | undefined; entry: KnownAnswer | undefined },
+  ): Promise<TimedAnswer | undefined> {
+    const answer = await askOnce(key, pod, call);
+    if (answer) {
+      metrics.questions.inc({ source: 'controller' });
+      return timed(answer);
+    }
+    if (own) {
+      metrics.questions.inc({ source: 'catalog' });
+      return timed(own);
+    }
+    const stale = known.get(pod.callerKey, key) ?? entry;
+    metrics.questions.inc({ source: stale ? 'stale' : 'none' });
+    return stale && { answer: stale.answer, ttlSeconds: staleTtlSeconds };
+  }
+
   return {
-    async decide(pod, call) {
+    decide(pod, call) {
       const key = keyOf({ unknown: call });
       const entry = known.get(pod.callerKey, key);
       if (entry && entry.expiresAt > now()) {
@@ -113,21 +136,11 @@ export function createDecisions(options: DecisionsOptions): Decisions {
       if (own && found?.use === 'whole') {
         metrics.questions.inc({ source: 'catalog' });
         keep(pod.callerKey, key, own);
-        void confirm(key, pod, call, own);
+        // The call does not wait until the question is written to the streams.
+        setImmediate(() => void confirm(key, pod, call, own));
         return timed(own);
       }
-      const answer = await askOnce(key, pod, call);
-      if (answer) {
-        metrics.questions.inc({ source: 'controller' });
-        return timed(answer);
-      }
-      if (own) {
-        metrics.questions.inc({ source: 'catalog' });
-        return timed(own);
-      }
-      const stale = known.get(pod.callerKey, key) ?? entry;
-      metrics.questions.inc({ source: stale ? 'stale' : 'none' });
-      return stale && { answer: stale.answer, ttlSeconds: staleTtlSeconds };
+      return askFor(key, pod, call, { own: own ?? undefined, entry });
     },
   };
 }

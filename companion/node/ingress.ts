@@ -5,10 +5,9 @@ import type { Logger } from 'pino';
 import { createQuota } from '../bounds/quota.ts';
 import { createRateLimit } from '../bounds/rate.ts';
 import { decodeReport, type FilterReport, ReportError } from '../contract/filter-report.ts';
-import type { Answer } from '../contract/rpc.ts';
 import type { Admit, Path } from './admit.ts';
 import type { Aggregate } from './aggregate.ts';
-import { readCall } from './call-headers.ts';
+import { answerAsked } from './asked-request.ts';
 import { shareConnections } from './connections.ts';
 import type { Decisions } from './decisions.ts';
 import { answerHeld } from './held-request.ts';
@@ -55,9 +54,9 @@ export const ingressBounds = {
 };
 
 /**
- * The port that filters connect to. Fastify serves questions and reports. All other requests are
- * held requests of an app and go to node:http directly, because a framework refuses methods, paths
- * and content types that an app may use.
+ * The port that filters connect to. Fastify serves reports. Questions go to node:http directly,
+ * because calls wait for them, and so do all other requests, the held ones of apps, because a
+ * framework refuses methods, paths and content types that an app may use.
  */
 export async function startIngress(options: IngressOptions): Promise<FastifyInstance> {
   const server = fastify({
@@ -70,15 +69,13 @@ export async function startIngress(options: IngressOptions): Promise<FastifyInst
   server.addContentTypeParser('application/octet-stream', { parseAs: 'buffer' }, (_, body, done) =>
     done(null, body),
   );
-  server.setErrorHandler<{ statusCode?: number; code?: string }>(async (error, request, reply) => {
+  server.setErrorHandler<{ statusCode?: number; code?: string }>(async (error, _, reply) => {
     const status = error.statusCode ?? 500;
-    const path = request.url === '/v1/report' ? 'report' : 'resolve';
-    options.metrics.refused.inc({ path, reason: error.code ?? 'internal' });
-    if (status >= 500) options.log.error({ err: error, path }, 'request failed');
+    options.metrics.refused.inc({ path: 'report', reason: error.code ?? 'internal' });
+    if (status >= 500) options.log.error({ err: error, path: 'report' }, 'request failed');
     return reply.code(status).send();
   });
   routeReport(server, options);
-  routeResolve(server, options);
   await server.listen({
     port: options.port,
     host: options.host,
@@ -145,41 +142,6 @@ function refuse(reply: FastifyReply, status: number): FastifyReply {
   return reply.code(status).header('connection', 'close').send();
 }
 
-function routeResolve(server: FastifyInstance, options: IngressOptions): void {
-  const { decisions, metrics } = options;
-  server.get('/v1/resolve', async (request, reply) => {
-    const admission = options.admit(request.raw, 'resolve');
-    if ('status' in admission) return reply.code(admission.status).send();
-    const call = readCall(request.headers);
-    if (typeof call === 'string') {
-      metrics.refused.inc({ path: 'resolve', reason: 'malformed' });
-      return reply.code(400).send();
-    }
-    const decision = await decisions.decide(admission.pod, call);
-    if (!decision) return reply.code(503).send();
-    return reply.headers(answerHeaders(decision.answer, decision.ttlSeconds)).send();
-  });
-}
-
-/** The answer to a filter (wasm-filter/answer.ts parses it). */
-export function answerHeaders(answer: Answer, ttlSeconds: number): Record<string, string> {
-  const { strategy, otherwise, sni, identities, retries } = answer;
-  return {
-    'x-lazyscope-strategy': strategy,
-    'x-lazyscope-ttl': String(ttlSeconds),
-    ...(strategy === 'hold' && { 'x-lazyscope-otherwise': otherwise }),
-    ...(sni !== '' && { 'x-lazyscope-sni': sni }),
-    ...(identities.length > 0 && { 'x-lazyscope-identities': identities.join(',') }),
-    ...(retries && {
-      'x-lazyscope-retries': String(retries.attempts),
-      ...(retries.on && { 'x-lazyscope-retry-on': retries.on }),
-      ...(retries.grpcOn && { 'x-lazyscope-retry-grpc-on': retries.grpcOn }),
-      ...(retries.codes && { 'x-lazyscope-retry-codes': retries.codes }),
-      ...(retries.perTryMs > 0 && { 'x-lazyscope-retry-timeout': String(retries.perTryMs) }),
-    }),
-  };
-}
-
 /**
  * A held request may have any path, including the paths of this port. The distinction is made by
  * headers that the app cannot set, because its proxy strips them.
@@ -210,7 +172,9 @@ function createIngressServer(
     (request, response) => {
       // A client that is not served needs no persistent connection.
       if (!options.serves(request.socket.remoteAddress ?? '')) response.shouldKeepAlive = false;
-      if (pathOf(request) !== 'hold') return handleApi(request, response);
+      const path = pathOf(request);
+      if (path === 'resolve') return answerAsked(options, request, response);
+      if (path === 'report') return handleApi(request, response);
       answerHeld(options, request, response).catch((err) => {
         log.error({ err }, 'held request failed');
         response.destroy();

@@ -57,6 +57,15 @@ function ofControllers({ counter, gauge, seconds }: Describe) {
     questions: counter('node_questions_total', 'Questions of filters, by source of the answer.', [
       'source',
     ]),
+    questionSeconds: seconds(
+      'node_question_seconds',
+      'Time that calls waited for this companion, measured by the filters.',
+      // From 0.2 to 200 ms, where a filter gives up.
+      [
+        0.0002, 0.0003, 0.0004, 0.0005, 0.0006, 0.0007, 0.0008, 0.0009, 0.001, 0.0012, 0.0015,
+        0.002, 0.0025, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2,
+      ],
+    ),
     answerSeconds: seconds(
       'node_answer_seconds',
       'Time that a question waited for a controller.',

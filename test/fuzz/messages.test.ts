@@ -9,7 +9,7 @@ import {
   controllerService,
   type NodeMessage,
 } from '../../companion/contract/rpc.ts';
-import { answerHeaders } from '../../companion/node/ingress.ts';
+import { answerHeaders } from '../../companion/node/asked-request.ts';
 import { createQuestions } from '../../companion/node/questions.ts';
 import { bytes, fuzz, fuzzTimeoutMs, mutated, text } from './fuzz.ts';
 

@@ -40,6 +40,27 @@ test('an unknown request waits, and the question contains authority and destinat
   });
 });
 
+test('a question says how long the one before took, in microseconds, and says it once', () => {
+  const took = () => host.call('/v1/resolve').headers['x-lazyscope-took'];
+  unknownRequest(host, 'reviews:9080');
+  expect(took()).toBeUndefined();
+  host.now += 1_234_567n;
+  answer(host, gateway);
+  unknownRequest(host, 'ratings:9080');
+  expect(took()).toBe('1234');
+  answer(host, gateway);
+  unknownRequest(host, 'details:9080');
+  expect(took()).toBeUndefined();
+});
+
+test('a question whose time a step of the clock makes too long is told as nothing', () => {
+  unknownRequest(host, 'reviews:9080');
+  host.now -= 5n * second;
+  answer(host, gateway);
+  unknownRequest(host, 'ratings:9080');
+  expect(host.call('/v1/resolve').headers['x-lazyscope-took']).toBeUndefined();
+});
+
 test.each([
   ['gateway', gateway, 'lazyscope-egress', '7'],
   ['direct', direct, 'lazyscope-direct', undefined],

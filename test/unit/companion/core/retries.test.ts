@@ -5,7 +5,7 @@ import { type Caller, decide } from '../../../../companion/core/first-call/decid
 import { createCatalog } from '../../../../companion/core/mesh/catalog.ts';
 import { istioRetries, readRetryPolicy } from '../../../../companion/core/mesh/retry-policy.ts';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
-import { answerHeaders } from '../../../../companion/node/ingress.ts';
+import { answerHeaders } from '../../../../companion/node/asked-request.ts';
 import { app, istio, pod } from './objects.ts';
 
 /** istiod's own reading: pilot/pkg/networking/core/route/retry/retry_test.go has such a table. */

@@ -91,7 +91,9 @@ describe('with a compact catalog', () => {
   it('a call is answered at once, and the controllers are told', async () => {
     const { decisions, asked, value } = setUp(decisionBounds, () => ({ decision, use: 'whole' }));
     expect(await decisions.decide(pod, httpCall)).toMatchObject({ answer: { strategy: 'direct' } });
-    expect(asked).toHaveLength(1);
+    // The call does not wait for that.
+    expect(asked).toHaveLength(0);
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
     asked[0]?.(answerOf({ strategy: 'direct', reason: 'in other words' }));
     await decisions.decide(pod, httpCall);
     expect(await value('node_questions_total', { source: 'catalog' })).toBe(1);
@@ -102,6 +104,7 @@ describe('with a compact catalog', () => {
   it('the answer of a controller replaces another one of the catalog, and is counted', async () => {
     const { decisions, asked, value } = setUp(decisionBounds, () => ({ decision, use: 'whole' }));
     await decisions.decide(pod, httpCall);
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
     asked[0]?.(answerOf({ strategy: 'gateway' }));
     await vi.waitFor(async () => expect(await value('node_answers_corrected_total')).toBe(1));
     expect(await decisions.decide(pod, httpCall)).toMatchObject({
