@@ -38,6 +38,7 @@ export type CatalogPart = {
   complete: boolean;
   refused: string;
   followId: number;
+  packs: Uint8Array[];
 };
 
 /** A destination that a proxy used: exactly one of `cluster` and `unknown` is set. */

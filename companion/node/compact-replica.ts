@@ -1,3 +1,4 @@
+import { unpackRecords } from '../contract/catalog-pack.ts';
 import type { CatalogPart, Follow } from '../contract/rpc.ts';
 import { answerFrom, type CompactAnswer } from '../core/compact/answer.ts';
 import type { UnknownCall } from '../core/first-call/resolve.ts';
@@ -131,8 +132,10 @@ export function createCompactReplica(options: CompactReplicaOptions): CompactRep
       if (from !== source || part.followId !== followId || isFull) return;
       // The controller sends the catalog as soon as it fits again.
       if (part.refused !== '') return drop();
-      staged.push(part);
-      stagedLength += lengthOf(part);
+      const whole = unpacked(part);
+      if (!whole) return overflow();
+      staged.push(whole);
+      stagedLength += lengthOf(whole);
       if (kept.length + stagedLength > bounds.length) return overflow();
       if (!part.complete) return;
       clearTimeout(timer);
@@ -153,4 +156,14 @@ export function createCompactReplica(options: CompactReplicaOptions): CompactRep
       clearTimeout(timer);
     },
   };
+}
+
+/** The part with the records of its packs; undefined if a pack is none. */
+function unpacked(part: CatalogPart): CatalogPart | undefined {
+  if (part.packs.length === 0) return part;
+  const packs = part.packs.map(unpackRecords);
+  const records = packs.flatMap((pack) => pack ?? []);
+  return packs.includes(undefined)
+    ? undefined
+    : { ...part, packs: [], records: [...records, ...part.records] };
 }

@@ -1,26 +1,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { encode } from '../../core/compact/encode.ts';
 import { recordsBesideHosts, recordsOfHost, type Source } from '../../core/compact/make.ts';
 import { type CompactRecord, keyOf } from '../../core/compact/records.ts';
-import { isForEveryNode, restrictTo } from '../../core/compact/restrict.ts';
 import type { State } from '../state/state.ts';
 import { type AnswerConfig, meshView } from './mesh-view.ts';
-
-/** A record, and its text for each set of namespaces that sees it in another way. */
-export type StoredRecord = {
-  isHost: boolean;
-  /** Undefined: callers in these namespaces do not see it, or it is too large. */
-  textFor(namespaces: ReadonlySet<string>): string | undefined;
-  /** Equal if and only if the record is. */
-  whole: string;
-};
+import { createShared, type SharedRecords } from './shared-records.ts';
+import { type StoredRecord, storedRecord } from './stored-record.ts';
 
 /** A record that came, changed or went. */
 export type Change = { key: string; before?: StoredRecord; after?: StoredRecord };
 
 /** The compact records of the mesh, apart from those of callers. */
 export type CompactStore = {
-  entries(): Iterable<[string, StoredRecord]>;
+  /** The records that not every node gets, or not all of them in the same form. */
+  unshared(): Iterable<[string, StoredRecord]>;
+  shared: SharedRecords;
   /** Marks hosts by name for a new look. */
   mark(hosts: Iterable<string>): void;
   /** All hosts of a namespace, or those whose servers are found by labels. */
@@ -48,6 +41,8 @@ export function createCompactStore(options: {
 }): CompactStore {
   const { state, config, now } = options;
   const records = new Map<string, StoredRecord>();
+  const unshared = new Map<string, StoredRecord>();
+  const { shared, count } = createShared();
   /** The keys of each host; those of everything else are under the empty name. */
   const keysOf = new Map<string, Set<string>>();
   const marked = new Set<string>();
@@ -91,6 +86,15 @@ export function createCompactStore(options: {
     markedIn.clear();
   }
 
+  function put(key: string, before: StoredRecord | undefined, after: StoredRecord | undefined) {
+    if (after) records.set(key, after);
+    else records.delete(key);
+    if (after && !after.isShared) unshared.set(key, after);
+    else unshared.delete(key);
+    if (before?.isShared) count(key, before, -1);
+    if (after?.isShared) count(key, after, 1);
+  }
+
   function replace(name: string, found: readonly CompactRecord[], changes: Change[]): void {
     const keys = new Set<string>();
     if (found.some((record) => record.type === 'host' && record.host.isNew)) fresh.add(name);
@@ -101,14 +105,14 @@ export function createCompactStore(options: {
       const whole = JSON.stringify(record);
       keys.add(key);
       if (before?.whole === whole) continue;
-      const after = storedRecord(record, whole);
-      records.set(key, after);
+      const after = storedRecord(key, record, whole);
+      put(key, before, after);
       changes.push({ key, after, ...(before && { before }) });
     }
     for (const key of keysOf.get(name) ?? []) {
       const before = records.get(key);
       if (keys.has(key) || !before) continue;
-      records.delete(key);
+      put(key, before, undefined);
       changes.push({ key, before });
     }
     if (keys.size > 0) keysOf.set(name, keys);
@@ -116,7 +120,8 @@ export function createCompactStore(options: {
   }
 
   return {
-    entries: () => records,
+    unshared: () => unshared,
+    shared,
     mark(hosts) {
       for (const host of hosts) marked.add(host);
     },
@@ -162,20 +167,4 @@ export function createCompactStore(options: {
 /** The namespace in the key of a host, `host KIND NAMESPACE/NAME...`. */
 function namespaceIn(key: string): string {
   return key.split(' ')[2]?.split('/')[0] ?? '';
-}
-
-function storedRecord(record: CompactRecord, whole: string): StoredRecord {
-  const isHost = record.type === 'host';
-  if (isForEveryNode(record)) {
-    const text = encode(record, whole);
-    return { isHost, whole, textFor: () => text };
-  }
-  return {
-    isHost,
-    whole,
-    textFor(namespaces) {
-      const part = restrictTo(record, namespaces);
-      return part && encode(part);
-    },
-  };
 }

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CatalogPart, Follow } from '../../contract/rpc.ts';
+import { digestOf } from '../../core/compact/digests.ts';
 import { encode } from '../../core/compact/encode.ts';
 import { type CompactRecord, keyOf } from '../../core/compact/records.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
@@ -18,6 +19,7 @@ import {
   sendWhole,
 } from './follower.ts';
 import type { AnswerConfig } from './mesh-view.ts';
+import type { SentText } from './stored-record.ts';
 
 /** Sends the compact catalog to the nodes that follow this replica. */
 export type Feed = {
@@ -175,7 +177,7 @@ function podsByNode({ namespaces, catalog }: State): Map<string, PodRecord[]> {
 }
 
 function callersOf({ state, config, now }: FeedOptions, pods: readonly PodRecord[]): Callers {
-  const texts = new Map<string, string>();
+  const texts = new Map<string, SentText>();
   for (const pod of pods) {
     const { namespace } = pod;
     const facts = callerFacts(state, config, { namespace, pod }, now());
@@ -184,7 +186,9 @@ function callersOf({ state, config, now }: FeedOptions, pods: readonly PodRecord
       caller: { ...facts, pod: pod.name, uid: pod.uid },
     };
     const text = encode(record);
-    if (text !== undefined) texts.set(keyOf(record), text);
+    if (text === undefined) continue;
+    const key = keyOf(record);
+    texts.set(key, { text, digest: digestOf(key, text) });
   }
   return { texts, namespaces: new Set(pods.map(({ namespace }) => namespace)) };
 }

@@ -1,9 +1,10 @@
 import type { CatalogPart } from '../../contract/rpc.ts';
-import { bucketOf, createDigests, differing } from '../../core/compact/digests.ts';
+import { bucketOf, differing } from '../../core/compact/digests.ts';
 import type { Change, CompactStore } from './compact-store.ts';
+import type { SentText } from './stored-record.ts';
 
 /** The compact records of the pods of a node: the text by key, and the namespaces of the pods. */
-export type Callers = { texts: ReadonlyMap<string, string>; namespaces: ReadonlySet<string> };
+export type Callers = { texts: ReadonlyMap<string, SentText>; namespaces: ReadonlySet<string> };
 
 /** A part, before it is known which Follow it answers. */
 export type Part = Omit<CatalogPart, 'followId'>;
@@ -32,54 +33,80 @@ export type Bounds = typeof followerBounds;
 /** A message has at most 1 MiB, a record at most 64 Ki characters of at most 3 bytes. */
 const partLength = 256 * 1024;
 
-type News = { cleared: Iterable<number>; records: [string, string][]; removed: string[] };
+/** Above this many changed records, their buckets are sent whole: compressed once for all nodes. */
+const changesMax = 500;
+
+type Store = Pick<CompactStore, 'unshared' | 'shared'>;
+type News = {
+  cleared: Iterable<number>;
+  records: [string, SentText][];
+  removed: string[];
+  packs: { bytes: Uint8Array; length: number }[];
+};
 
 /** Sends what the node lacks: the buckets that differ from what it had. */
 export function sendWhole(
   follower: Follower,
-  store: Pick<CompactStore, 'entries'>,
+  store: Store,
   bounds: Bounds,
   had: Uint8Array = new Uint8Array(),
 ): void {
-  const { callers } = follower;
-  const own = createDigests();
-  const all: [string, string][] = [...callers.texts];
-  follower.hosts = 0;
-  follower.length = 0;
-  for (const [key, record] of store.entries()) {
-    const text = record.textFor(callers.namespaces);
-    if (text === undefined) continue;
-    all.push([key, text]);
-    if (record.isHost) follower.hosts += 1;
-  }
-  for (const [key, text] of all) {
-    own.toggle(key, text);
+  const { shared } = store;
+  const digests = shared.digests.copy();
+  follower.hosts = shared.hosts;
+  follower.length = shared.length;
+  for (const [, { text, digest }, isHost] of ownRecords(follower, store)) {
+    digests.toggleDigest(digest);
     follower.length += text.length;
+    if (isHost) follower.hosts += 1;
   }
   follower.isRefused = isOver(follower, bounds);
-  if (follower.isRefused) {
-    refuse(follower);
-    return;
+  if (follower.isRefused) refuse(follower);
+  else sendBuckets(follower, store, differing(digests.toBytes(), had));
+}
+
+/** What the node gets beside that which every node gets. */
+function* ownRecords(
+  { callers }: Follower,
+  store: Store,
+): Generator<[key: string, sent: SentText, isHost: boolean]> {
+  for (const [key, sent] of callers.texts) yield [key, sent, false];
+  for (const [key, record] of store.unshared()) {
+    const sent = record.textFor(callers.namespaces);
+    if (sent) yield [key, sent, record.isHost];
   }
-  const cleared = differing(own.toBytes(), had);
-  const records = all.filter(([key]) => cleared.has(bucketOf(key)));
-  sendParts(follower, { cleared, records, removed: [] });
+}
+
+function sendBuckets(follower: Follower, store: Store, cleared: ReadonlySet<number>): void {
+  const news: News = { cleared, records: [], removed: [], packs: [] };
+  for (const [key, sent] of ownRecords(follower, store))
+    if (cleared.has(sent.digest.bucket)) news.records.push([key, sent]);
+  for (const bucket of cleared) {
+    const pack = store.shared.pack(bucket);
+    if (pack) news.packs.push(pack);
+  }
+  sendParts(follower, news);
 }
 
 /** Sends what changed. */
 export function sendChanges(
   follower: Follower,
-  store: Pick<CompactStore, 'entries'>,
+  store: Store,
   bounds: Bounds,
   { changes, callers }: { changes: readonly Change[]; callers: Callers },
 ): void {
   const before = follower.callers;
-  const news: News = { cleared: [], records: [], removed: [] };
-  const put = (key: string, was: string | undefined, is: string | undefined, isHost = false) => {
-    if (was === is) return;
+  const news: News = { cleared: [], records: [], removed: [], packs: [] };
+  const put = (
+    key: string,
+    was: SentText | undefined,
+    is: SentText | undefined,
+    isHost = false,
+  ) => {
+    if (was?.text === is?.text) return;
     if (is === undefined) news.removed.push(key);
     else news.records.push([key, is]);
-    follower.length += (is?.length ?? 0) - (was?.length ?? 0);
+    follower.length += (is?.text.length ?? 0) - (was?.text.length ?? 0);
     if (isHost) follower.hosts += Number(is !== undefined) - Number(was !== undefined);
   };
   for (const key of new Set([...before.texts.keys(), ...callers.texts.keys()])) {
@@ -91,7 +118,7 @@ export function sendChanges(
     put(key, was?.textFor(before.namespaces), is?.textFor(callers.namespaces), isHost);
   }
   if (!isSame(before.namespaces, callers.namespaces)) {
-    for (const [key, record] of store.entries()) {
+    for (const [key, record] of store.unshared()) {
       if (changed.has(key)) continue;
       const was = record.textFor(before.namespaces);
       put(key, was, record.textFor(callers.namespaces), record.isHost);
@@ -102,9 +129,11 @@ export function sendChanges(
     sendWhole(follower, store, bounds);
     return;
   }
-  if (follower.isRefused || news.records.length + news.removed.length === 0) return;
+  const keys = [...news.removed, ...news.records.map(([key]) => key)];
+  if (follower.isRefused || keys.length === 0) return;
   follower.isRefused = isOver(follower, bounds);
   if (follower.isRefused) refuse(follower);
+  else if (keys.length > changesMax) sendBuckets(follower, store, new Set(keys.map(bucketOf)));
   else sendParts(follower, news);
 }
 
@@ -114,12 +143,12 @@ function isOver({ hosts, length }: Follower, bounds: Bounds): boolean {
 
 function refuse({ send, hosts, length }: Follower): void {
   const refused = `${hosts} hosts with ${length} characters are more than a node keeps`;
-  send({ cleared: [], records: [], removed: [], complete: false, refused });
+  send({ cleared: [], records: [], removed: [], packs: [], complete: false, refused });
 }
 
-function sendParts({ send }: Follower, { cleared, records, removed }: News): void {
+function sendParts({ send }: Follower, { cleared, records, removed, packs }: News): void {
   const empty = (): Part => {
-    return { cleared: [], records: [], removed: [], complete: false, refused: '' };
+    return { cleared: [], records: [], removed: [], packs: [], complete: false, refused: '' };
   };
   let part: Part = { ...empty(), cleared: [...cleared] };
   let length = 0;
@@ -134,7 +163,12 @@ function sendParts({ send }: Follower, { cleared, records, removed }: News): voi
     add(key.length);
     part.removed.push(key);
   }
-  for (const [key, text] of records) {
+  for (const { bytes, length: texts } of packs) {
+    // As long as its texts are, because the node unpacks a part without a pause.
+    add(texts);
+    part.packs.push(bytes);
+  }
+  for (const [key, { text }] of records) {
     add(key.length + text.length);
     part.records.push({ key, text });
   }

@@ -9,8 +9,13 @@ import { textDigest } from './text-digest.ts';
 export type Digests = {
   /** Adds the record, or takes it out again. */
   toggle(key: string, text: string): void;
+  toggleDigest(digest: RecordDigest): void;
+  copy(): Digests;
   toBytes(): Uint8Array;
 };
+
+/** The digest of one record, and the bucket that it belongs to. */
+export type RecordDigest = { bucket: number; sums: readonly [number, number] };
 
 /** Of 5,000 hosts, 80 are in a bucket: what one that changed while no stream was open costs. */
 export const buckets = 64;
@@ -21,15 +26,21 @@ export function bucketOf(key: string): number {
   return textDigest(key) % buckets;
 }
 
-export function createDigests(): Digests {
-  const sums = new Uint32Array(2 * buckets);
+export function digestOf(key: string, text: string): RecordDigest {
+  const whole = `${key}\n${text}`;
+  return { bucket: bucketOf(key), sums: [textDigest(whole), textDigest(whole, otherSeed)] };
+}
+
+export function createDigests(sums = new Uint32Array(2 * buckets)): Digests {
+  function toggleDigest({ bucket, sums: [one, other] }: RecordDigest): void {
+    const at = 2 * bucket;
+    sums[at] = (sums[at] ?? 0) ^ one;
+    sums[at + 1] = (sums[at + 1] ?? 0) ^ other;
+  }
   return {
-    toggle(key, text) {
-      const at = 2 * bucketOf(key);
-      const whole = `${key}\n${text}`;
-      sums[at] = (sums[at] ?? 0) ^ textDigest(whole);
-      sums[at + 1] = (sums[at + 1] ?? 0) ^ textDigest(whole, otherSeed);
-    },
+    toggleDigest,
+    toggle: (key, text) => toggleDigest(digestOf(key, text)),
+    copy: () => createDigests(sums.slice()),
     toBytes() {
       const bytes = new DataView(new ArrayBuffer(digestsLength));
       for (const [index, sum] of sums.entries()) bytes.setUint32(index * 4, sum);

@@ -37,6 +37,27 @@ export function restrictTo(
   }
 }
 
+/** Equal for sets of namespaces to which a record is restricted in the same way. */
+export function whichPart(record: CompactRecord, namespaces: ReadonlySet<string>): string {
+  const here = (names: object | undefined) =>
+    Object.keys(names ?? {}).filter((name) => namespaces.has(name));
+  switch (record.type) {
+    case 'host': {
+      const { seen, rules } = record.host;
+      const seeing = here(seen);
+      return JSON.stringify([seeing, seeing.length === namespaces.size, here(rules)]);
+    }
+    case 'rule': {
+      const seeing = here(record.rule.seen);
+      return JSON.stringify([seeing, seeing.length === namespaces.size]);
+    }
+    case 'namespace':
+      return String(namespaces.has(record.namespace.name));
+    default:
+      return '';
+  }
+}
+
 /** Whether every node gets the record as it is. */
 export function isForEveryNode(record: CompactRecord): boolean {
   if (record.type === 'mesh') return true;

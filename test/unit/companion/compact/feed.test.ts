@@ -120,6 +120,45 @@ test('a node that comes back is sent only what changed, by either replica', asyn
   expect(byKey(after.texts)).toEqual(byKey((await followed(one)).texts));
 });
 
+test('what every node gets is compressed once for all nodes', async () => {
+  const one = replica();
+  for (const object of callers) one.put(object);
+  for (let n = 0; n < 100; n++) one.put(service(`shop/s${n}`, { ip: `10.96.1.${n}` }));
+  const packs = async (node: string) => {
+    const got: Uint8Array[] = [];
+    const receiver = createReceiver();
+    const send = receiver.send;
+    receiver.send = (part) => {
+      got.push(...part.packs);
+      send(part);
+    };
+    await followed(one, receiver, node);
+    return got;
+  };
+  const [first, second] = [await packs('node-1'), await packs('node-2')];
+  expect(first.length).toBeGreaterThan(10);
+  expect(second).toHaveLength(first.length);
+  for (const [index, pack] of first.entries()) expect(second[index]).toBe(pack);
+});
+
+test('a change of many hosts is sent as whole buckets, and leaves a node with all that it may see', async () => {
+  const one = replica();
+  one.put(pod('bank/caller', { ip: '10.9.0.5' }));
+  for (let n = 0; n < 700; n++) {
+    const exportTo = n % 7 === 0 ? { exportTo: 'bank' } : {};
+    one.put(service(`shop/s${n}`, { ip: `10.96.${n >> 8}.${n & 255}`, ...exportTo }));
+  }
+  const node = await followed(one);
+  const { parts } = node.sent;
+  for (let n = 0; n < 690; n++)
+    one.put(service(`shop/s${n}`, { ip: `10.97.${n >> 8}.${n & 255}` }));
+  await one.feed.sent();
+  expect(node.sent.parts).toBeGreaterThan(parts);
+  expect(node.sent.packs).toBeGreaterThan(64);
+  const fresh = await followed(replica(one.state));
+  expect(byKey(node.texts)).toEqual(byKey(fresh.texts));
+});
+
 test('every change so far is with the node once it was sent without a delay', async () => {
   const one = replica();
   for (const object of callers) one.put(object);

@@ -1,3 +1,4 @@
+import { unpackRecords } from '../../../../companion/contract/catalog-pack.ts';
 import type { CatalogPart } from '../../../../companion/contract/rpc.ts';
 import { bucketOf, createDigests } from '../../../../companion/core/compact/digests.ts';
 
@@ -5,15 +6,18 @@ import { bucketOf, createDigests } from '../../../../companion/core/compact/dige
 export function createReceiver() {
   const texts = new Map<string, string>();
   let staged: CatalogPart[] = [];
-  const sent = { length: 0, parts: 0, refused: '' };
+  const sent = { length: 0, parts: 0, packs: 0, refused: '' };
   return {
     texts,
     sent,
     send(part: CatalogPart): void {
       sent.parts += 1;
+      sent.packs += part.packs.length;
       sent.refused = part.refused;
       for (const { key, text } of part.records) sent.length += key.length + text.length;
-      staged.push(part);
+      for (const pack of part.packs) sent.length += pack.length;
+      const records = [...part.packs.flatMap((pack) => unpackRecords(pack) ?? []), ...part.records];
+      staged.push({ ...part, packs: [], records });
       if (!part.complete) return;
       const cleared = new Set(staged.flatMap((each) => each.cleared));
       for (const key of [...texts.keys()]) if (cleared.has(bucketOf(key))) texts.delete(key);

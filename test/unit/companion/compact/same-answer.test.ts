@@ -22,10 +22,15 @@ const config = {
   gatewayHost,
 };
 
-/** The last object of a name counts. */
+/** The last object of a name counts, and the last pod of an address: no two run with one. */
 function unique(objects: readonly KubeObject[]): KubeObject[] {
-  const key = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.namespace}/${metadata.name}`;
-  return [...new Map(objects.map((each) => [key(each), each])).values()];
+  const name = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.namespace}/${metadata.name}`;
+  const place = (each: KubeObject) =>
+    each.kind === 'Pod' ? `Pod ${JSON.stringify(each.status?.podIPs)}` : name(each);
+  const lastOf = (all: readonly KubeObject[], key: (each: KubeObject) => string) => [
+    ...new Map(all.map((each) => [key(each), each])).values(),
+  ];
+  return lastOf(lastOf(objects, name), place);
 }
 
 function sourceOf(objects: readonly KubeObject[]): Source {

@@ -371,7 +371,7 @@ test('a stream that is closed before its hello is not refused', async () => {
 
 test('a node that follows gets the catalog on its stream until the stream ends, and follows at a bounded rate', async () => {
   const ended: string[] = [];
-  const part = { cleared: [], removed: [], complete: true, refused: '', followId: 7 };
+  const part = { cleared: [], removed: [], packs: [], complete: true, refused: '', followId: 7 };
   const sent = { ...part, records: [{ key: 'mesh', text: '{}' }] };
   const { port, metric } = await serve(
     known,

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, test, vi } from 'vitest';
 import { podOf, testMetrics } from '../../../../box/played/fixtures.ts';
+import { packRecords } from '../../../../companion/contract/catalog-pack.ts';
 import type { CatalogPart, Follow } from '../../../../companion/contract/rpc.ts';
 import { createDigests } from '../../../../companion/core/compact/digests.ts';
 import type { UnknownCall } from '../../../../companion/core/first-call/resolve.ts';
@@ -195,6 +196,7 @@ const part = (more: Partial<CatalogPart> = {}): CatalogPart => {
     complete: false,
     refused: '',
     followId: 1,
+    packs: [],
     ...more,
   };
 };
@@ -209,6 +211,17 @@ function fakeSource() {
   const follows: Follow[] = [];
   return { follows, follow: (follow: Follow) => void follows.push(follow) };
 }
+
+test('records of a pack count as all others, and a broken pack drops the catalog', async () => {
+  const replica = create();
+  const source = fakeSource();
+  replica.opened(source);
+  const packs = [packRecords([hostRecord('a'), hostRecord('b')])];
+  replica.received(source, part({ packs, records: [hostRecord('c')], complete: true }));
+  expect(await replica.value('node_catalog_hosts')).toBe(3);
+  replica.received(source, part({ packs: [new Uint8Array([1, 2])], complete: true }));
+  expect(await replica.value('node_catalog_hosts')).toBe(0);
+});
 
 test('parts take effect together', async () => {
   const replica = create();
