@@ -36,6 +36,10 @@ const benches: Record<string, Entry> = {
     about: 'node: observations/s and RSS; controller with 1,000 workloads, 5,000 services',
     load: async () => (await import('./ingest.ts')).ingest,
   },
+  catalog: {
+    about: 'a node companion with 5,000 services; 1,000 nodes that connect to two controllers',
+    load: async () => (await import('./catalog.ts')).catalog,
+  },
   scale: {
     about: 'controller with 1,000 nodes, 10,000 pods, 10,000 services under churn; restart',
     load: async () => (await import('./scale.ts')).scale,

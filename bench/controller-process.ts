@@ -8,10 +8,13 @@ import { repoDir } from '../box/paths.ts';
 /** The controller as it is shipped, with a learning window of 0. */
 export type Controller = CompanionProcess & { grpcPort: number };
 
-export async function startController(api: ApiServer): Promise<Controller> {
+export async function startController(
+  api: ApiServer,
+  podName = 'controller-0',
+): Promise<Controller> {
   const grpcPort = await freePort();
   const started = await startCompanionProcess('controller', api, {
-    'pod-name': 'controller-0',
+    'pod-name': podName,
     'grpc-port': String(grpcPort),
     'filter-port': String(await freePort()),
     'wasm-path': join(repoDir, 'build', 'filter.wasm'),

@@ -160,7 +160,8 @@ async function podUids(api: ApiServer): Promise<Map<string, string>> {
   return new Map(items.map(({ metadata: m }) => [`${m.namespace}/${m.name}`, m.uid]));
 }
 
-async function nodeToken(api: ApiServer, node: string): Promise<string> {
+/** A token of the node companion of a node, as the kubelet projects it. */
+export async function nodeToken(api: ApiServer, node: string): Promise<string> {
   // The object exists when the nodes connect a second time.
   await api.call('POST', '/api/v1/nodes', { metadata: { name: node } }).catch(() => undefined);
   return tokenOf(
