@@ -1,7 +1,7 @@
 import { parse } from 'yaml';
 import type { KubeObject } from '../../kube/object.ts';
 import { type EntryVisibility, readEntryVisibility } from './entry-visibility.ts';
-import type { ExportTo } from './records.ts';
+import { type ExportTo, exportToOf } from './records.ts';
 import { istioRetries, type RetryPolicy, readRetryPolicy } from './retry-policy.ts';
 import { providerReferences, type ServiceReference } from './service-reference.ts';
 
@@ -61,8 +61,7 @@ export function readMeshConfig(object: KubeObject): MeshConfig {
 
 /** Empty: everybody. */
 function listOf(value: unknown): ExportTo {
-  const list = textsOf(value);
-  return list.includes('*') ? [] : list;
+  return exportToOf(textsOf(value)) ?? [];
 }
 
 function textsOf(value: unknown): string[] {

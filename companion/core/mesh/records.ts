@@ -78,9 +78,11 @@ export type SliceRecord = {
   ports: readonly { name: string; port: number }[];
 };
 
+/** `*` outweighs whatever else is listed, and `~`, nobody, the rest. */
 export function exportToOf(value: string[] | undefined): ExportTo | undefined {
   if (!value || value.length === 0) return undefined;
-  return value.includes('*') ? [] : value;
+  if (value.includes('*')) return [];
+  return value.includes('~') ? ['~'] : value;
 }
 
 export function namespaceOf(object: KubeObject): string {
@@ -122,7 +124,8 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
     namespace,
     name: object.metadata.name,
     host: `${object.metadata.name}.${namespace}.svc.${clusterDomain}`,
-    exportTo: exportToOf(annotation?.split(',').map((to) => to.trim())),
+    // An empty annotation says nothing.
+    exportTo: exportToOf(annotation ? annotation.split(',').map((to) => to.trim()) : undefined),
     ports: ((spec.ports ?? []) as KubePort[]).map(({ port, name = '', ...more }) => ({
       port,
       name,

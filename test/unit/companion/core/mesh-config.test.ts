@@ -63,6 +63,33 @@ test('an object without an export setting has the default of the mesh', () => {
   expect(seenFrom('bank', 'defaultServiceExportTo: [bank]')).toEqual([true, true, true, true]);
   expect(seenFrom('other', 'defaultServiceExportTo: [bank]')).toEqual([false, false, true, true]);
   expect(seenFrom('shop', 'defaultServiceExportTo: ["~"]')).toEqual([false, false, true, true]);
+  expect(seenFrom('bank', 'defaultServiceExportTo: ["~", bank]')).toEqual([
+    ...[false, false],
+    ...[true, true],
+  ]);
+});
+
+/** pilot/pkg/serviceregistry/kube/conversion.go; push_context.go, initServiceRegistry. */
+test.each([
+  ['', 'shop, bank and other'],
+  ['*', 'shop, bank and other'],
+  ['~,*', 'shop, bank and other'],
+  ['bank,*', 'shop, bank and other'],
+  [' bank , shop ', 'shop, bank'],
+  ['.', 'shop'],
+  ['shop', 'shop'],
+  ['.,bank', 'shop, bank'],
+  ['bank', 'bank'],
+  ['~', ''],
+  ['~,bank', ''],
+  ['.,~', ''],
+  [' ', ''],
+])('the annotation %j exports a Service to %s', (exportTo, expected) => {
+  const found = { ...service('shop/cart', { ip: '10.96.0.1' }) };
+  const annotations = { 'networking.istio.io/exportTo': exportTo };
+  found.metadata = { ...found.metadata, annotations };
+  const seeing = ['shop', 'bank', 'other'].filter((from) => seenFrom(from, undefined, [found])[0]);
+  expect(seeing).toEqual(['shop', 'bank', 'other'].filter((name) => expected.includes(name)));
 });
 
 test('an object with an export setting of its own ignores the default', () => {
