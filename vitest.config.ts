@@ -20,9 +20,10 @@ const meshOptions = {
 
 /**
  * One project a test group, so that the fast ones answer in seconds:
- * `unit` and `fuzz` need nothing, `api` what compiles an API server, `wasm` the built filter,
- * `envoy` a real Envoy, `bypass` root and the loader of `make -C bpf`, `mesh`, `mesh-lifecycle`,
- * `matrix`, `product`, `safety` and `faults` root and the cluster in a box.
+ * `unit` and `fuzz` need nothing, `charts` kubectl and Helm, `api` what compiles an API server,
+ * `wasm` the built filter, `envoy` a real Envoy, `bypass` root and the loader of `make -C bpf`,
+ * `mesh`, `mesh-lifecycle`, `matrix`, `product`, `safety` and `faults` root and the cluster in a
+ * box.
  */
 export default defineConfig({
   test: {
@@ -37,6 +38,7 @@ export default defineConfig({
         },
       },
       { test: { name: 'fuzz', include: ['test/fuzz/*.test.ts'], ...bounds, setupFiles } },
+      { test: { name: 'charts', include: ['test/charts/*.test.ts'], ...bounds } },
       { test: { name: 'wasm', include: ['test/wasm/**/*.test.ts'], ...bounds, setupFiles } },
       {
         test: {

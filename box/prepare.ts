@@ -1,5 +1,5 @@
 import { ensureEnvoy } from '../embedded/envoy-binary.ts';
-import { ensureApp, ensureBinaries, ensurePrometheus } from './artifacts/binaries.ts';
+import { ensureApp, ensureBinaries, ensureHelm, ensurePrometheus } from './artifacts/binaries.ts';
 import { companionArchive } from './artifacts/companion-image.ts';
 import { meshImages, ociLayout } from './artifacts/images.ts';
 import { ensureBuild } from './artifacts/product-build.ts';
@@ -24,6 +24,7 @@ const steps: Record<string, () => Promise<unknown>> = {
   build: () => ensureBuild(repoDir),
   image: () => companionArchive(say),
   tools,
+  helm: () => ensureHelm(say),
 };
 
 const [what = ''] = process.argv.slice(2);

@@ -73,6 +73,13 @@ const prometheus: GoModule = {
   tags: 'remove_all_sd',
 };
 
+/** Installs the charts. Chart tests use it; the cluster in a box does not. */
+const helm: GoModule = {
+  name: 'helm',
+  binaries: { helm: 'helm.sh/helm/v4/cmd/helm' },
+  stamps: ['helm.sh/helm/v4/internal/version.version=v4.3.1'],
+};
+
 const goEnvironment = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
 
 /** Path of each binary or source file by its name, e.g. `kubelet`. */
@@ -108,6 +115,12 @@ export async function ensurePrometheus(
   const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
   const dir = await buildModule(prometheus, goVersion, progress);
   return { promtool: join(dir, 'promtool'), prometheus: join(dir, 'prometheus') };
+}
+
+/** Built at its first use: five minutes of CPU time. */
+export async function ensureHelm(progress: Progress): Promise<string> {
+  const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
+  return join(await buildModule(helm, goVersion, progress), 'helm');
 }
 
 async function buildModule(goModule: GoModule, goVersion: string, progress: Progress) {

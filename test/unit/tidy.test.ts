@@ -56,7 +56,7 @@ test('every make target and npm script that a document names exists', () => {
 });
 
 test('every path of the repository that a document names in code style exists', () => {
-  const folders = 'wasm-filter|companion|command|embedded|demo|box|manifests|test|bench';
+  const folders = 'wasm-filter|companion|command|charts|embedded|demo|box|manifests|test|bench';
   const broken: string[] = [];
   for (const file of ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'manifests/README.md'])
     for (const [, path = ''] of read(file).matchAll(
@@ -67,7 +67,7 @@ test('every path of the repository that a document names in code style exists', 
 });
 
 const sources = ending('.ts').filter((file) => !file.includes('.test.'));
-const product = /^(companion|command|embedded|demo|box|bench|wasm-filter)\//;
+const product = /^(companion|command|charts|embedded|demo|box|bench|wasm-filter)\//;
 
 test('no function is longer than a screen, apart from the functions inside it', () => {
   const functions = sources

@@ -1,0 +1,3 @@
+{{- define "lazyscope.chart" -}}
+{{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") | quote }}
+{{- end -}}
