@@ -1,4 +1,5 @@
 import { startMeshWithProduct } from '../../../box/product.ts';
+import { nextRelease } from './next-release.ts';
 import { createTargets } from './targets.ts';
 
 /** Few services, because faults do not depend on the size of the mesh. */
@@ -13,5 +14,10 @@ export default async function setup(): Promise<() => Promise<void>> {
     await mesh.stop();
     throw error;
   });
-  return mesh.stop;
+  // The last file needs it. If it fails, that file fails, too.
+  const building = nextRelease(say).catch(() => {});
+  return async () => {
+    await building;
+    await mesh.stop();
+  };
 }

@@ -40,7 +40,7 @@ beforeAll(async () => {
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
   await learnTargets(mesh, client, 'client', known, targetsNamespace);
-  rps = await rateHere(mesh, client, known.map(targetUrl), { wanted: 500 });
+  rps = await rateHere(mesh, client, known.map(targetUrl), { wanted: 200 });
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));

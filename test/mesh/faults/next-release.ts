@@ -1,6 +1,8 @@
-import { copyFile, cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, cp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Release } from '../../../box/artifacts/companion-image.ts';
+import { cached, hashOfTree, type Progress } from '../../../box/artifacts/build-cache.ts';
+import { companionArchive, type Release } from '../../../box/artifacts/companion-image.ts';
+import { ensureBuild } from '../../../box/artifacts/product-build.ts';
 import { repoDir } from '../../../box/paths.ts';
 
 /** The files that the Dockerfile and `npm run build` build the image from. */
@@ -18,9 +20,25 @@ const edits: [file: string, from: string, to: string][] = [
   ['wasm-filter/report.ts', 'LAYOUT: u16 = 1', 'LAYOUT: u16 = 2'],
 ];
 
+/**
+ * The next release and the archive of its image. Both are kept in the cache, so the set-up of the
+ * group builds them while other tests run.
+ */
+export async function nextRelease(
+  progress: Progress,
+): Promise<{ release: Release; archive: string }> {
+  const inputs = [...sources, 'build/filter.wasm'].map((name) => hashOfTree(join(repoDir, name)));
+  const pins = [JSON.stringify(edits), ...(await Promise.all(inputs))];
+  const dir = await cached('next-release', pins, progress, async (draft) => {
+    await makeNextRelease(draft);
+    await ensureBuild(draft);
+  });
+  const release = { dir, version: '0.1.1' };
+  return { release, archive: await companionArchive(progress, release) };
+}
+
 /** Copies the sources of this release to `dir` and edits the copy to be the next release. */
-export async function makeNextRelease(dir: string): Promise<Release> {
-  await mkdir(dir, { recursive: true });
+async function makeNextRelease(dir: string): Promise<void> {
   for (const name of sources) await cp(join(repoDir, name), join(dir, name), { recursive: true });
   await symlink(join(repoDir, 'node_modules'), join(dir, 'node_modules'));
   for (const [file, from, to] of edits) {
@@ -33,5 +51,4 @@ export async function makeNextRelease(dir: string): Promise<Release> {
     join(repoDir, 'build', 'filter.wasm'),
     join(dir, 'wasm-filter', 'previous', 'filter.wasm'),
   );
-  return { dir, version: '0.1.1' };
 }

@@ -36,7 +36,7 @@ afterAll(() => deleteNamespaces(mesh, namespace));
 
 test('the reboot of a node fails no call of pods on other nodes, and its own pods learn again', async () => {
   const known = [0, 1].map(targetUrl);
-  const rps = await rateHere(mesh, client, known, { wanted: 500 });
+  const rps = await rateHere(mesh, client, known, { wanted: 200 });
   const ended = await nodeVictims(mesh, lost);
   requireVictims(lost, ended);
   const first = Array.from({ length: firstMost }, (_, i) => targetUrl(4 + i));

@@ -1,19 +1,12 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../../../box/app-call.ts';
-import {
-  companionArchive,
-  type Release,
-  thisRelease,
-} from '../../../box/artifacts/companion-image.ts';
+import { type Release, thisRelease } from '../../../box/artifacts/companion-image.ts';
 import { createFleet, deleteNamespaces, learnTargets, untilImported } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { applyBase, enableNamespace, narrowAtOnce } from '../../../box/product.ts';
 import { metricsOf, sumOf } from '../companion-metrics.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
-import { makeNextRelease } from './next-release.ts';
+import { nextRelease } from './next-release.ts';
 import { targetsNamespace, targetUrl } from './targets.ts';
 import { createUnaidedCaller } from './unaided.ts';
 import { podsOf, untilWell } from './victims.ts';
@@ -21,7 +14,6 @@ import { podsOf, untilWell } from './victims.ts';
 const mesh = openMesh();
 const namespace = 'upgrade';
 const system = 'lazyscope-system';
-let folder: string;
 let next: Release;
 let client: PodRef;
 let home: string;
@@ -34,16 +26,16 @@ let fresh = 2;
 beforeAll(async () => {
   // The previous file may have ended with an outage.
   await untilWell(mesh);
-  folder = await mkdtemp(join(tmpdir(), 'lazyscope-next-'));
-  next = await makeNextRelease(join(folder, 'next'));
-  await mesh.loadArchive(await companionArchive(console.error, next));
+  const { release, archive } = await nextRelease(console.error);
+  next = release;
+  await mesh.loadArchive(archive);
   const fleet = { namespace, clients: ['client'], targets: 0, server: false, strict: true };
   await createFleet(mesh, fleet);
   client = await mesh.pod(namespace, 'app=client');
   home = (await mesh.get(['pod', client.name, '-n', namespace])).spec.nodeName;
   await learnTargets(mesh, client, 'client', [0, 1], targetsNamespace);
   unaided = await createUnaidedCaller(mesh, async () => {
-    rps = await rateHere(mesh, client, [0, 1].map(targetUrl), { wanted: 500 });
+    rps = await rateHere(mesh, client, [0, 1].map(targetUrl), { wanted: 200 });
   });
 });
 
@@ -51,7 +43,6 @@ afterAll(async () => {
   await deleteNamespaces(mesh, namespace);
   await unaided?.remove();
   await applyBase(mesh, narrowAtOnce);
-  await rm(folder, { recursive: true });
 });
 
 /** Expects that no known call and no first call fails from before `act` until after it. */
