@@ -84,7 +84,7 @@ test.each([
   async (_what, name, fresh) => {
     await setFirstCall(mesh, namespace, 'gateway');
     const known = [0, 1].map(urlOf);
-    const rps = await rateHere(mesh, client, known, { wanted: 500 });
+    const rps = await rateHere(mesh, client, known, { wanted: 200 });
     const running = await startLoad(mesh, client, known, { rps });
     if (name === 'lazyscope-node') await selectNodes({ 'lazyscope.test/none': 'true' });
     else await scale(name, 0);

@@ -21,7 +21,7 @@ const namespace = 'switching';
 /** The controller writes the scope of one workload at most once a second: four at a time. */
 const clients = ['client-1', 'client-2', 'client-3', 'client-4'];
 const switchesOfEach = 25;
-const wantedOfEach = 250;
+const wantedOfEach = 125;
 const pods = new Map<string, PodRef>();
 
 beforeAll(async () => {
