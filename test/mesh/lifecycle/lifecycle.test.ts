@@ -90,14 +90,15 @@ test('kill -9 of a test run that owns a mesh ends the mesh, and the next one sta
   await killEveryProcess(next);
 });
 
-test('the next `up` removes the remains of kill -9 of every process, and Ctrl-C ends that `up`', async () => {
+test('`down` removes the remains of kill -9 of every process', async () => {
+  expect((await mesh('down')).stdout).toContain('removed the leftovers of a killed mesh');
+  expect(await hostTraces()).toEqual(untouched);
+});
+
+test('the next `up` also removes them, and Ctrl-C ends that `up`', async () => {
+  await killEveryProcess(await startUntil([cli, 'up'], 'waiting for istiod'));
+  expect(await hostTraces()).not.toEqual(untouched);
   const child = await startUntil([cli, 'up'], 'waiting for istiod');
   child.kill('SIGINT');
   await untilNothingIsLeft();
-});
-
-test('`down` also removes the remains of kill -9 of every process', async () => {
-  await killEveryProcess(await startUntil([owner], 'mine'));
-  expect((await mesh('down')).stdout).toContain('removed the leftovers of a killed mesh');
-  expect(await hostTraces()).toEqual(untouched);
 });
