@@ -28,6 +28,7 @@ export const appPorts = {
 /** The container of the test application, which every test workload runs. */
 export function appContainer(name: string): object {
   const { http, undeclared, tls, grpc, tcpServerFirst, tcpEcho } = appPorts;
+  const healthy = { path: '/healthz', port: http };
   return {
     name: 'app',
     image: imageName('app'),
@@ -42,7 +43,9 @@ export function appContainer(name: string): object {
       ['POD_NAMESPACE', 'metadata.namespace'],
       ['NODE_NAME', 'spec.nodeName'],
     ].map(([variable, fieldPath]) => ({ name: variable, valueFrom: { fieldRef: { fieldPath } } })),
-    readinessProbe: { httpGet: { path: '/healthz', port: http }, periodSeconds: 1 },
+    // Asked each second only until the start: for many pods, such questions are real work.
+    startupProbe: { httpGet: healthy, periodSeconds: 1, failureThreshold: 600 },
+    readinessProbe: { httpGet: healthy, periodSeconds: 10 },
     resources: { requests: { cpu: '10m', memory: '16Mi' } },
   };
 }
