@@ -7,7 +7,7 @@ import fc from 'fast-check';
 const seconds = Number(process.env.LAZYSCOPE_FUZZ_SECONDS ?? 0);
 
 /** A number of runs and no time limit, so that the gate tries the same on every machine. */
-const runs = 3_000;
+const runs = 2_000;
 
 /**
  * Much longer than the runs take. With a time limit: that time, and the same time again to shrink a
