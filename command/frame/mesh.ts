@@ -18,7 +18,7 @@ export async function readWholeMesh({ cluster, out, now }: Session): Promise<Mes
       list: (kind) =>
         list(kind).catch((error: { cause?: unknown }) => {
           const { cause } = error;
-          if (mayLack(kind) && cause instanceof KubeError && cause.status === 404) return [];
+          if (mayLack(kind) && cause instanceof KubeError && cause.status === 404) return undefined;
           throw error;
         }),
     },

@@ -15,6 +15,7 @@ export function checkNamespace(mesh: Mesh, namespace: string): Finding[] {
     .flatMap(({ name }) => knownWorkload(mesh, namespace, name) ?? []);
   if (known.length === 0) return [noSidecar(namespace)];
   return inOrder([
+    ...tooOld(mesh, namespace),
     ...known.flatMap((each) => barrierOf(mesh, each) ?? []),
     ...missingFilter(mesh, namespace, known),
     ...eagerHosts(namespace, known),
@@ -31,6 +32,23 @@ function noSidecar(namespace: string): Finding {
     remedy: `kubectl label namespace ${namespace} istio-injection=enabled, and restart its workloads`,
     page: 'manifests/README.md#modes',
   };
+}
+
+/**
+ * Istio has translated WasmPlugins to TrafficExtensions since 1.30. Older releases serve the filter
+ * under other names than those that the EnvoyFilter moves.
+ */
+function tooOld({ lacking }: Mesh, namespace: string): Finding[] {
+  if (!lacking.has('trafficextensions')) return [];
+  return [
+    {
+      ...{ id: 'IstioTooOld', severity: 'blocks', subject: namespace },
+      sentence:
+        'the API server has no definition of TrafficExtension, so Istio is older than 1.30, or its definitions are',
+      remedy: 'upgrade Istio with its definitions to 1.30 or later',
+      page: 'docs/istio.md',
+    },
+  ];
 }
 
 /** The reason that would prevent narrowing once the filter is installed and has learned. */

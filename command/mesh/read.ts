@@ -19,12 +19,14 @@ export type Mesh = {
   answers: AnswerConfig;
   /** Modes of `outboundTrafficPolicy` in the mesh configurations that were read. */
   meshPolicies: readonly string[];
+  /** Plurals of the kinds that the API server does not have (`mayLack`). */
+  lacking: ReadonlySet<string>;
   /** How many subsets each DestinationRule has, by `namespace/name`. */
   subsets: ReadonlyMap<string, number>;
 };
 
-/** Lists a kind; a kind that the cluster may lack has no objects then (`mayLack`). */
-export type List = (resource: Resource) => Promise<KubeObject[]>;
+/** Lists a kind; undefined for a kind that the API server does not have (`mayLack`). */
+export type List = (resource: Resource) => Promise<KubeObject[] | undefined>;
 
 const systemDefault = 'lazyscope-system';
 
@@ -46,12 +48,14 @@ export async function readMesh(
   };
   const meshPolicies: string[] = [];
   const subsets = new Map<string, number>();
+  const lacking = new Set<string>();
   const informers = startInformers(
     {
       watch: (resource, { upsert, synced }) => ({
         stop: nothing,
         synced: list(resource).then((objects) => {
-          for (const object of objects) {
+          if (objects === undefined) lacking.add(resource.plural);
+          for (const object of objects ?? []) {
             try {
               upsert(object);
               const { kind, metadata, spec } = object;
@@ -86,6 +90,7 @@ export async function readMesh(
     },
     answers: config,
     meshPolicies,
+    lacking,
     subsets,
   };
 }

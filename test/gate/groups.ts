@@ -99,7 +99,9 @@ export function groupsOf(hasKubectl: boolean): Group[] {
     group('image', prepare('image'), {
       ...{ first: true, background: true, needs: productNeeds, after: compiled },
     }),
-    group('helm', prepare('helm'), { background: true, needs: goNeeds, after: ['tools'] }),
+    group('helm', prepare('helm'), {
+      ...{ first: true, background: true, needs: goNeeds, after: ['tools'] },
+    }),
     // Helm may compile for minutes, so only idle time waits for it.
     vitest('charts', { background: true, needs: goNeeds, after: [...compiled, 'helm'] }),
     vitest('simulation', { args: [simulation, workers(2)], background: true }, 'unit'),

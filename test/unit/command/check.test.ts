@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Finding } from '../../../command/core/finding.ts';
-import type { KubeObject } from '../../../companion/kube/object.ts';
+import { CommandError } from '../../../command/frame/failure.ts';
+import { KubeError, type KubeObject, type Resource } from '../../../companion/kube/object.ts';
 import { istio, pod, service, slice } from '../companion/core/objects.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { cartEntry, shopObjects } from './shop.ts';
@@ -32,6 +33,21 @@ test('a healthy namespace has nothing in the way, and hears what enabling costs 
   expect(await check(healthy)).toMatchObject({ code: 0, ids: ['enabling', 'saving'] });
   const { out } = await commandLine('check shop', objectCluster(healthy));
   expect(out).toMatch(/\nNothing stands in the way of narrowing\.\n$/);
+});
+
+test('an Istio that has no TrafficExtensions is too old', async () => {
+  const cluster = objectCluster(healthy);
+  const absent = new KubeError(404, 'not found');
+  const old = {
+    ...cluster,
+    list: async (resource: Resource) => {
+      if (resource.plural !== 'trafficextensions') return cluster.list(resource);
+      throw Object.assign(new CommandError('not found', 'none'), { cause: absent });
+    },
+  };
+  const { code, out } = await commandLine('check shop', old);
+  expect(code).toBe(79);
+  expect(out).toMatch(/IstioTooOld: the API server has no definition of TrafficExtension/);
 });
 
 const config = (mesh: string): KubeObject => ({
