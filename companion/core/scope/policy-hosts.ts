@@ -1,6 +1,7 @@
 import type { Catalog } from '../mesh/catalog.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import type { EagerHost } from './eager.ts';
+import { recordsUnder } from './needed.ts';
 
 type Caller = { namespace: string; rootNamespace: string };
 
@@ -16,27 +17,33 @@ export function* policyHosts(
   entries: readonly string[],
   { namespace, rootNamespace }: Caller,
 ): Generator<EagerHost> {
-  const covered = new Set([
-    namespace,
-    rootNamespace,
-    ...entries.map((entry) => entry.slice(0, entry.indexOf('/'))),
-  ]);
-  for (const entry of entries) {
-    for (const record of recordsOf(catalog, entry)) {
-      for (const owner of podNamespaces(catalog, record)) {
-        if (covered.has(owner)) continue;
-        covered.add(owner);
-        const host = hasPolicies(catalog, owner) && hostIn(catalog, owner, namespace);
-        if (!host) continue;
-        const message = `${record.host} leads to pods of namespace ${owner}, whose PeerAuthentications apply with a host of the namespace`;
-        yield { entry: `${owner}/${host}`, message };
-      }
+  const needed = new Map<string, HostRecord>();
+  for (const record of entries.flatMap((entry) => withoutSelector(catalog, entry))) {
+    for (const owner of podNamespaces(catalog, record)) {
+      const isThere = owner === namespace || owner === rootNamespace || needed.has(owner);
+      if (!isThere && hasPolicies(catalog, owner)) needed.set(owner, record);
     }
+  }
+  if (needed.size === 0) return;
+  const covered = new Set(entries.flatMap((entry) => importedNamespaces(catalog, entry)));
+  for (const [owner, record] of needed) {
+    const host = !covered.has(owner) && hostIn(catalog, owner, namespace);
+    if (!host) continue;
+    const message = `${record.host} leads to pods of namespace ${owner}, whose PeerAuthentications apply with a host of the namespace`;
+    yield { entry: `${owner}/${host}`, message };
   }
 }
 
+/** Namespaces of the hosts that an entry imports. It may import only VirtualServices. */
+function importedNamespaces(catalog: Catalog, entry: string): string[] {
+  const [owner, host = ''] = entry.split('/');
+  return [...recordsUnder(catalog, host)]
+    .map((record) => record.namespace)
+    .filter((each) => owner === '*' || each === owner);
+}
+
 /** A Service with a selector has pods of its own namespace alone. */
-function recordsOf(catalog: Catalog, entry: string): HostRecord[] {
+function withoutSelector(catalog: Catalog, entry: string): HostRecord[] {
   const [owner, host = ''] = entry.split('/');
   return catalog.hosts
     .exact(host)
