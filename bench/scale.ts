@@ -13,6 +13,7 @@ import {
 } from './controller-process.ts';
 import { destinationsOf } from './edges.ts';
 import { quantileOf, readHistogram } from './histogram.ts';
+import { pass } from './pass.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 
@@ -34,6 +35,8 @@ export async function scale({ quick, say }: BenchOptions): Promise<Row[]> {
     destinations: (workload) => destinationsOf(workload, size.services),
   };
   const subject = `${size.nodes} nodes, ${size.workloads * size.podsPerWorkload} pods, ${size.services} services`;
+  const passed = await pass(quick ? 2000 : 20_000);
+  say('passes are measured');
   const api = await startApiServer(say);
   let controller: Controller | undefined;
   let nodes: PlayedNodes | undefined;
@@ -62,7 +65,9 @@ export async function scale({ quick, say }: BenchOptions): Promise<Row[]> {
       row('restart', 'RSS, peak', (await residentBytes(controller.pid)).peak / 1e6, 'MB', {
         atMost: aims.megabytes,
       }),
-    ].map((each) => ({ ...each, case: `${subject}, ${each.case}` }));
+    ]
+      .map((each) => ({ ...each, case: `${subject}, ${each.case}` }))
+      .concat(passed);
   } finally {
     nodes?.stop();
     await controller?.stop();

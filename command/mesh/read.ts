@@ -44,7 +44,7 @@ export async function readMesh(
   const state = createState(config);
   const changed = {
     ...{ workload: nothing, namespace: nothing, namespaceNow: nothing, all: nothing },
-    ports: nothing,
+    ...{ pods: nothing, pass: nothing, ports: nothing },
   };
   const meshPolicies: string[] = [];
   const subsets = new Map<string, number>();

@@ -110,7 +110,11 @@ export function startEngine(options: EngineOptions): Engine {
   });
   const { mark } = pace;
   const leads = sink.mayWrite;
-  const changed = createChanges({ state, mark, markPorts: sentinel.mark, isLeader: leads });
+  const changed = createChanges({
+    ...{ state, mark, isLeader: leads },
+    markPorts: sentinel.mark,
+    isSettled: reconciler.isSettled,
+  });
   const feed = createFeed({ state, config, metrics, log, now });
   const onFollow = feed.follow;
   const messages = createNodeMessages({ state, metrics, config, life, now, mark, onFollow });

@@ -26,7 +26,7 @@ export type TickOptions = {
 };
 
 const tickMs = 1_000;
-/** Interval of a full pass, which repairs lost events and failed writes. */
+/** Interval of a pass over all workloads, which finds what comes with time. */
 const ticksPerPass = 10;
 /** Compact records that are repaired by each tick: those of 5,000 hosts within four minutes. */
 const recordsPerTick = 20;
@@ -54,7 +54,7 @@ export function startTick(options: TickOptions): { stop(): void } {
     measure(state, metrics);
     metrics.edgesRefused.inc(state.edges.overflow() - edgesRefused);
     edgesRefused = state.edges.overflow();
-    changed.all();
+    changed.pass();
     changed.ports();
     feed.mark.callers(undefined);
     feed.mark.markRest();

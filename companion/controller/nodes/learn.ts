@@ -3,7 +3,7 @@ import { resolve } from '../../core/first-call/resolve.ts';
 import { parseClusterName } from '../../core/mesh/authority.ts';
 import { shownTo } from '../../core/mesh/host-lookup.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
-import type { HostRef } from '../../core/scope/edges.ts';
+import type { HostRef, Sighting } from '../../core/scope/edges.ts';
 import { sentinelHost } from '../../core/scope/sentinel.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { State } from '../state/state.ts';
@@ -17,7 +17,7 @@ export type Learning = {
   ttlMs: number;
   now: () => number;
   /** `first`: the destination is new for this workload, so its scope cannot wait. */
-  onSeen(pod: PodRecord, sighting: 'first' | 'again'): void;
+  onSeen(pod: PodRecord, sighting: Exclude<Sighting, 'full'>): void;
 };
 
 /** Records the destinations that the proxy of a pod used. */

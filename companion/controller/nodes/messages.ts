@@ -1,6 +1,7 @@
 import type { Answer, ProxyGone, ProxyReport, Question } from '../../contract/rpc.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
-import { liveMs } from '../../core/scope/proxies.ts';
+import { liveMs, type ProxyState } from '../../core/scope/proxies.ts';
+import { usageGrain } from '../../core/scope/status.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { Life } from '../reconcile/inputs.ts';
 import type { State } from '../state/state.ts';
@@ -38,7 +39,8 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
     gatewayHost: config.gatewayHost,
     ttlMs: life.ttlMs,
     now,
-    onSeen: (pod, sighting) => markOf(pod, sighting === 'first'),
+    // Every report repeats destinations in use, which changes nothing.
+    onSeen: (pod, sighting) => sighting !== 'again' && markOf(pod, sighting === 'first'),
   };
 
   function markOf(pod: PodRecord, urgent: boolean): void {
@@ -63,7 +65,9 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   function noteRouteless(pod: PodRecord, entry: string): void {
     metrics.heldInVain.inc();
     const workload = state.workloadOf(pod);
-    if (workload) state.missingRoutes.note(`${workload.namespace}/${workload.name}`, entry);
+    if (!workload) return;
+    state.missingRoutes.note(`${workload.namespace}/${workload.name}`, entry);
+    markOf(pod, false);
   }
 
   return {
@@ -80,12 +84,14 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
         return;
       }
       const wasLive = isLive(state, pod, now());
-      const clusters = state.proxies.of(pod)?.stats?.clusters;
+      const before = state.proxies.of(pod);
       learnReport(learning, pod, report);
-      const after = state.proxies.of(pod)?.stats?.clusters;
+      const after = state.proxies.of(pod);
+      const { clusters } = before?.stats ?? {};
       // A user may be watching a namespace that was just enabled.
       if (!wasLive && isLive(state, pod, now())) markOf(pod, true);
-      else if (clusters !== after) markOf(pod, clusters === undefined);
+      else if (clusters !== after?.stats?.clusters) markOf(pod, clusters === undefined);
+      else if (before && after && isNews(before, after)) markOf(pod, false);
     },
     onGone(node, { namespace, pod, podUid }: ProxyGone) {
       const known = state.catalog.pod(namespace, pod);
@@ -94,6 +100,7 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
         return;
       }
       state.proxies.gone({ namespace, pod, uid: podUid });
+      if (known) markOf(known, false);
     },
     onQuestion(node, question): Answer {
       const end = metrics.answerSeconds.startTimer();
@@ -108,7 +115,11 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
               question.call,
               now(),
             );
-      if (learn && typeof pod === 'object') learnHost(learning, pod, learn, now());
+      if (learn && typeof pod === 'object') {
+        learnHost(learning, pod, learn, now());
+        // Its scope lacks a destination that may be known for long.
+        markOf(pod, false);
+      }
       if (routeless && typeof pod === 'object') noteRouteless(pod, routeless);
       metrics.questions.inc({ strategy: decision.strategy });
       end();
@@ -120,6 +131,12 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
 
 function isLive({ proxies }: State, pod: PodRecord, now: number): boolean {
   return now - (proxies.of(pod)?.heartbeatAt ?? 0) <= liveMs;
+}
+
+/** Destinations were dropped, or the memory is another one than a status would show. */
+function isNews(before: ProxyState, after: ProxyState): boolean {
+  const [bytes = 0, now = 0] = [before, after].map(({ stats }) => stats?.allocatedBytes);
+  return after.overflow > before.overflow || Math.abs(now - bytes) > usageGrain * bytes;
 }
 
 const refusal: ReturnType<typeof answer> = {

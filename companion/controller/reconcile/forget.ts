@@ -19,6 +19,8 @@ export type Forgetting = {
    * that were not used since.
    */
   letGo(workload: Workload, verdict: Verdict): void;
+  /** Nothing has changed since the last judgement: the reports are as complete as they were. */
+  keep(key: string): void;
   /** The workload is gone, or no longer managed. */
   drop(key: string): void;
 };
@@ -92,6 +94,10 @@ export function createForgetting(options: {
 
   return {
     drop: (key) => void hearings.delete(key),
+    keep(key) {
+      const hearing = hearings.get(key);
+      if (hearing && now() - hearing.lookedAt <= pauseMsMax) hearing.lookedAt = now();
+    },
     judge(workload, scope, edges) {
       const hearing = hearingOf(workload);
       const pins = new Set(scope.pins);

@@ -40,6 +40,12 @@ type Entry = {
  */
 const retryMs = { from: 500, to: 5_000 };
 
+/**
+ * The most work in one turn of the event loop, in milliseconds. The same thread answers first
+ * calls, for which a node waits at most 150 ms; work that writes nothing would never give way.
+ */
+const turnMs = 5;
+
 /** Most work in flight: enough to keep the API server busy at its usual few milliseconds. */
 const parallelMax = 8;
 
@@ -57,6 +63,7 @@ export function createPace(options: PaceOptions): Pace {
   let filledAt = performance.now();
   let timer: NodeJS.Timeout | undefined;
   let soon: NodeJS.Immediate | undefined;
+  let turnAt = 0;
   let stopped = false;
 
   function refill(now: number): void {
@@ -93,12 +100,21 @@ export function createPace(options: PaceOptions): Pace {
     }
   }
 
+  function pumpInTurn(): void {
+    turnAt = performance.now();
+    pump();
+  }
+
   function pump(): void {
     if (stopped) return;
     clearTimeout(timer);
     clearImmediate(soon);
     soon = undefined;
     const now = performance.now();
+    if (now - turnAt > turnMs) {
+      soon = setImmediate(pumpInTurn);
+      return;
+    }
     refill(now);
     ripen(now);
     let wakeAt = later.nextAt();
@@ -114,7 +130,7 @@ export function createPace(options: PaceOptions): Pace {
       start(key, entry);
     }
     if (wakeAt < Number.POSITIVE_INFINITY) {
-      timer = setTimeout(pump, Math.max(1, wakeAt - now));
+      timer = setTimeout(pumpInTurn, Math.max(1, wakeAt - now));
     }
   }
 
@@ -166,7 +182,7 @@ export function createPace(options: PaceOptions): Pace {
       // Not in this turn of the event loop: the answer to a first call goes out before its scope is
       // reconciled, and many marks at once, as in a pass over everything, take one walk over the
       // entries.
-      soon ??= setImmediate(pump);
+      soon ??= setImmediate(pumpInTurn);
     },
     pending: () => marked,
     async stop() {

@@ -17,6 +17,7 @@ import { createForgetting } from './forget.ts';
 import { edgesOf, hostsOf, type LookOptions, planOf, watchedNow } from './inputs.ts';
 import { createRecords } from './record.ts';
 import { createRetirement, scopesPerNamespace, takeBack } from './retire.ts';
+import { createSettled } from './settled.ts';
 import type { Sink } from './sink.ts';
 
 export type ReconcileOptions = LookOptions & {
@@ -35,6 +36,8 @@ export type Reconciler = {
   runOnce(key: string): Promise<'wrote' | 'nothing'>;
   /** Workloads whose wait for figures, or to record them, is over; each once. */
   takeDue(): string[];
+  /** Whether `runOnce` would find nothing to do, as far as can be known without its work. */
+  isSettled(namespace: string, name: string, workload: Workload | undefined): boolean;
 };
 
 export function createReconciler(options: ReconcileOptions): Reconciler {
@@ -43,18 +46,23 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
   const retirement = createRetirement(options);
   const budget = createWithdrawalBudget(options.life.withdrawal, now);
   const records = createRecords(options);
+  const settled = createSettled(options);
   const creating = new Set<string>();
 
   async function runOnce(key: string): Promise<'wrote' | 'nothing'> {
     if (!sink.mayWrite()) return 'nothing';
     const [namespace = '', name = ''] = key.split('/');
-    const workload = state.workloads(namespace).find((each) => each.name === name);
+    const version = settled.begin(key);
+    const workload = state.workload(namespace, name);
     const mode = workload && modeOf(state, workload);
     if (!workload || !mode || state.namespaces.get(namespace)?.terminating) {
       forgetting.drop(key);
       records.drop(key);
       state.missingRoutes.drop(key);
-      return retirement.retire(namespace, name);
+      const outcome = await retirement.retire(namespace, name);
+      const gone = state.scopes.get(namespace, name);
+      if (outcome === 'nothing' && gone && !workload) settled.noteGone(gone);
+      return outcome;
     }
     const livedMs = retirement.isThere(key, workload);
     if (isLeft(state, workload)) return retirement.leave(workload);
@@ -80,7 +88,9 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     // Sidecar and status no longer have the expired destinations, so they may be removed from
     // memory.
     if (recorded !== 'waits') forgetting.letGo(workload, verdict);
-    return wrote || applied || recorded === 'wrote' ? 'wrote' : 'nothing';
+    if (wrote || applied || recorded === 'wrote') return 'wrote';
+    if (recorded === 'nothing' && !plan.pending) settled.note(look, version);
+    return 'nothing';
   }
 
   /**
@@ -95,7 +105,15 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
     return !isFull;
   }
 
-  return { runOnce, takeDue: records.takeDue };
+  return {
+    runOnce,
+    takeDue: records.takeDue,
+    isSettled(namespace, name, workload) {
+      if (!settled.holds(namespace, name, workload)) return false;
+      forgetting.keep(`${namespace}/${name}`);
+      return true;
+    },
+  };
 }
 
 async function ensureScope(

@@ -41,6 +41,7 @@ export type State = Discovery & {
   revisions: readonly string[];
   /** Pods of a namespace by the scope that they share. */
   workloads(namespace: string): readonly Workload[];
+  workload(namespace: string, name: string): Workload | undefined;
   workloadOf(pod: PodRecord): Workload | undefined;
   /** Must be called whenever a pod of the namespace changed. */
   podsChanged(namespace: string): void;
@@ -66,16 +67,21 @@ export function createState({
     looksAt: (...where) => looksAt(known, ...where),
     labelsOf: (name) => known.namespaces.get(name)?.labels ?? {},
   });
-  const grouped = new Map<string, { workloads: Workload[]; byPod: Map<string, Workload> }>();
+  const grouped = new Map<string, Groups & { isOld: boolean }>();
 
-  function groups(namespace: string) {
+  function groups(namespace: string): Groups {
     const known = grouped.get(namespace);
-    if (known) return known;
-    const workloads = groupWorkloads(catalog.podsIn(namespace));
+    if (known && !known.isOld) return known;
+    const workloads = groupWorkloads(catalog.podsIn(namespace)).map((workload) => {
+      // The same object as before, so that others see at once that nothing changed.
+      const before = known?.byName.get(workload.name);
+      return before && isSame(before, workload) ? before : workload;
+    });
+    const byName = new Map(workloads.map((workload) => [workload.name, workload] as const));
     const byPod = new Map(
       workloads.flatMap((workload) => workload.pods.map((pod) => [pod.name, workload] as const)),
     );
-    const fresh = { workloads, byPod };
+    const fresh = { workloads, byName, byPod, isOld: false };
     grouped.set(namespace, fresh);
     return fresh;
   }
@@ -98,7 +104,28 @@ export function createState({
     serviceModes: createServiceModes(),
     revisions: [...new Set([defaultRevision, ...revisions])],
     workloads: (namespace) => groups(namespace).workloads,
+    workload: (namespace, name) => groups(namespace).byName.get(name),
     workloadOf: (pod) => groups(pod.namespace).byPod.get(pod.name),
-    podsChanged: (namespace) => grouped.delete(namespace),
+    podsChanged(namespace) {
+      const known = grouped.get(namespace);
+      if (known) known.isOld = true;
+      if (catalog.podsIn(namespace).length === 0) grouped.delete(namespace);
+    },
   };
+}
+
+type Groups = {
+  workloads: Workload[];
+  byName: ReadonlyMap<string, Workload>;
+  byPod: ReadonlyMap<string, Workload>;
+};
+
+function isSame(before: Workload, after: Workload): boolean {
+  const { pods, ...rest } = after;
+  const { pods: known, ...others } = before;
+  return (
+    pods.length === known.length &&
+    pods.every((pod, i) => pod === known[i]) &&
+    JSON.stringify(rest) === JSON.stringify(others)
+  );
 }

@@ -144,7 +144,7 @@ function podHandler(state: State, changed: Changed): WatchHandler {
   const { catalog } = state;
   function regroup(namespace: string): void {
     state.podsChanged(namespace);
-    changed.namespace(namespace);
+    changed.pods(namespace);
   }
   return {
     upsert(object) {

@@ -1,4 +1,6 @@
+import { isWildcard } from '../../core/mesh/host-pattern.ts';
 import { readPod } from '../../core/mesh/pod-record.ts';
+import { readDestinationRule } from '../../core/mesh/rules.ts';
 import type { Kube, KubeObject } from '../../kube/object.ts';
 import type { Feed } from '../nodes/feed.ts';
 import type { State } from '../state/state.ts';
@@ -35,12 +37,25 @@ export function markTouched(
   { catalog }: Pick<State, 'catalog'>,
   { clusterDomain, rootNamespace, gatewayHost }: Places,
 ): (object: KubeObject) => void {
+  /** The host of each DestinationRule, for changes of the host itself. */
+  const ruled = new Map<string, string>();
   const hostOf = (name: string, namespace: string) => `${name}.${namespace}.svc.${clusterDomain}`;
 
   function markHosts(hosts: readonly string[]): void {
     // What the gateway carries depends on its own pods.
     if (hosts.includes(gatewayHost)) mark.markAll();
     else mark.mark(hosts);
+  }
+
+  function markRuled(object: KubeObject): void {
+    const { host, namespace, name } = readDestinationRule(object, clusterDomain);
+    const key = `${namespace}/${name}`;
+    const hosts = new Set([host, ruled.get(key) ?? host]);
+    ruled.set(key, host);
+    for (const each of hosts) {
+      const under = isWildcard(each) ? [...catalog.hosts.under(each)].map(([found]) => found) : [];
+      markHosts([each, ...under]);
+    }
   }
 
   function markNamespace(namespace: string): void {
@@ -81,6 +96,7 @@ export function markTouched(
       case 'TCPRoute':
         return mark.markRest();
       case 'DestinationRule':
+        return markRuled(object);
       case 'BackendTLSPolicy':
         return mark.markAll();
       case 'ConfigMap':

@@ -17,6 +17,7 @@ import {
 import { revisionOfConfigMap } from './revision.ts';
 import { createRuleTable, type RuleTable } from './rule-table.ts';
 import { type PeerAuthenticationRecord, readPeerAuthentication } from './rules.ts';
+import { createServiceChanges, type ServiceChanges } from './service-changes.ts';
 import { type ReferenceRecord, readReferences, referringKinds } from './service-reference.ts';
 import { createVisibility, type LabelsOf, type LooksAt, type Visibility } from './visibility.ts';
 import type { WorkloadRecord } from './workload-entry.ts';
@@ -30,6 +31,8 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
   Omit<RuleTable, 'kinds' | 'sizes' | 'targetChanged'> &
   Omit<WorkloadTable, 'kinds' | 'sizes' | 'captured'> & {
     readonly hosts: HostIndex<HostRecord>;
+    /** What changed of Services. */
+    readonly serviceChanges: Pick<ServiceChanges, 'version' | 'mayConcern'>;
     /** Services of type ExternalName that stand for the host, directly or through another one. */
     aliasesOf(host: string): HostRecord[];
     /** Every host of a ServiceEntry, in no order. */
@@ -121,6 +124,13 @@ export function createCatalog({
     },
   };
 
+  const serviceChanges = createServiceChanges({
+    isRuled: (host) =>
+      rules.destinationRules.all(host).length + rules.virtualServices.all(host).length > 0,
+    isTcp: (port) => hosts.byTcpPort.get(String(port)).length > 0,
+    hostOf: (service) => services.get(service)?.host,
+  });
+
   const known = new Map<string, unknown[]>();
   /** Rebuilt on demand after a change; most meshes have no such endpoint. */
   let captured: Set<HostRecord> | undefined;
@@ -144,8 +154,18 @@ export function createCatalog({
     known.delete(key);
   }
 
+  function add(object: KubeObject, kind: Kind): void {
+    const records = kind.read(object);
+    if (records.length === 0) return;
+    // Registered before it is added, so that removing the object also removes the remains of an
+    // add that threw.
+    known.set(objectKey(object), records);
+    for (const record of records) kind.add(record);
+  }
+
   return {
     hosts: hosts.byName,
+    serviceChanges,
     virtualServices: rules.virtualServices,
     virtualServicesTo: rules.virtualServicesTo,
     connectionRules: rules.connectionRules,
@@ -176,15 +196,16 @@ export function createCatalog({
     upsert(object) {
       const kind = kinds[object.kind];
       if (!kind) throw new Error(`kind ${object.kind}: the catalog does not index it`);
+      const before = known.get(objectKey(object)) ?? [];
       remove(object);
-      const records = kind.read(object);
-      if (records.length === 0) return;
-      // Registered before it is added, so that removing the object also removes the remains of an
-      // add that threw.
-      known.set(objectKey(object), records);
-      for (const record of records) kind.add(record);
+      add(object, kind);
+      serviceChanges.note(object.kind, before, known.get(objectKey(object)) ?? []);
     },
-    remove,
+    remove(object) {
+      const before = known.get(objectKey(object)) ?? [];
+      remove(object);
+      serviceChanges.note(object.kind, before, []);
+    },
     sizes: () => ({
       objects: known.size,
       services: services.size,

@@ -14,8 +14,11 @@ export type Edge = HostRef & {
 };
 
 export type EdgeStore = {
-  /** Records a sighting; true if it is the first of that destination from that owner. */
-  see(source: Source, destination: HostRef, seenAt: number): 'first' | 'again' | 'full';
+  /**
+   * Records a sighting. `first`: of that destination from that owner; `later`: the first in an
+   * hour, which is the grain of records; `full`: it is not kept.
+   */
+  see(source: Source, destination: HostRef, seenAt: number): Sighting;
   /** Adds edges of an earlier process, keeping the widest known span. */
   restore(source: Source, edges: Iterable<Edge>): void;
   /** One destination, or all destinations of an owner. */
@@ -27,6 +30,11 @@ export type EdgeStore = {
   overflow(): number;
   size(): number;
 };
+
+export type Sighting = 'first' | 'later' | 'again' | 'full';
+
+/** Resolution of recorded uses: every change of one writes the whole object to etcd. */
+export const lastSeenGrainMs = 3_600_000;
 
 export type Source = { namespace: string; owner: string };
 
@@ -43,16 +51,22 @@ export function createEdgeStore(): EdgeStore {
   let overflow = 0;
   let size = 0;
 
-  function see(source: Source, destination: HostRef, firstSeen: number, lastSeen: number) {
+  function see(
+    source: Source,
+    destination: HostRef,
+    firstSeen: number,
+    lastSeen: number,
+  ): Sighting {
     const key = keyOf(source);
     const edges = bySource.get(key) ?? new Map<string, Edge>();
     bySource.set(key, edges);
     const { namespace, host } = destination;
     const known = edges.get(`${namespace}/${host}`);
     if (known) {
+      const isLater = hourOf(lastSeen) > hourOf(known.lastSeen);
       known.firstSeen = Math.min(known.firstSeen, firstSeen);
       known.lastSeen = Math.max(known.lastSeen, lastSeen);
-      return 'again';
+      return isLater ? 'later' : 'again';
     }
     if (edges.size >= destinationsMax) {
       overflow += 1;
@@ -90,6 +104,10 @@ export function createEdgeStore(): EdgeStore {
     overflow: () => overflow,
     size: () => size,
   };
+}
+
+function hourOf(time: number): number {
+  return Math.floor(time / lastSeenGrainMs);
 }
 
 /** Each destination once, with the widest span. */

@@ -1,8 +1,8 @@
-import type { Edge } from './edges.ts';
+import { type Edge, lastSeenGrainMs } from './edges.ts';
 import { entryOf, type ScopeHost } from './hosts.ts';
 import type { SidecarRecord } from './sidecar.ts';
 import type { Workload } from './workload.ts';
-import { lastSeenGrainMs, type ScopeRecord } from './workload-scope.ts';
+import type { ScopeRecord } from './workload-scope.ts';
 
 /**
  * Keeps a scope below what etcd stores. Each list of reasons has a bound of its own, where one can
@@ -58,7 +58,11 @@ function fits(hosts: readonly ScopeHost[], bytesMax: number): boolean {
       sum + fixedBytes + characterBytesMax * (entry.length + message.length),
     0,
   );
-  return most <= bytesMax || hosts.reduce((sum, host) => sum + bytesOf(host), 0) <= bytesMax;
+  return most <= bytesMax || sizeOf(hosts) <= bytesMax;
+}
+
+function sizeOf(hosts: readonly ScopeHost[]): number {
+  return hosts.reduce((sum, host) => sum + bytesOf(host), 0);
 }
 
 /**
@@ -79,13 +83,14 @@ export function fitScope(
   if (!fits(least, bytesMax))
     return { hosts: shortened(all, bytesMax), leftOut: 0, isTooLarge: true };
   let rest = [...edges].sort(lastUsedFirst);
-  let kept: Edge[] = [];
+  let fit: Fit = { kept: [], hosts: least, bytes: sizeOf(least) };
+  const search = { build, bytesMax, builds: 0 };
   for (let skipped = 0; skipped <= skipsMax && rest.length > 0; skipped++) {
-    const more = firstThatFit(rest, (some) => fits(build([...kept, ...some]), bytesMax));
-    kept = [...kept, ...more];
-    rest = rest.slice(more.length + 1);
+    const before = fit.kept.length;
+    fit = longestFit(fit, rest, search);
+    rest = rest.slice(fit.kept.length - before + 1);
   }
-  return { hosts: build(kept), leftOut: edges.length - kept.length, isTooLarge: false };
+  return { hosts: fit.hosts, leftOut: edges.length - fit.kept.length, isTooLarge: false };
 }
 
 /**
@@ -94,16 +99,53 @@ export function fitScope(
  */
 const skipsMax = 3;
 
-/** The longest start of the list that fits, by bisection. */
-function firstThatFit(edges: readonly Edge[], hasRoom: (some: readonly Edge[]) => boolean): Edge[] {
-  if (hasRoom(edges)) return [...edges];
-  let most = 0;
-  for (let over = edges.length; over - most > 1; ) {
-    const middle = Math.floor((most + over) / 2);
-    if (hasRoom(edges.slice(0, middle))) most = middle;
-    else over = middle;
+/**
+ * Most scopes that are built to find what fits, at some milliseconds each for the largest. Two or
+ * three do, unless single destinations bring many hosts; then a few more may be left out.
+ */
+export const buildsMax = 16;
+
+type Fit = { kept: readonly Edge[]; hosts: ScopeHost[]; bytes: number };
+
+type Search = {
+  build: (edges: readonly Edge[]) => ScopeHost[];
+  bytesMax: number;
+  builds: number;
+};
+
+/** What is kept, with the longest start of the list that also fits. */
+function longestFit(fit: Fit, edges: readonly Edge[], search: Search): Fit {
+  const { build, bytesMax } = search;
+  let best = fit;
+  // The destinations alone, without what they bring, leave room for no more than these.
+  let over = ownFit(fit, edges, bytesMax) + 1;
+  let overBytes = Number.POSITIVE_INFINITY;
+  let taken = 0;
+  for (let turn = 0; over - taken > 1 && search.builds < buildsMax; turn++) {
+    // In proportion to the bytes, and every other time in the middle, for a list with steps.
+    const share = turn % 2 === 1 ? 0.5 : (bytesMax - best.bytes) / (overBytes - best.bytes);
+    const guess = turn === 0 ? over - 1 : taken + Math.floor((over - taken) * share);
+    const count = Math.min(over - 1, Math.max(taken + 1, guess));
+    search.builds += 1;
+    const kept = [...fit.kept, ...edges.slice(0, count)];
+    const hosts = build(kept);
+    const bytes = sizeOf(hosts);
+    if (bytes > bytesMax) [over, overBytes] = [count, bytes];
+    else [taken, best] = [count, { kept, hosts, bytes }];
   }
-  return edges.slice(0, most);
+  return best;
+}
+
+/** How many destinations fit at most, in their order. */
+function ownFit({ hosts, bytes }: Fit, edges: readonly Edge[], bytesMax: number): number {
+  const there = new Set(hosts.map(({ entry }) => entry));
+  let room = bytesMax - bytes;
+  const first = edges.findIndex((edge) => {
+    const entry = entryOf(edge);
+    if (!there.has(entry)) room -= bytesOf({ entry, reason: 'learned' });
+    return room < 0;
+  });
+  return first < 0 ? edges.length : first;
 }
 
 /** By the hour, so that destinations in use do not take turns. */

@@ -112,9 +112,18 @@ function grown(before: readonly string[], added: readonly string[]): readonly st
   return JSON.stringify(all).length > scopeBytesMax ? before : all;
 }
 
+/** Records do not change, and most evaluations compare with the one before. */
+const specs = new WeakMap<SidecarRecord, string>();
+
+function specOf(record: SidecarRecord): string {
+  const known = specs.get(record) ?? canonical(record.spec);
+  specs.set(record, known);
+  return known;
+}
+
 function same(desired: KubeObject, current: SidecarRecord): boolean {
   return (
-    canonical(desired.spec) === canonical(current.spec) &&
+    canonical(desired.spec) === specOf(current) &&
     desired.metadata.ownerReferences?.[0]?.uid === current.ownerUid
   );
 }

@@ -1,4 +1,5 @@
 import type { Catalog } from '../mesh/catalog.ts';
+import { isWildcard } from '../mesh/host-pattern.ts';
 import { selects } from '../mesh/label-selector.ts';
 import type { HostRecord } from '../mesh/records.ts';
 import type { EagerHost } from './eager.ts';
@@ -34,15 +35,16 @@ export function* servedHosts(catalog: Catalog, workload: Servers): Generator<Eag
  * and the host must not leave the scope and come back.
  */
 function recordsOf(catalog: Catalog, { namespace, labels, ips }: Servers): Set<HostRecord> {
+  const patterns = [...catalog.destinationRules.patterns()];
+  if (patterns.length === 0) return new Set();
   const own = new Set(ips);
   const isServed = ({ servers, selector, namespace: owner }: HostRecord) =>
     servers.some(({ address }) => own.has(address)) ||
     (selector && owner === namespace && labels.some((each) => selects(selector, each)));
-  const named = [...catalog.destinationRules.patterns()].flatMap((host) =>
-    catalog.hosts.exact(host),
-  );
+  const named = patterns.flatMap(catalog.hosts.exact);
+  const entries = patterns.some(isWildcard) ? catalog.entries() : [];
   return new Set([
     ...ips.flatMap((ip) => catalog.servicesOfEndpoint(ip)),
-    ...[...named, ...catalog.entries()].filter(isServed),
+    ...[...named, ...entries].filter(isServed),
   ]);
 }

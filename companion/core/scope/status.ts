@@ -1,5 +1,6 @@
 import { counted } from '../mesh/counted.ts';
 import { conditionIn, conditionOf, type Mode, type Scoped, timeOf } from './condition.ts';
+import { lastSeenGrainMs } from './edges.ts';
 import type { Verdict } from './expiry.ts';
 import { type FiguresInput, figuresOf } from './figures.ts';
 import type { ScopeHost } from './hosts.ts';
@@ -7,7 +8,7 @@ import type { Watched } from './learning.ts';
 import type { ProxyCount } from './proxies.ts';
 import type { Pending } from './withdrawal.ts';
 import type { Workload } from './workload.ts';
-import { lastSeenGrainMs, type ScopeRecord, type ScopeStatus } from './workload-scope.ts';
+import type { ScopeRecord, ScopeStatus } from './workload-scope.ts';
 
 /**
  * Owners that a scope records, each with all that is learned; more share one only if their pods
@@ -121,7 +122,7 @@ function megabytes(bytes: number): string {
 }
 
 /** A change of usage by less than this share is not worth a write. */
-const usageGrain = 0.03;
+export const usageGrain = 0.03;
 /**
  * A change of the clusters by this share is a scope that was applied or removed, which users wait
  * for.

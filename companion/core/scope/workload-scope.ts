@@ -1,7 +1,7 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { type FirstCall, firstCalls } from '../first-call/strategy.ts';
 import { type Condition, type Mode, parseMode, timeIn } from './condition.ts';
-import type { Edge, Source } from './edges.ts';
+import { type Edge, lastSeenGrainMs, type Source } from './edges.ts';
 import { durationMs } from './expiry.ts';
 import type { Watched } from './learning.ts';
 import { managedBy, scopeApiVersion } from './sidecar.ts';
@@ -84,9 +84,6 @@ export function workloadScopeOf({ namespace, name, selector }: Workload): KubeOb
     spec: { selector: { matchLabels: { ...selector } } },
   };
 }
-
-/** Resolution of `lastSeen`: every change of it writes the whole object to etcd. */
-export const lastSeenGrainMs = 3_600_000;
 
 /** How long the workload was observed, as recorded. */
 export function watchedBefore(status: ScopeStatus | undefined): Watched {

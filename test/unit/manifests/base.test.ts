@@ -223,3 +223,25 @@ test('disruption budgets keep one of two replicas', () => {
     expect([workload.spec.replicas, spec.minAvailable]).toEqual([2, 1]);
   }
 });
+
+/** The scheduler scores no node that lacks the key of any constraint of the pod. */
+test.each(['lazyscope-controller', 'lazyscope-egress'])(
+  'replicas of %s spread over nodes, with zones or without, also in a rollout',
+  (name) => {
+    const { topologySpreadConstraints, affinity } = podOf(find(objects, 'Deployment', name));
+    const labels = { matchLabels: { 'app.kubernetes.io/name': name } };
+    expect(topologySpreadConstraints).toEqual([
+      {
+        ...{ maxSkew: 1, topologyKey: 'kubernetes.io/hostname', labelSelector: labels },
+        ...{ whenUnsatisfiable: 'ScheduleAnyway', matchLabelKeys: ['pod-template-hash'] },
+      },
+    ]);
+    const terms = affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution;
+    expect(terms).toEqual([
+      {
+        weight: 100,
+        podAffinityTerm: { topologyKey: 'topology.kubernetes.io/zone', labelSelector: labels },
+      },
+    ]);
+  },
+);

@@ -71,6 +71,14 @@ export async function startController(
       do await immediate();
       while (sink.calls() + pace.pending() > 0);
     },
+    /** Evaluates what the pass of the tick does; returns how many workloads that were. */
+    async passThrough(): Promise<number> {
+      changed.pass();
+      const marked = pace.pending();
+      do await immediate();
+      while (sink.calls() + pace.pending() > 0);
+      return marked;
+    },
     /** Evaluates the workloads whose time has come, as the tick does. */
     lookAtDue() {
       for (const key of reconciler.takeDue()) pace.mark(key, false);

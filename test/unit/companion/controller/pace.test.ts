@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createPace, type Pace } from '../../../../companion/controller/reconcile/pace.ts';
 
@@ -138,6 +139,25 @@ test('nothing starts after stop, which waits for the running work', async () => 
   await stopped;
   await vi.advanceTimersByTimeAsync(5_000);
   expect(runs).toHaveLength(1);
+});
+
+test('work that waits for nothing gives way to the rest of the process every few milliseconds', async () => {
+  vi.useRealTimers();
+  outcome = async () => {
+    const end = performance.now() + 1;
+    while (performance.now() < end);
+    return 'nothing';
+  };
+  start(1_000);
+  for (let n = 0; n < 200; n++) pace.mark(`k${n}`, false);
+  let turns = 0;
+  while (pace.pending() > 0) {
+    await immediate();
+    turns += 1;
+  }
+  expect(runs).toHaveLength(200);
+  // 200 ms of work, in turns of 5 ms or a little more.
+  expect(turns).toBeGreaterThan(10);
 });
 
 /**

@@ -19,14 +19,17 @@ export const always = [
 export let kube: FakeKube;
 let running: Controller[];
 
-beforeEach(() => {
+beforeEach(openShop);
+
+/** A new API server. Tests stop the controllers of the one before. */
+export function openShop(): void {
   kube = createFakeKube();
   running = [];
   enable('enforce');
   for (const object of filterObjects('shop')) kube.put(object);
   for (const object of app('shop/cart', '10.96.0.1', '10.1.0.1')) kube.put(object);
   for (const object of app('shop/web', '10.96.0.2', '10.1.0.2')) kube.put(object);
-});
+}
 
 afterEach(async () => {
   await Promise.all(running.map((controller) => controller.stop()));

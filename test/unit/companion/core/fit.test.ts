@@ -4,7 +4,12 @@ import { hostsOf } from '../../../../companion/controller/reconcile/inputs.ts';
 import { createState } from '../../../../companion/controller/state/state.ts';
 import { readPod } from '../../../../companion/core/mesh/pod-record.ts';
 import { destinationsMax, type Edge } from '../../../../companion/core/scope/edges.ts';
-import { type FittedScope, fitScope, scopeBytesMax } from '../../../../companion/core/scope/fit.ts';
+import {
+  buildsMax,
+  type FittedScope,
+  fitScope,
+  scopeBytesMax,
+} from '../../../../companion/core/scope/fit.ts';
 import { entryOf, type ScopeHost } from '../../../../companion/core/scope/hosts.ts';
 import { readSidecar, sidecarOf } from '../../../../companion/core/scope/sidecar.ts';
 import { statusOf } from '../../../../companion/core/scope/status.ts';
@@ -299,4 +304,22 @@ describe('what has no room', () => {
       ),
     );
   });
+});
+
+test('a crowded scope is built a few times, and never often', () => {
+  const edges = learned(destinationsMax);
+  let builds = 0;
+  const counted = (some: readonly Edge[]) => {
+    builds += 1;
+    return hostsFrom(some);
+  };
+  const found = fitScope(edges, counted, 200_000);
+  expect(found.leftOut).toBeGreaterThan(0);
+  expect(builds).toBeLessThanOrEqual(6);
+  builds = 0;
+  // Each destination brings another number of hosts.
+  const greedy = (some: readonly Edge[]) =>
+    counted(some.flatMap((edge, n) => Array<Edge>(1 + ((n * 7_919) % 13)).fill(edge)));
+  expect(fitScope(edges, greedy, 400_000).leftOut).toBeGreaterThan(0);
+  expect(builds).toBeLessThanOrEqual(buildsMax + 2);
 });
