@@ -22,6 +22,11 @@ export type Istiod = {
 };
 
 const readyMs = 120_000;
+/**
+ * istiod ends the stream of a proxy that does not answer a ping for 10 s. Here istiod and all
+ * proxies share one machine.
+ */
+const keepaliveSeconds = 120;
 
 /**
  * Starts istiod without certificates: neither the CA, nor injection, nor validation is measured,
@@ -47,6 +52,7 @@ export async function startIstiod(
       ...[`--httpAddr=127.0.0.1:${http}`, '--httpsAddr=', '--secureGRPCAddr='],
       ...[`--grpcAddr=127.0.0.1:${xds}`, `--monitoringAddr=127.0.0.1:${monitoring}`],
       ...['--ctrlz_port=0', '--namespace=istio-system'],
+      `--keepaliveTimeout=${keepaliveSeconds}s`,
     ],
     {
       cwd: folder,
