@@ -77,7 +77,9 @@ const promised = {
   websocket: (drainSeconds * 2) / 3 - 5,
 };
 
-test('enabling and narrowing at once leave connections that are older than the filter open for as long as the drain promises', async () => {
+// Both tests mostly wait, in a namespace of their own each, so they run at the same time.
+
+test.concurrent('enabling and narrowing at once leave connections that are older than the filter open for as long as the drain promises', async () => {
   const caller = await callerIn(atOnce);
   const { errors } = await open(caller, promised);
   await enableNamespace(mesh, atOnce, 'enforce');
@@ -85,7 +87,7 @@ test('enabling and narrowing at once leave connections that are older than the f
   expect(await errors).toEqual(noErrors);
 });
 
-test('with the component on-restart no connection older than the filter is closed, and rollouts bring the filter', async () => {
+test.concurrent('with the component on-restart no connection older than the filter is closed, and rollouts bring the filter', async () => {
   const caller = await callerIn(onRestart, 'other');
   const seconds = drainSeconds + 30;
   const { errors } = await open(caller, { tcp: seconds, grpc: seconds, websocket: seconds });
