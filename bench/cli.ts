@@ -48,6 +48,10 @@ const benches: Record<string, Entry> = {
     about: 'bytes and CPU of istiod for the same churn, 200 proxies full and scoped',
     load: async () => (await import('./istiod.ts')).istiod,
   },
+  gateway: {
+    about: 'memory of the lazy egress gateway, with and without a setting of istiod',
+    load: async () => (await import('./gateway.ts')).gateway,
+  },
   recommend: {
     about: 'a million lines of access logs in the command: time and peak memory',
     load: async () => (await import('./recommend.ts')).recommend,
