@@ -1,11 +1,30 @@
+import type { ConfigDump } from '../../companion/core/oracle/config-dump.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
+import type { Metrics } from '../mesh/istiod.ts';
 import type { Mesh } from '../mesh/read.ts';
 
 export const severities = ['critical', 'warning', 'info'] as const;
 export type Severity = (typeof severities)[number];
 
-/** What checks look at: the mesh as a controller sees it, and the istiods of its root namespace. */
-export type Examined = { mesh: Mesh; istiods: readonly KubeObject[]; now: number };
+/** The metrics of one istiod, by the pod that it runs in. */
+export type Measured = { namespace: string; name: string; metrics: Metrics };
+
+/** The configuration of one proxy, by its pod. */
+export type Dumped = { namespace: string; name: string; dump: ConfigDump };
+
+/** What checks look at. */
+export type Examined = {
+  /** As a controller of Lazyscope sees it. */
+  mesh: Mesh;
+  /** The objects as they were read, by kind; none of a kind that could not be read. */
+  of(kind: string): readonly KubeObject[];
+  /** Deployments of istiod in its root namespace. */
+  istiods: readonly KubeObject[];
+  measured: readonly Measured[];
+  /** Only what `--deep` asked for. */
+  dumped: readonly Dumped[];
+  now: number;
+};
 
 /** One place where the condition of a check holds. */
 export type Evidence = {
@@ -13,6 +32,8 @@ export type Evidence = {
   subject: string;
   /** One sentence with names and values. */
   sentence: string;
+  /** A command that shows it; default: the one that prints the subject. */
+  evidence?: string;
   /** A command or YAML. */
   remedy: string;
 };
@@ -26,18 +47,29 @@ export type Check = {
   find(examined: Examined): Evidence[];
 };
 
-export type Diagnosis = Evidence & { id: string; severity: Severity; page: string };
+export type Diagnosis = Required<Evidence> & { id: string; severity: Severity; page: string };
 
 export function diagnose(checks: readonly Check[], examined: Examined): Diagnosis[] {
   return checks
     .flatMap(({ id, severity, find }) =>
-      find(examined).map((each) => ({ id, severity, ...each, page: pageOf(id) })),
+      find(examined).map((each) => ({
+        ...{ id, severity },
+        ...{ ...each, evidence: each.evidence ?? shown(each.subject) },
+        page: pageOf(id),
+      })),
     )
     .sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
 }
 
 export function pageOf(id: string): string {
   return `docs/checks/${id}.md`;
+}
+
+function shown(subject: string): string {
+  const [kind = '', path = ''] = subject.split(' ');
+  const [first = '', name] = path.split('/');
+  const where = name ? `-n ${first} ` : '';
+  return `kubectl get ${kind.toLowerCase()} ${where}${name ?? first} -o yaml`;
 }
 
 function keyOf({ severity, id, subject }: Diagnosis): string {

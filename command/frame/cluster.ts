@@ -1,3 +1,4 @@
+import { Writable } from 'node:stream';
 import { json, text } from 'node:stream/consumers';
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { ApiServer } from '../../companion/kube/credentials.ts';
@@ -21,6 +22,8 @@ export type Cluster = {
   patch(resource: Resource, target: Target, body: object, dryRun: boolean): Promise<KubeObject>;
   /** What a pod or Service answers to a GET, fetched by the API server. */
   fetchFrom(server: HttpServer, path: string): Promise<string>;
+  /** Standard output of a command in a container; throws if the command fails. */
+  exec(pod: PodTarget & { container: string }, command: string[]): Promise<string>;
   close(): void;
 };
 
@@ -31,6 +34,8 @@ export type HttpServer = {
   name: string;
   port: string | number;
 };
+
+export type PodTarget = { namespace: string; name: string };
 
 export type Target = { name: string; namespace?: string | undefined };
 
@@ -43,7 +48,7 @@ const pageSize = 500;
 const requestMs = 60_000;
 
 export async function connectCluster(access: Access): Promise<Cluster> {
-  const { server, namespace } = await readAccess(access);
+  const { server, namespace, config } = await readAccess(access);
   const { send, close } = createSend(server);
 
   async function ask<Body>(
@@ -123,8 +128,57 @@ export async function connectCluster(access: Access): Promise<Cluster> {
       const proxy = `${collectionPath(resource, inNamespace, `${name}:${port}`)}/proxy${path}`;
       return answer({ ...asked, namespace: inNamespace }, text, 'GET', proxy, {});
     },
+    exec: (pod, command) => execIn(config, pod, command),
     close,
   };
+}
+
+/** A configuration of a proxy with 10,000 services is a fourth of it. */
+const outputMax = 256e6;
+
+async function execIn(
+  config: KubeConfig,
+  { namespace, name, container }: PodTarget & { container: string },
+  command: string[],
+): Promise<string> {
+  const { Exec } = await import('@kubernetes/client-node');
+  const chunks: Buffer[] = [];
+  const errors: Buffer[] = [];
+  let size = 0;
+  const into = (list: Buffer[]) =>
+    new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        size += chunk.length;
+        if (size <= outputMax) list.push(chunk);
+        done();
+      },
+    });
+  const refused = (reason: string) =>
+    new CommandError(
+      `${command.join(' ')} in pod ${namespace}/${name}: ${reason}`,
+      'check that the pod runs, and that you may create pods/exec there: kubectl auth can-i create pods/exec',
+    );
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(refused('no answer within 60 s')), requestMs);
+    const end = (error?: Error) => {
+      clearTimeout(timer);
+      if (error) reject(error);
+      else resolve();
+    };
+    new Exec(config)
+      .exec(
+        ...([namespace, name, container, command, into(chunks), into(errors)] as const),
+        ...([null, false] as const),
+        ({ status, message }) =>
+          end(status === 'Success' ? undefined : refused(message ?? String(status))),
+      )
+      .then(
+        (socket) => socket.on('close', () => end(refused('the connection ended'))),
+        (error: { message?: string }) => end(refused(error.message ?? String(error))),
+      );
+  });
+  if (size > outputMax) throw refused(`it wrote more than ${outputMax / 1e6} MB`);
+  return Buffer.concat(chunks).toString();
 }
 
 function nameOf({ plural, group }: Resource): string {
@@ -134,7 +188,7 @@ function nameOf({ plural, group }: Resource): string {
 async function readAccess({
   kubeconfig,
   context,
-}: Access): Promise<{ server: ApiServer; namespace: string }> {
+}: Access): Promise<{ server: ApiServer; namespace: string; config: KubeConfig }> {
   // It takes a second to load, which verbs without a cluster need not wait for.
   const client = await import('@kubernetes/client-node');
   const config = new client.KubeConfig();
@@ -170,6 +224,7 @@ async function readAccess({
   }
   return {
     server: { url: cluster.server.replace(/\/$/, ''), credentials: () => credentialsOf(config) },
+    config,
     namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? 'default',
   };
 }

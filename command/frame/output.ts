@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import { stringify } from 'yaml';
 import type { Paint, Tone } from '../core/table.ts';
+import { CommandError, exitCodes } from './failure.ts';
 
 /** The only access to standard output and standard error. */
 export type Output = {
@@ -11,14 +12,24 @@ export type Output = {
   paint: Paint;
 };
 
-export const formats = ['table', 'wide', 'json', 'yaml'] as const;
+export const formats = ['table', 'wide', 'json', 'yaml', 'sarif', 'junit'] as const;
 export type Format = (typeof formats)[number];
 
 /** The result of a verb: `data` is what programs read, `text` what people read. */
-export type Result = { data: unknown; text(view: { wide: boolean; paint: Paint }): string };
+export type Result = {
+  data: unknown;
+  text(view: { wide: boolean; paint: Paint }): string;
+  /** The forms of pipelines; most verbs have none. */
+  reports?: Record<'sarif' | 'junit', () => string>;
+};
 
-export function show(out: Output, format: Format, { data, text }: Result): void {
-  if (format === 'json') out.write(`${JSON.stringify(data, null, 2)}\n`);
+export function show(out: Output, format: Format, { data, text, reports }: Result): void {
+  if (format === 'sarif' || format === 'junit') {
+    const remedy = 'ask for json or yaml; `doctor` has this form';
+    if (!reports)
+      throw new CommandError(`-o ${format}: not a form of this output`, remedy, exitCodes.usage);
+    out.write(reports[format]());
+  } else if (format === 'json') out.write(`${JSON.stringify(data, null, 2)}\n`);
   else if (format === 'yaml') out.write(stringify(data, { lineWidth: 0 }));
   else out.write(text({ wide: format === 'wide', paint: out.paint }));
 }

@@ -2,13 +2,14 @@ import { InvalidArgumentError, Option } from 'commander';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import { type Column, type Tone, tableOf } from '../core/table.ts';
 import { type Check, diagnose, pageOf, type Severity, severities } from '../doctor/check.ts';
-import { istiodChecks } from '../doctor/istiod-checks.ts';
-import { meshChecks } from '../doctor/mesh-checks.ts';
+import { checks } from '../doctor/checks.ts';
+import { examine } from '../doctor/examine.ts';
+import { junitOf, sarifOf } from '../doctor/reports.ts';
 import { exitCodes } from '../frame/failure.ts';
-import { readWholeMesh } from '../frame/mesh.ts';
 import type { Session, Verb } from '../frame/verb.ts';
 
-const checks: readonly Check[] = [...istiodChecks, ...meshChecks];
+/** Enough to find what a release of Istio does to all proxies, in a few seconds. */
+const deepDefault = 10;
 
 export const doctorVerb: Verb = {
   usage: 'doctor',
@@ -19,6 +20,10 @@ export const doctorVerb: Verb = {
     new Option('--only <ids>', 'run these checks only, by their ids with commas').argParser(
       readIds,
     ),
+    new Option(
+      '--deep [count]',
+      `also read the configuration of so many proxies, or of all; default: ${deepDefault}`,
+    ).argParser(readCount),
     new Option('--fail-on <severity>', 'exit with 79 for findings that are so bad or worse')
       .choices(severities)
       .default('critical'),
@@ -32,33 +37,34 @@ export const doctorVerb: Verb = {
       session.show({ data: listed, text: (view) => tableOf(listColumns, listed, view) });
       return undefined;
     }
-    return examine(session, chosen);
+    return examineMesh(session, chosen);
   },
 };
 
-async function examine(session: Session, chosen: readonly Check[]) {
-  const mesh = await readWholeMesh(session);
-  const { list } = await session.cluster();
-  const istiods = await list({
-    ...{ group: 'apps', version: 'v1', plural: 'deployments' },
-    namespace: mesh.config.rootNamespace,
-    labelSelector: 'app=istiod',
-  });
-  const found = diagnose(chosen, { mesh, istiods, now: session.now() });
+async function examineMesh(session: Session, chosen: readonly Check[]) {
+  const { deep = 0, failOn: limit } = session.options;
+  const failOn = limit as Severity;
+  const examined = await examine(session, deep === true ? deepDefault : (deep as number));
+  const found = diagnose(chosen, examined);
   session.show({
     data: { checks: chosen.length, findings: found },
-    text: ({ paint }) =>
+    text: ({ paint, wide }) =>
       [
-        ...found.map(({ id, severity, subject, sentence, remedy, page }) => {
+        ...found.map(({ id, severity, subject, sentence, evidence, remedy, page }) => {
           const mark = paint(severity.toUpperCase().padEnd(8), tones[severity]);
           const indent = ' '.repeat(9);
-          return `${mark} ${subject} ${id}: ${sentence}\n${indent}remedy: ${remedy}\n${indent}page:   ${page}\n\n`;
+          const shown = wide ? `${indent}see:    ${evidence}\n` : '';
+          return `${mark} ${subject} ${id}: ${sentence}\n${shown}${indent}remedy: ${remedy}\n${indent}page:   ${page}\n\n`;
         }),
         `${counted(chosen.length, 'check')}, ${counted(found.length, 'finding')}.\n`,
       ].join(''),
+    reports: {
+      sarif: () => sarifOf(chosen, found),
+      junit: () => junitOf(chosen, found, failOn),
+    },
   });
-  const failOn = severities.indexOf(session.options.failOn as Severity);
-  const fails = found.some(({ severity }) => severities.indexOf(severity) <= failOn);
+  const worst = severities.indexOf(failOn);
+  const fails = found.some(({ severity }) => severities.indexOf(severity) <= worst);
   return fails ? exitCodes.found : undefined;
 }
 
@@ -76,4 +82,10 @@ function readIds(text: string): string[] {
   const unknown = ids.filter((id) => !checks.some((check) => check.id === id));
   if (unknown.length === 0) return ids;
   throw new InvalidArgumentError(`${unknown.join(', ')}: no such check; --list names them.`);
+}
+
+function readCount(text: string): number {
+  if (text === 'all') return Number.POSITIVE_INFINITY;
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('a number of proxies from 1, or all.');
 }

@@ -71,3 +71,10 @@ export function namedFiltersOf(dump: ConfigDump): Fields[] {
     listsOf(dump, 'EcdsConfigDump', ['ecds_filters']).map((each) => each.ecds_filter),
   );
 }
+
+/** Throws for a text that is not the answer to `/config_dump`. */
+export function readConfigDump(text: string): ConfigDump {
+  const dump: unknown = JSON.parse(text);
+  if (!isObject(dump) || !Array.isArray(dump.configs)) throw new Error('it has no list configs');
+  return { configs: dump.configs };
+}

@@ -14,7 +14,7 @@ const after = async (line: string) => {
 test.each([
   ['comp', ['completion']],
   ['-o json vers', ['version']],
-  ['version -o ', ['table', 'wide', 'json', 'yaml']],
+  ['version -o ', ['table', 'wide', 'json', 'yaml', 'sarif', 'junit']],
   ['version --out', ['--output']],
   ['completion ', ['bash', 'zsh', 'fish']],
   ['completion b', ['bash']],

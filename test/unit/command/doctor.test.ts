@@ -4,30 +4,16 @@ import { expect, test } from 'vitest';
 import type { Diagnosis } from '../../../command/doctor/check.ts';
 import { CommandError } from '../../../command/frame/failure.ts';
 import { KubeError, type KubeObject, type Resource } from '../../../companion/kube/object.ts';
-import { istio, service } from '../companion/core/objects.ts';
+import { istio, pod, service } from '../companion/core/objects.ts';
+import { metricCases, settingCases } from './doctor/istiod-cases.ts';
+import { type Case, istiodOf, meshOf, type Situation } from './doctor/situation.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, scope } from './objects.ts';
-import { shopObjects } from './shop.ts';
 
-const istiod = (name = '', value = ''): KubeObject => ({
-  ...{ apiVersion: 'apps/v1', kind: 'Deployment' },
-  metadata: { namespace: 'istio-system', name: 'istiod', labels: { app: 'istiod' } },
-  spec: {
-    template: { spec: { containers: [{ name: 'discovery', env: name ? [{ name, value }] : [] }] } },
-  },
+const selectors = (value: string): Situation => ({
+  mesh: { discoverySelectors: [{ matchLabels: { mesh: value } }] },
 });
-const config = (mesh: string): KubeObject => ({
-  ...{ apiVersion: 'v1', kind: 'ConfigMap' },
-  metadata: { name: 'istio', namespace: 'istio-system' },
-  data: { mesh },
-});
-const system: KubeObject = {
-  ...{ apiVersion: 'v1', kind: 'Namespace' },
-  metadata: { name: 'lazyscope-system', labels: { mesh: 'in' } },
-};
-const healthy = [...shopObjects(), system, istiod(), config('accessLogFile: /dev/stdout')];
-const selectors = (value: string) =>
-  config(`discoverySelectors: [{matchLabels: {mesh: ${value}}}]`);
+const policy = (mode: string): Situation => ({ mesh: { outboundTrafficPolicy: { mode } } });
 const range = (address: string) =>
   istio('ServiceEntry', 'shop/range', {
     hosts: ['range.example'],
@@ -60,40 +46,8 @@ const since = (learningSince: string) => {
   return { ...object, status: { ...object.status, learningSince } };
 };
 
-/** Each check with the object that makes its condition true, and with the nearest that does not. */
-const table: [string, KubeObject, KubeObject][] = [
-  [
-    'istiod-lazy-evaluation',
-    istiod('ENABLE_LAZY_SIDECAR_EVALUATION', 'false'),
-    istiod('ENABLE_LAZY_SIDECAR_EVALUATION', 'true'),
-  ],
-  [
-    'istiod-scope-concurrency',
-    istiod('PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY', '4'),
-    istiod('PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY', '1'),
-  ],
-  [
-    'istiod-cache',
-    istiod('PILOT_ENABLE_CDS_CACHE', 'false'),
-    istiod('PILOT_ENABLE_CDS_CACHE', 'true'),
-  ],
-  ['istiod-delta', istiod('ISTIO_DELTA_XDS', 'false'), istiod('ISTIO_DELTA_XDS', 'true')],
-  [
-    'istiod-analysis',
-    istiod('PILOT_ENABLE_ANALYSIS', 'true'),
-    istiod('PILOT_ENABLE_ANALYSIS', 'false'),
-  ],
-  [
-    'istiod-removed-setting',
-    istiod('PILOT_PARTIAL_FULL_PUSHES', 'true'),
-    istiod('PILOT_PUSH_THROTTLE', '50'),
-  ],
-  ['system-hidden', selectors('out'), selectors('in')],
-  [
-    'dynamic-dns',
-    config('outboundTrafficPolicy: {mode: ALLOW_ANY_DYNAMIC_DNS}'),
-    config('outboundTrafficPolicy: {mode: ALLOW_ANY}'),
-  ],
+/** Checks of objects, each with the object that makes its condition true, and the nearest. */
+const scopeCases: [string, KubeObject, KubeObject][] = [
   ['catch-all-range', range('0.0.0.0/0'), range('10.0.0.0/8')],
   [
     'pin-of-nothing',
@@ -112,19 +66,21 @@ const table: [string, KubeObject, KubeObject][] = [
   ['mostly-eager', eager(11), eager(10)],
 ];
 
-/** An object of the same kind and name takes the place of the healthy one. */
-async function doctor(object: KubeObject | undefined, options = '') {
-  const others = healthy.filter(
-    ({ kind, metadata }) =>
-      !object || kind !== object.kind || metadata.name !== object.metadata.name,
-  );
-  const cluster = objectCluster(object ? [...others, object] : others);
-  const { code, out, err } = await commandLine(`doctor -o json ${options}`.trim(), cluster);
+const table: Case[] = [
+  ...[...settingCases, ...metricCases],
+  ['system-hidden', selectors('out'), selectors('in')],
+  ['dynamic-dns', policy('ALLOW_ANY_DYNAMIC_DNS'), policy('ALLOW_ANY')],
+  ...scopeCases.map(([id, there, not]): Case => [id, { objects: [there] }, { objects: [not] }]),
+];
+
+async function doctor(situation: Situation, options = '') {
+  const line = `doctor -o json ${options}`.trim();
+  const { code, out, err } = await commandLine(line, meshOf(situation));
   return { code, err, findings: (JSON.parse(out) as { findings: Diagnosis[] }).findings };
 }
 
 test('no check cries on a healthy mesh', async () => {
-  expect(await doctor(undefined)).toEqual({ code: 0, err: '', findings: [] });
+  expect(await doctor({})).toEqual({ code: 0, err: '', findings: [] });
 });
 
 test.each(table)(
@@ -132,9 +88,10 @@ test.each(table)(
   async (id, there, not) => {
     const { findings } = await doctor(there);
     const found = findings.find((each) => each.id === id);
-    expect(found).toMatchObject({
-      subject: expect.stringContaining(there.metadata.name),
+    expect(found, findings.map((each) => each.id).join()).toMatchObject({
+      subject: expect.stringMatching(/^[A-Z]\w+ \S+$/),
       sentence: expect.stringMatching(/\S/),
+      evidence: expect.stringMatching(/^(kubectl|istioctl|lazyscope) /),
       remedy: expect.stringMatching(/\S/),
     });
     expect((await doctor(not)).findings.map((each) => each.id)).not.toContain(id);
@@ -151,16 +108,17 @@ test('every check is in the table above, and has a page of its severity', async 
   expect(readdirSync(join(root, 'docs/checks')).length).toBe(listed.length);
 });
 
+const withdrawn: Situation = { objects: [withCondition('True')] };
+
 test('a finding as bad as asked for ends with the code of a finding', async () => {
-  const [, warning] = table[0] ?? [];
+  const warning = { env: { ISTIO_DELTA_XDS: 'false' } };
   expect((await doctor(warning)).code).toBe(0);
   expect((await doctor(warning, '--fail-on warning')).code).toBe(79);
-  expect((await doctor(withCondition('True'))).code).toBe(79);
+  expect((await doctor(withdrawn)).code).toBe(79);
 });
 
 test('only the checks that are asked for run', async () => {
-  const both = [withCondition('True'), istiod('ISTIO_DELTA_XDS', 'false')];
-  const cluster = objectCluster([...healthy.filter(({ kind }) => kind !== 'Deployment'), ...both]);
+  const cluster = meshOf({ ...withdrawn, env: { ISTIO_DELTA_XDS: 'false' } });
   const { out } = await commandLine('doctor --only istiod-delta', cluster);
   expect(out).toContain('istiod-delta: ISTIO_DELTA_XDS is false');
   expect(out).toMatch(/\n1 check, 1 finding\.\n$/);
@@ -168,10 +126,40 @@ test('only the checks that are asked for run', async () => {
   expect([code, err]).toEqual([64, expect.stringContaining('nothing: no such check')]);
 });
 
+test('pipelines get SARIF and JUnit, with every check and the findings', async () => {
+  const cluster = meshOf({ ...withdrawn, env: { ISTIO_DELTA_XDS: 'false' } });
+  const only = '--only istiod-delta,withdrawal-pending,istiod-cache';
+  const sarif = JSON.parse((await commandLine(`doctor -o sarif ${only}`, cluster)).out);
+  const [{ tool, results }] = sarif.runs;
+  expect(sarif.version).toBe('2.1.0');
+  expect(tool.driver.rules).toHaveLength(3);
+  for (const { ruleId, ruleIndex, locations } of results) {
+    expect(tool.driver.rules[ruleIndex].id).toBe(ruleId);
+    expect(locations[0].logicalLocations[0].fullyQualifiedName).toMatch(/^\w+ \S+$/);
+  }
+  expect(results.map((each: { level: string }) => each.level)).toEqual(['error', 'warning']);
+  const { out, code } = await commandLine(`doctor -o junit ${only}`, cluster);
+  expect(code).toBe(79);
+  expect(out).toContain('<testsuite name="lazyscope doctor" tests="3" failures="1">');
+  expect(out).toContain('name="istiod-cache"/>');
+  expect(out).toMatch(/name="istiod-delta"><system-out>.*\n?.*remedy/);
+  expect(out).toMatch(/name="withdrawal-pending"><failure message="[^"<]+">/);
+  const refused = await commandLine('status -o sarif', cluster);
+  expect(refused).toMatchObject({ code: 64, err: expect.stringContaining('-o sarif') });
+});
+
+test('an istiod that cannot be asked is named, and the other checks go on', async () => {
+  const other = pod('istio-system/istiod-2', { labels: { app: 'istiod' } });
+  const situation = { env: { ISTIO_DELTA_XDS: 'false' }, objects: [other] };
+  const { err, findings } = await doctor(situation);
+  expect(err).toContain('istio-system/istiod-2:15014/metrics: nothing answers: left out');
+  expect(findings.map(({ id }) => id)).toContain('istiod-delta');
+});
+
 test('a mesh without the kinds of Lazyscope and of the Gateway API is examined, too', async () => {
   const foreign = objectCluster([
     service('shop/cart', { ip: '10.96.0.2' }),
-    istiod('ISTIO_DELTA_XDS', 'false'),
+    istiodOf({ env: { ISTIO_DELTA_XDS: 'false' } }),
   ]);
   const missing = Object.assign(new CommandError('no such kind', 'install it'), {
     cause: new KubeError(404, 'no such kind'),
@@ -179,7 +167,9 @@ test('a mesh without the kinds of Lazyscope and of the Gateway API is examined, 
   const cluster = {
     ...foreign,
     list: (resource: Resource) =>
-      /lazyscope|gateway/.test(resource.group) ? Promise.reject(missing) : foreign.list(resource),
+      /lazyscope|gateway|metrics|autoscaling|telemetry/.test(resource.group)
+        ? Promise.reject(missing)
+        : foreign.list(resource),
   };
   const { out } = await commandLine('doctor', cluster);
   expect(out).toContain('WARNING  Deployment istio-system/istiod istiod-delta');

@@ -1,4 +1,5 @@
 import type { Cluster } from '../../../command/frame/cluster.ts';
+import { CommandError } from '../../../command/frame/failure.ts';
 import { run } from '../../../command/program.ts';
 import type { KubeObject, Resource } from '../../../companion/kube/object.ts';
 
@@ -18,7 +19,8 @@ const kinds: Record<string, string> = {
  * True if `plural` is the plural of the object's kind: in the table above, or else in lower case
  * with an `s`.
  */
-function isOf({ plural }: Resource, { kind }: KubeObject): boolean {
+function isOf({ group, plural }: Resource, { kind }: KubeObject): boolean {
+  if (group === 'metrics.k8s.io') return kind === 'PodMetrics';
   const lower = kind.toLowerCase();
   const usual = lower.endsWith('y') ? `${lower.slice(0, -1)}ies` : `${lower}s`;
   return kinds[plural] === kind || plural === usual;
@@ -29,7 +31,11 @@ export type Answers = Record<string, (path: string) => string>;
 
 export function objectCluster(
   objects: readonly KubeObject[],
-  { namespace = 'default', answers = {} }: { namespace?: string; answers?: Answers } = {},
+  {
+    namespace = 'default',
+    answers = {},
+    texts = {},
+  }: { namespace?: string; answers?: Answers; texts?: Record<string, string> } = {},
 ): ObjectCluster {
   const patches: ObjectCluster['patches'] = [];
   const found = (resource: Resource, inNamespace: string | undefined) =>
@@ -56,8 +62,14 @@ export function objectCluster(
     fetchFrom: async ({ kind, namespace: inNamespace, name, port }, path) => {
       const address = `${kind}/${inNamespace}/${name}:${port}${path.replace(/\?.*/, '')}`;
       const answer = answers[address];
-      if (answer === undefined) throw new Error(`${address}: nothing answers`);
+      if (answer === undefined) throw new CommandError(`${address}: nothing answers`, 'none');
       return answer(path);
+    },
+    // Output of commands in pods, by `namespace/pod command`.
+    async exec({ namespace: where, name }, command) {
+      const text = texts[`${where}/${name} ${command.join(' ')}`];
+      if (text === undefined) throw new CommandError(`${where}/${name}: nothing runs`, 'none');
+      return text;
     },
     close: () => undefined,
   };
