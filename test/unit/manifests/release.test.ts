@@ -22,7 +22,7 @@ function tagOf(file: string): string {
   return parseYaml(read(file)).images[0].newTag;
 }
 
-test.each(['README.md', 'docs/bypass.md', 'Dockerfile', 'bpf/Dockerfile'])(
+test.each(['README.md', 'docs/bypass.md', 'docs/try.md', 'Dockerfile', 'bpf/Dockerfile'])(
   '%s names images of this version only',
   (file) => {
     const tags = [...read(file).matchAll(/lazyscope\/(?:companion|bypass):([\w.]+)/g)];
