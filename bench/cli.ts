@@ -17,7 +17,7 @@ const benches: Record<string, Entry> = {
     load: async () => (await import('./memory.ts')).memory,
   },
   'first-call': {
-    about: 'the first call to a destination by each strategy, against a warm one',
+    about: 'first calls by each strategy, against cold and warm ones with full configuration',
     load: async () => (await import('./first-call.ts')).firstCall,
   },
   activation: {

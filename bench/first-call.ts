@@ -1,21 +1,44 @@
-import { createFleet, entryOf, sentTo, target, untilImported, urlOf } from '../box/fleet.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createFleet, entryOf, sentTo, target, untilImported } from '../box/fleet.ts';
 import { type LoadResult, load } from '../box/load.ts';
 import type { Mesh, PodRef } from '../box/mesh.ts';
 import { setFirstCall } from '../box/product.ts';
+import { appPorts, namespaceObject, workload } from '../box/shop.ts';
 import type { BenchOptions } from './bench.ts';
 import { newNamespace, onMesh, removeNamespaces, setServices } from './cluster.ts';
-import { type Aim, type Row, row } from './result.ts';
+import {
+  added,
+  questionRows,
+  type Strategy,
+  stepRows,
+  strategies,
+  type Times,
+} from './first-call-rows.ts';
+import type { Histogram } from './histogram.ts';
+import { questionsOf } from './node-metrics.ts';
+import { type Row, row } from './result.ts';
+
+/**
+ * The first call to a destination, by each strategy, against the first call of a sidecar with full
+ * configuration, which opens a connection too. The two sidecars take turns, so that both are
+ * measured on the same machine at the same time.
+ */
 
 const namespace = newNamespace('first-call');
 const client = 'client';
+/** Not enabled: its sidecar has the whole mesh, and no filter. */
+const full = { namespace: `${namespace}-full`, name: 'cold' };
 const services = 1000;
-/** Slow enough that the proxy has applied the scope of the previous call. */
-const rps = 2;
+/**
+ * Of each sidecar. Slow enough that nothing is warmer than in a workload that calls something new
+ * once in a while, and that the proxy has applied the scope of the previous call.
+ */
+const rps = 1;
+/** Rounds until both workers of a sidecar have a connection to nearly every destination. */
+const warming = { rounds: 4, rps: 20 };
 /** Destinations used up to find out whether a strategy is in force. */
 const spare = 10;
 
-const strategies = ['gateway', 'direct', 'hold', 'passthrough'] as const;
-type Strategy = (typeof strategies)[number];
 /**
  * A second measurement with destinations that the scope excludes: they cause no writes, so the API
  * server, istiod and the controllers do not use the cores during the call.
@@ -28,10 +51,9 @@ const clusters = {
   passthrough: 'PassthroughCluster',
 };
 
-/** `meshapp load` also reports the service time of requests, in milliseconds. */
-type Timed = LoadResult & { service: { p50: number; p99: number } };
+type Clients = { mesh: Mesh; scoped: PodRef; whole: PodRef };
+type Pair = { first: Times; cold: Times };
 
-/** The first call to a destination, by each strategy, against the same call when it is known. */
 export async function firstCall(options: BenchOptions): Promise<Row[]> {
   const { quick, say } = options;
   const count = quick ? 10 : 50;
@@ -39,63 +61,98 @@ export async function firstCall(options: BenchOptions): Promise<Row[]> {
     await setServices(mesh, services);
     const learned = strategies.length * (count + spare);
     const targets = learned + excluded.length * (count + spare);
+    await mesh.apply([namespaceObject(full.namespace), ...workload(full.namespace, full.name)]);
     await createFleet(mesh, { namespace, clients: [client], targets });
     try {
-      const from = await mesh.pod(namespace, `app=${client}`);
-      const rows: Row[] = [];
+      const scoped = await mesh.pod(namespace, `app=${client}`);
+      const whole = await mesh.pod(full.namespace, `app=${full.name}`);
+      const clients = { mesh, scoped, whole };
+      const before = await questionsOf(mesh);
+      const pairs = {} as Record<Strategy, Pair>;
       for (const [i, strategy] of strategies.entries()) {
-        const first = i * (count + spare);
-        rows.push(...(await measure(mesh, from, strategy, first, count)));
+        pairs[strategy] = await measure(clients, strategy, i * (count + spare), count);
         say(`${strategy} done`);
       }
+      const asked = await questionsOf(mesh);
+      const warm = await measureWarm(clients, spare, count);
       await exclude(mesh, learned, targets);
+      const apart: Row[] = [];
       for (const [i, strategy] of excluded.entries()) {
-        const first = learned + i * (count + spare);
-        rows.push(await measureExcluded(mesh, from, strategy, first, count));
+        const start = learned + i * (count + spare);
+        apart.push(...(await measureExcluded(clients, strategy, start, count)));
         say(`${strategy}, nothing written, done`);
       }
-      return rows;
+      return allRows(pairs, warm, { before, asked, apart });
     } finally {
-      await removeNamespaces(mesh, namespace);
+      await removeNamespaces(mesh, namespace, full.namespace);
     }
   });
 }
 
+type Rest = { before: Histogram; asked: Histogram; apart: Row[] };
+
+function allRows(pairs: Record<Strategy, Pair>, warm: Times, rest: Rest): Row[] {
+  const question = questionRows(rest.before, rest.asked);
+  return [
+    row('full configuration', 'warm call, p50', warm.p50, 'ms'),
+    row('full configuration', 'warm call, p99', warm.p99, 'ms'),
+    ...question.rows,
+    ...strategies.flatMap((strategy) => added(strategy, pairs[strategy])),
+    ...rest.apart,
+    ...stepRows(pairs, warm, question.p50),
+  ];
+}
+
 async function measure(
-  mesh: Mesh,
-  from: PodRef,
+  clients: Clients,
   strategy: Strategy,
   start: number,
   count: number,
-): Promise<Row[]> {
+): Promise<Pair> {
+  const { mesh, scoped } = clients;
   await setFirstCall(mesh, namespace, strategy);
-  await untilInForce(mesh, from, strategy, start);
-  const urls = Array.from({ length: count }, (_, i) => urlOf(start + spare + i));
-  const before = await sentByStrategy(mesh, from);
-  const first = await each(mesh, from, urls);
-  const after = await sentByStrategy(mesh, from);
+  await untilInForce(mesh, scoped, strategy, start);
+  const before = await sentByStrategy(mesh, scoped);
+  const pair = await inTurns(clients, urlsFrom(start + spare, count));
+  const after = await sentByStrategy(mesh, scoped);
   const took = Object.fromEntries(strategies.map((way) => [way, after[way] - before[way]]));
   if ((took[strategy] ?? 0) < count)
     throw new Error(`of ${count} first calls by ${strategy} went by ${JSON.stringify(took)}`);
   await untilImported(mesh, namespace, client, [start + spare + count - 1]);
-  // The second call opens the connection that a warm call finds open.
-  const second = await each(mesh, from, urls);
-  const warm = await each(mesh, from, urls);
-  return rowsOf(strategy, first.service, second.service, warm.service);
+  return pair;
 }
 
 async function measureExcluded(
-  mesh: Mesh,
-  from: PodRef,
+  clients: Clients,
   strategy: Strategy,
   start: number,
   count: number,
-): Promise<Row> {
-  await setFirstCall(mesh, namespace, strategy);
-  await untilInForce(mesh, from, strategy, start);
-  const urls = Array.from({ length: count }, (_, i) => urlOf(start + spare + i));
-  const { service } = await each(mesh, from, urls);
-  return row(`${strategy}, nothing written`, 'first call, p50', service.p50, 'ms');
+): Promise<Row[]> {
+  await setFirstCall(clients.mesh, namespace, strategy);
+  await untilInForce(clients.mesh, clients.scoped, strategy, start);
+  const pair = await inTurns(clients, urlsFrom(start + spare, count));
+  return added(`${strategy}, nothing written`, pair);
+}
+
+/** The same calls by a sidecar whose connections are open. */
+async function measureWarm({ mesh, whole }: Clients, start: number, count: number): Promise<Times> {
+  const urls = urlsFrom(start, count);
+  for (let n = 0; n < warming.rounds; n++) await each(mesh, whole, urls, warming.rps);
+  return (await each(mesh, whole, urls, 2 * rps)).service;
+}
+
+const urlsFrom = (start: number, count: number) =>
+  Array.from({ length: count }, (_, i) => urlOf(start + i));
+
+/** The name that callers of both namespaces use. */
+const urlOf = (index: number) => `http://${target(index)}.${namespace}:${appPorts.http}/`;
+
+/** Each sidecar calls each destination once; their calls alternate, half an interval apart. */
+async function inTurns({ mesh, scoped, whole }: Clients, urls: string[]): Promise<Pair> {
+  const calls = each(mesh, scoped, urls);
+  await sleep(500 / rps);
+  const [first, cold] = await Promise.all([calls, each(mesh, whole, urls)]);
+  return { first: first.service, cold: cold.service };
 }
 
 /** Requests that the client has sent by each strategy so far. */
@@ -116,27 +173,14 @@ async function exclude(mesh: Mesh, from: number, to: number): Promise<void> {
   await mesh.kubectl(['patch', ...scope, '--type', 'merge', '-p', patch]);
 }
 
-type Times = Timed['service'];
-
-function rowsOf(strategy: Strategy, first: Times, second: Times, warm: Times): Row[] {
-  const quickly = strategy === 'gateway' || strategy === 'direct';
-  const added: Aim | undefined = quickly ? { atMost: 3 } : undefined;
-  const whole: Aim | undefined = strategy === 'hold' ? { atMost: 250 } : undefined;
-  return [
-    row(strategy, 'first call, p50', first.p50, 'ms', whole),
-    row(strategy, 'first call, p99', first.p99, 'ms'),
-    row(strategy, 'second call, p50', second.p50, 'ms'),
-    row(strategy, 'warm call, p50', warm.p50, 'ms'),
-    row(strategy, 'warm call, p99', warm.p99, 'ms'),
-    row(strategy, 'added, p50', first.p50 - warm.p50, 'ms', added),
-  ];
-}
+/** `meshapp load` also reports the service time of requests, in milliseconds. */
+type Timed = LoadResult & { service: Times };
 
 /** One call to each of the URLs, one at a time, each on a connection of its own. */
-async function each(mesh: Mesh, from: PodRef, urls: string[]): Promise<Timed> {
+async function each(mesh: Mesh, from: PodRef, urls: string[], rate = rps): Promise<Timed> {
   const more = ['--connections', '1', '--new-connections-per-request'];
   // The last call is due half an interval before the end, and no other call after it.
-  const flags = { rps, seconds: (urls.length - 0.5) / rps, more };
+  const flags = { rps: rate, seconds: (urls.length - 0.5) / rate, more };
   const result = (await load(mesh, from, urls, flags)) as Timed;
   if (result.failed > 0 || result.sent < urls.length)
     throw new Error(`${result.failed} failed of ${result.sent}: ${result.failures[0]?.error}`);
@@ -153,7 +197,7 @@ async function untilInForce(
   let tried = 0;
   await mesh.waitFor(`${strategy} to be in force`, async () => {
     if (tried >= spare) return false;
-    await each(mesh, from, [urlOf(start + tried++)]);
+    await each(mesh, from, [urlOf(start + tried++)], 2);
     return (await sentTo(mesh, from, clusters[strategy])).requests > before.requests;
   });
 }

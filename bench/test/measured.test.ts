@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { added } from '../first-call-rows.ts';
 import { measuredTable } from '../measured.ts';
 import { barsOf, evenAt, pictureOf } from '../picture.ts';
 import { type Result, type Row, row } from '../result.ts';
@@ -70,6 +71,33 @@ test('the table has a line for what was measured, and none for what was not', ()
   expect(table).toContain('takes (70 MB), at 100 / 1,000 services | 8 / 1 |');
   expect(table).toContain('| 52,000/s at 80 MB | `npm run -s bench -- ingest` |');
   expect(table).not.toContain('filter`');
+});
+
+test('first calls are compared with cold ones where these were measured, else with warm ones', () => {
+  const times = { first: { p50: 8, p99: 20 }, cold: { p50: 6, p99: 12 } };
+  const strategies = ['gateway', 'direct', 'hold'];
+  const fair = result('first-call', [
+    ...strategies.flatMap((name) => added(name, times)),
+    row('full configuration', 'warm call, p50', 3, 'ms'),
+    row('question, as filters see it', 'p50 at most', 0.9, 'ms'),
+    row('question, as filters see it', 'p99 at most', 2, 'ms'),
+  ]);
+  const table = measuredTable({ 'first-call': fair });
+  for (const text of ['| 2 / 2 / 2 ms |', '| 6 ms; 3 ms |', '| 0.9 / 2 ms |'])
+    expect(table).toContain(text);
+  const earlier = result('first-call', [
+    ...strategies.map((name) => row(name, 'first call, p50', 9, 'ms')),
+    row('gateway', 'warm call, p50', 4, 'ms'),
+  ]);
+  expect(measuredTable({ 'first-call': earlier })).toContain('| 9 / 9 / 9 ms; 4 ms |');
+});
+
+test('the aims of first calls are for what they add to cold ones', () => {
+  const times = { first: { p50: 10, p99: 19 }, cold: { p50: 6, p99: 12 } };
+  const passes = (name: string) => added(name, times).map(({ pass }) => pass);
+  expect(passes('gateway').slice(4)).toEqual([true, null]);
+  expect(passes('direct').slice(4)).toEqual([false, false]);
+  expect(passes('passthrough')).toEqual(Array(6).fill(null));
 });
 
 test('a result that lacks a row says which', () => {
