@@ -6,6 +6,15 @@ import { CommandError } from '../../../command/frame/failure.ts';
 import { KubeError, type KubeObject, type Resource } from '../../../companion/kube/object.ts';
 import { istio, pod, service } from '../companion/core/objects.ts';
 import { metricCases, settingCases } from './doctor/istiod-cases.ts';
+import {
+  companionCases,
+  deepCases,
+  filterCases,
+  providerCases,
+  resourceCases,
+  stateCases,
+  tlsCases,
+} from './doctor/object-cases.ts';
 import { type Case, istiodOf, meshOf, type Situation } from './doctor/situation.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, scope } from './objects.ts';
@@ -67,14 +76,16 @@ const scopeCases: [string, KubeObject, KubeObject][] = [
 ];
 
 const table: Case[] = [
-  ...[...settingCases, ...metricCases],
+  ...[...settingCases, ...metricCases, ...stateCases, ...filterCases, ...companionCases],
+  ...[...providerCases, ...resourceCases, ...tlsCases, ...deepCases],
   ['system-hidden', selectors('out'), selectors('in')],
   ['dynamic-dns', policy('ALLOW_ANY_DYNAMIC_DNS'), policy('ALLOW_ANY')],
   ...scopeCases.map(([id, there, not]): Case => [id, { objects: [there] }, { objects: [not] }]),
 ];
 
 async function doctor(situation: Situation, options = '') {
-  const line = `doctor -o json ${options}`.trim();
+  const deep = situation.dumps ? '--deep 1 ' : '';
+  const line = `doctor -o json ${deep}${options}`.trim();
   const { code, out, err } = await commandLine(line, meshOf(situation));
   return { code, err, findings: (JSON.parse(out) as { findings: Diagnosis[] }).findings };
 }

@@ -2,6 +2,7 @@ import { stringify } from 'yaml';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
 import { type Answers, objectCluster } from '../host.ts';
 import { shopObjects } from '../shop.ts';
+import { filterParts } from './filter-parts.ts';
 
 /** What differs from a healthy mesh. */
 export type Situation = {
@@ -64,6 +65,17 @@ const istiodPod = (name: string): KubeObject => ({
   status: { phase: 'Running' },
 });
 
+const companion: KubeObject = {
+  ...{ apiVersion: 'v1', kind: 'Pod' },
+  metadata: {
+    namespace: 'lazyscope-system',
+    name: 'lazyscope-node-0',
+    labels: { 'app.kubernetes.io/name': 'lazyscope-node' },
+  },
+  spec: { nodeName: 'node-1' },
+  status: { phase: 'Running' },
+};
+
 const system: KubeObject = {
   ...{ apiVersion: 'v1', kind: 'Namespace' },
   metadata: { name: 'lazyscope-system', labels: { mesh: 'in' } },
@@ -92,7 +104,7 @@ export function meshOf(situation: Situation) {
   const replaced = new Set(own.map(key));
   const healthy = [
     ...[...shopObjects(), system, meshConfigOf(situation), istiodOf(situation)],
-    istiodPod('istiod-0'),
+    ...[istiodPod('istiod-0'), companion, ...filterParts('shop', 'a1')],
   ];
   const answers: Answers = {
     'pods/istio-system/istiod-0:15014/metrics': () => healthyMetrics + metrics,

@@ -1,0 +1,94 @@
+import { parse } from 'yaml';
+import { durationIn } from '../mesh/istiod.ts';
+import type { Check, Evidence, Examined } from './check.ts';
+
+/** Hardware for TLS: `privateKeyProvider` of the mesh and of single pods. */
+
+type Settings = { pollDelay?: string; fallback?: boolean };
+type Provider = { cryptomb?: Settings; qat?: Settings };
+type Place = { subject: string; kind: 'cryptomb' | 'qat'; settings: Settings; pod?: Container[] };
+type Container = { name: string; resources?: { limits?: Record<string, string> } };
+
+function* providers({ of, mesh: { config } }: Examined): Generator<Place> {
+  for (const { metadata, data } of of('ConfigMap')) {
+    const provider = providerIn(data?.mesh, 'defaultConfig');
+    yield* placesOf(`ConfigMap ${config.rootNamespace}/${metadata.name}`, provider);
+  }
+  for (const { metadata, spec } of of('Pod')) {
+    const text = metadata.annotations?.['proxy.istio.io/config'];
+    if (text === undefined) continue;
+    const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
+    const subject = `Pod ${metadata.namespace}/${metadata.name}`;
+    yield* placesOf(subject, providerIn(text), containers);
+  }
+}
+
+function* placesOf(subject: string, provider?: Provider, pod?: Container[]): Generator<Place> {
+  for (const kind of ['cryptomb', 'qat'] as const) {
+    const settings = provider?.[kind];
+    if (settings) yield { subject, kind, settings, ...(pod && { pod }) };
+  }
+}
+
+function providerIn(text: unknown, within?: 'defaultConfig'): Provider | undefined {
+  try {
+    type Config = { privateKeyProvider?: Provider; defaultConfig?: Config } | null;
+    const config = parse(String(text ?? '')) as Config;
+    return (within ? config?.[within] : config)?.privateKeyProvider;
+  } catch {
+    // istiod and the injector refuse it too.
+    return undefined;
+  }
+}
+
+const capable = 'feature.node.kubernetes.io/cpu-cpuid.AVX512IFMA';
+
+const fallback: Check = {
+  ...{ id: 'private-key-fallback', severity: 'critical' },
+  title: 'TLS fails on nodes without the hardware that a privateKeyProvider needs',
+  find(examined) {
+    const nodes = examined.of('Node');
+    const lacking = nodes.filter(({ metadata }) => metadata.labels?.[capable] !== 'true');
+    return [...providers(examined)].flatMap(({ subject, kind, settings }): Evidence[] => {
+      if (settings.fallback === true || (kind === 'cryptomb' && lacking.length === 0)) return [];
+      const where = kind === 'qat' ? 'without QAT' : `such as ${lacking[0]?.metadata.name}`;
+      return [
+        {
+          subject,
+          sentence: `${kind} has no fallback: true, so proxies refuse their certificate on nodes without the hardware, ${where}`,
+          remedy: `privateKeyProvider: {${kind}: {pollDelay: ${settings.pollDelay ?? '2ms'}, fallback: true}}`,
+        },
+      ];
+    });
+  },
+};
+
+const pollDelay: Check = {
+  ...{ id: 'private-key-poll-delay', severity: 'warning' },
+  title: 'a pollDelay of a second or more is not what Istio uses',
+  find: (examined) =>
+    [...providers(examined)].flatMap(({ subject, kind, settings }): Evidence[] => {
+      const ms = durationIn(String(settings.pollDelay ?? '')) ?? 0;
+      if (ms < 1_000) return [];
+      const sentence = `pollDelay of ${kind} is ${settings.pollDelay}; Istio takes ${ms % 1_000} ms of it, without whole seconds`;
+      const remedy = `privateKeyProvider: {${kind}: {pollDelay: 2ms, fallback: true}}`;
+      return [{ subject, sentence, remedy }];
+    }),
+};
+
+const device: Check = {
+  ...{ id: 'private-key-device', severity: 'warning' },
+  title: 'a pod is to use QAT, and has no device',
+  find: (examined) =>
+    [...providers(examined)].flatMap(({ subject, kind, pod }): Evidence[] => {
+      const isGiven = pod?.some(({ resources }) =>
+        Object.keys(resources?.limits ?? {}).some((name) => name.startsWith('qat.intel.com/')),
+      );
+      if (kind !== 'qat' || !pod || isGiven) return [];
+      const sentence = 'it has privateKeyProvider qat, and no container requests qat.intel.com/*';
+      const remedy = 'resources: {limits: {qat.intel.com/cy: 1}} of its container istio-proxy';
+      return [{ subject, sentence, remedy }];
+    }),
+};
+
+export const tlsChecks: readonly Check[] = [fallback, pollDelay, device];
