@@ -47,7 +47,7 @@ describe('a destination that is not used any more', () => {
     expect(hosts()).toEqual(always);
     expect(scope()?.status.hosts).not.toContainEqual(expect.objectContaining({ host: cart }));
     const events = kube.all('Event').map(({ reason: why, message }) => `${why}: ${message}`);
-    expect(events).toContain('Expired: 1 unused hosts expired: cart.shop.svc.cluster.local');
+    expect(events).toContain('Expired: 1 unused host expired: cart.shop.svc.cluster.local');
   });
 
   test('stays while it is used, and is learned again after it has expired', async () => {
