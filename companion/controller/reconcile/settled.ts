@@ -71,6 +71,7 @@ export function createSettled({ state, life, now }: LookOptions): Settled {
   return {
     begin(key) {
       entries.delete(key);
+      catalog.capturedServices();
       return catalog.serviceChanges.version();
     },
     note(look, version) {
@@ -98,6 +99,8 @@ export function createSettled({ state, life, now }: LookOptions): Settled {
       if (!entry || entry.until <= now()) return false;
       if (entry.workload !== workload || entry.scope !== scopes.get(namespace, name)) return false;
       if (!workload) return true;
+      // Looks at what pods of the ambient mesh have changed.
+      catalog.capturedServices();
       if (!isSame(entry.revisions, catalog.revisionsIn(namespace))) return false;
       return !haveOtherServices(entry) && haveSameProxies(entry);
     },

@@ -46,7 +46,12 @@ export function createChanges(options: ChangesOptions): Changed & { stop(): void
         mark(`${name}/${each.name}`, urgent.has(name));
     }
     for (const name of regrouped) {
-      if (!namespaces.has(name)) markUnsettled(name);
+      if (namespaces.has(name)) continue;
+      markUnsettled(name);
+      // The pods may be those of a scope whose own workload is gone.
+      for (const each of state.scopes.in(name)) {
+        if (!state.workload(name, each.name)) mark(`${name}/${each.name}`, false);
+      }
     }
     namespaces.clear();
     regrouped.clear();

@@ -172,7 +172,10 @@ function groupKey(pod: PodRecord | undefined): string {
   return JSON.stringify([uid, owner, counted, Object.entries(labels)]);
 }
 
-function namespaceHandler({ namespaces, edges, discovery }: State, changed: Changed): WatchHandler {
+function namespaceHandler(
+  { namespaces, edges, discovery, catalog }: State,
+  changed: Changed,
+): WatchHandler {
   return {
     upsert(object) {
       const { name } = object.metadata;
@@ -183,7 +186,8 @@ function namespaceHandler({ namespaces, edges, discovery }: State, changed: Chan
       changed.namespaceNow(name);
       changed.ports();
       // Its labels may decide who sees its objects.
-      if ([...discovery.values()].some((selectors) => selectors.length > 0)) changed.all();
+      const areRead = catalog.readsLabels();
+      if (areRead || [...discovery.values()].some(({ length }) => length > 0)) changed.all();
     },
     remove({ metadata: { name } }) {
       namespaces.delete(name);

@@ -32,7 +32,7 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
   Omit<WorkloadTable, 'kinds' | 'sizes' | 'captured'> & {
     readonly hosts: HostIndex<HostRecord>;
     /** What changed of Services. */
-    readonly serviceChanges: Pick<ServiceChanges, 'version' | 'mayConcern'>;
+    readonly serviceChanges: Pick<ServiceChanges, 'version' | 'noteAny' | 'mayConcern'>;
     /** Services of type ExternalName that stand for the host, directly or through another one. */
     aliasesOf(host: string): HostRecord[];
     /** Every host of a ServiceEntry, in no order. */
@@ -128,12 +128,14 @@ export function createCatalog({
     isRuled: (host) =>
       rules.destinationRules.all(host).length + rules.virtualServices.all(host).length > 0,
     isTcp: (port) => hosts.byTcpPort.get(String(port)).length > 0,
-    hostOf: (service) => services.get(service)?.host,
+    serviceOf: (name) => services.get(name),
+    namespaceAt: (ip) => workloads.podAt(ip)?.namespace,
   });
 
   const known = new Map<string, unknown[]>();
   /** Rebuilt on demand after a change; most meshes have no such endpoint. */
   let captured: Set<HostRecord> | undefined;
+  let capturedNames = '';
   const servicesOfEndpoint = (ip: string) => [
     ...new Set(slicesByEndpoint.get(ip).flatMap((slice) => services.get(slice.service) ?? [])),
   ];
@@ -178,7 +180,11 @@ export function createCatalog({
     hostsAt: hosts.byAddress.get,
     servicesOfEndpoint,
     capturedServices() {
-      captured ??= new Set([...workloads.captured()].flatMap(servicesOf));
+      if (captured) return captured;
+      captured = new Set([...workloads.captured()].flatMap(servicesOf));
+      const names = [...captured].map(({ namespace, host }) => `${namespace}/${host}`).sort();
+      if (names.join() !== capturedNames) serviceChanges.noteAny();
+      capturedNames = names.join();
       return captured;
     },
     slicesOf: (record) => (record.kind === 'service' ? slices.get(keyOf(record)) : []),

@@ -7,6 +7,8 @@ import type { HostRecord, SliceRecord } from './records.ts';
 export type ServiceChanges = {
   /** The number of changes so far that concern some scope. */
   version(): number;
+  /** Something changed that may concern every scope. */
+  noteAny(): void;
   /** An object of the kind had the records before and has others now; none if it is not there. */
   note(kind: string, before: readonly unknown[], after: readonly unknown[]): void;
   /**
@@ -22,8 +24,10 @@ type Around = {
   isRuled(host: string): boolean;
   /** Whether some Service declares the port as TCP. */
   isTcp(port: number): boolean;
-  /** The host of the Service `namespace/name`. */
-  hostOf(service: string): string | undefined;
+  /** The Service `namespace/name`. */
+  serviceOf(name: string): HostRecord | undefined;
+  /** The namespace of the pod that has the address. */
+  namespaceAt(ip: string): string | undefined;
 };
 
 /** Entries and addresses that are remembered; with more, every scope may be concerned once. */
@@ -44,21 +48,31 @@ export function createServiceChanges(around: Around): ServiceChanges {
     anyAt = version;
   }
 
+  function noteAny(): void {
+    version += 1;
+    anyAt = version;
+  }
+
   function noteService(before: HostRecord | undefined, after: HostRecord | undefined): void {
     const record = after ?? before;
     if (!record) return;
     const isRuled = around.isRuled(record.host);
     if (essenceOf(before, isRuled, around) === essenceOf(after, isRuled, around)) return;
-    if (isRuled || isSpecial(before) || isSpecial(after)) {
-      version += 1;
-      anyAt = version;
-    } else set(`${record.namespace}/${record.host}`);
+    if (isRuled || isSpecial(before) || isSpecial(after)) noteAny();
+    else set(`${record.namespace}/${record.host}`);
   }
 
-  /** A DestinationRule for a host is also for the pods that serve it (core/scope/served.ts). */
+  /**
+   * A DestinationRule for a host is also for the pods that serve it (core/scope/served.ts). Pods
+   * behind a Service without a selector may be of namespaces with policies (policy-hosts.ts).
+   */
   function noteServers(before: SliceRecord | undefined, after: SliceRecord | undefined): void {
-    const host = around.hostOf((after ?? before)?.service ?? '');
-    if (host === undefined || !around.isRuled(host)) return;
+    const service = around.serviceOf((after ?? before)?.service ?? '');
+    if (!service) return;
+    const { namespace, host, selector } = service;
+    const areElsewhere = namespacesOf(before, around) !== namespacesOf(after, around);
+    if (!selector && areElsewhere) set(`${namespace}/${host}`);
+    if (!around.isRuled(host)) return;
     const [old, fresh] = [ipsOf(before), ipsOf(after)];
     for (const ip of old) if (!fresh.has(ip)) set(ip);
     for (const ip of fresh) if (!old.has(ip)) set(ip);
@@ -66,9 +80,14 @@ export function createServiceChanges(around: Around): ServiceChanges {
 
   return {
     version: () => version,
+    noteAny,
     note(kind, before, after) {
       const [was, is] = [before[0], after[0]];
       if (kind === 'Service') noteService(was as HostRecord, is as HostRecord);
+      // Whether a namespace has policies decides about hosts (core/scope/policy-hosts.ts).
+      if (kind === 'PeerAuthentication' && before.length !== after.length) noteAny();
+      // A proxy that answers DNS has every host of other clusters in its scope.
+      if (kind === 'FarHost') noteAny();
       if (kind === 'EndpointSlice') noteServers(was as SliceRecord, is as SliceRecord);
     },
     mayConcern(since, names) {
@@ -82,6 +101,11 @@ export function createServiceChanges(around: Around): ServiceChanges {
   };
 }
 
+function namespacesOf(slice: SliceRecord | undefined, { namespaceAt }: Around): string {
+  const found = slice?.endpoints.map(({ ip, pod }) => pod?.split('/')[0] ?? namespaceAt(ip) ?? '');
+  return [...new Set(found)].sort().join();
+}
+
 function ipsOf(slice: SliceRecord | undefined): Set<string> {
   return new Set(slice?.endpoints.map(({ ip }) => ip));
 }
@@ -93,9 +117,9 @@ function essenceOf(
   { isTcp }: Pick<Around, 'isTcp'>,
 ): string {
   if (!record || isRuled) return JSON.stringify(record) ?? '';
-  const { namespace, host, exportTo, aliasOf, ports } = record;
+  const { namespace, host, exportTo, aliasOf, ports, selector } = record;
   const others = ports.filter(({ port, protocol }) => protocol !== 'http' || isTcp(port));
-  return JSON.stringify([namespace, host, exportTo ?? '', aliasOf, others]);
+  return JSON.stringify([namespace, host, exportTo ?? '', aliasOf, !selector, others]);
 }
 
 /**

@@ -29,6 +29,8 @@ export type Visibility = {
   isVisibleUnder(object: Visible, from: string, revision: string): boolean;
   /** To whom istiod of a revision exports an object; undefined if it ignores the object. */
   exportsUnder(object: Visible, revision: string): ExportTo | undefined;
+  /** Labels of namespaces decide who sees their objects. */
+  readsLabels(): boolean;
   /** Every istiod whose mesh configuration is known exports the object to all namespaces. */
   isPublic(object: Visible): boolean;
   /**
@@ -106,6 +108,7 @@ export function createVisibility(
     revisionsIn,
     podsChanged: (namespace) => void revisions.delete(namespace),
     exportsUnder,
+    readsLabels: () => [...configs.values()].some(({ entryVisibility }) => entryVisibility),
     isPublic: (object) =>
       [defaultRevision, ...configs.keys()].every(
         (revision) => exportsUnder(object, revision)?.length === 0,

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
-import { app, istio, service, slice } from '../core/objects.ts';
+import { app, istio, pod, service, slice } from '../core/objects.ts';
 import {
   always,
   type Controller,
@@ -48,6 +48,23 @@ test('a pass evaluates no workload for which nothing changed, and each of them o
   const sum = evaluated.reduce((a, b) => a + b, 0);
   expect(sum).toBeGreaterThanOrEqual(2);
   expect(sum).toBeLessThanOrEqual(4);
+});
+
+test('a pod with the labels of a workload that is gone retires the scope of that workload', async () => {
+  const controller = await quiet();
+  const web = kube.all('Pod').find(({ metadata }) => metadata.name === 'web');
+  if (web) await kube.delete({ group: '', version: 'v1', plural: 'pods' }, 'web', 'shop');
+  for (let n = 0; n < 5; n++) {
+    controller.pass(1 * minutes);
+    controller.report('cart');
+    await controller.lookThrough();
+  }
+  expect(scope()?.status.goneSince).toBeDefined();
+  expect(await controller.passThrough()).toBe(0);
+  const owner = { kind: 'StatefulSet', name: 'next' };
+  kube.put(pod('shop/next', { ip: '10.1.0.8', labels: { app: 'web' }, owner }));
+  await settle();
+  expect(hosts()).toBeUndefined();
 });
 
 test('a pod that comes evaluates its own workload, not the others of its namespace', async () => {
