@@ -48,6 +48,8 @@ export type ReportedEdge = {
   /** A call that met no route. */
   unknown?: UnknownCall | null;
   secondsSinceSeen: number;
+  /** Calls heard of, cumulative; 0 or absent from a companion that does not count. */
+  count?: number;
 };
 
 /** Two observations with the same key are the same destination. */

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { createHistory, type History } from '../core/history/history.ts';
 import { entryOf } from '../core/scope/hosts.ts';
 import { sentinelHost } from '../core/scope/sentinel.ts';
 import type { ControllerConfig } from '../frame/config.ts';
@@ -6,6 +7,7 @@ import type { Kube } from '../kube/object.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import { createFeed, type Feed } from './nodes/feed.ts';
 import { createNodeMessages, type NodeMessages } from './nodes/messages.ts';
+import { noteScope } from './nodes/remember.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Life } from './reconcile/inputs.ts';
 import { createNotices } from './reconcile/notices.ts';
@@ -25,6 +27,8 @@ export type Engine = {
   /** Handlers for the messages of node companions. */
   messages: NodeMessages;
   state: State;
+  /** What this replica remembers of the past. */
+  history: History;
   /** Resolves when everything was read once; nothing may be written or answered before. */
   synced: Promise<void>;
   /** Starts the periodic work: repair, expiry, figures. */
@@ -87,7 +91,12 @@ const pauseMsUsual = 1_000;
 export function startEngine(options: EngineOptions): Engine {
   const { config, kube, sink, log, metrics, now, served, pauseMs = pauseMsUsual } = options;
   const { namespace, gatewayHost, rootNamespace } = config;
-  const state = createState({ ...config, served: served ?? [] });
+  const history = createHistory(now());
+  const state = createState({
+    ...config,
+    served: served ?? [],
+    onScope: (before, after) => noteScope(history, before, after, now()),
+  });
   const sentinelRef = { namespace, host: sentinelHost };
   const gatewayRef = { namespace: gatewayHost.split('.')[1] ?? namespace, host: gatewayHost };
   const life = lifeOf(config);
@@ -117,7 +126,8 @@ export function startEngine(options: EngineOptions): Engine {
   });
   const feed = createFeed({ state, config, metrics, log, now });
   const onFollow = feed.follow;
-  const messages = createNodeMessages({ state, metrics, config, life, now, mark, onFollow });
+  const heard = { state, metrics, config, life, history, now, mark, onFollow };
+  const messages = createNodeMessages(heard);
   const notices = createNotices({ state, sink, log, metrics });
   const informed = { rootNamespace, now, leads, filters: served !== undefined };
   const watched = observed(kube, markTouched(feed, state, config));
@@ -132,10 +142,11 @@ export function startEngine(options: EngineOptions): Engine {
   return {
     messages,
     state,
+    history,
     synced: informers.synced,
     startTick(nodes) {
       const parts = { state, sink, metrics, changed, pace, reconciler, messages, notices };
-      tick = startTick({ ...parts, feed, nodes, life, now });
+      tick = startTick({ ...parts, feed, nodes, life, history, now });
     },
     lead() {
       recoverUnrecorded(state, new Set([sentinelRef, gatewayRef].map(entryOf)), now());

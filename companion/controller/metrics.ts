@@ -6,7 +6,12 @@ export type ControllerMetrics = ReturnType<typeof createControllerMetrics>;
 /** Every metric of the controller role. */
 export function createControllerMetrics(registry: Registry) {
   const describe = describeMetrics(registry);
-  return { ...ofWrites(describe), ...ofNodes(describe), ...ofScopes(describe) };
+  return {
+    ...ofWrites(describe),
+    ...ofNodes(describe),
+    ...ofScopes(describe),
+    ...ofHistory(describe),
+  };
 }
 
 type Describe = ReturnType<typeof describeMetrics>;
@@ -87,6 +92,23 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
       ['release'],
     ),
     reports: counter('controller_reports_total', 'Accepted reports of proxies.'),
+  };
+}
+
+/** What the replica remembers of the past. */
+function ofHistory({ gauge }: Describe) {
+  return {
+    historyEdges: gauge('controller_history_edges', 'Pairs of workload and host in the history.'),
+    historyBytes: gauge('controller_history_bytes', 'Memory of the history, without its names.'),
+    historyBegins: gauge(
+      'controller_history_begin_timestamp_seconds',
+      'Unix time at which the history of this replica begins.',
+    ),
+    historyDropped: gauge(
+      'controller_history_dropped',
+      'What the history left out at a bound since this replica started, by item (edges, workloads, counters, changes).',
+      ['item'],
+    ),
   };
 }
 

@@ -1,7 +1,9 @@
+import type { History } from '../core/history/history.ts';
 import { conditionIn, modes } from '../core/scope/condition.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { Feed } from './nodes/feed.ts';
 import type { NodeMessages } from './nodes/messages.ts';
+import { noteFigures } from './nodes/remember.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Life } from './reconcile/inputs.ts';
 import type { Pace } from './reconcile/pace.ts';
@@ -22,6 +24,7 @@ export type TickOptions = {
   feed: Pick<Feed, 'mark'>;
   sink: Pick<Sink, 'mayWrite'>;
   life: Pick<Life, 'ttlMs'>;
+  history: History;
   now: () => number;
 };
 
@@ -34,7 +37,7 @@ const recordsPerTick = 20;
 /** The only timer of the controller: expiry, repair, figures. */
 export function startTick(options: TickOptions): { stop(): void } {
   const { state, metrics, changed, pace, reconciler, nodes, messages } = options;
-  const { life, sink, now, feed } = options;
+  const { life, history, sink, now, feed } = options;
   let ticks = 0;
   let edgesRefused = 0;
 
@@ -51,7 +54,9 @@ export function startTick(options: TickOptions): { stop(): void } {
     if (sink.mayWrite() && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
     state.proxies.expire(now());
     state.farHosts.expire(now() - life.ttlMs);
+    noteFigures(history, state, now());
     measure(state, metrics);
+    measureHistory(history, metrics);
     metrics.edgesRefused.inc(state.edges.overflow() - edgesRefused);
     edgesRefused = state.edges.overflow();
     changed.pass();
@@ -64,6 +69,17 @@ export function startTick(options: TickOptions): { stop(): void } {
 
   const timer = setInterval(tick, tickMs);
   return { stop: () => clearInterval(timer) };
+}
+
+function measureHistory(history: History, metrics: ControllerMetrics): void {
+  const { edges, figures, counters, changes } = history;
+  metrics.historyEdges.set(edges.size());
+  metrics.historyBytes.set(edges.bytes() + figures.bytes());
+  metrics.historyBegins.set(history.beginsAt() / 1000);
+  metrics.historyDropped.set({ item: 'edges' }, edges.evicted());
+  metrics.historyDropped.set({ item: 'workloads' }, figures.evicted());
+  metrics.historyDropped.set({ item: 'counters' }, counters.refused());
+  metrics.historyDropped.set({ item: 'changes' }, changes.dropped());
 }
 
 function measure(state: State, metrics: ControllerMetrics): void {

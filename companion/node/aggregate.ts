@@ -72,7 +72,7 @@ function record(state: Records, pod: Pod, report: FilterReport): Outcome {
   const proxy = proxyOf(state, pod);
   let firstSight = proxy.heardAt === undefined;
   const whole = report.sequence <= 1 || proxy.vms.has(report.epoch);
-  const vm = heardVm(state, proxy, report.epoch, at);
+  const vm = heardVm(state, proxy, report.epoch, { at, isInherited: !whole });
   const overflow = Number(report.totals.overflow + report.totals.lost);
   proxy.filterVersion = report.filterVersion;
   proxy.heardAt = at;
@@ -113,8 +113,14 @@ function proxyOf({ proxies, metrics }: Records, pod: Pod): ObservedProxy {
   return proxy;
 }
 
-function heardVm(state: Records, proxy: ObservedProxy, epoch: bigint, at: number): Vm {
-  const vm = proxy.vms.get(epoch) ?? { heardAt: at, sequence: 0, overflow: 0, counts: new Map() };
+function heardVm(
+  state: Records,
+  proxy: ObservedProxy,
+  epoch: bigint,
+  { at, isInherited }: { at: number; isInherited: boolean },
+): Vm {
+  const fresh = { heardAt: at, isInherited, sequence: 0, overflow: 0, counts: new Map() };
+  const vm = proxy.vms.get(epoch) ?? fresh;
   vm.heardAt = at;
   proxy.vms.delete(epoch);
   proxy.vms.set(epoch, vm);
@@ -137,11 +143,12 @@ function observe(
   if (count <= 0 || count === before) return false;
   if (!makeRoom(state, proxy, key, { isNew: before === undefined, at })) return false;
   const known = proxy.destinations.get(key);
-  const destination = known ?? { edge, count: 0, seenAt: at, changedAt: 0 };
+  const destination = known ?? { edge, count: 0, inherited: 0, seenAt: at, changedAt: 0 };
   // The count is smaller than before: the filter had evicted this destination and saw it again.
   const more = before === undefined || count < before ? count : count - before;
   const sum = destination.count + more;
   destination.count = Math.min(sum, Number.MAX_SAFE_INTEGER);
+  if (vm.isInherited && before === undefined) destination.inherited += more;
   destination.seenAt = at;
   proxy.version += 1;
   destination.changedAt = proxy.version;
@@ -158,10 +165,10 @@ function observe(
 
 function changesSince(proxy: ObservedProxy, version: number, at: number): ReportedEdge[] {
   const edges: ReportedEdge[] = [];
-  for (const { edge, seenAt, changedAt } of proxy.destinations.values()) {
+  for (const { edge, count, inherited, seenAt, changedAt } of proxy.destinations.values()) {
     if (changedAt <= version) continue;
     const secondsSinceSeen = Math.max(0, Math.floor((at - seenAt) / 1000));
-    edges.push({ ...edge, secondsSinceSeen });
+    edges.push({ ...edge, secondsSinceSeen, count: count - inherited });
   }
   return edges;
 }

@@ -8,12 +8,16 @@ import type { Pod } from './pods.ts';
 type UsedDestination = {
   edge: Pick<ReportedEdge, 'cluster' | 'unknown'>;
   count: number;
+  /** What of `count` an earlier life of this process had already counted. */
+  inherited: number;
   seenAt: number;
   changedAt: number;
 };
 
 export type Vm = {
   heardAt: number;
+  /** An earlier life of this process heard its first reports, and counted what they say. */
+  isInherited: boolean;
   sequence: number;
   overflow: number;
   counts: Map<string, number>;

@@ -133,6 +133,11 @@ const allowed: Record<string, string[]> = {
     'companion/core/first-call',
     'companion/core/scope',
   ],
+  'companion/core/history': [
+    'companion/core/mesh',
+    'companion/core/first-call',
+    'companion/core/scope',
+  ],
   'companion/bounds': [],
   'companion/contract': ['companion/core'],
   'companion/frame': ['companion/bounds'],

@@ -1,4 +1,4 @@
-import type { ProxyReport, ReportedEdge } from '../../contract/rpc.ts';
+import { keyOf, type ProxyReport, type ReportedEdge } from '../../contract/rpc.ts';
 import { resolve } from '../../core/first-call/resolve.ts';
 import { parseClusterName } from '../../core/mesh/authority.ts';
 import { shownTo } from '../../core/mesh/host-lookup.ts';
@@ -18,6 +18,8 @@ export type Learning = {
   now: () => number;
   /** `first`: the destination is new for this workload, so its scope cannot wait. */
   onSeen(pod: PodRecord, sighting: Exclude<Sighting, 'full'>): void;
+  /** A report of a pod begins; the result takes its destinations and their cumulative counts. */
+  counting(pod: PodRecord): (host: HostRef, key: string, count: number) => void;
 };
 
 /** Records the destinations that the proxy of a pod used. */
@@ -40,6 +42,7 @@ export function learnReport(learning: Learning, pod: PodRecord, report: ProxyRep
   // A node companion remembers destinations as long as its pods live. A controller that starts, or
   // a new stream, must not learn expired destinations from it again.
   const ttlMs = ttlOf(learning, pod);
+  const count = learning.counting(pod);
   for (const edge of report.edges) {
     if (edge.secondsSinceSeen * 1000 > ttlMs) {
       metrics.ignored.inc({ reason: 'past its time' });
@@ -48,7 +51,10 @@ export function learnReport(learning: Learning, pod: PodRecord, report: ProxyRep
     const seenAt = now() - edge.secondsSinceSeen * 1000;
     const host = destinationOf(learning, namespace, edge, seenAt);
     if (typeof host === 'string') metrics.ignored.inc({ reason: host });
-    else learnHost(learning, pod, host, seenAt);
+    else {
+      learnHost(learning, pod, host, seenAt);
+      count(host, keyOf(edge), edge.count ?? 0);
+    }
   }
 }
 
@@ -57,20 +63,21 @@ function ttlOf({ state, ttlMs }: Learning, pod: PodRecord): number {
   return (workload && state.scopes.get(workload.namespace, workload.name)?.ttlMs) ?? ttlMs;
 }
 
-/** Records that a pod needs a host. */
+/** Records that a pod needs a host; true if its workload had not used the host before. */
 export function learnHost(
   { state, metrics, onSeen }: Learning,
   pod: PodRecord,
   host: HostRef,
   seenAt: number,
-): void {
+): boolean {
   const sighting = state.edges.see(pod, host, seenAt);
   if (sighting === 'full') {
     metrics.ignored.inc({ reason: 'workload full' });
-    return;
+    return false;
   }
   if (sighting === 'first') metrics.learned.inc();
   onSeen(pod, sighting);
+  return sighting === 'first';
 }
 
 type Ignored = 'not a host of the mesh' | 'in every scope' | 'too many hosts of other clusters';

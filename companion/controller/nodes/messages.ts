@@ -1,4 +1,5 @@
 import type { Answer, ProxyGone, ProxyReport, Question } from '../../contract/rpc.ts';
+import type { History } from '../../core/history/history.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { liveMs, type ProxyState } from '../../core/scope/proxies.ts';
 import { usageGrain } from '../../core/scope/status.ts';
@@ -11,6 +12,7 @@ import { createAwaitedPods, isKnown } from './awaited-pods.ts';
 import { type Learning, learnHost, learnReport } from './learn.ts';
 import type { AnswerConfig } from './mesh-view.ts';
 import type { NodeHandlers } from './rated.ts';
+import { countingOf, noteFirstCall } from './remember.ts';
 
 export type NodeMessages = NodeHandlers & {
   /** Pods that were unknown when their node reported them, and are known now; each once. */
@@ -22,6 +24,7 @@ export type NodeMessagesOptions = {
   metrics: ControllerMetrics;
   config: AnswerConfig;
   life: Pick<Life, 'ttlMs'>;
+  history: History;
   now: () => number;
   onFollow: NodeHandlers['onFollow'];
   /** Marks a workload, `namespace/name`, for reconciliation. */
@@ -30,7 +33,7 @@ export type NodeMessagesOptions = {
 
 /** Handles the messages of node companions: reports, farewells, questions. */
 export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
-  const { state, metrics, config, life, now, mark } = options;
+  const { state, metrics, config, life, history, now, mark } = options;
   const awaited = createAwaitedPods({ catalog: state.catalog, metrics, now });
   const learning: Learning = {
     state,
@@ -41,6 +44,7 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
     now,
     // Every report repeats destinations in use, which changes nothing.
     onSeen: (pod, sighting) => sighting !== 'again' && markOf(pod, sighting === 'first'),
+    counting: (pod) => countingOf(history, state, pod, now()),
   };
 
   function markOf(pod: PodRecord, urgent: boolean): void {
@@ -101,6 +105,7 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
       }
       state.proxies.gone({ namespace, pod, uid: podUid });
       if (known) markOf(known, false);
+      history.counters.forget(podUid);
     },
     onQuestion(node, question): Answer {
       const end = metrics.answerSeconds.startTimer();
@@ -116,7 +121,10 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
               now(),
             );
       if (learn && typeof pod === 'object') {
-        learnHost(learning, pod, learn, now());
+        const strategy = decision.strategy;
+        if (learnHost(learning, pod, learn, now())) {
+          noteFirstCall(history, state, { pod, host: learn, strategy, at: now() });
+        }
         // Its scope lacks a destination that may be known for long.
         markOf(pod, false);
       }

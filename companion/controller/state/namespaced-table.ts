@@ -7,13 +7,14 @@ export type NamespacedTable<Value> = {
   values(): Iterable<Value>;
 };
 
-export function createNamespacedTable<
-  Value extends { namespace: string; name: string },
->(): NamespacedTable<Value> {
+export function createNamespacedTable<Value extends { namespace: string; name: string }>(
+  onSet: (before: Value | undefined, after: Value) => void = () => {},
+): NamespacedTable<Value> {
   const table = new Map<string, Map<string, Value>>();
   return {
     set(value) {
       const names = table.get(value.namespace) ?? new Map<string, Value>();
+      onSet(names.get(value.name), value);
       table.set(value.namespace, names.set(value.name, value));
     },
     get: (namespace, name) => table.get(namespace)?.get(name),

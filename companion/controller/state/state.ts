@@ -52,6 +52,8 @@ type StateOptions = {
   namespace: string;
   revisions?: readonly string[];
   served?: readonly string[];
+  /** The record of a scope is about to take the place of an earlier one, if there is one. */
+  onScope?(before: ScopeRecord | undefined, after: ScopeRecord): void;
 };
 
 export function createState({
@@ -59,6 +61,7 @@ export function createState({
   namespace,
   revisions = [],
   served = [],
+  onScope,
 }: StateOptions): State {
   const known: Discovery = { namespaces: new Map(), discovery: new Map() };
   const nodeStreams = createNodeStreams();
@@ -95,7 +98,7 @@ export function createState({
     edges: createEdgeStore(),
     nodeStreams,
     proxies: createProxyTable(nodeStreams),
-    scopes: createNamespacedTable(),
+    scopes: createNamespacedTable(onScope),
     sidecars: createNamespacedTable(),
     imports: createImports(),
     missingRoutes: createMissingRoutes(),

@@ -39,7 +39,7 @@ export async function startController(
     served: options.served ?? [],
     pauseMs: 0,
   });
-  const { state, messages } = engine;
+  const { state, messages, history } = engine;
   const { pace, changed, reconciler } = engine.parts;
   await engine.synced;
 
@@ -52,6 +52,7 @@ export async function startController(
   let questions = 0;
   return {
     state,
+    history,
     metrics,
     messages,
     failures,

@@ -19,8 +19,8 @@ function overTheWire(message: NodeMessage): NodeMessage {
 const count = fc.nat({ max: Number.MAX_SAFE_INTEGER });
 const unknown = fc.record({ tcp: fc.boolean(), authority: fc.string(), destination: fc.string() });
 const edge = fc.oneof(
-  fc.record({ cluster: fc.string(), secondsSinceSeen: count }),
-  fc.record({ unknown, secondsSinceSeen: count }),
+  fc.record({ cluster: fc.string(), secondsSinceSeen: count, count }),
+  fc.record({ unknown, secondsSinceSeen: count, count }),
 );
 const report = fc.record({
   namespace: fc.string(),

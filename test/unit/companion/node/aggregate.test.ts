@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, test } from 'vitest';
 import { podOf, testClock, testMetrics } from '../../../../box/played/fixtures.ts';
 import { epochOf, filterReport } from '../../../../box/played/report-body.ts';
 import type { FilterReport } from '../../../../companion/contract/filter-report.ts';
@@ -140,10 +140,12 @@ describe('changes', () => {
     const read = proxy.version;
     clock.pass(61_500);
     aggregate.record(pod, filterReport('x', 2, { a: 1, b: 9 }));
-    expect(aggregate.changesSince(proxy, read)).toEqual([{ cluster: 'b', secondsSinceSeen: 0 }]);
+    expect(aggregate.changesSince(proxy, read)).toEqual([
+      { cluster: 'b', secondsSinceSeen: 0, count: 9 },
+    ]);
     expect(aggregate.changesSince(proxy, 0)).toEqual([
-      { cluster: 'a', secondsSinceSeen: 61 },
-      { cluster: 'b', secondsSinceSeen: 0 },
+      { cluster: 'a', secondsSinceSeen: 61, count: 1 },
+      { cluster: 'b', secondsSinceSeen: 0, count: 9 },
     ]);
     expect(aggregate.changesSince(proxy, proxy.version)).toEqual([]);
   });
@@ -274,4 +276,17 @@ describe('bounds', () => {
     expect(counts()).toEqual({ c: 1 });
     expect(await value('node_evicted_total', { table: 'names' })).toBe(2);
   });
+});
+
+test('a companion that restarts tells controllers only the calls that it heard of itself', () => {
+  const { aggregate, counts } = setUp();
+  const told = () => {
+    const proxy = aggregate.get(pod.uid);
+    return proxy && aggregate.changesSince(proxy, 0).map(({ count }) => count);
+  };
+  aggregate.record(pod, filterReport('vm', 7, { a: 1_000 }));
+  expect([told(), counts()]).toEqual([[0], { a: 1_000 }]);
+  aggregate.record(pod, filterReport('vm', 8, { a: 1_003 }));
+  aggregate.record(pod, filterReport('new', 1, { a: 2 }));
+  expect(told()).toEqual([5]);
 });

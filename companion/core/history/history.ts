@@ -1,0 +1,83 @@
+import { type Change, type Changes, createChanges } from './changes.ts';
+import { type Counters, createCounters } from './counters.ts';
+import { createEdgeHistory, type EdgeHistory, type PackedEdge } from './edges.ts';
+import { createFigureHistory, type FigureHistory, type PackedFigures } from './figures.ts';
+import { countLevels, type Range } from './series.ts';
+
+/**
+ * What the controllers remember of the past, in memory only: both replicas hear every report, and
+ * each keeps its own history.
+ */
+export type History = {
+  counters: Counters;
+  edges: EdgeHistory;
+  figures: FigureHistory;
+  changes: Changes;
+  /** Milliseconds since the epoch: nothing is known of the time before. */
+  beginsAt(): number;
+  /** Everything, one line of JSON for each item, the oldest time first. */
+  pack(): Iterable<string>;
+  /** Takes over the history of another replica. Throws at a line that is none. */
+  unpack(lines: Iterable<string>): void;
+};
+
+type Line =
+  | { layout: number; beginsAt: number }
+  | { edge: PackedEdge }
+  | { figures: PackedFigures }
+  | { changes: Change[] };
+
+/** Of the lines; another layout is not read, and then history begins with the replica. */
+const layout = 1;
+
+export function createHistory(startedAt: number): History {
+  const counters = createCounters(startedAt);
+  const edges = createEdgeHistory();
+  const figures = createFigureHistory();
+  const changes = createChanges(startedAt);
+  let beginsAt = startedAt;
+
+  function take(line: Line): void {
+    if ('edge' in line) edges.unpack(line.edge);
+    else if ('figures' in line) figures.unpack(line.figures);
+    else if ('changes' in line) changes.restore(line.changes);
+  }
+
+  return {
+    ...{ counters, edges, figures, changes },
+    beginsAt: () => beginsAt,
+    *pack() {
+      yield lineOf({ layout, beginsAt });
+      for (const edge of edges.pack()) yield lineOf({ edge });
+      for (const packed of figures.pack()) yield lineOf({ figures: packed });
+      yield lineOf({ changes: changes.since(0) });
+    },
+    unpack(lines) {
+      let isFirst = true;
+      for (const text of lines) {
+        const line = JSON.parse(text) as Line;
+        if (isFirst) {
+          if (!('layout' in line) || line.layout !== layout) throw new Error('unknown layout');
+          beginsAt = Math.min(beginsAt, line.beginsAt);
+          isFirst = false;
+        } else take(line);
+      }
+    },
+  };
+}
+
+function lineOf(line: Line): string {
+  return JSON.stringify(line);
+}
+
+/** The finest level that still has the bins of that time. */
+export function levelFor(from: number, now: number): number {
+  const found = countLevels.findIndex(({ binMs, bins }) => now - from <= binMs * (bins - 1));
+  return found < 0 ? countLevels.length - 1 : found;
+}
+
+/** The time in milliseconds that the bins overlapping a range cover. */
+export function spanOf(level: number, { from, to }: Range): number {
+  const { binMs } = countLevels[level] as (typeof countLevels)[number];
+  return (Math.floor(to / binMs) - Math.floor(from / binMs) + 1) * binMs;
+}

@@ -1,0 +1,124 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { createChanges } from '../../../../companion/core/history/changes.ts';
+import { createCounters, settlingMs } from '../../../../companion/core/history/counters.ts';
+import { createEdgeHistory, edgesMax } from '../../../../companion/core/history/edges.ts';
+import { createFigureHistory, workloadsMax } from '../../../../companion/core/history/figures.ts';
+import { createHistory, levelFor, spanOf } from '../../../../companion/core/history/history.ts';
+
+const start = Date.parse('2026-01-01T00:00:00Z');
+const hour = 3_600_000;
+const edge = (n: number) => ({ namespace: 'shop', workload: `w${n}`, host: 'shop/cart' });
+const change = {
+  ...{ at: start, kind: 'first-call' as const, namespace: 'shop', workload: 'web' },
+  ...{ host: 'shop/cart', detail: 'gateway' },
+};
+
+test('20,000 edges and 2,000 workloads take at most 48 MB', () => {
+  const edges = createEdgeHistory();
+  for (let n = 0; n < edgesMax + 500; n++) edges.add(edge(n), start + n, 1);
+  const figures = createFigureHistory();
+  for (let n = 0; n < workloadsMax + 5; n++) {
+    figures.set(`shop/w${n}`, start, { memoryBytes: 1, clusters: 1 });
+  }
+  expect(edges.size()).toBeLessThanOrEqual(edgesMax);
+  expect(edges.evicted() + edges.size()).toBe(edgesMax + 500);
+  expect(figures.evicted()).toBe(5);
+  expect(edges.bytes() + figures.bytes()).toBeLessThan(48e6);
+});
+
+test('the edges that were used longest ago go first, and of these the least used', () => {
+  const edges = createEdgeHistory(3);
+  edges.add(edge(1), start, 9);
+  edges.add(edge(2), start, 1);
+  edges.add(edge(3), start + 1, 1);
+  edges.add(edge(4), start + 2, 1);
+  const left = () => edges.within(0, { from: start, to: start + 9 }).map((each) => each.workload);
+  expect(left()).toEqual(['w1', 'w3', 'w4']);
+  edges.add(edge(5), start + 3, 1);
+  expect(left()).toEqual(['w3', 'w4', 'w5']);
+  expect(edges.evicted()).toBe(2);
+});
+
+test('the calls of a proxy are counted once, however often its counts are repeated', () => {
+  const reports = fc.array(fc.record({ more: fc.nat(50), times: fc.integer({ min: 1, max: 3 }) }));
+  fc.assert(
+    fc.property(reports, (told) => {
+      const counters = createCounters(start);
+      let [count, calls] = [0, 0];
+      for (const { more, times } of told) {
+        count += more;
+        for (let n = 0; n < times; n++)
+          calls += counters.report('uid', start + hour)('cart', count);
+      }
+      expect(calls).toBe(count);
+    }),
+  );
+});
+
+test('what was called before a replica began is not counted as called now', () => {
+  const counters = createCounters(start);
+  const first = counters.report('old', start + 1_000);
+  expect([first('cart', 5_000), first('pay', 70)]).toEqual([0, 0]);
+  const next = counters.report('old', start + 2_000);
+  expect([next('cart', 5_001), next('new', 2)]).toEqual([1, 2]);
+  expect(counters.report('late', start + settlingMs)('cart', 3)).toBe(3);
+});
+
+test('a node companion that restarts counts from zero', () => {
+  const counters = createCounters(start - hour);
+  expect(counters.report('uid', start)('cart', 100)).toBe(100);
+  expect(counters.report('uid', start)('cart', 4)).toBe(4);
+});
+
+test('counters are bounded, and those of a proxy that is gone are given back', () => {
+  const counters = createCounters(start - hour, 2);
+  const report = counters.report('a', start);
+  expect(['x', 'y', 'z'].map((host) => report(host, 1))).toEqual([1, 1, 0]);
+  expect([counters.size(), counters.refused()]).toEqual([2, 1]);
+  counters.forget('a');
+  expect([counters.size(), counters.report('b', start)('z', 7)]).toEqual([0, 7]);
+});
+
+test('changes are bounded, numbered upwards, and read from any number on', () => {
+  const changes = createChanges(100, 10);
+  for (let n = 0; n < 25; n++) changes.add({ ...change, detail: `${n}` });
+  const kept = changes.since(0);
+  expect(kept.length).toBeLessThanOrEqual(11);
+  expect(kept.length + changes.dropped()).toBe(25);
+  expect(kept.at(-1)).toMatchObject({ id: 125, detail: '24' });
+  expect(changes.since(123).map(({ id }) => id)).toEqual([124, 125]);
+  expect(changes.since(125)).toEqual([]);
+});
+
+test('a replica takes over the history of another one', () => {
+  const old = createHistory(start);
+  old.edges.add(edge(1), start + 5, 7);
+  old.edges.add(edge(1), start + hour, 3);
+  old.figures.set('shop/w1', start + hour, { memoryBytes: 2048, clusters: 12 });
+  old.changes.add(change);
+  const fresh = createHistory(start + hour);
+  fresh.edges.add(edge(1), start + hour, 2);
+  fresh.unpack([...old.pack()]);
+  expect(fresh.beginsAt()).toBe(start);
+  const day = { from: start, to: start + 2 * hour };
+  for (const level of [0, 1, 2]) {
+    expect(fresh.edges.within(level, day)).toEqual(old.edges.within(level, day));
+  }
+  expect(fresh.figures.series('shop/w1', 'memory', 1, day)).toEqual([0, 2048, 0]);
+  expect(fresh.changes.since(0)).toEqual(old.changes.since(0));
+  expect(fresh.changes.add(change).id).toBeGreaterThan(old.changes.newest());
+});
+
+test.each([['{"edge":{}}'], ['{"layout":2}'], ['no json']])(
+  'the line %s begins no history',
+  (line) => {
+    expect(() => createHistory(start).unpack([line])).toThrow();
+  },
+);
+
+test('the finest level that still has a time is read', () => {
+  const ages = [1_000, 59 * 60_000, 2 * hour, 23 * hour, 30 * hour, 1_000 * hour];
+  expect(ages.map((age) => levelFor(start - age, start))).toEqual([0, 0, 1, 1, 2, 2]);
+  expect(spanOf(0, { from: start, to: start + 60_000 })).toBe(70_000);
+});
