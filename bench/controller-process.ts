@@ -17,6 +17,7 @@ export async function startController(
     'pod-name': podName,
     'grpc-port': String(grpcPort),
     'filter-port': String(await freePort()),
+    'console-port': String(await freePort()),
     'wasm-path': join(repoDir, 'build', 'filter.wasm'),
     'learning-window-seconds': '0',
   });

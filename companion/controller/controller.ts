@@ -3,6 +3,9 @@ import type { ControllerConfig } from '../frame/config.ts';
 import type { RoleDeps } from '../frame/role.ts';
 import { connectKube } from '../kube/kube.ts';
 import { startLeader } from '../kube/leader.ts';
+import { createAccessCheck } from './console/access.ts';
+import { startConsole } from './console/server.ts';
+import { takeOver } from './console/takeover.ts';
 import { startEngine } from './engine.ts';
 import { startFilterServer } from './filter-server.ts';
 import { createControllerMetrics } from './metrics.ts';
@@ -44,6 +47,18 @@ export async function runController(
   const keys = await servingCertificate(kube, config.namespace, now());
   const server = await startNodeServer(nodes, keys, config.grpcPort);
   lifecycle.onStop('nodes', () => server.stop());
+
+  const { state, history } = engine;
+  // The Service has other replicas only, as long as this one is not ready.
+  const service = `lazyscope-controller.${config.namespace}.svc`;
+  await takeOver({ history, keys, log, service, port: config.consolePort });
+  const namespaces = () => [...new Set([...state.scopes.values()].map((each) => each.namespace))];
+  const page = await startConsole({
+    ...{ keys, metrics, port: config.consolePort, pagePath: config.consolePath },
+    known: { state, history, now },
+    access: createAccessCheck({ kube, metrics, namespaces, now }),
+  });
+  lifecycle.onStop('console', () => page.close());
 
   const leader = startLeader({
     kube,

@@ -11,6 +11,7 @@ export function createControllerMetrics(registry: Registry) {
     ...ofNodes(describe),
     ...ofScopes(describe),
     ...ofHistory(describe),
+    ...ofConsole(describe),
   };
 }
 
@@ -92,6 +93,19 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
       ['release'],
     ),
     reports: counter('controller_reports_total', 'Accepted reports of proxies.'),
+  };
+}
+
+/** The page and its users. */
+function ofConsole({ counter, gauge }: Describe) {
+  return {
+    consoleRequests: counter('controller_console_requests_total', 'Requests of the page.'),
+    consoleRefused: counter(
+      'controller_console_refused_total',
+      'Requests of the page that were refused, by reason (token, permission, rate, streams, review: the API server did not answer).',
+      ['reason'],
+    ),
+    consoleStreams: gauge('controller_console_streams', 'Pages that follow changes live.'),
   };
 }
 

@@ -88,6 +88,8 @@ export const controllerSettings = {
   podName: dnsName({ about: 'the name of this pod, its identity in the election' }),
   grpcPort: port({ about: 'the port that node companions connect to', fallback: '9471' }),
   filterPort: port({ about: 'the port that serves the Wasm filter', fallback: '9473' }),
+  consolePort: port({ about: 'the port of the page and its API', fallback: '9474' }),
+  consolePath: path({ about: 'the folder of the bundled page', fallback: 'build/companion/page' }),
   wasmPath: path({ about: 'the Wasm filter to serve', fallback: 'build/filter.wasm' }),
   previousFiltersPath: path({
     about: 'a folder with the filters of previous releases, for namespaces that pin one',

@@ -92,6 +92,7 @@ export async function connectKube(
       }
     },
     tokenReview: (token, audiences) => tokenReview(ask, token, audiences),
+    mayList: (user, plural, namespace) => mayList(ask, user, plural, namespace),
     close,
   };
 }
@@ -108,7 +109,25 @@ async function tokenReview(ask: Ask, token: string, audiences: string[]): Promis
   });
   const { user = {}, error } = status;
   const authenticated = status.authenticated === true;
-  return { authenticated, username: user.username, extra: user.extra, error };
+  const { username, uid, groups, extra } = user;
+  return { authenticated, username, uid, groups, extra, error };
+}
+
+async function mayList(
+  ask: Ask,
+  { username, uid, groups, extra }: TokenReview,
+  resource: string,
+  namespace = '',
+): Promise<boolean> {
+  const asked = { group: 'lazyscope.io', version: '*', resource, verb: 'list', namespace };
+  const { status = {} } = await ask('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', {
+    body: {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: { user: username, uid, groups, extra, resourceAttributes: asked },
+    },
+  });
+  return status.allowed === true;
 }
 
 /**

@@ -60,6 +60,8 @@ export type Watch = { synced: Promise<void>; stop(): void };
 export type TokenReview = {
   authenticated: boolean;
   username?: string | undefined;
+  uid?: string | undefined;
+  groups?: string[] | undefined;
   extra?: Record<string, string[]> | undefined;
   error?: string | undefined;
 };
@@ -96,6 +98,11 @@ export type Kube = {
     options?: { preconditions?: Preconditions; timeoutMs?: number },
   ): Promise<void>;
   tokenReview(token: string, audiences: string[]): Promise<TokenReview>;
+  /**
+   * Whether a user may list a kind of Lazyscope, by SubjectAccessReview; without a namespace: in
+   * every namespace.
+   */
+  mayList(user: TokenReview, plural: 'workloadscopes', namespace?: string): Promise<boolean>;
   /** Closes connections; watches must have been stopped. */
   close(): void;
 };

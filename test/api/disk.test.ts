@@ -56,6 +56,7 @@ test('a controller that may write to no file starts, leads and serves the filter
     'pod-name': 'controller-0',
     'grpc-port': String(await freePort()),
     'filter-port': String(filterPort),
+    'console-port': String(await freePort()),
     'wasm-path': join(repoDir, 'build', 'filter.wasm'),
   });
   await waitFor('the lease', async () => {

@@ -46,6 +46,7 @@ async function startReplica(name: string): Promise<Replica> {
     'pod-name': name,
     'grpc-port': String(grpcPort),
     'filter-port': String(await freePort()),
+    'console-port': String(await freePort()),
     'wasm-path': join(repoDir, 'build', 'filter.wasm'),
     'lease-seconds': String(leaseSeconds),
     'learning-window-seconds': '0',

@@ -119,6 +119,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
     await setMode(null);
     while (hasScope()) await sleep(20);
     await kube.tokenReview('nobody', ['lazyscope']);
+    await kube.mayList({ authenticated: true, username: 'nobody' }, 'workloadscopes');
     // Renewals, which follow each third of a lease, and the ports of the sentinel.
     await sleep(config.leaseSeconds * 1000);
     await engine.settle();
@@ -126,6 +127,15 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
   });
   await engine.stop();
   await leader?.release().catch(() => undefined);
+  kube.close();
+  return denied;
+};
+
+/** The API server decides about the page's rows as about this request. */
+export const viewerJourney: Journey = async ({ account }) => {
+  const { kube, run } = await listen(account);
+  const scopes = { group: 'lazyscope.io', version: 'v1alpha1', plural: 'workloadscopes' };
+  const denied = await run(async () => void (await kube.get(scopes, '')));
   kube.close();
   return denied;
 };

@@ -4,7 +4,13 @@ import { accountFolder } from '../../box/api/accounts.ts';
 import { type ApiServer, startApiServer } from '../../box/api/api-server.ts';
 import { installFilter } from '../../box/api/population.ts';
 import { filesBelow, type Manifest, manifests, parse, render } from '../unit/manifests/render.ts';
-import { bypassJourney, controllerJourney, type Journey, nodeJourney } from './journey.ts';
+import {
+  bypassJourney,
+  controllerJourney,
+  type Journey,
+  nodeJourney,
+  viewerJourney,
+} from './journey.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
 
@@ -14,6 +20,7 @@ const journeys: Record<string, Journey> = {
   'lazyscope-bypass': bypassJourney,
   'lazyscope-controller': controllerJourney,
   'lazyscope-node': nodeJourney,
+  'lazyscope-viewer': viewerJourney,
 };
 
 type Permission = { role: string; kind: string; rule: number; resource: string; verb: string };

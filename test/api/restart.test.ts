@@ -44,6 +44,7 @@ async function start(): Promise<void> {
     'pod-name': 'controller-0',
     'grpc-port': String(grpcPort),
     'filter-port': String(await freePort()),
+    'console-port': String(await freePort()),
     'wasm-path': join(repoDir, 'build', 'filter.wasm'),
     'learning-window-seconds': '0',
     'writes-per-second': String(writesPerSecond),

@@ -36,7 +36,7 @@ export function noteScope(
   after: ScopeRecord,
   at: number,
 ): void {
-  for (const told of scopeChanges(before, after, at)) changes.add(told);
+  for (const change of scopeChanges(before, after, at)) changes.add(change);
 }
 
 /** Records the mean memory and clusters of the proxies of each workload. */

@@ -17,8 +17,11 @@ export type History = {
   beginsAt(): number;
   /** Everything, one line of JSON for each item, the oldest time first. */
   pack(): Iterable<string>;
-  /** Takes over the history of another replica. Throws at a line that is none. */
-  unpack(lines: Iterable<string>): void;
+  /**
+   * Takes over the history of another replica, line by line. The result throws at a line that is
+   * none.
+   */
+  unpack(): (line: string) => void;
 };
 
 type Line =
@@ -52,16 +55,15 @@ export function createHistory(startedAt: number): History {
       for (const packed of figures.pack()) yield lineOf({ figures: packed });
       yield lineOf({ changes: changes.since(0) });
     },
-    unpack(lines) {
+    unpack() {
       let isFirst = true;
-      for (const text of lines) {
+      return (text) => {
         const line = JSON.parse(text) as Line;
-        if (isFirst) {
-          if (!('layout' in line) || line.layout !== layout) throw new Error('unknown layout');
-          beginsAt = Math.min(beginsAt, line.beginsAt);
-          isFirst = false;
-        } else take(line);
-      }
+        if (!isFirst) return take(line);
+        if (!('layout' in line) || line.layout !== layout) throw new Error('unknown layout');
+        beginsAt = Math.min(beginsAt, line.beginsAt);
+        isFirst = false;
+      };
     },
   };
 }

@@ -14,7 +14,8 @@ export function scopeChanges(
   const changes: Told[] = [];
   const [known, now] = [hostsOf(before), hostsOf(after)];
   // The first hosts of a new scope come with the scope.
-  for (const [host, detail] of before.status ? now : []) {
+  const fresh = before.status ? now : [];
+  for (const [host, detail] of fresh) {
     if (!known.has(host)) changes.push({ ...told, kind: 'host-added', host, detail });
   }
   for (const [host, detail] of known) {

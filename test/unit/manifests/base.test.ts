@@ -113,7 +113,9 @@ describe.each([
 
 test('the ports are the companion’s defaults', () => {
   const { port, tokenPath } = readSettings(nodeSettings, environmentOf(node), []);
-  const { grpcPort, filterPort } = readSettings(controllerSettings, environmentOf(controller), []);
+  const settings = readSettings(controllerSettings, environmentOf(controller), []);
+  const { grpcPort, filterPort, consolePort } = settings;
+  expect(consolePort).toBe(portOf(controller, 'console'));
   expect(port).toBe(portOf(node, 'http'));
   expect(grpcPort).toBe(portOf(controller, 'grpc'));
   expect(filterPort).toBe(portOf(controller, 'filter'));
@@ -128,6 +130,7 @@ test.each([
   ['lazyscope-node', node, 9470, { internalTrafficPolicy: 'Local' }],
   ['lazyscope-controller', controller, 9471, { clusterIP: 'None' }],
   ['lazyscope-filter', controller, 9473, {}],
+  ['lazyscope-console', controller, 9474, {}],
 ] as const)('Service %s reaches its pods', (name, workload, number, more) => {
   const { spec } = find(objects, 'Service', name);
   expect(labelsOf(workload)).toMatchObject(spec.selector);
@@ -208,7 +211,7 @@ test('network policies open only the ports of the contract', () => {
   expect(ports).toEqual({
     'default-deny': [],
     'lazyscope-node': [9470],
-    'lazyscope-controller': [9471, 9473],
+    'lazyscope-controller': [9471, 9474, 9473],
     'lazyscope-egress': [15443],
     metrics: [9472, 15020, 15090],
   });

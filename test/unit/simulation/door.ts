@@ -144,6 +144,7 @@ export function createDoor({ store, random, onWrite }: DoorOptions): Door {
         await store.delete(resource, name, namespace);
       }, options.timeoutMs),
     tokenReview: async () => ({ authenticated: false }),
+    mayList: async () => false,
     close: () => undefined,
   };
   const door: Door = {

@@ -173,6 +173,7 @@ export function createFakeKube(): FakeKube {
         drop(key);
       }),
     tokenReview: async () => ({ authenticated: false }),
+    mayList: async () => false,
     close: () => undefined,
   };
   return fake;

@@ -99,7 +99,8 @@ test('a replica takes over the history of another one', () => {
   old.changes.add(change);
   const fresh = createHistory(start + hour);
   fresh.edges.add(edge(1), start + hour, 2);
-  fresh.unpack([...old.pack()]);
+  const take = fresh.unpack();
+  for (const line of old.pack()) take(line);
   expect(fresh.beginsAt()).toBe(start);
   const day = { from: start, to: start + 2 * hour };
   for (const level of [0, 1, 2]) {
@@ -113,7 +114,7 @@ test('a replica takes over the history of another one', () => {
 test.each([['{"edge":{}}'], ['{"layout":2}'], ['no json']])(
   'the line %s begins no history',
   (line) => {
-    expect(() => createHistory(start).unpack([line])).toThrow();
+    expect(() => createHistory(start).unpack()(line)).toThrow();
   },
 );
 

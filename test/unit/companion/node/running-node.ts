@@ -94,6 +94,7 @@ function fakeKube(): { kube: Kube; watches: Map<string, WatchHandler> } {
     get: unused,
     delete: unused,
     tokenReview: unused,
+    mayList: unused,
     close: () => undefined,
   };
   return { kube, watches };
