@@ -23,6 +23,7 @@ RUN npm ci
 COPY asconfig.json tsconfig.json ./
 COPY wasm-filter wasm-filter
 COPY companion companion
+COPY console console
 RUN npm run build && npm prune --omit=dev --omit=optional && \
     mkdir -p /app/build && mv build/filter.wasm wasm-filter/previous /app/build/ && \
     mv build/companion node_modules package.json /app/ && cp companion/contract/companion.proto /app/companion/contract/

@@ -70,6 +70,7 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
   });
   try {
     view.say('up: the full and the scoped sidecar, the egress gateway, two backends');
+    if (!options.json) view.print(`console  http://127.0.0.1:${await mesh.openPage()}/`);
     const sidecars = [mesh.sidecar('full'), mesh.sidecar('scoped')];
     const traffic = createTraffic(sidecars, cast.steady.map(urlOf));
     view.panel(() => panelOf(mesh, traffic));

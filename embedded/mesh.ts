@@ -40,7 +40,7 @@ import { gatewayConfiguration } from './sidecar-config.ts';
  * A whole mesh in a few processes of one user, without any installation. The imports show its
  * parts.
  */
-export type Mesh = {
+export type Mesh = Pick<Roles, 'openPage'> & {
   sidecar(name: string): Sidecar;
   gateway: EnvoyProxy;
   services: readonly Placed[];
@@ -158,6 +158,7 @@ async function assemble(options: Assembly): Promise<Omit<Mesh, 'stop'>> {
     gateway,
     services,
     registry,
+    openPage: roles.openPage,
     setFirstCall(workload, firstCall) {
       setSpec(registry, workload, { firstCall });
       return roles.settled();

@@ -8,6 +8,7 @@ import type {
   NodeStream,
   Question,
 } from '../companion/contract/rpc.ts';
+import { startConsole } from '../companion/controller/console/server.ts';
 import { startEngine } from '../companion/controller/engine.ts';
 import { createControllerMetrics } from '../companion/controller/metrics.ts';
 import type { NodeHandlers } from '../companion/controller/nodes/rated.ts';
@@ -25,12 +26,18 @@ import { startLink } from '../companion/node/link.ts';
 import { startNode } from '../companion/node/node.ts';
 import type { Uplink, UplinkOptions } from '../companion/node/uplink.ts';
 import type { Registry } from './registry.ts';
+import { shippedPath } from './shipped-patches.ts';
 
 /** Both roles of the companion in this process, joined by a stream instead of gRPC. */
 
 export type Roles = {
   /** Starts the node companion of one pod; returns the port that the pod's filter connects to. */
   startNodeOf(pod: { name: string; statsPort(): number }): Promise<number>;
+  /**
+   * Opens the page on the loopback address, for everybody who can reach that; returns its port. A
+   * request that names another host is refused, so no other site can read it.
+   */
+  openPage(): Promise<number>;
   /** Resolves when every node companion has the compact catalog as it is now. */
   settled(): Promise<void>;
 };
@@ -104,6 +111,19 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
         statsPort,
       });
       return port;
+    },
+    async openPage() {
+      const page = await startConsole({
+        known: { state: engine.state, history: engine.history, now },
+        metrics,
+        access: async () => ({ all: true, namespaces: new Set() }),
+        ...{ pagePath: shippedPath('build/companion/page'), host: '127.0.0.1', port: 0 },
+        guard: ({ hostname }) =>
+          ['127.0.0.1', 'localhost'].includes(hostname) ? undefined : 'not a name of this page',
+      });
+      lifecycle.onStop('page', () => page.close());
+      const address = page.server.address();
+      return typeof address === 'object' ? (address?.port ?? 0) : 0;
     },
     async settled() {
       await engine.parts.feed.sent();

@@ -4,7 +4,14 @@ import { run } from '../run.ts';
 import { hashOf, hashOfTree } from './build-cache.ts';
 
 /** The input of `npm run build`. */
-const sources = ['companion', 'wasm-filter', 'asconfig.json', 'tsconfig.json', 'package-lock.json'];
+const sources = [
+  'companion',
+  'console',
+  'wasm-filter',
+  'asconfig.json',
+  'tsconfig.json',
+  'package-lock.json',
+];
 /** The output of `npm run build`. */
 const outputs = ['build/companion', 'build/filter.wasm'];
 const stampFile = 'build/.stamp';

@@ -67,7 +67,7 @@ test('every path of the repository that a document names in code style exists', 
 });
 
 const sources = ending('.ts').filter((file) => !file.includes('.test.'));
-const product = /^(companion|command|charts|embedded|demo|box|bench|wasm-filter)\//;
+const product = /^(companion|console|command|charts|embedded|demo|box|bench|wasm-filter)\//;
 
 test('no function is longer than a screen, apart from the functions inside it', () => {
   const functions = sources

@@ -92,7 +92,7 @@ async function servePage(server: FastifyInstance, folder: string): Promise<void>
   for (const [name, type] of Object.entries(files)) {
     const content = await readFile(join(folder, name)).catch(() => undefined);
     const path = name === 'index.html' ? '/' : `/${name}`;
-    const missing = `the page is not built: ${name} is missing; run npm run build:companion`;
+    const missing = `the page is not built: ${name} is missing; run npm run build:page`;
     server.get(path, async (_request, reply) =>
       content ? reply.type(type).send(content) : reply.code(404).send({ error: missing }),
     );

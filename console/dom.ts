@@ -1,0 +1,90 @@
+/** Makes elements. Names from the mesh only ever become text, so none can become markup. */
+
+type Child = Node | string | number | false | undefined;
+type Attributes = Record<string, string | number | boolean | ((event: Event) => void) | undefined>;
+
+export function h<Tag extends keyof HTMLElementTagNameMap>(
+  tag: Tag,
+  attributes: Attributes = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[Tag] {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function s(tag: string, attributes: Attributes = {}, ...children: Child[]): SVGElement {
+  return fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
+}
+
+function fill<Made extends Element>(made: Made, attributes: Attributes, children: Child[]): Made {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'function') made.addEventListener(name, value);
+    else if (value === true) made.setAttribute(name, '');
+    else if (value !== undefined && value !== false) made.setAttribute(name, String(value));
+  }
+  made.append(...children.filter((each) => each !== undefined && each !== false).map(nodeOf));
+  return made;
+}
+
+function nodeOf(child: Exclude<Child, false | undefined>): Node | string {
+  return typeof child === 'number' ? String(child) : child;
+}
+
+export type Column<Row> = {
+  title: string;
+  number?: boolean;
+  cell(row: Row): Child;
+  /** The name that the server sorts by. */
+  sort?: string;
+};
+
+export type Sorting = { by: string; descending: boolean; onSort(by: string): void };
+
+export function table<Row>(
+  caption: string,
+  columns: readonly Column<Row>[],
+  rows: readonly Row[],
+  sorting?: Sorting,
+): HTMLElement {
+  const head = columns.map(({ title, number, sort }) => {
+    const isSorted = sorting !== undefined && sort === sorting.by;
+    const order = isSorted && (sorting.descending ? 'descending' : 'ascending');
+    const arrow = order === 'descending' ? ' ▼' : order === 'ascending' ? ' ▲' : '';
+    const button =
+      sort && sorting
+        ? h('button', { type: 'button', click: () => sorting.onSort(sort) }, `${title}${arrow}`)
+        : title;
+    const attributes = { scope: 'col', class: number && 'number', 'aria-sort': order };
+    return h('th', attributes, button);
+  });
+  const body = rows.map((row) =>
+    h(
+      'tr',
+      {},
+      ...columns.map(({ number, cell }) => h('td', { class: number && 'number' }, cell(row))),
+    ),
+  );
+  if (rows.length === 0) {
+    body.push(h('tr', {}, h('td', { colspan: columns.length, class: 'quiet' }, 'None.')));
+  }
+  return h(
+    'div',
+    { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
+    h('table', {}, h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...body)),
+  );
+}
+
+export function section(title: string, ...children: Child[]): HTMLElement {
+  return h('section', {}, h('h3', {}, title), ...children);
+}
+
+export function megabytes(bytes: number): string {
+  return bytes > 0 ? `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB` : '–';
+}
+
+export function timeText(ms: number): string {
+  return ms > 0 ? new Date(ms).toLocaleString() : '–';
+}
+
+export function rateText(perSecond: number): string {
+  return perSecond >= 1 ? `${perSecond.toFixed(1)}/s` : `${(perSecond * 60).toFixed(1)}/min`;
+}

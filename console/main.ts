@@ -1,0 +1,125 @@
+import { dropToken, Failure, follow, keepToken, takeToken } from './api.ts';
+import { h } from './dom.ts';
+import { overviewView } from './overview.ts';
+import { isLive, stopReplay, topologyView } from './topology.ts';
+import { workloadsView, workloadView } from './workloads.ts';
+
+/** A live view is asked for again at most this often. */
+const redrawMs = 5_000;
+/** The controller tells its time once a second. */
+const oldMs = 10_000;
+
+const main = document.querySelector('main') as HTMLElement;
+const nav = document.querySelector('nav') as HTMLElement;
+const age = document.querySelector('#age') as HTMLElement;
+const views = { overview: 'Overview', workloads: 'Workloads', topology: 'Topology' };
+
+let shownAt = 0;
+let heardAt = 0;
+let drawing = 0;
+
+function place(): string[] {
+  const parts = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+  return parts[0] && parts[0] in views ? parts : ['overview'];
+}
+
+function viewOf([view, namespace, name]: string[]): Promise<HTMLElement[]> {
+  const redraw = () => void draw();
+  if (view === 'topology') return topologyView({ namespace, workload: name }, redraw);
+  if (view === 'workloads' && namespace && name) return workloadView(namespace, name);
+  if (view === 'workloads') return workloadsView(redraw);
+  return overviewView();
+}
+
+async function draw(): Promise<void> {
+  drawing += 1;
+  const own = drawing;
+  const where = place();
+  nav.replaceChildren(
+    ...Object.entries(views).map(([path, title]) =>
+      h('a', { href: `#/${path}`, 'aria-current': where[0] === path && 'page' }, title),
+    ),
+  );
+  try {
+    const elements = await viewOf(where);
+    // A later view was asked for meanwhile.
+    if (own !== drawing) return;
+    show(elements);
+    shownAt = Date.now();
+  } catch (error) {
+    if (own === drawing) showFailure(error);
+  }
+  tellAge();
+}
+
+/** The element with the focus keeps it, by its id or its text. */
+function show(elements: readonly HTMLElement[]): void {
+  const active = document.activeElement;
+  const [id, text] = [active?.id, active?.textContent];
+  const cursor =
+    active instanceof HTMLInputElement && active.type === 'search' && active.selectionStart;
+  main.replaceChildren(...elements);
+  if (!active || document.contains(active)) return;
+  const same = [...main.querySelectorAll<HTMLElement>('a, button, input, select')].find((each) =>
+    id ? each.id === id : each.textContent === text,
+  );
+  same?.focus();
+  if (same instanceof HTMLInputElement && typeof cursor === 'number')
+    same.setSelectionRange(cursor, cursor);
+}
+
+function showFailure(error: unknown): void {
+  const isRefused = error instanceof Failure && [401, 403].includes(error.status);
+  const text = error instanceof Failure ? error.message : 'The controller does not answer.';
+  if (isRefused) dropToken();
+  if (isRefused || shownAt === 0) main.replaceChildren(...tokenForm(text));
+}
+
+function tokenForm(reason: string): HTMLElement[] {
+  const input = h('input', { type: 'password', id: 'token', required: true, autocomplete: 'off' });
+  const submit = (event: Event) => {
+    event.preventDefault();
+    keepToken(input.value.trim());
+    void draw();
+  };
+  return [
+    h('h2', {}, 'A token, please'),
+    h('p', { role: 'alert' }, reason),
+    h(
+      'p',
+      {},
+      'The page shows the namespaces whose WorkloadScopes the owner of the token may list. To get one: ',
+      h('code', {}, 'kubectl -n lazyscope-system create token lazyscope-viewer'),
+    ),
+    h('form', { submit }, h('label', { for: 'token' }, 'Token'), input, h('button', {}, 'Show')),
+  ];
+}
+
+function tellAge(): void {
+  const seconds = Math.round((Date.now() - shownAt) / 1_000);
+  const isOld = shownAt > 0 && Date.now() - Math.max(heardAt, shownAt) > oldMs;
+  const text = isOld ? `old: what is shown is ${seconds} s old` : isLive() ? 'live' : 'the past';
+  age.classList.toggle('old', isOld);
+  if (shownAt > 0 && age.textContent !== text) age.textContent = text;
+}
+
+addEventListener('hashchange', () => {
+  stopReplay();
+  void draw().then(() => main.focus());
+});
+setInterval(() => {
+  tellAge();
+  const isTyping = document.activeElement instanceof HTMLSelectElement;
+  if (shownAt > 0 && isLive() && !isTyping && Date.now() - shownAt > redrawMs) void draw();
+}, 1_000);
+
+takeToken();
+void draw();
+void follow({
+  onTime: () => {
+    heardAt = Date.now();
+  },
+  onChange: () => {
+    if (isLive() && Date.now() - shownAt > 1_000) void draw();
+  },
+});
