@@ -56,6 +56,10 @@ const benches: Record<string, Entry> = {
     about: 'a million lines of access logs in the command: time and peak memory',
     load: async () => (await import('./recommend.ts')).recommend,
   },
+  doctor: {
+    about: 'lazyscope doctor over 5,000 Services and 2,000 pods: time of reading and checks',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
   bypass: {
     about: 'the sockmap bypass on and off: bare sockets, and two sidecars with mTLS (needs wrk)',
     load: async () => (await import('./bypass.ts')).bypass,

@@ -226,6 +226,84 @@ const webPod = {
   spec: { nodeName: 'node-1', containers: [{ name: 'istio-proxy', image: 'proxy' }] },
 };
 
+/** Objects in namespace `shop` that the API server accepts, and the check that each makes true. */
+const bad: [check: string, path: string, body: object][] = [
+  [
+    'filter-fail-closed',
+    '/apis/extensions.istio.io/v1alpha1/namespaces/shop/wasmplugins',
+    {
+      ...{ apiVersion: 'extensions.istio.io/v1alpha1', kind: 'WasmPlugin' },
+      metadata: { name: 'lazyscope' },
+      spec: { url: 'http://filter.example/filter.wasm', failStrategy: 'FAIL_CLOSE' },
+    },
+  ],
+  [
+    'custom-provider-missing',
+    '/apis/security.istio.io/v1/namespaces/shop/authorizationpolicies',
+    {
+      ...{ apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy' },
+      metadata: { name: 'ask' },
+      spec: { action: 'CUSTOM', provider: { name: 'opa' }, rules: [{}] },
+    },
+  ],
+  [
+    'egress-denied',
+    '/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies',
+    { metadata: { name: 'deny' }, spec: { podSelector: {}, policyTypes: ['Egress'] } },
+  ],
+  [
+    'resource-annotations',
+    '/api/v1/namespaces/shop/pods',
+    {
+      metadata: { name: 'small', annotations: { 'sidecar.istio.io/proxyCPU': '10m' } },
+      spec: { containers: [{ name: 'app', image: 'app' }] },
+    },
+  ],
+  [
+    'private-key-poll-delay',
+    '/api/v1/namespaces/shop/pods',
+    {
+      metadata: {
+        name: 'slow',
+        annotations: {
+          'proxy.istio.io/config': 'privateKeyProvider: {cryptomb: {pollDelay: 2s}}',
+        },
+      },
+      spec: { containers: [{ name: 'app', image: 'app' }] },
+    },
+  ],
+  [
+    'catch-all-range',
+    '/apis/networking.istio.io/v1/namespaces/shop/serviceentries',
+    {
+      ...{ apiVersion: 'networking.istio.io/v1', kind: 'ServiceEntry' },
+      metadata: { name: 'range' },
+      spec: {
+        ...{ hosts: ['range.example'], addresses: ['0.0.0.0/0'], resolution: 'NONE' },
+        ports: [{ number: 80, name: 'tcp', protocol: 'TCP' }],
+      },
+    },
+  ],
+  [
+    'first-call-unknown',
+    '/api/v1/namespaces',
+    { metadata: { name: 'odd', annotations: { 'lazyscope.io/first-call': 'wait' } } },
+  ],
+  [
+    'mode-unknown',
+    '/api/v1/namespaces',
+    { metadata: { name: 'misspelt', labels: { 'lazyscope.io/mode': 'enforced' } } },
+  ],
+];
+
+test('objects of a real API server make the checks of the doctor true', async () => {
+  for (const [, path, body] of bad) await api.call('POST', path, body);
+  const only = bad.map(([check]) => check).join();
+  const { out } = await lazyscope('admin', `doctor -o json --only ${only}`);
+  const { findings } = JSON.parse(out) as { findings: { id: string }[] };
+  expect(findings.map(({ id }) => id).sort()).toEqual(bad.map(([check]) => check).sort());
+});
+
 test('the bundled file does what the sources do', async () => {
   const file = join(folder, 'kubectl-lazyscope');
   const { scripts } = JSON.parse(await readFile(join(repoDir, 'package.json'), 'utf8'));
