@@ -19,7 +19,7 @@ test('the bypass serves a labelled node and pod after a self-test, and releases 
   );
 
   agent.tell(podObject);
-  await agent.state(/^active \(1 pods\)$/);
+  await agent.state(/^active \(1 pod\)$/);
   const app = await startAgent(agent.pod);
   await showReads(app);
   const { client, server } = await app.do('pair');
