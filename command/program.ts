@@ -3,6 +3,7 @@ import type { Access, Cluster } from './frame/cluster.ts';
 import { CommandError, type ExitCode, exitCodes } from './frame/failure.ts';
 import { formats, type Output, show } from './frame/output.ts';
 import type { Globals, Session, Verb } from './frame/verb.ts';
+import { adviseVerb } from './verbs/advise.ts';
 import { callersVerb } from './verbs/callers.ts';
 import { checkVerb } from './verbs/check.ts';
 import { completionVerbs } from './verbs/completion.ts';
@@ -32,6 +33,7 @@ const verbs: readonly Verb[] = [
   ...intentVerbs,
   exportVerb,
   recommendVerb,
+  adviseVerb,
   versionVerb,
   ...completionVerbs,
 ];

@@ -7,8 +7,6 @@ export type Ask = (query: string) => Promise<readonly Sample[]>;
 export type Sample = { metric: Readonly<Record<string, string>>; value: number };
 
 export type MetricsRange = {
-  /** Milliseconds since the epoch; the end of the range. */
-  now: number;
   rangeMs: number;
   /** Callers of one namespace; undefined: all. */
   namespace: string | undefined;

@@ -3,6 +3,7 @@ import type { AnswerConfig } from '../../companion/controller/nodes/mesh-view.ts
 import type { LookOptions } from '../../companion/controller/reconcile/inputs.ts';
 import { createState, type State } from '../../companion/controller/state/state.ts';
 import { startInformers } from '../../companion/controller/watch/informers.ts';
+import { qualifyHost } from '../../companion/core/mesh/records.ts';
 import { sentinelHost } from '../../companion/core/scope/sentinel.ts';
 import { type ControllerConfig, controllerSettings } from '../../companion/frame/config.ts';
 import { readSettings } from '../../companion/frame/settings.ts';
@@ -23,6 +24,8 @@ export type Mesh = {
   lacking: ReadonlySet<string>;
   /** How many subsets each DestinationRule has, by `namespace/name`. */
   subsets: ReadonlyMap<string, number>;
+  /** Hosts to which rules of gateways lead, with the namespace of the rule. */
+  gatewayHosts: readonly { namespace: string; host: string }[];
 };
 
 /** Lists a kind; undefined for a kind that the API server does not have (`mayLack`). */
@@ -49,6 +52,7 @@ export async function readMesh(
   const meshPolicies: string[] = [];
   const subsets = new Map<string, number>();
   const lacking = new Set<string>();
+  const gatewayHosts: { namespace: string; host: string }[] = [];
   const informers = startInformers(
     {
       watch: (resource, { upsert, synced }) => ({
@@ -60,6 +64,7 @@ export async function readMesh(
               upsert(object);
               const { kind, metadata, spec } = object;
               if (kind === 'ConfigMap') meshPolicies.push(policyIn(object));
+              gatewayHosts.push(...gatewayHostsOf(object, config.clusterDomain));
               if (kind === 'DestinationRule')
                 subsets.set(`${metadata.namespace}/${metadata.name}`, spec?.subsets?.length ?? 0);
             } catch (error) {
@@ -92,7 +97,31 @@ export async function readMesh(
     meshPolicies,
     lacking,
     subsets,
+    gatewayHosts,
   };
+}
+
+/** Of VirtualServices for gateways, and of routes of the Gateway API whose parent is a Gateway. */
+function gatewayHostsOf({ kind, metadata, spec }: KubeObject, clusterDomain: string) {
+  const { namespace = '' } = metadata;
+  const named = (hosts: (string | undefined)[], where = namespace) =>
+    hosts.flatMap((host) =>
+      host ? [{ namespace, host: qualifyHost(host, where, clusterDomain) }] : [],
+    );
+  type Rule = { route?: { destination?: { host?: string } }[]; backendRefs?: Backend[] };
+  type Backend = { name?: string; namespace?: string };
+  if (kind === 'VirtualService') {
+    if ((spec?.gateways ?? ['mesh']).every((gateway: string) => gateway === 'mesh')) return [];
+    const rules = [spec?.http, spec?.tcp, spec?.tls].flatMap((list) => (list ?? []) as Rule[]);
+    return named(rules.flatMap(({ route = [] }) => route.map((to) => to.destination?.host)));
+  }
+  if (!/^(HTTP|GRPC|TLS|TCP)Route$/.test(kind)) return [];
+  const parents = (spec?.parentRefs ?? []) as { kind?: string }[];
+  if (!parents.some((parent) => (parent.kind ?? 'Gateway') === 'Gateway')) return [];
+  const rules = (spec?.rules ?? []) as Rule[];
+  return rules.flatMap(({ backendRefs = [] }) =>
+    backendRefs.flatMap((to) => named([to.name], to.namespace ?? namespace)),
+  );
 }
 
 /** ALLOW_ANY is the default of Istio. */

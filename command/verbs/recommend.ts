@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { Argument, InvalidArgumentError, Option } from 'commander';
+import { Argument, Option } from 'commander';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import { createLineReader, type ReadLine } from '../core/access-log.ts';
 import { someOf } from '../core/finding.ts';
@@ -9,7 +9,7 @@ import { emptyTally, type Tally, tallyInto } from '../core/log-tally.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { eachLine, writeIfChanged } from '../frame/files.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
-import { createPrometheus } from '../frame/prometheus.ts';
+import { prometheusOptions, readPrometheus } from '../frame/prometheus-options.ts';
 import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
 import { type Recommendation, recommend } from '../mesh/recommend.ts';
 
@@ -26,12 +26,7 @@ export const recommendVerb: Verb = {
   options: [
     new Option('--workload <name>', 'whose logs these are, for lines that name no pod'),
     new Option('--log-format <format>', 'accessLogFormat of the mesh; default: that of Istio'),
-    new Option('--prometheus <address>', 'URL, or namespace/service:port by the API server'),
-    new Option('--range <duration>', 'how far to look back in Prometheus, for example 12h or 30d')
-      .default('7d')
-      .argParser(readRange),
-    new Option('--prometheus-token <file>', 'a file with a bearer token for Prometheus'),
-    new Option('--prometheus-match <matchers>', 'only these series, for example cluster="east"'),
+    ...prometheusOptions,
     new Option('--learned', 'include what the WorkloadScopes have learned'),
     new Option('--write <folder>', 'write a file for each workload; those that are the same stay'),
   ],
@@ -46,7 +41,7 @@ export const recommendVerb: Verb = {
     }
     const mesh = await readWholeMesh(session);
     const tally = await tallyOf(session, read, files);
-    const metrics = address === undefined ? undefined : await metricsOf(session, address);
+    const metrics = address === undefined ? undefined : await metricsOf(session);
     const sources = [...(files.length > 0 ? [tally] : []), ...(metrics ? [metrics] : [])];
     const namespace = await namespaceOf(session);
     const { recommendations, strangers } = recommend(mesh, sources, learned, namespace);
@@ -66,16 +61,6 @@ export const recommendVerb: Verb = {
     return undefined;
   },
 };
-
-const units: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
-
-/** Milliseconds of `30m`, `12h`, `7d`, `4w`. */
-function readRange(text: string): number {
-  const [, count = '', unit = ''] = /^(\d+)([mhdw])$/.exec(text) ?? [];
-  const ms = Number(count) * (units[unit] ?? 0);
-  if (ms >= 10 * 60_000) return ms;
-  throw new InvalidArgumentError('It is no number of m, h, d or w, or is less than 10m.');
-}
 
 function nothingFound(hasLogs: boolean, hasMetrics: boolean): CommandError {
   const [what, remedy] = hasLogs
@@ -104,19 +89,10 @@ async function tallyOf(session: Session, read: ReadLine, files: readonly string[
   return tally;
 }
 
-async function metricsOf(session: Session, address: string): Promise<MetricSightings> {
-  const { options, out, cluster } = session;
-  const now = session.now();
-  const ask = createPrometheus({
-    ...{ address, now, cluster, warn: out.warn },
-    tokenFile: options.prometheusToken as string | undefined,
-  });
-  return sightingsIn(ask, {
-    now,
-    rangeMs: typeof options.range === 'number' ? options.range : readRange(String(options.range)),
-    namespace: await namespaceOf(session),
-    matchers: (options.prometheusMatch as string | undefined) ?? '',
-  });
+async function metricsOf(session: Session): Promise<MetricSightings> {
+  const { ask, rangeMs, matchers } = readPrometheus(session);
+  const namespace = await namespaceOf(session);
+  return sightingsIn(ask, { rangeMs, namespace, matchers });
 }
 
 function readerOf(format: string | undefined): ReadLine {

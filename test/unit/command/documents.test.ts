@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { programOf } from '../../../command/program.ts';
 import type { KubeObject } from '../../../companion/kube/object.ts';
-import { istio, pod } from '../companion/core/objects.ts';
+import { app, istio, pod, service } from '../companion/core/objects.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, narrowed, scope } from './objects.ts';
 import { shopObjects } from './shop.ts';
@@ -43,6 +43,22 @@ const invoices = scope('billing/invoices', {
 const waiting = scope('shop/cart', { ready: 'Learning', memory: { beforeBytes: 120e6 } });
 const eager = { host: 'shop/db.example.com', reason: 'eager', message: 'port 5432 is not HTTP' };
 
+/** `billing` is observed, `shop` calls it, and nobody uses `batch`. */
+function adviseObjects(): KubeObject[] {
+  const namespaces = ['billing', 'shop', 'batch'].map((name) => ({
+    ...{ apiVersion: 'v1', kind: 'Namespace' },
+    metadata: { name },
+  }));
+  return [
+    ...namespaces,
+    ...app('shop/web', '10.96.0.1', '10.244.0.1'),
+    ...app('billing/ledger', '10.96.0.2', '10.244.0.2'),
+    service('batch/jobs', { ip: '10.96.0.4' }),
+    narrowed('billing/ledger'),
+    narrowed('shop/web', [learned('billing/ledger.billing.svc.cluster.local')]),
+  ];
+}
+
 /** The objects of the mesh behind each command of the document. */
 const meshes: Record<string, KubeObject[]> = {
   status: [narrowed('shop/web', [learned(cart)]), waiting, invoices],
@@ -56,6 +72,7 @@ const meshes: Record<string, KubeObject[]> = {
     pod('shop/web-1', { labels: { app: 'web' } }),
   ],
   recommend: shopObjects(),
+  advise: adviseObjects(),
   mode: [shop, narrowed('shop/web')],
 };
 

@@ -1,0 +1,250 @@
+import { counted } from '../../companion/core/mesh/counted.ts';
+import type { KubeObject } from '../../companion/kube/object.ts';
+import type { Advice } from '../core/advice.ts';
+import { clustersOf, visibleHosts } from '../mesh/clusters.ts';
+import {
+  byLabel,
+  compareVersions,
+  countAbove,
+  discoveryContainer,
+  durationIn,
+  environmentOf,
+  type Metrics,
+  quantileOf,
+  totalOf,
+  versionIn,
+} from '../mesh/istiod.ts';
+import type { Mesh } from '../mesh/read.ts';
+
+/** One istiod with what it exports; its histograms count since it started. */
+export type Istiod = { deployment: KubeObject; pod: string; metrics: Metrics };
+
+type Rule = (istiod: Istiod, mesh: Mesh) => Omit<Advice, 'topic' | 'subject' | 'change'>[];
+
+/** What to set on an istiod, by its metrics and environment. Each variable once per Deployment. */
+export function istiodAdvice(mesh: Mesh, istiods: readonly Istiod[]): Advice[] {
+  const found = new Map<string, Advice>();
+  for (const istiod of istiods) {
+    const { name, namespace } = istiod.deployment.metadata;
+    const set = (text: string) => changeOf(text, `${namespace}`, name);
+    for (const [rule, change] of rules)
+      for (const each of rule(istiod, mesh)) {
+        const subject = `${namespace}/${name}`;
+        const key = `${subject} ${each.id}`;
+        if (!found.has(key))
+          found.set(key, { topic: 'istiod', subject, ...each, change: set(change) });
+      }
+  }
+  return [...found.values()];
+}
+
+/** A variable of the Deployment, or what to do by hand. */
+function changeOf(text: string, namespace: string, name: string): string {
+  if (!/^[A-Z_]+=/.test(text)) return text;
+  return `kubectl set env -n ${namespace} deployment/${name} ${text}`;
+}
+
+const seconds = (value: number) => `${value.toFixed(2)} s`;
+const none = { saves: '', unknown: 'the histograms count since this istiod started' };
+
+/** pilot/pkg/xds/monitoring.go: "4M" is the limit of gRPC, 10M strain the system. */
+const sizes = [
+  [10_000_000, '10 MB, which strains the system'],
+  [4_000_000, '4 MB, the default limit of a gRPC message'],
+  [1_000_000, '1 MB'],
+] as const;
+
+/** A held call waits at most so long (setting holdSeconds). */
+const holdSeconds = 2;
+
+const queue: Rule = ({ metrics }) => {
+  const p99 = quantileOf(metrics, 'pilot_proxy_queue_time', 0.99) ?? 0;
+  if (p99 <= 1) return [];
+  return [
+    {
+      ...{ id: 'push-throttle', ...none },
+      sentence:
+        'let more proxies be pushed at once if istiod has CPU left, else add CPU or a replica',
+      why: `p99 of pilot_proxy_queue_time is ${seconds(p99)}, above 1 s; the default is 15 + 5 for each CPU (pilot/pkg/features/tuning.go)`,
+      worse:
+        'each concurrent push takes CPU and memory; with CPU at its limit all pushes get slower',
+    },
+  ];
+};
+
+const pushContext: Rule = ({ metrics, deployment }) => {
+  const p90 = quantileOf(metrics, 'pilot_pushcontext_init_seconds', 0.9) ?? 0;
+  const set = durationIn(environmentOf(deployment).get('PILOT_DEBOUNCE_AFTER') ?? '') ?? 100;
+  if (p90 <= 0.5 || set >= 500) return [];
+  return [
+    {
+      ...{ id: 'debounce', ...none },
+      sentence:
+        'let istiod see fewer objects (lazyscope advise discovery), and then wait longer for changes to settle',
+      why: `p90 of pilot_pushcontext_init_seconds is ${seconds(p90)}, above 0.5 s, with a debounce of ${set} ms: under steady changes contexts are built and not used (istio#45142)`,
+      worse: 'every change reaches the proxies later, also a scope that a held call waits for',
+    },
+  ];
+};
+
+const debounce: Rule = ({ metrics }) => {
+  const p99 = quantileOf(metrics, 'pilot_debounce_time', 0.99) ?? 0;
+  const [kind, events = 0] = byLabel(metrics, 'pilot_k8s_cfg_events', 'type')[0] ?? [];
+  if (p99 <= 3) return [];
+  const [trigger = 'unknown'] = byLabel(metrics, 'pilot_push_triggers', 'type')[0] ?? [];
+  return [
+    {
+      ...{ id: 'writers', ...none },
+      sentence: 'find the controller that writes all the time',
+      why: `p99 of pilot_debounce_time is ${seconds(p99)}, above 3 s (the default wait is 0.1 s); most pushes are for ${trigger}${kind ? `, most events are of ${kind} (${events})` : ''}`,
+      worse: '',
+    },
+  ];
+};
+
+const convergence: Rule = ({ metrics }) => {
+  const p99 = quantileOf(metrics, 'pilot_proxy_convergence_time', 0.99) ?? 0;
+  if (p99 <= holdSeconds) return [];
+  return [
+    {
+      ...{ id: 'convergence', ...none },
+      sentence: 'let no namespace hold first calls until this is better',
+      why: `p99 of pilot_proxy_convergence_time is ${seconds(p99)}, longer than a call is held (${holdSeconds} s)`,
+      worse: 'first calls go by the gateway or directly, without the rules of their route',
+    },
+  ];
+};
+
+const size: Rule = ({ metrics }) => {
+  for (const [bound, text] of sizes) {
+    const [found] = countAbove(metrics, 'pilot_xds_config_size_bytes', bound, 'type');
+    if (!found) continue;
+    const type = found[0].split('.').at(-1) ?? '';
+    return [
+      {
+        ...{ id: 'config-size', ...none },
+        sentence:
+          'narrow the proxies, and show fewer hosts to gateways (PILOT_FILTER_GATEWAY_CLUSTER_CONFIG)',
+        why: `${counted(found[1], 'push')} of ${type} above ${text} (pilot_xds_config_size_bytes; pilot/pkg/xds/monitoring.go)`,
+        worse: '',
+      },
+    ];
+  }
+  return [];
+};
+
+const replicas: Rule = ({ metrics }) => {
+  const proxies = totalOf(metrics, 'pilot_xds');
+  if (proxies <= proxiesMax) return [];
+  return [
+    {
+      ...{ id: 'replicas', saves: '', unknown: 'how busy this istiod is: look at its CPU first' },
+      sentence: `add replicas: one for ${proxiesMax} proxies`,
+      why: `pilot_xds is ${proxies} on one istiod; Istio's own measurement is ${proxiesMax} sidecars for 1 vCPU and 1.5 GB, with namespace isolation`,
+      worse:
+        'each replica watches the whole cluster; proxies move only when their streams end, after 30 minutes',
+    },
+  ];
+};
+
+/** Istio documentation, "Performance and Scalability". */
+const proxiesMax = 2_000;
+
+const gateway: Rule = ({ deployment }, mesh) => {
+  const isSet = environmentOf(deployment).get('PILOT_FILTER_GATEWAY_CLUSTER_CONFIG') === 'true';
+  const { rootNamespace } = mesh.config;
+  const all = clustersOf(mesh, visibleHosts(mesh.state.catalog, rootNamespace), rootNamespace);
+  const named = new Set(mesh.gatewayHosts.map(({ host }) => host)).size;
+  if (isSet || all < 200 || named * 10 > all) return [];
+  return [
+    {
+      id: 'gateway-clusters',
+      sentence: 'give gateways only the clusters that their routes name',
+      why: `a gateway has about ${counted(all, 'cluster')}, and the rules of gateways name ${counted(named, 'host')} (a tenth or less)`,
+      saves: `most of the memory of each gateway, and pushes to it for other hosts`,
+      worse:
+        'a gateway that reaches a host by an EnvoyFilter or an extension provider alone may lose it',
+      unknown: 'which clusters EnvoyFilters of gateways name',
+    },
+  ];
+};
+
+/** A listener for each address of a headless TCP Service; one for all since Istio 1.32. */
+const headless: Rule = ({ deployment }, mesh) => {
+  const version = versionIn(discoveryContainer(deployment)?.image);
+  const isNew = version && compareVersions(version, { major: 1, minor: 32, patch: 0 }) >= 0;
+  const name = 'PILOT_ENABLE_HEADLESS_FILTER_CHAIN_LISTENER';
+  if (!isNew || environmentOf(deployment).get(name) === 'true') return [];
+  const { catalog } = mesh.state;
+  const listeners = [...catalog.hosts.patterns()]
+    .flatMap((host) => catalog.hosts.exact(host))
+    .filter((record) => record.headless)
+    .reduce((sum, record) => {
+      const tcp = record.ports.filter(({ protocol }) => protocol === 'tcp').length;
+      const addresses = [...catalog.slicesOf(record)].flatMap(({ endpoints }) => endpoints);
+      return sum + tcp * addresses.length;
+    }, 0);
+  if (listeners <= listenersMax) return [];
+  return [
+    {
+      id: 'headless-listeners',
+      sentence: 'let headless TCP Services share one listener for each port',
+      why: `${counted(listeners, 'listener')} for pods of headless TCP Services in each proxy with full configuration, above ${listenersMax}`,
+      saves:
+        'their memory in each such proxy, and a push of listeners for each pod that comes or goes',
+      worse: 'listeners are replaced when it is switched on, which closes their open connections',
+      unknown: '',
+    },
+  ];
+};
+
+/** Each takes tens of kB of a proxy; fewer than this are not worth a restart of istiod. */
+const listenersMax = 500;
+
+/** Variables that switch an optimization off, with the value that does it. */
+const switches = [
+  [
+    'ENABLE_LAZY_SIDECAR_EVALUATION',
+    'false',
+    'scopes of Sidecars are computed for all proxies instead of those that are connected',
+  ],
+  ['PILOT_ENABLE_EDS_DEBOUNCE', 'false', 'each change of endpoints is pushed by itself'],
+  ['PILOT_ENABLE_XDS_CACHE', 'false', 'each proxy has its resources built anew'],
+  ['ISTIO_DELTA_XDS', 'false', 'proxies get everything at each change'],
+] as const;
+
+const environment: Rule = ({ deployment }) => {
+  const env = environmentOf(deployment);
+  const threads = Number(env.get('PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY') ?? 1);
+  const off = switches.filter(([name, value]) => env.get(name) === value);
+  const found = [
+    ...off.map(([name, value, effect]) => [name, value, effect] as const),
+    ...(threads > 1
+      ? [
+          [
+            'PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY',
+            `${threads}`,
+            'a value above 1 switches lazy evaluation off (pilot/pkg/model/sidecar.go)',
+          ] as const,
+        ]
+      : []),
+  ];
+  return found.map(([name, value, effect]) => ({
+    ...{ id: name, saves: 'CPU of istiod', unknown: 'why it was set' },
+    sentence: `remove ${name}=${value}`,
+    why: effect,
+    worse: '',
+  }));
+};
+
+const rules: readonly [Rule, change: string][] = [
+  [queue, 'PILOT_PUSH_THROTTLE=100'],
+  [pushContext, 'PILOT_DEBOUNCE_AFTER=500ms'],
+  [debounce, '# kubectl get --watch the kind that is named, and look at metadata.managedFields'],
+  [convergence, '# lazyscope.io/first-call: direct or gateway on the namespaces that say hold'],
+  [size, '# lazyscope mode enforce, and see gateway-clusters'],
+  [replicas, '# pilot.autoscaleMin of the values of istiod'],
+  [gateway, 'PILOT_FILTER_GATEWAY_CLUSTER_CONFIG=true'],
+  [headless, 'PILOT_ENABLE_HEADLESS_FILTER_CHAIN_LISTENER=true'],
+  [environment, '# remove it from the values of istiod (pilot.env)'],
+];
