@@ -119,7 +119,7 @@ async function prepare(
 }
 
 const addressOf = (index: number, network: number) =>
-  `127.${network}.${index >> 8}.${(index & 255) + 1}`;
+  `127.${network}.${Math.floor(index / 250)}.${(index % 250) + 1}`;
 
 /** The node companion's own streams; in place of its replica of the catalog, a count. */
 function followAll({ ca, port, nodes, relays }: Played): Followers {

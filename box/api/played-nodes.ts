@@ -127,7 +127,7 @@ function reportOf(
 }
 
 /** One loopback address per node: the controller limits the connection rate of an address. */
-const addressOf = (node: number) => `127.1.${node >> 8}.${(node & 255) + 1}`;
+const addressOf = (node: number) => `127.1.${Math.floor(node / 250)}.${(node % 250) + 1}`;
 
 /** Chosen from the whole mesh, so that scopes differ. */
 function destinationsOf(workload: number, { services, destinations }: Population) {
