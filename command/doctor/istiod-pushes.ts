@@ -1,3 +1,4 @@
+import { counted } from '../../companion/core/mesh/counted.ts';
 import { byLabel, countAbove, type Metrics, totalOf } from '../mesh/istiod.ts';
 import type { Check } from './check.ts';
 import { checkOf, type Measure, metricShown, nonZero, slow } from './istiod-measure.ts';
@@ -100,7 +101,7 @@ const measures: readonly Measure[] = [
     tell: (metrics) => {
       const proxies = totalOf(metrics, 'pilot_xds');
       if (proxies <= 2_000) return undefined;
-      return `it serves ${proxies} proxies; Istio has measured one istiod with 2,000`;
+      return `it serves ${counted(proxies, 'proxy')}; Istio has measured one istiod with 2,000`;
     },
     remedy:
       'kubectl scale -n istio-system deployment/istiod --replicas=N, or an HPA with minReplicas',
@@ -134,7 +135,7 @@ const uneven: Check = {
     return [
       {
         subject: `Pod ${most.namespace}/${most.name}`,
-        sentence: `it serves ${most.proxies} proxies, and ${least.name} serves ${least.proxies}`,
+        sentence: `it serves ${counted(most.proxies, 'proxy')}, and ${least.name} serves ${least.proxies}`,
         evidence: metricShown(most.namespace, most.name, 'pilot_xds'),
         remedy: `kubectl delete pod -n ${most.namespace} ${most.name} lets its proxies connect again; connections live for 30 minutes`,
       },
