@@ -134,13 +134,12 @@ function editScheduling(workload: Mapping, values: string, defaults: Defaults): 
     resources,
     asText(`{{ toJson .Values.${values}.resources }}`),
   );
-  for (const key of ['nodeSelector', 'tolerations']) {
+  for (const key of ['nodeSelector', 'tolerations', 'affinity']) {
     const known = spec[key];
     if (known === undefined) add(workload, [...pod, key], ifSet(`${values}.${key}`));
     else replace(workload, [...pod, key], ifSet(`${values}.${key}`));
     defaults[`${values}.${key}`] = known ?? (key === 'tolerations' ? [] : {});
   }
-  add(workload, [...pod, 'affinity'], ifSet(`${values}.affinity`));
   add(workload, [...pod, 'imagePullSecrets'], ifSet('imagePullSecrets'));
 }
 
