@@ -15,11 +15,34 @@ const secrets = ['token', 'authorization', '*.token', '*.authorization', 'header
 const waitingBytesMax = 1024 * 1024;
 
 /**
+ * Milliseconds that the last lines wait for a slow reader at exit. Then they are lost, because an
+ * exit that waits for a full disk would keep a failed process from its restart.
+ */
+const exitMs = 1_000;
+
+/**
  * Standard output with a bound. Node.js buffers everything that a pipe does not accept, so a
  * container runtime that cannot write the log (full disk) would exhaust the memory of the process.
  */
 export function openStdout(onDrop: () => void): DestinationStream {
-  const stdout = pino.destination({ dest: 1, sync: false, maxLength: waitingBytesMax });
+  let exitBy = Number.POSITIVE_INFINITY;
+  // This hook must come before that of pino, which writes until the reader takes everything.
+  process.on('exit', () => {
+    exitBy = performance.now() + exitMs;
+    try {
+      stdout.flushSync();
+    } catch {
+      stdout.destroy();
+    }
+  });
+  const stdout = pino.destination({
+    // Reading process.stdout makes a pipe non-blocking. Node.js cannot exit while a thread waits in
+    // a blocking write.
+    dest: process.stdout.fd,
+    sync: false,
+    maxLength: waitingBytesMax,
+    retryEAGAIN: () => performance.now() < exitBy,
+  });
   stdout.on('drop', onDrop);
   return stdout;
 }
