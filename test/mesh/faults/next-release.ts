@@ -8,7 +8,7 @@ import { repoDir } from '../../../box/paths.ts';
 /** The files that the Dockerfile and `npm run build` build the image from. */
 const sources = [
   ...['package.json', 'package-lock.json', '.npmrc', 'tsconfig.json', 'asconfig.json'],
-  ...['Dockerfile', '.dockerignore', 'LICENSE', 'wasm-filter', 'companion'],
+  ...['Dockerfile', '.dockerignore', 'LICENSE', 'wasm-filter', 'companion', 'console'],
 ];
 
 /**
