@@ -9,18 +9,23 @@ import { appPorts } from './shop.ts';
  * Services independently, and late after an outage of the API server.
  */
 export async function untilServed(mesh: Mesh, namespace: string, name: string): Promise<void> {
+  await untilAddressed(mesh, namespace, name);
+  const cluster = `outbound_\\.${appPorts.http}_\\._\\.${name}\\.${namespace}\\.svc\\..*`;
+  for (const gateway of await readyGateways(mesh))
+    await mesh.waitFor(`${namespace}/${name} in the gateway ${gateway}`, async () => {
+      const pod = { namespace: 'lazyscope-system', name: gateway };
+      return hasCluster(mesh, pod, cluster);
+    });
+}
+
+/** Returns when the address of a new Service leads to a server from each node. */
+export async function untilAddressed(mesh: Mesh, namespace: string, name: string): Promise<void> {
   const { spec } = await mesh.get(['service', name, '-n', namespace]);
   const connect = `exec 3<>/dev/tcp/${spec.clusterIP}/${appPorts.http}`;
   for (const node of mesh.state.nodes)
     await mesh.waitFor(`the address of ${namespace}/${name} on ${node.name}`, async () => {
       await mesh.onNode(node.name, ['timeout', '5', 'bash', '-c', connect]);
       return true;
-    });
-  const cluster = `outbound_\\.${appPorts.http}_\\._\\.${name}\\.${namespace}\\.svc\\..*`;
-  for (const gateway of await readyGateways(mesh))
-    await mesh.waitFor(`${namespace}/${name} in the gateway ${gateway}`, async () => {
-      const pod = { namespace: 'lazyscope-system', name: gateway };
-      return hasCluster(mesh, pod, cluster);
     });
 }
 

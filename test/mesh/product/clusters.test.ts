@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { call } from '../../../box/app-call.ts';
-import { hasCluster, literally } from '../../../box/cluster-query.ts';
 import {
   clusterNames,
   createFleet,
@@ -61,10 +60,11 @@ beforeAll(async () => {
   }
   const { spec } = await mesh.get(['service', 'elsewhere', '-n', namespace]);
   for (const name of both) addressOf[name] = spec.clusterIP;
-  await mesh.waitFor('istiod to know both', async () => {
-    const names = both.map((name) => `outbound|${appPorts.http}||${hostOf(namespace, name)}`);
-    const known = names.map((name) => hasCluster(mesh, full, literally(name)));
-    return (await Promise.all(known)).every(Boolean);
+  await mesh.waitFor('istiod to know the endpoint of both', async () => {
+    const known = await mesh.admin(full, '/clusters');
+    return both.every((name) =>
+      known.includes(`outbound|${appPorts.http}||${hostOf(namespace, name)}::${status.podIP}:`),
+    );
   });
 });
 

@@ -14,6 +14,7 @@ import {
 } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { setFirstCall } from '../../../box/product.ts';
+import { untilServed } from '../../../box/served.ts';
 import { appPorts } from '../../../box/shop.ts';
 import { growMesh } from './large-mesh.ts';
 
@@ -143,6 +144,7 @@ test.each(['gateway', 'direct'] as const)(
       const honest = await call(mesh, client, `http://honest-${strategy}:${port}/`);
       return honest.status === 200 && honest.body.name === 'other';
     });
+    await untilServed(mesh, namespace, `impostor-${strategy}`);
     // Without an answer the filter would not know the identity, and would accept every identity of
     // the trust domain.
     await setFallback(mesh, namespace, ['client'], 'passthrough');

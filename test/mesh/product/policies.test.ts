@@ -12,6 +12,7 @@ import {
   target,
 } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
+import { untilAddressed, untilServed } from '../../../box/served.ts';
 import { appPorts } from '../../../box/shop.ts';
 
 // First calls under settings that users make for one port, one client, one namespace or one
@@ -85,6 +86,8 @@ beforeAll(async () => {
   await mesh.waitFor('what cannot wait in the proxy', async () =>
     (await clusterNames(mesh, client)).includes(`outbound|${appPorts.http}||legacy.example.org`),
   );
+  await untilAddressed(mesh, namespace, 'kept');
+  await untilServed(mesh, namespace, 'chosen');
 });
 
 afterAll(() => deleteNamespaces(mesh, namespace));
