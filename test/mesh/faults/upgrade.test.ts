@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../../../box/app-call.ts';
 import { type Release, thisRelease } from '../../../box/artifacts/companion-image.ts';
 import { createFleet, deleteNamespaces, learnTargets, untilImported } from '../../../box/fleet.ts';
+import { type Helm, openHelm } from '../../../box/helm.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
-import { applyBase, enableNamespace, narrowAtOnce } from '../../../box/product.ts';
+import { applyBase, narrowAtOnce } from '../../../box/product.ts';
 import { metricsOf, sumOf } from '../companion-metrics.ts';
 import { expectAllAnswered, rateHere, startTraffic } from '../traffic.ts';
 import { nextRelease } from './next-release.ts';
@@ -14,6 +18,7 @@ import { podsOf, untilWell } from './victims.ts';
 const mesh = openMesh();
 const namespace = 'upgrade';
 const system = 'lazyscope-system';
+let helm: Helm;
 let next: Release;
 let client: PodRef;
 let home: string;
@@ -26,6 +31,7 @@ let fresh = 2;
 beforeAll(async () => {
   // The previous file may have ended with an outage.
   await untilWell(mesh);
+  helm = await openHelm(mesh);
   const { release, archive } = await nextRelease(console.error);
   next = release;
   await mesh.loadArchive(archive);
@@ -42,7 +48,10 @@ beforeAll(async () => {
 afterAll(async () => {
   await deleteNamespaces(mesh, namespace);
   await unaided?.remove();
+  // Kustomize takes the objects back; Helm's records of its releases go.
   await applyBase(mesh, narrowAtOnce);
+  await mesh.kubectl(['delete', 'secrets', '-n', system, '-l', 'owner=helm']);
+  await helm.close();
 });
 
 /** Expects that no known call and no first call fails from before `act` until after it. */
@@ -69,13 +78,23 @@ async function figures(): Promise<string> {
 }
 
 const companions = (release: Release) => async () => {
-  await applyBase(mesh, narrowAtOnce, {}, release);
+  await helm.upgrade('lazyscope', {
+    ...{ chart: 'lazyscope', namespace: system },
+    values: { image: { tag: release.version }, controller: { env: narrowAtOnce } },
+  });
   expect(await figures()).toContain(`version="${release.version}"`);
 };
 
+/** As createFleet sets it for a STRICT namespace. */
+const direct = { fallback: 'direct', directCidrs: ['10.96.0.0/16', '10.244.0.0/16'] };
+
 const filters = (release: Release) => async () => {
   const before = await filterOf(client);
-  await enableNamespace(mesh, namespace, 'enforce', undefined, release, [], 'direct');
+  const filter = await readFile(join(release.dir, 'build', 'filter.wasm'));
+  await helm.upgrade('lazyscope-filter', {
+    ...{ chart: 'lazyscope-namespace', namespace },
+    values: { filterSha256: createHash('sha256').update(filter).digest('hex'), filter: direct },
+  });
   await mesh.waitFor('the proxy to have the other filter', async () => {
     return (await filterOf(client)) !== before;
   });
