@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { call } from '../../box/app-call.ts';
 import { outside } from '../../box/cluster/network-plan.ts';
 import { openMesh, type PodRef } from '../../box/mesh.ts';
+import { untilAddressed } from '../../box/served.ts';
 import { appPorts, namespaceObject, workload } from '../../box/shop.ts';
 
 const mesh = openMesh();
@@ -27,6 +28,12 @@ beforeAll(async () => {
   stranger = await mesh.pod(bare, 'app=stranger');
   const service = await mesh.get(['service', 'server', '-n', namespace]);
   clusterIp = service.spec.clusterIP;
+  // Pods are ready before istiod has told every proxy of them, and before kube-proxy routes to them.
+  await untilAddressed(mesh, namespace, 'server');
+  await mesh.waitFor('the server in the sidecar of the client', async () => {
+    const { status } = await call(mesh, client, `http://server:${appPorts.http}/`);
+    return status === 200;
+  });
 });
 
 afterAll(() => mesh.kubectl(['delete', 'namespace', namespace, bare, '--wait=false']));
