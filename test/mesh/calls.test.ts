@@ -28,7 +28,7 @@ beforeAll(async () => {
   stranger = await mesh.pod(bare, 'app=stranger');
   const service = await mesh.get(['service', 'server', '-n', namespace]);
   clusterIp = service.spec.clusterIP;
-  // Pods are ready before istiod has told every proxy of them, and before kube-proxy routes to them.
+  // Pods are ready before istiod has told every proxy of them, and before kube-proxy knows them.
   await untilAddressed(mesh, namespace, 'server');
   await mesh.waitFor('the server in the sidecar of the client', async () => {
     const { status } = await call(mesh, client, `http://server:${appPorts.http}/`);
