@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -136,11 +137,12 @@ test('without an answer the connection takes the fallback', async () => {
 });
 
 test('a client that leaves while its question is open harms nobody', async () => {
+  const leaver = connect(port(), '127.0.0.1');
+  const left = once(leaver, 'close');
   companion.answer = async () => {
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await left;
     return direct({ 'x-lazyscope-sni': sni });
   };
-  const leaver = connect(port(), '127.0.0.1');
   await expect.poll(() => companion.questions.length).toBe(1);
   const stayer = talk('hello');
   leaver.destroy();
