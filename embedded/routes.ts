@@ -36,7 +36,7 @@ export function routeConfiguration(
       {
         name: 'allow_any',
         domains: ['*'],
-        routes: [...patches.routesBefore, allowAny],
+        routes: [...patches.routesBefore, allowAny, ...patches.routesAfter],
         include_request_attempt_count: true,
       },
     ],
@@ -67,7 +67,7 @@ function virtualHost(host: string, domains: string[], port: number, patches: Shi
   return {
     name,
     domains,
-    routes: [...patches.routesBefore, route],
+    routes: [...patches.routesBefore, route, ...patches.routesAfter],
     include_request_attempt_count: true,
   };
 }

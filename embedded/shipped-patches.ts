@@ -13,6 +13,8 @@ export type Json = { [field: string]: unknown };
 export type ShippedPatches = {
   /** Routes to put in front of those of every virtual host. */
   routesBefore: Json[];
+  /** Routes behind every route of a virtual host. */
+  routesAfter: Json[];
   /** Fields of every outbound HTTP connection manager. */
   connectionManager: Json;
   clusters: Json[];
@@ -32,6 +34,7 @@ export function readShippedPatches(): ShippedPatches {
   return {
     // The later patch ends up in front.
     routesBefore: routes.map(({ patch }) => patch.value).reverse(),
+    routesAfter: of('HTTP_ROUTE', 'ADD').map(({ patch }) => patch.value),
     connectionManager: Object.assign({}, ...managers) as Json,
     clusters: of('CLUSTER', 'ADD').map(({ patch }) => patch.value),
     plugins: pluginConfigs(),

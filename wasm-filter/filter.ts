@@ -32,6 +32,7 @@ import {
   PASSTHROUGH_CHAIN,
   PASSTHROUGH_CLUSTER,
   ROUTE_ANSWERS,
+  ROUTE_METADATA,
   VIRTUAL_HOST_NAME,
 } from './names';
 import { follow } from './open';
@@ -82,11 +83,13 @@ export function onRequest(stream: u32, endOfStream: bool): u32 {
  * and Envoy would answer 503. So the filter sends the request through the companion, and the
  * request meets the current routes and clusters. A request that cannot be held is routed like a
  * first call. This does not apply to a route that answers by itself, a redirect or a direct
- * response of a VirtualService: it counts as used, by the name that was called.
+ * response of a VirtualService, nor to a request that no route matches, which Envoy answers with
+ * 404: the host counts as used, by the name that was called.
  */
 function bridge(stream: u32, endOfStream: bool): u32 {
   const returned = comesBack();
-  const answers = getProperty(ROUTE_ANSWERS) != NOT_FOUND;
+  const answers =
+    getProperty(ROUTE_METADATA) == NOT_FOUND || getProperty(ROUTE_ANSWERS) != NOT_FOUND;
   if (!getDestination()) return CONTINUE;
   const destination = gotAt();
   const size = gotSize();

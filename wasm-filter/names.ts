@@ -5,6 +5,8 @@ import { ascii } from './bytes';
 // Envoy properties, parts joined by NUL (source/extensions/filters/common/expr/context.h).
 export const CLUSTER_NAME = ascii('xds\0cluster_name');
 export const VIRTUAL_HOST_NAME = ascii('xds\0virtual_host_name');
+/** Absent if no route of the virtual host matches the request. */
+export const ROUTE_METADATA = ascii('xds\0route_metadata');
 /** Set by the EnvoyFilter of the namespace on routes that answer by themselves. */
 export const ROUTE_ANSWERS = ascii('xds\0route_metadata\0filter_metadata\0lazyscope\0answers');
 export const FILTER_CHAIN_NAME = ascii('xds\0filter_chain_name');

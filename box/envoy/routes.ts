@@ -35,14 +35,22 @@ const markerRoutes: Json[] = [
 /** The settings of the namespace's EnvoyFilter for routes with a direct response. */
 const answering: Json = { metadata: { filter_metadata: { lazyscope: { answers: true } } } };
 
+/** The last route of every virtual host, where a held request returns that no rule matches. */
+const noRoute: Json = {
+  ...answering,
+  name: 'lazyscope_no_route',
+  match: { prefix: '/', headers: [{ name: 'x-lazyscope-destination', present_match: true }] },
+  direct_response: { status: 404 },
+};
+
 /**
  * Routes of a scoped sidecar: the known hosts, then everything else. `blocked` is REGISTRY_ONLY;
  * `outside` is the cluster of ALLOW_ANY for unknown calls: an egressProxy or PassthroughCluster.
+ * `matched` is the prefix of the only rule of each known host.
  */
 export function routeConfig(
   known: { [host: string]: string },
-  blocked = false,
-  outside = 'PassthroughCluster',
+  { blocked = false, outside = 'PassthroughCluster', matched = '/' } = {},
 ): Json {
   const rest = blocked
     ? { name: 'block_all', match: { prefix: '/' }, direct_response: { status: 502 } }
@@ -53,7 +61,11 @@ export function routeConfig(
       ...Object.entries(known).map(([host, name]) => ({
         name: host,
         domains: [host],
-        routes: [...markerRoutes, { match: { prefix: '/' }, route: { cluster: name } }],
+        routes: [
+          ...markerRoutes,
+          { match: { prefix: matched }, route: { cluster: name } },
+          noRoute,
+        ],
       })),
       // A VirtualService's redirect or direct response: a known host whose route has no cluster.
       {
@@ -62,9 +74,20 @@ export function routeConfig(
         routes: [
           ...markerRoutes,
           { ...answering, match: { prefix: '/' }, direct_response: { status: 418 } },
+          noRoute,
         ],
       },
-      { name: rest.name, domains: ['*'], routes: [...markerRoutes, rest] },
+      // A VirtualService without a rule for the request.
+      {
+        name: 'ruled',
+        domains: ['ruled'],
+        routes: [
+          ...markerRoutes,
+          { match: { prefix: '/matched' }, route: { cluster: outside } },
+          noRoute,
+        ],
+      },
+      { name: rest.name, domains: ['*'], routes: [...markerRoutes, rest, noRoute] },
     ],
     validate_clusters: false,
   };

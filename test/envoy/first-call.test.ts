@@ -52,8 +52,12 @@ beforeAll(async () => {
     bootstrap(
       [
         httpListener('allow', { route_config: routeConfig(routes) }, filter),
-        httpListener('proxy', { route_config: routeConfig(routes, false, knownCluster) }, filter),
-        httpListener('block', { route_config: routeConfig(routes, true) }, filter),
+        httpListener(
+          'proxy',
+          { route_config: routeConfig(routes, { outside: knownCluster }) },
+          filter,
+        ),
+        httpListener('block', { route_config: routeConfig(routes, { blocked: true }) }, filter),
       ],
       [
         cluster(knownCluster, ports[0] ?? 0),

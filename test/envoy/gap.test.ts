@@ -44,7 +44,7 @@ function withUnknownPath(config: Json): Json {
   const virtualHosts = config.virtual_hosts as { name: string; routes: Json[] }[];
   const passed = virtualHosts.find(({ name }) => name === 'passed.app');
   const route = { cluster: 'PassthroughCluster' };
-  passed?.routes.splice(-1, 0, { match: { prefix: '/unknown' }, route });
+  passed?.routes.splice(-2, 0, { match: { prefix: '/unknown' }, route });
   return config;
 }
 
@@ -142,5 +142,13 @@ test('the filter neither asks about a route that answers by itself nor redirects
   const headers = { host: 'teapot', 'content-type': 'application/json' };
   const streamed = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
   expect([status, streamed.status]).toEqual([418, 418]);
+  expect([companion.questions, companion.held]).toEqual([[], []]);
+});
+
+test('a request that no rule of its known host matches gets Envoy’s 404', async () => {
+  const { status } = await call(envoy.port('http'), { host: 'ruled' });
+  const headers = { host: 'ruled', 'content-type': 'application/json' };
+  const streamed = await call(envoy.port('http'), headers, { method: 'POST', body: 'x' });
+  expect([status, streamed.status]).toEqual([404, 404]);
   expect([companion.questions, companion.held]).toEqual([[], []]);
 });

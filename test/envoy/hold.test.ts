@@ -11,6 +11,7 @@ import {
   cluster,
   httpFilter,
   httpListener,
+  type Json,
   knownCluster,
 } from '../../box/envoy/bootstrap.ts';
 import { type Companion, gateway, hold, startCompanion } from '../../box/envoy/companion.ts';
@@ -27,17 +28,17 @@ let upstreams: Upstream[] = [];
 let envoy: Envoy;
 let version = 0;
 
-async function writeRoutes(known: { [host: string]: string }): Promise<void> {
+async function writeRoutes(routes: Json): Promise<void> {
   const path = join(folder, 'routes.json');
-  await writeFile(`${path}.new`, JSON.stringify(routeDiscovery(++version, routeConfig(known))));
+  await writeFile(`${path}.new`, JSON.stringify(routeDiscovery(++version, routes)));
   await rename(`${path}.new`, path);
 }
 
 /** The companion's part while a request is held: the scope goes live, as after istiod's push. */
 const goLive = (host: string) => setRoutes({ [host]: knownCluster });
 
-async function setRoutes(known: { [host: string]: string }): Promise<void> {
-  await writeRoutes(known);
+async function setRoutes(known: { [host: string]: string }, matched = '/'): Promise<void> {
+  await writeRoutes(routeConfig(known, { matched }));
   const wanted = String(version);
   await expect
     .poll(() => envoy.admin('/config_dump?resource=dynamic_route_configs'))
@@ -52,7 +53,7 @@ function ours(seen: Seen | undefined): string[] {
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lazyscope-routes-'));
-  await writeRoutes({});
+  await writeRoutes(routeConfig({}));
   companion = await startCompanion();
   upstreams = await Promise.all(['reviews', 'outside', 'egress'].map((name) => startHttp(name)));
   const ports = upstreams.map((u) => u.port);
@@ -89,6 +90,14 @@ beforeEach(async () => {
   companion.held.length = 0;
   companion.answer = () => hold();
   companion.hold = () => sleep(50);
+});
+
+test('a held request that no rule of its host matches gets Envoy’s 404', async () => {
+  const host = 'ruled.app:9080';
+  companion.hold = () => setRoutes({ [host]: knownCluster }, '/other');
+  const { status, seen } = await call(envoy.port('http'), { host });
+  expect([status, seen]).toEqual([404, undefined]);
+  expect(companion.held).toHaveLength(1);
 });
 
 test('a held request runs again with its body once the scope is live', async () => {

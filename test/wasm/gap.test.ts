@@ -5,11 +5,13 @@ import { type Headers, Host, type Stream } from './host.ts';
 let host: Host;
 let root: number;
 
-/** A known virtual host whose route names a missing cluster. */
-const clusterless = {
+/** A known virtual host of which no route matches. */
+const routeless = {
   'xds\0virtual_host_name': 'reviews.app.svc.cluster.local:9080',
   'destination\0address': address,
 };
+/** A known virtual host whose route names a missing cluster. */
+const clusterless = { ...routeless, 'xds\0route_metadata': '' };
 const answers = {
   ...clusterless,
   'xds\0route_metadata\0filter_metadata\0lazyscope\0answers': '\x01',
@@ -61,11 +63,14 @@ test('a request whose route lacks its cluster is redirected through the companio
   expect(host.redirect(stream, known).headers).toEqual(plainHeaders);
 });
 
-test('a route that answers by itself is left alone, and counts as used under the called name', () => {
+test.each([
+  ['a route that answers by itself', answers],
+  ['a request that no route matches', routeless],
+])('%s is left alone, and counts as used under the called name', (_, properties) => {
   companionAnswers();
-  const stream = request({}, true, answers);
+  const stream = request({}, true, properties);
   expect([stream.paused, stream.headers]).toEqual([false, plainHeaders]);
-  const upgrade = request(websocket, true, answers);
+  const upgrade = request(websocket, true, properties);
   expect([upgrade.paused, markOf(upgrade)]).toEqual([false, undefined]);
   const destination = { kind: 'http', authority: 'reviews', address };
   expect(nextReport(host, root).entries).toEqual([{ destination, count: 2n }]);

@@ -14,6 +14,7 @@ const named = new Set([
   'lazyscope-node',
   'lazyscope_hold',
   'lazyscope_first_call',
+  'lazyscope_no_route',
 ]);
 const headerRemoval = 'envoy.http.early_header_mutation.header_mutation';
 const ownHeaders = 'x-lazyscope-';

@@ -190,7 +190,7 @@ describe('the routes', () => {
     const marks = ofRoutes.filter(({ patch }) => patch.operation === 'MERGE');
     const actions = marks.map(({ match }) => match.routeConfiguration.vhost.route.action);
     expect(actions).toEqual(['REDIRECT', 'DIRECT_RESPONSE']);
-    const read = filterNames.find((name) => name.startsWith('xds\\0route_metadata'));
+    const read = filterNames.find((name) => name.startsWith('xds\\0route_metadata\\0'));
     for (const { patch } of marks) {
       const [[key, fields]] = Object.entries(patch.value.metadata.filter_metadata) as [
         [string, object],
