@@ -1,4 +1,6 @@
+import { conditionIn } from '../../companion/core/scope/condition.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
+import { readQuantity } from '../core/quantity.ts';
 import { compareVersions, discoveryContainer, versionIn } from '../mesh/istiod.ts';
 import type { Check, Evidence, Examined } from './check.ts';
 
@@ -33,9 +35,7 @@ const unavailable: Check = {
 
 /** The message of the condition Available, if it is False. */
 export function unavailableIn(status: KubeObject['status']): string | undefined {
-  type Condition = { type: string; status: string; message?: string };
-  const conditions = (status?.conditions ?? []) as Condition[];
-  const found = conditions.find(({ type }) => type === 'Available');
+  const found = conditionIn(status, 'Available');
   return found?.status === 'False' ? `it is not available: ${found.message ?? ''}` : undefined;
 }
 
@@ -47,16 +47,12 @@ const cpuLimit: Check = {
       examined,
       (istiod) => {
         const limit = discoveryContainer(istiod)?.resources?.limits?.cpu;
-        if (limit === undefined || coresOf(limit) >= 1) return undefined;
+        if (limit === undefined || (readQuantity(limit) ?? 0) >= 1) return undefined;
         return `its CPU limit is ${limit}: pushes stop whenever it is used up`;
       },
       (target) => `kubectl set resources ${target} --limits=cpu=0`,
     ),
 };
-
-function coresOf(quantity: string): number {
-  return quantity.endsWith('m') ? Number(quantity.slice(0, -1)) / 1_000 : Number(quantity);
-}
 
 const noRequest: Check = {
   ...{ id: 'istiod-no-request', severity: 'warning' },
