@@ -6,13 +6,13 @@ import { type AccessCheck, Refusal } from './access.ts';
 import { changesFor, type Known } from './views.ts';
 
 /** Server-sent events: changes as they happen, and the controller's time once a second. */
-export type Feed = {
+export type EventStreams = {
   /** Answers until the reader leaves; begins after `Last-Event-ID`, or with what comes next. */
   follow(request: FastifyRequest, reply: FastifyReply): Promise<void>;
   stop(): void;
 };
 
-type FeedOptions = {
+type Options = {
   known: Known;
   metrics: Pick<ControllerMetrics, 'consoleStreams' | 'consoleRefused'>;
   access: AccessCheck;
@@ -31,7 +31,7 @@ const streams = { all: 64, perKey: 8 };
 const unreadBytesMax = 262_144;
 const everyMs = 1_000;
 
-export function createFeed({ known, metrics, access }: FeedOptions): Feed {
+export function createEventStreams({ known, metrics, access }: Options): EventStreams {
   const readers = new Set<Reader>();
   const quota = createQuota(streams);
   let timer: NodeJS.Timeout | undefined;

@@ -5,7 +5,7 @@ import { createRateLimit } from '../../bounds/rate.ts';
 import { anyAddress } from '../../frame/any-address.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import { type Access, type AccessCheck, Refusal } from './access.ts';
-import { createFeed } from './events.ts';
+import { createEventStreams } from './events.ts';
 import { historyPath, isProof, type Keys, packed } from './takeover.ts';
 import { changes, type Known, overview, topology, workload, workloads } from './views.ts';
 
@@ -100,8 +100,8 @@ async function servePage(server: FastifyInstance, folder: string): Promise<void>
 }
 
 function serveViews(server: FastifyInstance, { known, metrics, access }: ConsoleOptions): void {
-  const feed = createFeed({ known, metrics, access });
-  server.addHook('preClose', async () => feed.stop());
+  const streams = createEventStreams({ known, metrics, access });
+  server.addHook('preClose', async () => streams.stop());
 
   const get = (path: string, view: (request: Asked, access: Access) => unknown) =>
     server.get(`/api/v1/${path}`, async (request, reply) => {
@@ -127,7 +127,7 @@ function serveViews(server: FastifyInstance, { known, metrics, access }: Console
   );
   get('changes', ({ whole }, allowed) => changes(known, allowed, whole('since', 0, 1e15)));
   server.get('/api/v1/events', async (request: FastifyRequest, reply: FastifyReply) => {
-    await feed.follow(request, reply);
+    await streams.follow(request, reply);
   });
 }
 
