@@ -34,7 +34,7 @@ export function readShippedPatches(): ShippedPatches {
   return {
     // The later patch ends up in front.
     routesBefore: routes.map(({ patch }) => patch.value).reverse(),
-    routesAfter: of('HTTP_ROUTE', 'ADD').map(({ patch }) => patch.value),
+    routesAfter: of('HTTP_ROUTE', 'INSERT_AFTER').map(({ patch }) => patch.value),
     connectionManager: Object.assign({}, ...managers) as Json,
     clusters: of('CLUSTER', 'ADD').map(({ patch }) => patch.value),
     plugins: pluginConfigs(),

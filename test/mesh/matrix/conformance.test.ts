@@ -3,6 +3,8 @@ import { call } from '../../../box/app-call.ts';
 import { deleteNamespaces, importedHosts, untilNarrowed } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { enableNamespace } from '../../../box/product.ts';
+import type { Json } from '../../../companion/core/oracle/config-dump.ts';
+import { isOwn } from '../../../companion/core/oracle/own-parts.ts';
 import { host, namespace, objects, token } from './conformance-objects.ts';
 import { type Kept, keepFull, lossesOf, type ProxyRef, proxyLabel } from './proxies.ts';
 
@@ -60,10 +62,7 @@ async function outcome([path = '', ...flags]: string[]) {
 }
 
 type Dump = { configs: { cluster?: { name: string }; route_config?: RouteConfig }[] };
-type Route = { name?: string };
-type RouteConfig = { virtual_hosts: { domains: string[]; routes: Route[] }[] };
-
-const isOurs = ({ name }: Route) => /^lazyscope_(hold|first_call)$/.test(name ?? '');
+type RouteConfig = { virtual_hosts: { domains: string[]; routes: Json[] }[] };
 
 /** The clusters and routes of the destination in the proxy, from Envoy's config dump. */
 async function configuration() {
@@ -77,7 +76,7 @@ async function configuration() {
     .flatMap(({ route_config: config }) => config?.virtual_hosts ?? [])
     .filter(({ domains }) => domains.includes(host))
     // Routes of Lazyscope exist with and without a scope, but not before the namespace is enabled.
-    .map((each) => ({ ...each, routes: each.routes.filter((r) => !isOurs(r)) }));
+    .map((each) => ({ ...each, routes: each.routes.filter((route) => !isOwn(route)) }));
   return { clusters, routes };
 }
 

@@ -36,7 +36,7 @@ beforeAll(async () => {
 afterAll(() => deleteNamespaces(mesh, namespace));
 
 /** Destinations that nobody has called. Each test takes the next ones. */
-const targets = 60;
+const targets = 70;
 let taken = 0;
 const fresh = () => target(taken++);
 
@@ -158,6 +158,8 @@ test('a VirtualService applies to the first call: header match, rewrite and spli
   await setFirstCall(mesh, namespace, 'gateway');
   const host = fresh();
   const special = fresh();
+  const probes = Array.from({ length: 10 }, fresh);
+  const heldCalls = async () => (await sentTo(mesh, client, 'lazyscope-hold')).requests;
   const route = (name: string, weight?: number) => ({
     destination: { host: name },
     ...(weight === undefined ? {} : { weight }),
@@ -168,7 +170,7 @@ test('a VirtualService applies to the first call: header match, rewrite and spli
     kind: 'VirtualService',
     metadata: { name: 'rules', namespace },
     spec: {
-      hosts: [host],
+      hosts: [host, ...probes],
       http: [
         {
           match: [{ uri: { prefix: '/original' }, headers: { 'x-special': { exact: 'yes' } } }],
@@ -187,7 +189,13 @@ test('a VirtualService applies to the first call: header match, rewrite and spli
     },
   };
   await mesh.apply([virtualService]);
-  const held = await sentTo(mesh, client, 'lazyscope-hold');
+  // The node of the client learns of the rules a moment after the API server.
+  await mesh.waitFor('a first call that is held for its rules', async () => {
+    const before = await heldCalls();
+    await call(mesh, client, `http://${probes.shift()}:${port}/`);
+    return (await heldCalls()) > before;
+  });
+  const held = await heldCalls();
   const url = `http://${host}:${port}/original`;
   const data = 'a body that is sent again';
   const first = await call(mesh, client, url, '--header', 'x-special: yes', '--data', data);
@@ -196,7 +204,7 @@ test('a VirtualService applies to the first call: header match, rewrite and spli
     body: { path: '/rewritten', bodyBytes: data.length },
   });
   expect(first.body.headers['X-Route']).toContain('special');
-  expect((await sentTo(mesh, client, 'lazyscope-hold')).requests).toBeGreaterThan(held.requests);
+  expect(await heldCalls()).toBeGreaterThan(held);
   const routes = new Map<string, number>();
   for (let i = 0; i < 40; i++) {
     const { body } = await call(mesh, client, url);

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { isOwn } from '../../../companion/core/oracle/own-parts.ts';
 import { sentinelHost } from '../../../companion/core/scope/sentinel.ts';
 import { copyOfManifests, edit } from './copy.ts';
 import { find, type Manifest, manifests, parse, render, repository, valuesOf } from './render.ts';
@@ -180,6 +181,19 @@ describe('the routes', () => {
   test('put the hold in front', () => {
     // INSERT_FIRST prepends, so the last patch comes first.
     expect(values.map(({ name }) => name)).toEqual(['lazyscope_first_call', 'lazyscope_hold']);
+  });
+
+  test('end with one for what no rule matches; istioctl analyze rejects ADD for routes', () => {
+    const added = ofRoutes.filter(({ patch }) => !/INSERT_FIRST|MERGE/.test(patch.operation));
+    expect(added.map(({ match, patch }) => [match, patch.operation, patch.value.name])).toEqual([
+      [{ context: 'SIDECAR_OUTBOUND' }, 'INSERT_AFTER', 'lazyscope_no_route'],
+    ]);
+  });
+
+  test('and the clusters are known as our own to what compares configurations', () => {
+    const named = [...ofRoutes.map(({ patch }) => patch.value), ...clusters].filter((v) => v.name);
+    expect(named.length).toBe(3 + clusters.length);
+    expect(named.filter((value) => !isOwn(value))).toEqual([]);
   });
 
   test('bridge a missing cluster in the virtual hosts of known hosts too', () => {
