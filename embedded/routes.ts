@@ -5,6 +5,15 @@ import type { Json, ShippedPatches } from './shipped-patches.ts';
 /** No limit, whatever the caller's grpc-timeout says. */
 const noDuration = { max_stream_duration: '0s', grpc_timeout_header_max: '0s' };
 
+/** istiod's default policy (pilot/pkg/networking/core/route/retry/retry.go) repeats elsewhere. */
+const previousHosts = {
+  name: 'envoy.retry_host_predicates.previous_hosts',
+  typed_config: {
+    '@type':
+      'type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate',
+  },
+};
+
 const typeUrl = 'type.googleapis.com/envoy.config.route.v3.RouteConfiguration';
 
 /**
@@ -58,7 +67,7 @@ function virtualHost(host: string, domains: string[], port: number, patches: Shi
       retry_policy: {
         retry_on: 'connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes',
         num_retries: 2,
-        retriable_status_codes: [503],
+        retry_host_predicate: [previousHosts],
         host_selection_retry_max_attempts: '5',
       },
       max_stream_duration: noDuration,

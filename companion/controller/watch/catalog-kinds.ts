@@ -40,4 +40,13 @@ export const catalogKinds: { resource: Resource; touches: Touches }[] = [
     resource: { ...gatewayApi, plural, optional: true as const },
     touches: 'scopes' as const,
   })),
+  {
+    resource: {
+      group: 'multicluster.x-k8s.io',
+      version: 'v1alpha1',
+      plural: 'serviceimports',
+      optional: true,
+    },
+    touches: 'scopes',
+  },
 ];

@@ -18,6 +18,7 @@ import { revisionOfConfigMap } from './revision.ts';
 import { createRuleTable, type RuleTable } from './rule-table.ts';
 import { type PeerAuthenticationRecord, readPeerAuthentication } from './rules.ts';
 import { createServiceChanges, type ServiceChanges } from './service-changes.ts';
+import { createServiceImports, type ServiceImportRecord } from './service-import.ts';
 import { type ReferenceRecord, readReferences, referringKinds } from './service-reference.ts';
 import { createVisibility, type LabelsOf, type LooksAt, type Visibility } from './visibility.ts';
 import type { WorkloadRecord } from './workload-entry.ts';
@@ -39,6 +40,8 @@ export type Catalog = Omit<Visibility, 'configs' | 'podsChanged'> &
     entries(): Iterable<HostRecord>;
     /** Hosts that istiod has and this cluster does not, in no order. */
     farHosts(): Iterable<HostRecord>;
+    /** Services of several clusters that have a host of the ClusterSet here, in no order. */
+    serviceImports(): Iterable<ServiceImportRecord>;
     /** Services that declare the port as TCP, in no order. */
     tcpServicesOn(port: number): readonly HostRecord[];
     /** Accepted records that name the address, or the narrowest range that contains it. */
@@ -74,6 +77,7 @@ export function createCatalog({
   const slicesByEndpoint = createMultimap<SliceRecord>();
   const peerAuthentications = createMultimap<PeerAuthenticationRecord>();
   const references = createMultimap<ReferenceRecord>();
+  const { imports, kind: importKind } = createServiceImports(clusterDomain);
   const workloads = createWorkloadTable((namespace) => podsChanged(namespace));
   const { configs, podsChanged, ...visibility } = createVisibility(
     workloads.podsIn,
@@ -113,6 +117,7 @@ export function createCatalog({
         peerAuthentications[verb](record.namespace, record),
     ),
     ...Object.fromEntries(referringKinds.map((name) => [name, referring])),
+    ServiceImport: importKind,
     ConfigMap: {
       read: (object) => [[revisionOfConfigMap(object.metadata.name), readMeshConfig(object)]],
       add([revision, config]: [string, MeshConfig]) {
@@ -127,6 +132,7 @@ export function createCatalog({
   const serviceChanges = createServiceChanges({
     isRuled: (host) =>
       rules.destinationRules.all(host).length + rules.virtualServices.all(host).length > 0,
+    isImported: (name) => imports.has(name),
     isTcp: (port) => hosts.byTcpPort.get(String(port)).length > 0,
     serviceOf: (name) => services.get(name),
     namespaceAt: (ip) => workloads.podAt(ip)?.namespace,
@@ -176,6 +182,7 @@ export function createCatalog({
     aliasesOf: hosts.aliasesOf,
     entries: () => hosts.entries,
     farHosts: () => hosts.far,
+    serviceImports: () => imports.values(),
     tcpServicesOn: (port) => hosts.byTcpPort.get(String(port)),
     hostsAt: hosts.byAddress.get,
     servicesOfEndpoint,
@@ -223,6 +230,7 @@ export function createCatalog({
       ...workloads.sizes(),
       peerAuthentications: peerAuthentications.size(),
       references: references.size(),
+      serviceImports: imports.size,
       ...rules.sizes(),
       hosts: [...hosts.byName.patterns()].length,
       aliases: hosts.aliases.size(),

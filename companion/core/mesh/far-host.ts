@@ -1,5 +1,6 @@
 import type { KubeObject } from '../../kube/object.ts';
 import type { HostRecord } from './records.ts';
+import { clusterSetDomain } from './service-import.ts';
 
 /**
  * A host that istiod gave to a proxy and no object of this cluster explains: of a Service in
@@ -55,6 +56,6 @@ export function readFarHost(
 /** Services of a mesh have one name in all its clusters; MCS gives them another name, too. */
 function serviceNamespace(host: string, clusterDomain: string): string | undefined {
   const [name, namespace, ...rest] = host.split('.');
-  const isService = [`svc.${clusterDomain}`, 'svc.clusterset.local'].includes(rest.join('.'));
+  const isService = [`svc.${clusterDomain}`, `svc.${clusterSetDomain}`].includes(rest.join('.'));
   return isService && name && !name.startsWith('*') ? namespace : undefined;
 }

@@ -1,6 +1,7 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { type HostRecord, namespaceOf } from './records.ts';
 import type { DestinationRuleRecord, VirtualServiceRecord } from './rules.ts';
+import { clusterSetDomain } from './service-import.ts';
 
 /**
  * Routes and policies of the Gateway API that are for the mesh. istiod makes VirtualServices and
@@ -127,6 +128,6 @@ function hostsOfBackend(to: Reference, namespace: string, clusterDomain: string)
   if (isOf('Service', '', 'core')) return [`${path}.${clusterDomain}`];
   if (isOf('Hostname', 'networking.istio.io')) return [name.toLowerCase()];
   if (isOf('ServiceImport', 'multicluster.x-k8s.io'))
-    return [`${path}.clusterset.local`, `${path}.${clusterDomain}`];
+    return [`${path}.${clusterSetDomain}`, `${path}.${clusterDomain}`];
   return [];
 }

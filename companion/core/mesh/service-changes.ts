@@ -22,6 +22,8 @@ export type ServiceChanges = {
 type Around = {
   /** Whether a VirtualService or DestinationRule is for the host. */
   isRuled(host: string): boolean;
+  /** Whether a ServiceImport is for the Service `namespace/name`, and so has its visibility. */
+  isImported(name: string): boolean;
   /** Whether some Service declares the port as TCP. */
   isTcp(port: number): boolean;
   /** The Service `namespace/name`. */
@@ -56,10 +58,11 @@ export function createServiceChanges(around: Around): ServiceChanges {
   function noteService(before: HostRecord | undefined, after: HostRecord | undefined): void {
     const record = after ?? before;
     if (!record) return;
-    const isRuled = around.isRuled(record.host);
+    const { host, namespace, name } = record;
+    const isRuled = around.isRuled(host) || around.isImported(`${namespace}/${name}`);
     if (essenceOf(before, isRuled, around) === essenceOf(after, isRuled, around)) return;
     if (isRuled || isSpecial(before) || isSpecial(after)) noteAny();
-    else set(`${record.namespace}/${record.host}`);
+    else set(`${namespace}/${host}`);
   }
 
   /**

@@ -91,6 +91,25 @@ export function* ruledConnections(catalog: Catalog, namespace: string): Generato
 }
 
 /**
+ * Hosts that istiod makes of ServiceImports if it is set to (ENABLE_MCS_HOST), which no object
+ * says. A first call could neither pass, because only istiod may serve the address, nor be steered,
+ * because the host may not be there. An entry without a host costs a proxy nothing.
+ */
+export function* clusterSetHosts(catalog: Catalog, namespace: string): Generator<EagerHost> {
+  let found = 0;
+  for (const each of catalog.serviceImports()) {
+    // istiod copies the visibility of the Service, which may be in another cluster.
+    const services = catalog.hosts.exact(each.of);
+    const isVisible = (service: HostRecord) => catalog.isVisible(service, namespace);
+    if (services.length > 0 && !services.some(isVisible)) continue;
+    found += 1;
+    if (found > eagerMax) return;
+    const message = `ServiceImport ${each.namespace}/${each.name} may be this host, and only istiod knows its servers`;
+    yield { entry: `${each.namespace}/${each.host}`, message };
+  }
+}
+
+/**
  * Hosts whose first call could not be served, each with the reason in words. Each of them makes the
  * scope less useful.
  */

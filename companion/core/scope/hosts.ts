@@ -3,6 +3,7 @@ import { limited, messageMax } from './condition.ts';
 import {
   besideHttp,
   besideSentinel,
+  clusterSetHosts,
   type EagerHost,
   eagerHosts,
   ruledConnections,
@@ -99,6 +100,7 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   addEager(ruledConnections(catalog, namespace));
   addEager(unservableHosts(catalog, input));
   addEager(eagerHosts(catalog, namespace, input.dnsProxy));
+  addEager(clusterSetHosts(catalog, namespace));
   addEager(besideSentinel(catalog, namespace, entryOf(sentinel)));
   const others = [...hosts.keys()].filter((entry) => entry !== entryOf(sentinel));
   addEager(besideHttp(catalog, namespace, others));

@@ -36,6 +36,7 @@ const plurals: Record<string, string> = {
   tlsroutes: 'TLSRoute',
   tcproutes: 'TCPRoute',
   backendtlspolicies: 'BackendTLSPolicy',
+  serviceimports: 'ServiceImport',
   requestauthentications: 'RequestAuthentication',
   trafficextensions: 'TrafficExtension',
   sidecars: 'Sidecar',

@@ -141,6 +141,17 @@ const changes = fc.oneof(
     }),
   ),
   fc
+    .record({ path: names, ips: fc.constantFrom<string[]>([], ['10.97.0.1']) })
+    .map(({ path, ips }) => {
+      const [namespace = '', name = ''] = path.split('/');
+      return {
+        apiVersion: 'multicluster.x-k8s.io/v1alpha1',
+        kind: 'ServiceImport',
+        metadata: { name, namespace },
+        spec: { ips, ports: [{ port: 80 }] },
+      };
+    }),
+  fc
     .record({ path: names, ip: fc.constantFrom('10.1.0.1', '10.1.0.2', '10.1.0.7') })
     .map(({ path, ip }) => slice(path, [{ ip }])),
 );
