@@ -21,9 +21,9 @@ const meshOptions = {
 /**
  * One project a test group, so that the fast ones answer in seconds:
  * `unit` and `fuzz` need nothing, `charts` kubectl and Helm, `api` what compiles an API server,
- * `wasm` the built filter, `envoy` a real Envoy, `bypass` root and the loader of `make -C bpf`,
- * `mesh`, `mesh-lifecycle`, `matrix`, `product`, `safety` and `faults` root and the cluster in a
- * box.
+ * `wasm` the built filter, `envoy` a real Envoy, `console` the built page and Chromium,
+ * `bypass` root and the loader of `make -C bpf`, `mesh`, `mesh-lifecycle`, `matrix`, `product`,
+ * `safety` and `faults` root and the cluster in a box.
  */
 export default defineConfig({
   test: {
@@ -47,6 +47,7 @@ export default defineConfig({
           ...bounds,
         },
       },
+      { test: { name: 'console', include: ['test/console/*.test.ts'], ...bounds } },
       {
         test: {
           name: 'api',

@@ -1,6 +1,12 @@
 /** What the API answers; docs/console.md describes the fields. */
 
-export type Times = { now: number; beginsAt: number; newestChange: number };
+export type Times = {
+  now: number;
+  beginsAt: number;
+  newestChange: number;
+  /** Namespaces that a demo makes up. */
+  played?: string[];
+};
 
 export type Change = {
   id: number;
@@ -35,6 +41,7 @@ export type Overview = Times & {
   proxies: number;
   saved: number;
   clusters: { before: number; after: number };
+  savedOverTime: { binMs: number; from: number; is: number[]; full: number[] };
   reasons: { name: string; count: number }[];
   modes: { name: string; count: number }[];
   namespaces: { namespace: string; workloads: number; scoped: number; saved: number }[];
@@ -55,18 +62,52 @@ export type Host = {
 export type Workload = Times &
   Omit<Row, 'hosts'> & {
     hosts: Host[];
+    callers: (Called & { callsLastHour: number })[];
+    yaml: string;
     conditions: { type: string; status: string; reason: string; message: string }[];
     figures: { binMs: number; memory: number[]; clusters: number[] };
     changes: Change[];
   };
 
-export type Edge = {
+export type Called = {
   namespace: string;
   workload: string;
   host: string;
-  rate: number;
   firstAt: number;
   lastAt: number;
 };
 
-export type Topology = Times & { from: number; to: number; leftOut: number; edges: Edge[] };
+export type Edge = Called & { rate: number };
+
+export type NamespacePair = {
+  namespace: string;
+  /** Empty for what is outside. */
+  to: string;
+  isOutside: boolean;
+  rate: number;
+  pairs: number;
+  firstAt: number;
+  lastAt: number;
+};
+
+export type Topology = Times & {
+  from: number;
+  to: number;
+  covered: number;
+  leftOut: number;
+  namespaces: NamespacePair[];
+  edges: Edge[];
+};
+
+export type Finding = {
+  id: string;
+  severity: 'blocks' | 'differs' | 'note';
+  sentence: string;
+  count: number;
+  subjects: string[];
+};
+
+export type Advice = Times & {
+  findings: Finding[];
+  elsewhere: { command: string; about: string }[];
+};

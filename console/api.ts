@@ -44,7 +44,15 @@ export async function ask<Answer>(path: string, query: Record<string, string | n
   });
   const body = await response.json().catch(() => ({ error: `status ${response.status}` }));
   if (!response.ok) throw new Failure(response.status, body.error);
+  playedNamespaces = body.played ?? [];
   return body as Answer;
+}
+
+let playedNamespaces: readonly string[] = [];
+
+/** Namespaces that a demo makes up, as the last answer says. */
+export function played(): readonly string[] {
+  return playedNamespaces;
 }
 
 const againMs = 2_000;

@@ -1,6 +1,8 @@
+import { shortHost } from './flows.ts';
+
 /** Makes elements. Names from the mesh only ever become text, so none can become markup. */
 
-type Child = Node | string | number | false | undefined;
+export type Child = Node | string | number | false | undefined;
 type Attributes = Record<string, string | number | boolean | ((event: Event) => void) | undefined>;
 
 export function h<Tag extends keyof HTMLElementTagNameMap>(
@@ -77,12 +79,36 @@ export function section(title: string, ...children: Child[]): HTMLElement {
   return h('section', {}, h('h3', {}, title), ...children);
 }
 
-export function megabytes(bytes: number): string {
-  return bytes > 0 ? `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB` : '–';
+/** A field for a search, with its label; `onSearch` gets every state of the text. */
+export function searchField(
+  title: string,
+  value: string,
+  onSearch: (text: string) => void,
+): HTMLElement[] {
+  const input = (event: Event) => onSearch((event.target as HTMLInputElement).value);
+  const attributes = { type: 'search', id: 'search', value, autocomplete: 'off', input };
+  return [h('label', { for: 'search' }, title), h('input', attributes)];
 }
 
+export function megabytes(bytes: number): string {
+  if (bytes <= 0) return '–';
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 2 : 1)} GB`;
+  return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
+}
+
+/** The time of day; with the day if it is another one. */
 export function timeText(ms: number): string {
-  return ms > 0 ? new Date(ms).toLocaleString() : '–';
+  if (!(ms > 0)) return '–';
+  const [time, now] = [new Date(ms), new Date()];
+  const clock = time.toLocaleTimeString(undefined, { hour12: false });
+  if (time.toDateString() === now.toDateString()) return clock;
+  const day = time.toLocaleDateString(undefined, { day: 'numeric', month: 'short' });
+  return `${day} ${clock}`;
+}
+
+/** A host by its short name; the whole entry is shown on hover. */
+export function hostText(entry: string): HTMLElement {
+  return h('span', { title: entry, class: 'host' }, shortHost(entry));
 }
 
 export function rateText(perSecond: number): string {

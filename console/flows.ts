@@ -1,6 +1,6 @@
-import type { Edge } from './answers.ts';
+import type { Edge, NamespacePair } from './answers.ts';
 
-/** Edges as they are drawn: between two columns, at one of three distances. Pure. */
+/** Calls as they are drawn: between columns, at one of three distances. Pure. */
 
 export type Flow = {
   from: string;
@@ -10,31 +10,50 @@ export type Flow = {
   isNew: boolean;
   /** Not a Service of the cluster. */
   isOutside: boolean;
+  /** It ends at the one workload that is shown, so it is drawn to the left of it. */
+  isCaller: boolean;
 };
 
 export type Place = { namespace?: string | undefined; workload?: string | undefined };
 
-/** Namespaces and namespaces; the workloads of one namespace and hosts; one workload and hosts. */
+const outside = 'outside the mesh’s Services';
+
+/** Namespaces and namespaces. */
+export function namespaceFlows(pairs: readonly NamespacePair[], from: number): Flow[] {
+  return pairs.map(({ namespace, to, isOutside, rate, firstAt }) => ({
+    ...{ from: namespace, to: to || outside, rate, isOutside },
+    isNew: firstAt >= from,
+    isCaller: false,
+  }));
+}
+
+/**
+ * The workloads of one namespace and hosts; one workload with its callers and hosts; or, for a
+ * search over all namespaces, workloads and hosts.
+ */
 export function flowsOf(edges: readonly Edge[], place: Place, from: number): Flow[] {
-  const flows = new Map<string, Flow>();
-  for (const edge of edges) {
-    const { namespace, workload, host, rate, firstAt } = edge;
-    if (place.namespace !== undefined && namespace !== place.namespace) continue;
-    if (place.workload !== undefined && workload !== place.workload) continue;
-    const [hostNamespace = '', name = ''] = host.split('/');
-    const isOutside = !/\.svc\./.test(name);
-    const far = isOutside ? 'outside the mesh’s Services' : hostNamespace;
-    const ends =
-      place.namespace === undefined
-        ? { from: namespace, to: far }
-        : { from: workload, to: name || host };
-    const key = JSON.stringify(ends);
-    const flow = flows.get(key) ?? { ...ends, rate: 0, isNew: true, isOutside };
-    flow.rate += rate;
-    flow.isNew = flow.isNew && firstAt >= from;
-    flows.set(key, flow);
-  }
-  return [...flows.values()].sort((a, b) => b.rate - a.rate);
+  return edges
+    .map(({ namespace, workload, host, rate, firstAt }) => {
+      const isOwn = namespace === place.namespace;
+      const isCaller = place.workload !== undefined && !(isOwn && workload === place.workload);
+      const name = isOwn ? workload : `${namespace}/${workload}`;
+      return {
+        from: name,
+        to: isCaller ? (place.workload ?? '') : shortHost(host),
+        ...{ rate, isCaller },
+        isNew: firstAt >= from,
+        isOutside: !isService(host),
+      };
+    })
+    .sort((a, b) => b.rate - a.rate);
+}
+
+const isService = (host: string) => /\.svc\./.test(host);
+
+/** `shop/cart.shop.svc.cluster.local` is cart.shop; another host is shown without its namespace. */
+export function shortHost(host: string): string {
+  const [, name = host] = /^[^/]*\/(.+)$/s.exec(host) ?? [];
+  return isService(name) ? name.replace(/\.svc\..*$/, '') : name;
 }
 
 export type Difference = { from: string; to: string; before: number; after: number };
@@ -48,7 +67,7 @@ export function differences(before: readonly Flow[], after: readonly Flow[]): Di
   const note = (flow: Flow, side: 'before' | 'after') => {
     const key = JSON.stringify([flow.from, flow.to]);
     const known = found.get(key) ?? { from: flow.from, to: flow.to, before: 0, after: 0 };
-    found.set(key, { ...known, [side]: flow.rate });
+    found.set(key, { ...known, [side]: known[side] + flow.rate });
   };
   for (const flow of before) note(flow, 'before');
   for (const flow of after) note(flow, 'after');

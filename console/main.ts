@@ -1,8 +1,11 @@
-import { dropToken, Failure, follow, keepToken, takeToken } from './api.ts';
+import { adviceView } from './advice.ts';
+import { dropToken, Failure, follow, keepToken, played, takeToken } from './api.ts';
 import { h } from './dom.ts';
 import { overviewView } from './overview.ts';
-import { isLive, stopReplay, topologyView } from './topology.ts';
-import { workloadsView, workloadView } from './workloads.ts';
+import { isLive, stopReplay } from './replay.ts';
+import { topologyView } from './topology.ts';
+import { workloadView } from './workload.ts';
+import { workloadsView } from './workloads.ts';
 
 /** A live view is asked for again at most this often. */
 const redrawMs = 5_000;
@@ -12,10 +15,14 @@ const oldMs = 10_000;
 const main = document.querySelector('main') as HTMLElement;
 const nav = document.querySelector('nav') as HTMLElement;
 const age = document.querySelector('#age') as HTMLElement;
-const views = { overview: 'Overview', workloads: 'Workloads', topology: 'Topology' };
+const note = document.querySelector('#note') as HTMLElement;
+const views = {
+  ...{ overview: 'Overview', workloads: 'Workloads', topology: 'Topology', advice: 'Advice' },
+};
 
 let shownAt = 0;
-let heardAt = 0;
+/** Events need a moment to begin. */
+let heardAt = Date.now();
 let drawing = 0;
 
 function place(): string[] {
@@ -28,6 +35,7 @@ function viewOf([view, namespace, name]: string[]): Promise<HTMLElement[]> {
   if (view === 'topology') return topologyView({ namespace, workload: name }, redraw);
   if (view === 'workloads' && namespace && name) return workloadView(namespace, name);
   if (view === 'workloads') return workloadsView(redraw);
+  if (view === 'advice') return adviceView();
   return overviewView();
 }
 
@@ -46,6 +54,8 @@ async function draw(): Promise<void> {
     if (own !== drawing) return;
     show(elements);
     shownAt = Date.now();
+    note.hidden = played().length === 0;
+    note.textContent = `The demo makes up the namespaces ${played().join(', ')}; the others are real.`;
   } catch (error) {
     if (own === drawing) showFailure(error);
   }
@@ -58,7 +68,9 @@ function show(elements: readonly HTMLElement[]): void {
   const [id, text] = [active?.id, active?.textContent];
   const cursor =
     active instanceof HTMLInputElement && active.type === 'search' && active.selectionStart;
+  const opened = [...main.querySelectorAll('details[open]')].map((each) => each.id);
   main.replaceChildren(...elements);
+  for (const each of main.querySelectorAll('details')) each.open = opened.includes(each.id);
   if (!active || document.contains(active)) return;
   const same = [...main.querySelectorAll<HTMLElement>('a, button, input, select')].find((each) =>
     id ? each.id === id : each.textContent === text,
@@ -68,7 +80,12 @@ function show(elements: readonly HTMLElement[]): void {
     same.setSelectionRange(cursor, cursor);
 }
 
+/** When a controller does not answer, or is asked too often, what is shown stays and gets old. */
 function showFailure(error: unknown): void {
+  if (error instanceof Failure && error.status === 404) {
+    main.replaceChildren(h('h2', {}, 'Not found'), h('p', { role: 'alert' }, error.message));
+    return;
+  }
   const isRefused = error instanceof Failure && [401, 403].includes(error.status);
   const text = error instanceof Failure ? error.message : 'The controller does not answer.';
   if (isRefused) dropToken();
@@ -95,10 +112,16 @@ function tokenForm(reason: string): HTMLElement[] {
   ];
 }
 
+/** Old is a live view that was not drawn again, and any view while no events arrive. */
 function tellAge(): void {
-  const seconds = Math.round((Date.now() - shownAt) / 1_000);
-  const isOld = shownAt > 0 && Date.now() - Math.max(heardAt, shownAt) > oldMs;
-  const text = isOld ? `old: what is shown is ${seconds} s old` : isLive() ? 'live' : 'the past';
+  const since = (ms: number) => Math.round((Date.now() - ms) / 1_000);
+  const isUnheard = Date.now() - heardAt > oldMs;
+  const isUndrawn = isLive() && Date.now() - shownAt > redrawMs + oldMs;
+  const isOld = shownAt > 0 && (isUndrawn || isUnheard);
+  const old = isUndrawn
+    ? `old: what is shown is ${since(shownAt)} s old`
+    : `old: no event arrived for ${since(heardAt)} s`;
+  const text = isOld ? old : isLive() ? 'live' : 'the past';
   age.classList.toggle('old', isOld);
   if (shownAt > 0 && age.textContent !== text) age.textContent = text;
 }

@@ -1,37 +1,48 @@
 import type { Change, Overview } from './answers.ts';
-import { ask } from './api.ts';
-import { type Column, h, megabytes, section, table, timeText } from './dom.ts';
+import { ask, played } from './api.ts';
+import { lineChart } from './chart.ts';
+import { h, hostText, megabytes, section, table, timeText } from './dom.ts';
 
 export async function overviewView(): Promise<HTMLElement[]> {
   const [found, { changes }] = await Promise.all([
     ask<Overview>('overview'),
     ask<{ changes: Change[] }>('changes'),
   ]);
-  const { clusters } = found;
+  const { clusters, savedOverTime: memory } = found;
   const fewer = clusters.before > 0 ? Math.round(100 * (1 - clusters.after / clusters.before)) : 0;
-  const tile = (title: string, value: string) =>
-    h('div', {}, h('dt', {}, title), h('dd', {}, value));
-  const counts: Column<{ name: string; count: number }>[] = [
-    { title: 'Reason', cell: ({ name }) => name },
-    { title: 'Workloads', number: true, cell: ({ count }) => count },
-  ];
+  const full = memory.full.at(-1) ?? 0;
+  const less = full > 0 ? Math.round(100 * (1 - (memory.is.at(-1) ?? 0) / full)) : 0;
   return [
     h('h2', {}, 'Overview'),
     h(
       'dl',
       { class: 'tiles' },
-      tile('Memory saved in sidecars', megabytes(found.saved)),
-      tile('Clusters in narrowed sidecars', fewer > 0 ? `${fewer} % fewer` : '–'),
+      tile('Memory saved in sidecars', megabytes(found.saved), less > 0 && `${less} % less`),
+      tile(
+        'Clusters in narrowed sidecars',
+        fewer > 0 ? `${fewer} % fewer` : '–',
+        `${count(clusters.before)} → ${count(clusters.after)}`,
+      ),
       tile('Workloads with a scope', `${found.scoped} of ${found.workloads}`),
-      tile('Proxies', String(found.proxies)),
+      tile('Proxies', count(found.proxies)),
     ),
     h(
       'div',
       { class: 'columns' },
+      section(
+        'Memory of all sidecars, last day',
+        lineChart({
+          ...{ what: 'Memory', text: megabytes, binMs: memory.binMs, from: memory.from },
+          lines: [
+            { title: 'with full configuration', values: memory.full, isDashed: true },
+            { title: 'as it is', values: memory.is },
+          ],
+        }),
+      ),
+      section('Latest changes', changeList(changes.slice(-8).reverse())),
       section('Needs somebody now', attention(found)),
-      section('Why workloads have no scope', table('Reasons', counts, found.reasons)),
+      found.reasons.length > 0 && section('Why workloads have no scope', reasons(found)),
       section('Namespaces', namespaces(found)),
-      section('Latest changes', changeList(changes.slice(-12).reverse())),
     ),
     h(
       'p',
@@ -40,6 +51,25 @@ export async function overviewView(): Promise<HTMLElement[]> {
       found.everything ? '' : 'Only the namespaces that you may list are shown.',
     ),
   ];
+}
+
+export function tile(title: string, value: string, more: string | false = false): HTMLElement {
+  return h('div', {}, h('dt', {}, title), h('dd', {}, value), more && h('dd', {}, more));
+}
+
+export function count(value: number): string {
+  return value > 0 ? value.toLocaleString() : '–';
+}
+
+function reasons({ reasons: rows }: Overview): HTMLElement {
+  return table(
+    'Reasons',
+    [
+      { title: 'Reason', cell: ({ name }) => name },
+      { title: 'Workloads', number: true, cell: ({ count: of }) => of },
+    ],
+    rows,
+  );
 }
 
 function attention({ attention: rows }: Overview): HTMLElement {
@@ -61,7 +91,13 @@ function namespaces({ namespaces: rows }: Overview): HTMLElement {
       {
         title: 'Namespace',
         cell: ({ namespace }) =>
-          h('a', { href: `#/topology/${encodeURIComponent(namespace)}` }, namespace),
+          h(
+            'span',
+            {},
+            h('a', { href: `#/topology/${encodeURIComponent(namespace)}` }, namespace),
+            ' ',
+            playedBadge(namespace),
+          ),
       },
       {
         title: 'With a scope',
@@ -88,27 +124,47 @@ export function workloadLink(namespace: string, name: string): HTMLElement {
   return h('a', { href: `#/workloads/${path}` }, `${namespace}/${name}`);
 }
 
-const words: Record<string, string> = {
-  'first-call': 'first call of',
-  'host-added': 'now imports',
-  'host-removed': 'no longer imports',
-  scoped: 'has a scope',
-  unscoped: 'has no scope any more',
-  mode: 'has mode',
+/** Tells what a demo makes up from what is real. */
+export function playedBadge(namespace: string): HTMLElement | false {
+  const title = 'The demo makes up this namespace';
+  return played().includes(namespace) && h('span', { class: 'badge', title }, 'played');
+}
+
+const words: Record<string, [symbol: string, text: string]> = {
+  'first-call': ['★', 'first call of'],
+  'host-added': ['+', 'now imports'],
+  'host-removed': ['−', 'no longer imports'],
+  scoped: ['✓', 'has a scope'],
+  unscoped: ['○', 'has no scope any more'],
+  mode: ['○', 'has mode'],
 };
 
-export function changeList(changes: readonly Change[]): HTMLElement {
-  if (changes.length === 0) return h('p', { class: 'quiet' }, 'None yet.');
-  const items = changes.map(({ at, kind, namespace, workload, host, detail }) =>
-    h(
+/** With `onJump`, the time of a change is a button. */
+export function changeList(
+  changes: readonly Change[],
+  onJump?: (change: Change) => void,
+): HTMLElement {
+  if (changes.length === 0) return h('p', { class: 'quiet' }, 'None.');
+  const items = changes.map((change) => {
+    const { at, kind, namespace, workload, host, detail } = change;
+    const [symbol, text] = words[kind] ?? ['○', kind];
+    const time = h('time', { datetime: new Date(at).toISOString() }, timeText(at));
+    const title = 'Show this moment';
+    const click = () => onJump?.(change);
+    return h(
       'li',
       {},
-      h('time', { class: 'quiet', datetime: new Date(at).toISOString() }, timeText(at)),
-      ' ',
-      workloadLink(namespace, workload),
-      ` ${words[kind] ?? kind} ${host}`,
-      detail && h('span', { class: 'quiet' }, ` (${detail})`),
-    ),
-  );
+      onJump ? h('button', { type: 'button', class: 'link', title, click }, time) : time,
+      h('span', { class: `mark ${kind}`, 'aria-hidden': 'true' }, symbol),
+      h(
+        'span',
+        {},
+        workloadLink(namespace, workload),
+        ` ${text} `,
+        host && hostText(host),
+        detail && h('span', { class: 'quiet' }, ` (${detail})`),
+      ),
+    );
+  });
   return h('ul', { class: 'changes' }, ...items);
 }

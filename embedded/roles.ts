@@ -114,7 +114,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
     },
     async openPage() {
       const page = await startConsole({
-        known: { state: engine.state, history: engine.history, now },
+        known: { scopes: engine.state.scopes, history: engine.history, now },
         metrics,
         access: async () => ({ all: true, namespaces: new Set() }),
         ...{ pagePath: shippedPath('build/companion/page'), host: '127.0.0.1', port: 0 },

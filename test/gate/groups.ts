@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { missingPrerequisites } from '../../box/prerequisites.ts';
 import { ensureEnvoy } from '../../embedded/envoy-binary.ts';
 import { missingForBypass } from '../bypass/prerequisites.ts';
+import { missingForConsole } from './chromium.ts';
 import type { Planned } from './lanes.ts';
 
 /** A group of tests: the command, its prerequisites, and its place in the order. */
@@ -111,6 +112,7 @@ export function groupsOf(hasKubectl: boolean): Group[] {
       args: [...without(...firstOnEnvoy), workers(2)],
       fetch: envoyFetch,
     }),
+    vitest('console', { needs: missingForConsole, after: ['build'] }),
     group('bpf', ['make', '-C', 'bpf'], { first: true, background: true, needs: missingForBypass }),
     vitest('bypass', {
       needs: () => [...missingForBypass(), ...goNeeds()],

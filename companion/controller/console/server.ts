@@ -5,9 +5,11 @@ import { createRateLimit } from '../../bounds/rate.ts';
 import { anyAddress } from '../../frame/any-address.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import { type Access, type AccessCheck, Refusal } from './access.ts';
+import { advice } from './advice.ts';
 import { createEventStreams } from './events.ts';
 import { historyPath, isProof, type Keys, packed } from './takeover.ts';
-import { changes, type Known, overview, topology, workload, workloads } from './views.ts';
+import { topology } from './topology.ts';
+import { changes, type Known, overview, workload, workloads } from './views.ts';
 
 /** The page and what it shows. Nothing can be changed here: every route only reads. */
 
@@ -45,6 +47,7 @@ const files: Record<string, string> = {
   'index.html': 'text/html; charset=utf-8',
   'console.js': 'text/javascript; charset=utf-8',
   'console.css': 'text/css; charset=utf-8',
+  'icon.svg': 'image/svg+xml',
 };
 
 /** Requests of one address: a page makes about one a second, replay five. */
@@ -122,9 +125,16 @@ function serveViews(server: FastifyInstance, { known, metrics, access }: Console
   get('workloads/:namespace/:name', ({ params: { namespace = '', name = '' } }, allowed) =>
     workload(known, allowed, namespace, name),
   );
-  get('topology', ({ whole }, allowed) =>
-    topology(known, allowed, whole('at', known.now(), 1e15), whole('minutes', 1, minutesMax)),
+  get('topology', ({ text, whole }, allowed) =>
+    topology(known, allowed, {
+      at: whole('at', known.now(), 1e15),
+      minutes: whole('minutes', 1, minutesMax),
+      ...{ namespace: text('namespace'), workload: text('workload') },
+      search: text('search').slice(0, 256),
+      byNamespace: text('by') === 'namespace',
+    }),
   );
+  get('advice', (_asked, allowed) => advice(known, allowed));
   get('changes', ({ whole }, allowed) => changes(known, allowed, whole('since', 0, 1e15)));
   server.get('/api/v1/events', async (request: FastifyRequest, reply: FastifyReply) => {
     await streams.follow(request, reply);

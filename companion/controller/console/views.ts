@@ -1,22 +1,36 @@
 import { type Change, changesMax } from '../../core/history/changes.ts';
-import { type History, levelFor, spanOf } from '../../core/history/history.ts';
+import type { Called } from '../../core/history/edges.ts';
+import type { History } from '../../core/history/history.ts';
 import { figureLevels } from '../../core/history/series.ts';
 import { conditionIn } from '../../core/scope/condition.ts';
 import type { ScopeRecord } from '../../core/scope/workload-scope.ts';
-import type { State } from '../state/state.ts';
+import type { NamespacedTable } from '../state/namespaced-table.ts';
 import { type Access, maySee } from './access.ts';
+import { yamlOf } from './scope-yaml.ts';
 
 /** What the page shows, as JSON; docs/console.md lists the fields. Times are milliseconds. */
 
-export type Known = { state: State; history: History; now: () => number };
+export type Known = {
+  scopes: Pick<NamespacedTable<ScopeRecord>, 'get' | 'values'>;
+  history: History;
+  now: () => number;
+  /** Namespaces of which everything is made up, as in the demo; the page marks them. */
+  played?: readonly string[];
+};
 
 /** Most rows of a page of workloads, edges of a topology, changes, and what needs somebody. */
-export const answerBounds = { workloads: 500, edges: 5_000, changes: 1_000, attention: 50 };
+export const answerBounds = {
+  workloads: 500,
+  edges: 5_000,
+  changes: 1_000,
+  attention: 50,
+  callers: 500,
+};
 
 type Row = ReturnType<typeof rowOf>;
 
-function scopesFor({ state }: Known, access: Access): ScopeRecord[] {
-  return [...state.scopes.values()].filter(({ namespace }) => maySee(access, namespace));
+function scopesFor({ scopes }: Known, access: Access): ScopeRecord[] {
+  return [...scopes.values()].filter(({ namespace }) => maySee(access, namespace));
 }
 
 function rowOf({ namespace, name, status }: ScopeRecord) {
@@ -44,8 +58,10 @@ function rowOf({ namespace, name, status }: ScopeRecord) {
   };
 }
 
-function timesOf({ history, now }: Known) {
-  return { now: now(), beginsAt: history.beginsAt(), newestChange: history.changes.newest() };
+/** What every answer has. */
+export function timesOf({ history, now, played }: Known) {
+  const newestChange = history.changes.newest();
+  return { now: now(), beginsAt: history.beginsAt(), newestChange, ...(played && { played }) };
 }
 
 export function overview(known: Known, access: Access) {
@@ -74,11 +90,30 @@ export function overview(known: Known, access: Access) {
       before: sum(withBoth, ({ clustersBefore }) => clustersBefore),
       after: sum(withBoth, ({ clustersAfter }) => clustersAfter),
     },
+    savedOverTime: savedOverTime(known, rows),
     reasons: tally(rows.filter(({ scoped }) => !scoped).map(({ reason }) => reason)),
     modes: tally(rows.map(({ mode }) => mode)),
     namespaces,
     attention: attentionOf(scopes).slice(0, answerBounds.attention),
   };
+}
+
+/** Memory of all measured sidecars in bins of a day: as it was, and with full configuration. */
+function savedOverTime({ history, now }: Known, rows: readonly Row[]) {
+  const at = now();
+  const day = { from: at - 86_400_000, to: at };
+  const [is, full]: [number[], number[]] = [[], []];
+  for (const { namespace, name, memoryBefore, proxies } of rows) {
+    const series = history.figures.series(`${namespace}/${name}`, 'memory', 0, day);
+    let last = 0;
+    for (const [bin, measured] of series.entries()) {
+      // A sidecar that was not measured in a bin has what it had before.
+      last = measured || last;
+      is[bin] = (is[bin] ?? 0) + last * proxies;
+      full[bin] = (full[bin] ?? 0) + (last > 0 ? Math.max(last, memoryBefore) * proxies : 0);
+    }
+  }
+  return { binMs: figureLevels[0]?.binMs, from: day.from, is, full };
 }
 
 function tally(names: readonly string[]): { name: string; count: number }[] {
@@ -136,17 +171,16 @@ function compare(a: string | number, b: string | number): number {
 
 /** Undefined for a workload that does not exist, or that the user may not see. */
 export function workload(known: Known, access: Access, namespace: string, name: string) {
-  const { state, history } = known;
-  const record = maySee(access, namespace) ? state.scopes.get(namespace, name) : undefined;
+  const { scopes, history } = known;
+  const record = maySee(access, namespace) ? scopes.get(namespace, name) : undefined;
   if (!record) return undefined;
   const at = known.now();
   const hour = { from: at - 3_600_000, to: at };
+  const { own, others } = edgesAbout(access, record);
   const calls = new Map(
-    history.edges
-      .within(0, hour)
-      .filter((edge) => edge.namespace === namespace && edge.workload === name)
-      .map((edge) => [edge.host, edge.calls]),
+    history.edges.within(0, hour, own).map((edge) => [edge.host, edge.calls] as const),
   );
+  const callers = history.edges.within(0, hour, others).sort((a, b) => b.calls - a.calls);
   const day = { from: at - 86_400_000, to: at };
   const series = (figure: 'memory' | 'clusters') =>
     history.figures.series(`${namespace}/${name}`, figure, 0, day);
@@ -162,6 +196,12 @@ export function workload(known: Known, access: Access, namespace: string, name: 
       lastSeen: Date.parse(lastSeen ?? '') || 0,
       callsLastHour: calls.get(host.host) ?? 0,
     })),
+    /** Visible workloads that called one of the hosts that it serves. */
+    callers: callers.slice(0, answerBounds.callers).map(({ calls, total: _, ...edge }) => ({
+      ...edge,
+      callsLastHour: calls,
+    })),
+    yaml: yamlOf(record),
     figures: {
       binMs: figureLevels[0]?.binMs,
       memory: series('memory'),
@@ -173,27 +213,15 @@ export function workload(known: Known, access: Access, namespace: string, name: 
   };
 }
 
-/** `at`: the end of the time that is shown, `minutes` long. */
-export function topology(known: Known, access: Access, at: number, minutes: number) {
-  const { history, now } = known;
-  const to = Math.min(at, now());
-  const range = { from: to - minutes * 60_000, to };
-  const level = levelFor(range.from, now());
-  const edges = history.edges
-    .within(level, range)
-    .filter(({ namespace }) => maySee(access, namespace))
-    .sort((a, b) => b.calls - a.calls);
-  const perSecond = 1_000 / spanOf(level, range);
-  return {
-    ...timesOf(known),
-    ...range,
-    /** Edges with fewer calls than these were left out. */
-    leftOut: Math.max(0, edges.length - answerBounds.edges),
-    edges: edges.slice(0, answerBounds.edges).map(({ calls, total: _, ...edge }) => ({
-      ...edge,
-      rate: calls * perSecond,
-    })),
-  };
+/** Which edges a workload is the caller of, and which visible ones of others end at its hosts. */
+export function edgesAbout(access: Access, { namespace, name, status }: ScopeRecord) {
+  const served = new Set(
+    (status?.hosts ?? []).filter(({ reason }) => reason === 'served').map(({ host }) => host),
+  );
+  const own = (edge: Called) => edge.namespace === namespace && edge.workload === name;
+  const others = (edge: Called) =>
+    served.has(edge.host) && !own(edge) && maySee(access, edge.namespace);
+  return { own, others };
 }
 
 /** The newest changes after a number. */

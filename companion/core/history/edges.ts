@@ -17,11 +17,16 @@ type Row = EdgeSummary & { row: number };
 
 export type PackedEdge = EdgeSummary & { series: PackedLevel[] };
 
+export type EdgeCalls = EdgeSummary & { calls: number };
+
 export type EdgeHistory = {
   /** Adds calls that were heard at `at`. */
   add(called: Called, at: number, calls: number): void;
-  /** Calls within the range by edge, from one level; edges without any are left out. */
-  within(level: number, range: Range): (EdgeSummary & { calls: number })[];
+  /**
+   * Calls within the range by edge, from one level; edges without any are left out. Only wanted
+   * edges are read, because reading is what takes time.
+   */
+  within(level: number, range: Range, isWanted?: (edge: Called) => boolean): EdgeCalls[];
   /** The calls of one edge in bins of one level; undefined for an unknown edge. */
   series(called: Called, level: number, range: Range): number[] | undefined;
   pack(): Iterable<PackedEdge>;
@@ -69,11 +74,12 @@ export function createEdgeHistory(max = edgesMax): EdgeHistory {
       edge.total += calls;
       table.add(edge.row, at, calls);
     },
-    within(level, range) {
+    within(level, range, isWanted = () => true) {
       const { binMs = 0 } = countLevels[level] ?? {};
       return [...edges.values()].flatMap(({ row, ...edge }) => {
         // A bin may reach over the ends of the range.
         if (edge.lastAt < range.from - binMs || edge.firstAt > range.to + binMs) return [];
+        if (!isWanted(edge)) return [];
         const calls = table.read(row, level, range).reduce((a, b) => a + b, 0);
         return calls > 0 ? [{ ...edge, calls }] : [];
       });

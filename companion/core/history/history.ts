@@ -78,8 +78,17 @@ export function levelFor(from: number, now: number): number {
   return found < 0 ? countLevels.length - 1 : found;
 }
 
-/** The time in milliseconds that the bins overlapping a range cover. */
-export function spanOf(level: number, { from, to }: Range): number {
+/** What is known of the past: from `beginsAt` until `now`, in milliseconds since the epoch. */
+export type Extent = { beginsAt: number; now: number };
+
+/**
+ * The milliseconds of which the bins that overlap a range can have counts: the whole bins, without
+ * the time before the history begins and the time that is still to come. A rate is the counts over
+ * this; 0 if nothing is known of the range.
+ */
+export function coveredMs(level: number, { from, to }: Range, { beginsAt, now }: Extent): number {
   const { binMs } = countLevels[level] as (typeof countLevels)[number];
-  return (Math.floor(to / binMs) - Math.floor(from / binMs) + 1) * binMs;
+  const first = Math.max(Math.floor(from / binMs) * binMs, beginsAt);
+  const last = Math.min((Math.floor(to / binMs) + 1) * binMs, now);
+  return Math.max(0, last - first);
 }

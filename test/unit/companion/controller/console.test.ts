@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { afterEach, expect, test } from 'vitest';
@@ -23,20 +25,21 @@ afterEach(async () => {
 /** Users by token, and the namespaces that they may list. */
 const users: Record<string, string[] | 'all'> = { admin: 'all', tenant: ['shop'], nobody: [] };
 
-function put(state: State, namespace: string, name: string): void {
-  const status = {
-    mode: 'enforce',
-    hosts: [{ host: 'bank/pay', reason: 'learned' }],
-    conditions: [],
-    proxies: {},
-  };
+function put(
+  state: State,
+  namespace: string,
+  name: string,
+  hosts = [{ host: 'bank/pay', reason: 'learned' }],
+  conditions: object[] = [],
+): void {
+  const status = { mode: 'enforce', hosts, conditions, proxies: {} };
   const metadata = { namespace, name, uid: name };
   const object = { apiVersion: 'lazyscope.io/v1alpha1', kind: 'WorkloadScope', metadata, status };
   state.scopes.set(readWorkloadScope(object));
 }
 
-async function serve() {
-  let clock = start + 60 * minute;
+async function serve({ ageMs = 60 * minute } = {}) {
+  let clock = start + ageMs;
   const now = () => clock;
   const metrics = createControllerMetrics(new Registry());
   const state = createState({ clusterDomain: 'cluster.local', namespace: 'lazyscope-system' });
@@ -48,11 +51,11 @@ async function serve() {
   ] as const) {
     put(state, namespace, name);
     const called = { namespace, workload: name, host: 'bank/pay.bank.svc.cluster.local' };
-    history.edges.add(called, clock - minute, 60);
+    history.edges.add(called, Math.max(start, clock - minute), 60);
     history.changes.add({ ...called, at: clock, kind: 'first-call', detail: 'gateway' });
   }
   const reviewed = { tokens: 0, rights: [] as string[] };
-  const rights = { ...users };
+  const rights: typeof users = { ...users };
   const kube = {
     async tokenReview(token: string) {
       reviewed.tokens += 1;
@@ -71,7 +74,7 @@ async function serve() {
   };
   const namespaces = () => ['shop', 'bank'];
   const server = await startConsole({
-    known: { state, history, now },
+    known: { scopes: state.scopes, history, now },
     metrics,
     access: createAccessCheck({ kube, metrics, namespaces, now }),
     ...{ pagePath: '/nowhere', host: '127.0.0.1', port: 0 },
@@ -93,7 +96,9 @@ async function serve() {
   return { ask, view, history, state, reviewed, rights, pass };
 }
 
-const views = ['overview', 'workloads', 'workloads/shop/web', 'topology', 'changes', 'events'];
+const views = [
+  ...['overview', 'workloads', 'workloads/shop/web', 'topology', 'advice', 'changes', 'events'],
+];
 
 test.each(views)('%s needs a token that the API server accepts', async (path) => {
   const { ask } = await serve();
@@ -132,15 +137,83 @@ test('a tenant sees its own workloads, and of others only the hosts that its own
   expect((await view('topology?minutes=5', 'admin')).edges).toHaveLength(3);
 });
 
-test('rates are calls a second over the bins of the time that was asked for', async () => {
+test('rates are calls a second over what is known of the time that was asked for', async () => {
   const { view, pass } = await serve();
   const { edges } = await view('topology?minutes=2', 'admin');
-  expect(edges[0].rate).toBeCloseTo(60 / 130, 5);
+  expect(edges[0].rate).toBeCloseTo(60 / 120, 5);
   pass(60 * minute);
   expect((await view('topology?minutes=2', 'admin')).edges).toEqual([]);
   expect((await view(`topology?minutes=2&at=${start + 60 * minute}`, 'admin')).edges).toHaveLength(
     3,
   );
+});
+
+test('a history of seconds shows the rate of these seconds, not of the span', async () => {
+  const { view } = await serve({ ageMs: 20_000 });
+  const { edges, covered } = await view('topology?minutes=5', 'admin');
+  expect([covered, edges[0].rate]).toEqual([20_000, 3]);
+});
+
+test('one workload comes with its callers, of which a tenant sees only its own', async () => {
+  const { view, state } = await serve();
+  put(state, 'bank', 'pay', [{ host: 'bank/pay.bank.svc.cluster.local', reason: 'served' }]);
+  const path = 'topology?minutes=5&namespace=bank&workload=pay';
+  const callers = (found: { edges: { namespace: string; workload: string }[] }) =>
+    found.edges.map(({ namespace, workload }) => `${namespace}/${workload}`).sort();
+  expect(callers(await view(path, 'admin'))).toEqual(['bank/pay', 'shop/cart', 'shop/web']);
+  expect(callers(await view(path, 'tenant'))).toEqual([]);
+  const found = await view('workloads/bank/pay', 'admin');
+  expect(callers({ edges: found.callers })).toEqual(['shop/cart', 'shop/web']);
+  expect(found.yaml).toMatch(/^apiVersion: lazyscope.io\/v1alpha1\nkind: WorkloadScope\n/);
+});
+
+test('a workload that serves a host of many shows no caller that a user may not see', async () => {
+  const { view, state, rights } = await serve();
+  put(state, 'bank', 'pay', [{ host: 'bank/pay.bank.svc.cluster.local', reason: 'served' }]);
+  rights.banker = ['bank'];
+  expect((await view('workloads/bank/pay', 'banker')).callers).toEqual([]);
+  const path = 'topology?minutes=5&namespace=bank&workload=pay';
+  expect((await view(path, 'banker')).edges).toHaveLength(1);
+});
+
+test('sums by namespace count all pairs, not only those that an answer has room for', async () => {
+  const { view, history } = await serve();
+  const extra = answerBounds.edges + 5;
+  for (let n = 0; n < extra; n++) {
+    const host = n % 2 === 0 ? `bank/h${n}.bank.svc.cluster.local` : `bank/h${n}.example`;
+    history.edges.add({ namespace: 'shop', workload: 'web', host }, start + 60 * minute, 1);
+  }
+  const { namespaces } = await view('topology?minutes=5&by=namespace', 'tenant');
+  const sums = namespaces.map(({ to, pairs }: Record<string, unknown>) => [to, pairs]);
+  expect(sums).toEqual([
+    ['bank', 2 + Math.ceil(extra / 2)],
+    ['', Math.floor(extra / 2)],
+  ]);
+});
+
+test('a search finds pairs by their workload or host, of what the user may see', async () => {
+  const { view } = await serve();
+  const found = async (search: string, token: string) =>
+    (await view(`topology?minutes=5&search=${search}`, token)).edges.length;
+  expect([await found('PAY.bank', 'admin'), await found('pay.bank', 'tenant')]).toEqual([3, 2]);
+  expect([await found('cart', 'admin'), await found('nothing', 'admin')]).toEqual([1, 0]);
+});
+
+test('advice says what stands in the way, by reason, of workloads that the user may see', async () => {
+  const { view, state } = await serve();
+  const ready = { type: 'Ready', status: 'False', reason: 'FilterMissing', message: 'No filter.' };
+  for (const namespace of ['shop', 'bank']) put(state, namespace, 'web', [], [ready]);
+  expect((await view('advice', 'admin')).findings).toEqual([
+    {
+      ...{ id: 'FilterMissing', severity: 'blocks', sentence: 'No filter.', count: 2 },
+      subjects: ['shop/web', 'bank/web'],
+    },
+  ]);
+  const { findings, elsewhere } = await view('advice', 'tenant');
+  expect(findings[0].subjects).toEqual(['shop/web']);
+  const verbs = elsewhere.map(({ command }: { command: string }) => command.split(' ')[1]);
+  const files = readdirSync(join(import.meta.dirname, '../../../../command/verbs'));
+  for (const verb of verbs) expect(files).toContain(`${verb}.ts`);
 });
 
 test('a right that was taken away or given counts within a minute', async () => {

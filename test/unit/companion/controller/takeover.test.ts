@@ -29,7 +29,7 @@ async function serve() {
   }
   const server = await startConsole({
     known: {
-      state: createState({ clusterDomain: 'cluster.local', namespace: 'lazyscope-system' }),
+      scopes: createState({ clusterDomain: 'cluster.local', namespace: 'lazyscope-system' }).scopes,
       history,
       now: () => start,
     },

@@ -4,7 +4,7 @@ import { createChanges } from '../../../../companion/core/history/changes.ts';
 import { createCounters, settlingMs } from '../../../../companion/core/history/counters.ts';
 import { createEdgeHistory, edgesMax } from '../../../../companion/core/history/edges.ts';
 import { createFigureHistory, workloadsMax } from '../../../../companion/core/history/figures.ts';
-import { createHistory, levelFor, spanOf } from '../../../../companion/core/history/history.ts';
+import { coveredMs, createHistory, levelFor } from '../../../../companion/core/history/history.ts';
 
 const start = Date.parse('2026-01-01T00:00:00Z');
 const hour = 3_600_000;
@@ -121,5 +121,31 @@ test.each([['{"edge":{}}'], ['{"layout":2}'], ['no json']])(
 test('the finest level that still has a time is read', () => {
   const ages = [1_000, 59 * 60_000, 2 * hour, 23 * hour, 30 * hour, 1_000 * hour];
   expect(ages.map((age) => levelFor(start - age, start))).toEqual([0, 0, 1, 1, 2, 2]);
-  expect(spanOf(0, { from: start, to: start + 60_000 })).toBe(70_000);
+});
+
+test('calls at a steady rate have that rate in every range, also where history is short', () => {
+  const bounds = { age: fc.integer({ min: 30, max: 86_400 }), back: fc.nat(86_400) };
+  const minutes = fc.constantFrom(1, 5, 60, 1_440);
+  fc.assert(
+    fc.property(fc.record({ ...bounds, minutes }), ({ age, back, minutes }) => {
+      const now = start + age * 1_000;
+      const edges = createEdgeHistory(2);
+      // Ten calls a second, reported every five seconds.
+      for (let at = start + 5_000; at <= now; at += 5_000) edges.add(edge(1), at, 50);
+      const to = now - Math.min(back, age - 15) * 1_000;
+      const range = { from: to - minutes * 60_000, to };
+      const level = levelFor(range.from, now);
+      const calls = edges.within(level, range).reduce((sum, each) => sum + each.calls, 0);
+      const covered = coveredMs(level, range, { beginsAt: start, now });
+      // At both ends a report may lie on the other side of the end.
+      const seconds = covered / 1_000;
+      expect(Math.abs(calls / seconds - 10)).toBeLessThanOrEqual((2 * 50) / seconds);
+    }),
+    { numRuns: 25 },
+  );
+});
+
+test('nothing is known of the time before history begins', () => {
+  const range = { from: start - hour, to: start - 60_000 };
+  expect(coveredMs(0, range, { beginsAt: start, now: start + hour })).toBe(0);
 });

@@ -1,0 +1,71 @@
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import {
+  accessibilityOf,
+  expectNoSidewaysScroll,
+  goTo,
+  picture,
+  playedHour,
+  type Server,
+  serve,
+  useBrowser,
+} from './rig.ts';
+
+const browser = useBrowser();
+let server: Server;
+beforeAll(async () => {
+  server = await serve(playedHour().known);
+});
+afterEach(() => browser.closePages());
+afterAll(() => server.close());
+
+/** Every view: its address, its title, and the text of a cell that only data can bring. */
+const views = [
+  ['overview', '#/overview', /^Overview$/, 'storefront'],
+  ['workloads', '#/workloads', /^Workloads$/, 'storefront/checkout'],
+  ['workload', '#/workloads/payments/payments', /payments\/payments/, 'api.bank.example'],
+  ['topology', '#/topology', /all namespaces/, 'backoffice'],
+  ['topology-namespace', '#/topology/storefront', /storefront/, 'sessions.storefront'],
+  ['topology-workload', '#/topology/payments/payments', /payments/, 'storefront/checkout'],
+  ['advice', '#/advice', /^Advice$/, 'backoffice/audit'],
+] as const;
+
+const looks = [
+  ['light', { colorScheme: 'light' }],
+  ['dark', { colorScheme: 'dark' }],
+  ['narrow', { colorScheme: 'light', viewport: { width: 360, height: 740 } }],
+] as const;
+
+test.each(looks)(
+  'every view, %s: axe finds nothing, and the browser has no complaint',
+  async (look, options) => {
+    const { page, problems } = await browser.open(server.url, 'admin', options);
+    for (const [name, hash, title, text] of views) {
+      await goTo(page, hash, title);
+      await page.getByRole('cell', { name: text }).first().waitFor();
+      expect([name, await accessibilityOf(page)]).toEqual([name, []]);
+      await expectNoSidewaysScroll(page);
+      await picture(page, `${name}-${look}`);
+    }
+    expect(problems).toEqual([]);
+  },
+);
+
+test('the token leaves the address at once, and the tab keeps it', async () => {
+  const { page } = await browser.open(server.url, 'admin');
+  await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();
+  expect(page.url()).not.toContain('admin');
+  await page.reload();
+  await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();
+});
+
+test('every link of the page is reached by the keyboard', async () => {
+  const { page } = await browser.open(server.url, 'admin');
+  await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();
+  const reached = new Set<string>();
+  for (let n = 0; n < 60; n++) {
+    await page.keyboard.press('Tab');
+    reached.add(await page.evaluate<string>('document.activeElement.textContent'));
+  }
+  for (const name of ['Skip to content', 'Overview', 'Workloads', 'Topology', 'storefront'])
+    expect([...reached]).toContain(name);
+});
