@@ -2,169 +2,126 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Registry } from 'prom-client';
 import { type ApiServer, startApiServer } from '../box/api/api-server.ts';
-import { freePort } from '../box/api/free-port.ts';
 import { nodeToken } from '../box/api/played-nodes.ts';
 import { populate } from '../box/api/population.ts';
-import { type Relay, startRelay } from '../box/api/relay.ts';
-import type { CatalogPart } from '../companion/contract/rpc.ts';
-import { createLog } from '../companion/frame/log.ts';
-import { createAggregate } from '../companion/node/aggregate.ts';
-import type { Link } from '../companion/node/link.ts';
-import { createNodeMetrics } from '../companion/node/metrics.ts';
-import { startUplink } from '../companion/node/uplink.ts';
 import type { BenchOptions } from './bench.ts';
 import { type Controller, startController } from './controller-process.ts';
-import { resetPeak, residentBytes } from './process.ts';
+import { type GoClients, startGoClients } from './go-clients.ts';
+import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 import { percentile } from './statistics.ts';
 
 const aims = { seconds: 10, megabytes: 400, wireBytes: 2e6 };
 const untilMs = 180_000;
+/** The records that this release reads (companion/node/compact-replica.ts). */
+const layout = 1;
 
-/** Streams of node companions that connect at once and keep nothing of what they are sent. */
-type Followers = {
-  /** Milliseconds until each had its catalog. */
+/** What bench/node-clients counts. */
+type Reading = {
+  /** Milliseconds until each node had its catalog. */
   ready: number[];
-  /** Bytes of the records of each as they were sent. */
+  /** Bytes that each of them was sent for it. */
   bytes: number[];
-  stop(): void;
+  /** Streams that are open. */
+  streams: number;
+  /** Attempts to connect that failed, and streams that ended, by their reason. */
+  ended: { [reason: string]: number } | null;
 };
 
 /** All nodes of a mesh connect at once to two controllers, as after a failure of both. */
 export async function catalogFleet({ quick, say }: BenchOptions): Promise<Row[]> {
   const nodes = quick ? 100 : 1000;
-  const population = { workloads: nodes, services: 5000, nodes };
   const api = await startApiServer(say);
   const controllers: Controller[] = [];
-  let followers: Followers | undefined;
+  const folder = await mkdtemp(join(tmpdir(), 'lazyscope-nodes-'));
+  let clients: GoClients<Reading> | undefined;
   try {
-    await populate(api, population);
+    await populate(api, { workloads: nodes, services: 5000, nodes });
     say('populated');
     for (const name of ['controller-0', 'controller-1'])
       controllers.push(await startController(api, name));
-    const folder = await mkdtemp(join(tmpdir(), 'lazyscope-nodes-'));
-    try {
-      const played = await prepare(api, controllers, folder, nodes);
-      for (const { pid } of controllers) await resetPeak(pid);
-      say('connecting');
-      followers = followAll(played);
-      const started = performance.now();
-      while (followers.ready.length < nodes && performance.now() - started < untilMs)
-        await sleep(50);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
-    const { ready, bytes } = followers;
-    const subject = `${nodes} nodes connect at once to two controllers, 5000 services`;
+    const described = await describeNodes(api, controllers, folder, nodes);
+    for (const { pid } of controllers) await resetPeak(pid);
+    const before = await cpuOf(controllers);
+    say('connecting');
+    clients = await startGoClients<Reading>('node-clients', ['-nodes', described], say);
+    const reading = await untilReady(clients, nodes);
+    say(`connections that failed or ended: ${JSON.stringify(reading.ended ?? {})}`);
+    const used = (await cpuOf(controllers)).map((seconds, i) => seconds - (before[i] ?? 0));
     const peaks = await Promise.all(controllers.map(({ pid }) => residentBytes(pid)));
-    return [
-      row(subject, 'nodes with a catalog', ready.length, 'count', { atLeast: nodes }),
-      row(subject, 'until half have it', percentile(ready, 0.5) / 1000, 's'),
-      row(subject, 'until all have it', Math.max(...ready) / 1000, 's', { atMost: aims.seconds }),
-      row(
-        subject,
-        'controller, RSS, peak',
-        Math.max(...peaks.map(({ peak }) => peak)) / 1e6,
-        'MB',
-        {
-          atMost: aims.megabytes,
-        },
-      ),
-      row(subject, 'sent to a node', percentile(bytes, 0.5) / 1e6, 'MB', {
-        atMost: aims.wireBytes / 1e6,
-      }),
-    ];
+    return rowsOf(nodes, reading, {
+      peakBytes: Math.max(...peaks.map(({ peak }) => peak)),
+      cpuSeconds: Math.max(...used),
+      clientSeconds: await cpuSeconds(clients.pid),
+    });
   } finally {
-    followers?.stop();
+    await clients?.stop();
     for (const controller of controllers) await controller.stop();
+    await rm(folder, { recursive: true });
     await api.stop();
   }
 }
 
-type Played = {
-  ca: Buffer;
-  port: number;
-  nodes: { name: string; tokenPath: string; addresses: string[] }[];
-  relays: Relay[];
-};
+const cpuOf = (controllers: readonly Controller[]) =>
+  Promise.all(controllers.map(({ pid }) => cpuSeconds(pid)));
+
+async function untilReady(clients: GoClients<Reading>, nodes: number): Promise<Reading> {
+  const deadline = Date.now() + untilMs;
+  for (;;) {
+    const reading = await clients.read();
+    if (reading.ready.length >= nodes || Date.now() > deadline) return reading;
+    await sleep(200);
+  }
+}
+
+type Used = { peakBytes: number; cpuSeconds: number; clientSeconds: number };
+
+function rowsOf(nodes: number, { ready, bytes, ended }: Reading, used: Used): Row[] {
+  const subject = `${nodes} nodes connect at once to two controllers, 5000 services`;
+  const failed = Object.values(ended ?? {}).reduce((sum, count) => sum + count, 0);
+  return [
+    row(subject, 'nodes with a catalog', ready.length, 'count', { atLeast: nodes }),
+    row(subject, 'until half have it', percentile(ready, 0.5) / 1000, 's'),
+    row(subject, 'until all have it', Math.max(...ready) / 1000, 's', { atMost: aims.seconds }),
+    row(subject, 'connections that failed or ended', failed, 'count'),
+    row(subject, 'controller, RSS, peak', used.peakBytes / 1e6, 'MB', {
+      atMost: aims.megabytes,
+    }),
+    row(subject, 'controller, CPU until then', used.cpuSeconds, 's'),
+    row(subject, 'all nodes, CPU until then', used.clientSeconds, 's'),
+    row(subject, 'sent to a node', percentile(bytes, 0.5) / 1e6, 'MB', {
+      atMost: aims.wireBytes / 1e6,
+    }),
+  ];
+}
 
 /**
- * An address for each node and controller, because node companions reach all controllers on one
- * port, and because a controller limits the connections of an address.
+ * Writes the file for bench/node-clients. Each node has a source address of its own, because a
+ * controller limits the connections of an address.
  */
-async function prepare(
+async function describeNodes(
   api: ApiServer,
   controllers: readonly Controller[],
   folder: string,
   count: number,
-): Promise<Played> {
+): Promise<string> {
   const config = '/api/v1/namespaces/lazyscope-system/configmaps/lazyscope-ca';
   const { data } = await api.call<{ data: { 'ca.crt': string } }>('GET', config);
-  const port = await freePort();
-  const played: Played = { ca: Buffer.from(data['ca.crt']), port, nodes: [], relays: [] };
+  const nodes: { name: string; token: string; address: string }[] = [];
   for (let index = 0; index < count; index++) {
     const name = `node-${index}`;
-    const tokenPath = join(folder, name);
-    await writeFile(tokenPath, await nodeToken(api, name));
-    const addresses = controllers.map((_, which) => addressOf(index, 2 + which));
-    for (const [which, { grpcPort }] of controllers.entries()) {
-      const host = addresses[which] ?? '';
-      played.relays.push(await startRelay(grpcPort, addressOf(index, 1), { host, port }));
-    }
-    played.nodes.push({ name, tokenPath, addresses });
+    nodes.push({ name, token: await nodeToken(api, name), address: addressOf(index) });
   }
-  return played;
-}
-
-const addressOf = (index: number, network: number) =>
-  `127.${network}.${Math.floor(index / 250)}.${(index % 250) + 1}`;
-
-/** The node companion's own streams; in place of its replica of the catalog, a count. */
-function followAll({ ca, port, nodes, relays }: Played): Followers {
-  const metrics = createNodeMetrics(new Registry());
-  const log = createLog('bench', 'silent');
-  const now = () => performance.now();
-  const started = now();
-  const followers: Followers = { ready: [], bytes: [], stop: () => undefined };
-  const uplinks = nodes.map(({ name, tokenPath, addresses }) => {
-    let source: Link | undefined;
-    let bytes = 0;
-    return startUplink({
-      ...{ metrics, log, now, port, tokenPath, service: 'controllers' },
-      resolve: async () => addresses,
-      hello: { node: name, version: '0.1.0' },
-      ca: async () => ca,
-      aggregate: createAggregate({ metrics, now }),
-      onAnswer: () => undefined,
-      onOpened(link) {
-        if (source) return;
-        source = link;
-        link.follow({ layout: 1, digests: new Uint8Array(), id: 1 });
-      },
-      onEnded(link) {
-        if (source === link) source = undefined;
-      },
-      onCatalog(_, part) {
-        bytes += bytesOf(part);
-        if (!part.complete) return;
-        followers.ready.push(now() - started);
-        followers.bytes.push(bytes);
-      },
-    });
-  });
-  followers.stop = () => {
-    for (const uplink of uplinks) uplink.stop();
-    for (const relay of relays) relay.stop();
-  };
-  return followers;
-}
-
-function bytesOf({ records, packs }: CatalogPart): number {
-  const plain = records.reduce(
-    (sum, { key, text }) => sum + Buffer.byteLength(key) + Buffer.byteLength(text),
-    0,
+  const path = join(folder, 'nodes.json');
+  const addresses = controllers.map(({ grpcPort }) => `127.0.0.1:${grpcPort}`);
+  await writeFile(
+    path,
+    JSON.stringify({ ca: data['ca.crt'], controllers: addresses, layout, nodes }),
+    // The tokens are valid.
+    { mode: 0o600 },
   );
-  return plain + packs.reduce((sum, pack) => sum + pack.length, 0);
+  return path;
 }
+
+const addressOf = (index: number) => `127.1.${Math.floor(index / 250)}.${(index % 250) + 1}`;

@@ -26,7 +26,7 @@ const loads = {
 } as const;
 type Load = keyof typeof loads;
 
-const filters = ['none', 'no-op', 'ours'] as const;
+const filters = ['none', 'no callback', 'no-op', 'ours'] as const;
 type Filter = (typeof filters)[number];
 
 /** The requested host: it has its own route, or the filter has an answer for it. */
@@ -44,7 +44,10 @@ const cases: [Filter, Call][] = [
   ['ours', 'unknown, gateway'],
 ];
 
-/** CPU time of Envoy per request: without a filter, with a no-op filter, with ours. */
+/**
+ * CPU time of Envoy per request: without a filter, with one that has no callback, with one that
+ * does nothing in its callback, with ours.
+ */
 export async function filter({ quick, say }: BenchOptions): Promise<Row[]> {
   const rounds = quick ? 3 : 8;
   const seconds = quick ? 2 : 3;
@@ -59,14 +62,18 @@ export async function filter({ quick, say }: BenchOptions): Promise<Row[]> {
     return proxy;
   };
   try {
-    const noOpPath = join(folder, 'no-op.wasm');
-    await writeFile(noOpPath, await compileNoOpFilter());
+    const modules = {
+      'no callback': join(folder, 'none.wasm'),
+      'no-op': join(folder, 'no-op.wasm'),
+    };
+    for (const which of ['no callback', 'no-op'] as const)
+      await writeFile(modules[which], await compileNoOpFilter(which));
     companion.answer = ({ authority }) => ({
       ...(authority === calls['unknown, gateway'] ? gateway() : passthrough),
       'x-lazyscope-ttl': '3600',
     });
     for (const each of filters)
-      proxies.set(each, await startProxy(each, noOpPath, upstream, companion));
+      proxies.set(each, await startProxy(each, modules, upstream, companion));
 
     const costs = new Map<string, number[]>();
     // The first round warms up: connections, the answers, V8's optimizing compiler.
@@ -102,20 +109,12 @@ function rowsOf(costs: Map<string, number[]>): Row[] {
       const [ours, noOp, none] = [of('ours', call), of('no-op', call), of('none', call)];
       const subject = `${load}, ${call}`;
       const ratio = (a: number[], b: number[]) => pairwise(a, b, (x, y) => x / y);
+      const more = (each: Filter) => pairwise(of(each, call), none, (x, y) => x - y);
       return [
         row(subject, 'ours / no-op', ratio(ours, noOp), 'ratio', { atMost: 1.15 }),
         row(subject, 'ours / none', ratio(ours, none), 'ratio'),
-        row(
-          subject,
-          'ours - none',
-          pairwise(ours, none, (x, y) => x - y),
-          'us',
-        ),
-        row(
-          subject,
-          'no-op - none',
-          pairwise(noOp, none, (x, y) => x - y),
-          'us',
+        ...(['ours', 'no-op', 'no callback'] as const).map((each) =>
+          row(subject, `${each} - none`, more(each), 'us'),
         ),
       ];
     });
@@ -138,7 +137,7 @@ async function costOf(proxy: Envoy, app: string, load: LoadOptions): Promise<num
 
 async function startProxy(
   which: Filter,
-  noOpPath: string,
+  modules: Record<'no callback' | 'no-op', string>,
   upstream: Upstream,
   companion: Companion,
 ): Promise<Envoy> {
@@ -146,7 +145,8 @@ async function startProxy(
   const listener = httpListener('http', { route_config: routeConfig(routes) }, httpFilter({}));
   const listeners = {
     none: without(listener, 'app.lazyscope'),
-    'no-op': withModule(listener, noOpPath),
+    'no callback': withModule(listener, modules['no callback']),
+    'no-op': withModule(listener, modules['no-op']),
     ours: listener,
   };
   return startEnvoy(

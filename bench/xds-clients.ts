@@ -1,11 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cached, hashOfTree } from '../box/artifacts/build-cache.ts';
-import { repoDir } from '../box/paths.ts';
-import { run } from '../box/run.ts';
+import { startGoClients } from './go-clients.ts';
 
 /** Sums over all played proxies since they began to connect (bench/xds-clients). */
 export type Reading = {
@@ -32,16 +26,10 @@ export async function startXdsClients(
   count: number,
   say: (line: string) => void,
 ): Promise<XdsClients> {
-  const program = await ensureXdsClients(say);
-  const child = spawn(program, ['-istiod', istiod, '-count', String(count)], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const args = ['-istiod', istiod, '-count', String(count)];
+  const clients = await startGoClients<Reading>('xds-clients', args, say);
   async function read(): Promise<Reading> {
-    child.stdin.write('\n');
-    const { value, done } = await lines.next();
-    if (done) throw new Error(`the played proxies ended with exit status ${child.exitCode}`);
-    const reading = JSON.parse(value) as Reading;
+    const reading = await clients.read();
     if (reading.ended > 0) throw new Error(`istiod ended ${reading.ended} of ${count} streams`);
     return reading;
   }
@@ -61,23 +49,5 @@ export async function startXdsClients(
     }
     return last;
   }
-  return {
-    read,
-    untilQuiet,
-    async stop() {
-      const exited = once(child, 'exit');
-      child.stdin.end();
-      await exited;
-    },
-  };
-}
-
-async function ensureXdsClients(say: (line: string) => void): Promise<string> {
-  const cwd = join(repoDir, 'bench', 'xds-clients');
-  const pins = [await hashOfTree(cwd), await run('go', ['env', 'GOVERSION', 'GOARCH'])];
-  const dir = await cached('xds-clients', pins, say, async (out) => {
-    const args = ['build', '-trimpath', '-ldflags', '-s -w', '-o', join(out, 'xds-clients'), '.'];
-    await run('go', args, { cwd, env: { ...process.env, CGO_ENABLED: '0' } });
-  });
-  return join(dir, 'xds-clients');
+  return { read, untilQuiet, stop: clients.stop };
 }

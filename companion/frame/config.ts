@@ -54,7 +54,7 @@ export const nodeSettings = {
     fallback: '',
   }),
   scrapeSeconds: wholeNumber({
-    about: 'the time between two readings of the memory of a proxy',
+    about: 'the time between two readings of the memory of a proxy, four times this if steady',
     fallback: '15',
     min: 1,
     max: 3600,

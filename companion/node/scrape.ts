@@ -47,6 +47,15 @@ const concurrency = 8;
  */
 const againMs = [5_000, 15_000];
 
+/**
+ * A proxy is steady when this many readings in a row found the same number of clusters: about a
+ * minute after a change, when its memory no longer changes either. It is then read in one round of
+ * `steadyRounds`, because reading 100 proxies in each round takes most of the CPU that an idle node
+ * companion uses.
+ */
+const steadyReadings = 6;
+const steadyRounds = 4;
+
 export type ScrapeOptions = {
   /** Pods of enabled namespaces. */
   pods(): Iterable<Pod>;
@@ -60,6 +69,12 @@ export type ScrapeOptions = {
   againMs?: readonly number[];
 };
 
+/**
+ * The number of clusters of the last reading, how many readings in a row found it, and the round in
+ * which the proxy was last read.
+ */
+type LastReading = { clusters: number | undefined; same: number; round: number };
+
 type Scraper = ScrapeOptions & {
   stopped: boolean;
   /**
@@ -67,8 +82,9 @@ type Scraper = ScrapeOptions & {
    */
   queue: Map<string, Pod>;
   running: Map<AbortController, Promise<void>>;
-  /** Proxies that were read, with the number of clusters of the last reading. */
-  clusters: Map<string, number | undefined>;
+  /** Proxies that were read, or are about to be. */
+  readings: Map<string, LastReading>;
+  round: number;
   timers: Map<string, NodeJS.Timeout[]>;
 };
 
@@ -79,19 +95,18 @@ export function startScrape(options: ScrapeOptions): Scrape {
     stopped: false,
     queue: new Map(),
     running: new Map(),
-    clusters: new Map(),
+    readings: new Map(),
+    round: 0,
     timers: new Map(),
   };
-  const timer = setInterval(() => {
-    for (const pod of state.pods()) enqueue(state, pod);
-  }, options.intervalMs);
+  const timer = setInterval(nextRound, options.intervalMs, state);
   return {
     reported(pod) {
-      if (!state.clusters.has(pod.uid)) enqueue(state, pod);
+      if (!state.readings.has(pod.uid)) enqueue(state, pod);
     },
     changing: (pod) => readAgain(state, pod),
     forget({ uid }) {
-      state.clusters.delete(uid);
+      state.readings.delete(uid);
       state.queue.delete(uid);
       stopTimers(state, uid);
     },
@@ -103,6 +118,15 @@ export function startScrape(options: ScrapeOptions): Scrape {
       await Promise.all(state.running.values());
     },
   };
+}
+
+function nextRound(state: Scraper): void {
+  state.round += 1;
+  for (const pod of state.pods()) {
+    const last = state.readings.get(pod.uid);
+    const isSteady = last !== undefined && last.same >= steadyReadings;
+    if (!isSteady || state.round - last.round >= steadyRounds) enqueue(state, pod);
+  }
 }
 
 function stopTimers({ timers }: Scraper, uid: string): void {
@@ -123,7 +147,8 @@ function readAgain(state: Scraper, pod: Pod): void {
 
 function enqueue(state: Scraper, pod: Pod): void {
   if (!pod.hasProxy) return;
-  if (!state.clusters.has(pod.uid)) state.clusters.set(pod.uid, undefined);
+  const last = state.readings.get(pod.uid) ?? { clusters: undefined, same: 0 };
+  state.readings.set(pod.uid, { ...last, round: state.round });
   state.queue.set(pod.uid, pod);
   pump(state);
 }
@@ -143,16 +168,18 @@ function pump(state: Scraper): void {
 }
 
 async function scrapePod(state: Scraper, pod: Pod, abort: AbortController): Promise<void> {
-  const { metrics, log, clusters, onStats } = state;
+  const { metrics, log, readings, onStats } = state;
   // Timeout for the whole read: a pod that sends a byte at a time must not delay the others.
   const deadline = setTimeout(() => abort.abort(new Error('no answer in time')), timeoutMs);
   try {
     const stats = await readStats(state, pod, abort.signal);
     metrics.scrapes.inc({ outcome: 'ok' });
     // The proxy was forgotten during the read.
-    if (!clusters.has(pod.uid)) return;
-    const news = clusters.get(pod.uid) !== stats.clusters;
-    clusters.set(pod.uid, stats.clusters);
+    const last = readings.get(pod.uid);
+    if (!last) return;
+    const news = last.clusters !== stats.clusters;
+    const same = news ? 1 : last.same + 1;
+    readings.set(pod.uid, { ...last, clusters: stats.clusters, same });
     if (news) readAgain(state, pod);
     onStats(pod, stats, news);
   } catch (err) {

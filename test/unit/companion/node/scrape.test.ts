@@ -155,6 +155,36 @@ describe('a proxy that reports', () => {
   });
 });
 
+describe('a steady proxy', () => {
+  it('is read in every fourth round, and in each round after its clusters changed', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    stops.push(async () => vi.useRealTimers());
+    let clusters = 13;
+    const intervalMs = 1000;
+    const { found, reported, pod } = await scrape(
+      (_, response) => response.end(text.replace('{} 13', `{} ${clusters}`)),
+      { intervalMs },
+    );
+    const readAfter = async (rounds: number, more: number) => {
+      const before = found.length;
+      vi.advanceTimersByTime(rounds * intervalMs);
+      await eventually(() => found.length >= before + more);
+    };
+    reported(pod);
+    await eventually(() => found.length === 3);
+    for (let round = 0; round < 3; round++) await readAfter(1, 1);
+    await readAfter(3, 0);
+    await readAfter(1, 1);
+    await readAfter(3, 0);
+    expect(found).toHaveLength(7);
+    clusters = 14;
+    await readAfter(1, 3);
+    expect(found[7]?.[2]).toBe(true);
+    for (let round = 0; round < 3; round++) await readAfter(1, 1);
+    expect(found).toHaveLength(13);
+  });
+});
+
 describe('parsing', () => {
   it('needs all three figures, in any order and among any other lines', () => {
     const lines = text.trim().split('\n');
