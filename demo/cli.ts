@@ -9,8 +9,9 @@ import { type ProxySummary, proxySummary } from '../embedded/proxy-figures.ts';
 import { type Service, ServicesFileError } from '../embedded/services.ts';
 import { shippedPath } from '../embedded/shipped-patches.ts';
 import { type Options, readOptions, UsageError, usage } from './options.ts';
+import { playBeside, type Real } from './played/beside.ts';
 import { remedyOf } from './remedy.ts';
-import { castOf, type Result, runScenario, urlOf } from './scenario.ts';
+import { castOf, importedBy, type Result, runScenario, urlOf } from './scenario.ts';
 import { createTraffic, type Traffic } from './traffic.ts';
 import { bar, liveView, megabytes, plainView, silent, table, type View } from './view.ts';
 
@@ -70,7 +71,10 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
   });
   try {
     view.say('up: the full and the scoped sidecar, the egress gateway, two backends');
-    if (!options.json) view.print(`console  http://127.0.0.1:${await mesh.openPage()}/`);
+    if (!options.json) {
+      const port = await mesh.openPage(playBeside(() => realFigures(mesh)));
+      view.print(`console  http://127.0.0.1:${port}/  (a played shop of a dozen workloads beside)`);
+    }
     const sidecars = [mesh.sidecar('full'), mesh.sidecar('scoped')];
     const traffic = createTraffic(sidecars, cast.steady.map(urlOf));
     view.panel(() => panelOf(mesh, traffic));
@@ -101,6 +105,18 @@ async function demo(options: Options, view: View, stopped: AbortSignal): Promise
     view.end();
     await mesh.stop();
   }
+}
+
+/** Undefined until one of the two sidecars is narrowed. */
+async function realFigures(mesh: Mesh): Promise<Real | undefined> {
+  const hosts = importedBy(mesh).length;
+  if (hosts === 0) return undefined;
+  const [full, scoped] = await Promise.all(
+    ['full', 'scoped'].map((name) => proxySummary(mesh.sidecar(name).proxy.envoy().admin)),
+  );
+  // The Sidecar is written before Envoy has removed the clusters.
+  const isNarrowed = full && scoped && scoped.clusters < full.clusters / 2;
+  return isNarrowed ? { full, scoped, hosts } : undefined;
 }
 
 async function panelOf(mesh: Mesh, traffic: Traffic): Promise<string[]> {

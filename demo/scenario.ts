@@ -91,7 +91,8 @@ function entryOf({ name, namespace: of }: Service): string {
   return `${of}/${name}.${of}.svc.cluster.local`;
 }
 
-function imported({ registry }: Mesh): string[] {
+/** The hosts of the scope that is in force. */
+export function importedBy({ registry }: Mesh): string[] {
   const sidecar = registry.get('Sidecar', namespace, 'lazyscope-scoped');
   return sidecar ? sidecar.spec.egress[0].hosts : [];
 }
@@ -101,7 +102,7 @@ async function narrow({ mesh, say }: ScenarioOptions, scoped: Sidecar): Promise<
   say(
     `both carry the whole mesh: ${before.clusters} clusters, ${megabytes(before.allocatedBytes)}`,
   );
-  await until('the scope', () => imported(mesh).length > 0);
+  await until('the scope', () => importedBy(mesh).length > 0);
   // Envoy removes clusters after it has announced their removal.
   await sleep(settleMs);
   const after = await proxySummary(scoped.proxy.envoy().admin);
@@ -122,7 +123,7 @@ async function firstCall(
   const throughGateway = await gatewayConnections(mesh);
   const called = performance.now();
   const first = await traffic.call(scoped, url);
-  await until(`${service.name} in the scope`, () => imported(mesh).includes(entryOf(service)));
+  await until(`${service.name} in the scope`, () => importedBy(mesh).includes(entryOf(service)));
   const scopeMs = performance.now() - called;
   const byGateway = (await gatewayConnections(mesh)) > throughGateway;
   const second = await traffic.call(scoped, url);
@@ -151,7 +152,7 @@ function ms(value: number): string {
 
 async function expire({ mesh, cast, say }: ScenarioOptions): Promise<void> {
   const { unused } = cast;
-  await until(`${unused.name} to expire`, () => !imported(mesh).includes(entryOf(unused)));
+  await until(`${unused.name} to expire`, () => !importedBy(mesh).includes(entryOf(unused)));
   say(`${unused.name} was not called again and has left the scope`);
 }
 

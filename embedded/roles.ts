@@ -9,6 +9,7 @@ import type {
   Question,
 } from '../companion/contract/rpc.ts';
 import { startConsole } from '../companion/controller/console/server.ts';
+import type { Known } from '../companion/controller/console/views.ts';
 import { startEngine } from '../companion/controller/engine.ts';
 import { createControllerMetrics } from '../companion/controller/metrics.ts';
 import type { NodeHandlers } from '../companion/controller/nodes/rated.ts';
@@ -35,9 +36,10 @@ export type Roles = {
   startNodeOf(pod: { name: string; statsPort(): number }): Promise<number>;
   /**
    * Opens the page on the loopback address, for everybody who can reach that; returns its port. A
-   * request that names another host is refused, so no other site can read it.
+   * request that names another host is refused, so no other site can read it. `more` may add to
+   * what the page shows.
    */
-  openPage(): Promise<number>;
+  openPage(more?: (known: Known) => Known): Promise<number>;
   /** Resolves when every node companion has the compact catalog as it is now. */
   settled(): Promise<void>;
 };
@@ -112,9 +114,9 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
       });
       return port;
     },
-    async openPage() {
+    async openPage(more = (known) => known) {
       const page = await startConsole({
-        known: { scopes: engine.state.scopes, history: engine.history, now },
+        known: more({ scopes: engine.state.scopes, history: engine.history, now }),
         metrics,
         access: async () => ({ all: true, namespaces: new Set() }),
         ...{ pagePath: shippedPath('build/companion/page'), host: '127.0.0.1', port: 0 },

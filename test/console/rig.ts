@@ -9,9 +9,9 @@ import { startConsole } from '../../companion/controller/console/server.ts';
 import type { Known } from '../../companion/controller/console/views.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
 import { createHistory } from '../../companion/core/history/history.ts';
+import { chromiumPath } from '../../demo/chromium.ts';
 import { playedNamespaces } from '../../demo/played/cast.ts';
 import { startPlay } from '../../demo/played/play.ts';
-import { chromiumPath } from '../gate/chromium.ts';
 
 /** The real server of the page with played history, and Debian's Chromium that looks at it. */
 

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { missingPrerequisites } from '../../box/prerequisites.ts';
+import { missingForConsole } from '../../demo/chromium.ts';
 import { ensureEnvoy } from '../../embedded/envoy-binary.ts';
 import { missingForBypass } from '../bypass/prerequisites.ts';
-import { missingForConsole } from './chromium.ts';
 import type { Planned } from './lanes.ts';
 
 /** A group of tests: the command, its prerequisites, and its place in the order. */

@@ -15,7 +15,7 @@ export type Known = {
   history: History;
   now: () => number;
   /** Namespaces of which everything is made up, as in the demo; the page marks them. */
-  played?: readonly string[];
+  played?: readonly string[] | undefined;
 };
 
 /** Most rows of a page of workloads, edges of a topology, changes, and what needs somebody. */
