@@ -186,5 +186,10 @@ function ofScopes({ counter, gauge }: Describe) {
     catalog: gauge('controller_catalog_entries', 'Entries of the catalog, by index.', ['index']),
     proxies: gauge('controller_proxies', 'Proxies that node companions report.'),
     workloads: gauge('controller_workloads', 'Workloads of enabled namespaces, by mode.', ['mode']),
+    workloadsScoped: gauge('controller_workloads_scoped', 'Workloads whose scope is in force.'),
+    memorySaved: gauge(
+      'controller_memory_saved_bytes',
+      'Memory that scopes save over all proxies, by the figures of the WorkloadScopes.',
+    ),
   };
 }

@@ -1,5 +1,6 @@
 import type { History } from '../core/history/history.ts';
 import { conditionIn, modes } from '../core/scope/condition.ts';
+import { type ScopeRecord, savedBytes } from '../core/scope/workload-scope.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { Feed } from './nodes/feed.ts';
 import type { NodeMessages } from './nodes/messages.ts';
@@ -101,6 +102,9 @@ function measure(state: State, metrics: ControllerMetrics): void {
     const pending = conditionIn(status, 'WithdrawalPending');
     if (pending) metrics.withdrawalsPending.inc({ reason: pending.reason });
   }
+  const isScoped = ({ status }: ScopeRecord) => conditionIn(status, 'Scoped')?.status === 'True';
+  metrics.workloadsScoped.set(scopes.filter(isScoped).length);
+  metrics.memorySaved.set(scopes.reduce((sum, { status }) => sum + savedBytes(status), 0));
   for (const mode of modes) {
     metrics.workloads.set({ mode }, scopes.filter(({ status }) => status?.mode === mode).length);
   }

@@ -3,7 +3,7 @@ import type { Called } from '../../core/history/edges.ts';
 import type { History } from '../../core/history/history.ts';
 import { figureLevels } from '../../core/history/series.ts';
 import { conditionIn } from '../../core/scope/condition.ts';
-import type { ScopeRecord } from '../../core/scope/workload-scope.ts';
+import { type ScopeRecord, savedBytes } from '../../core/scope/workload-scope.ts';
 import type { NamespacedTable } from '../state/namespaced-table.ts';
 import { type Access, maySee } from './access.ts';
 import { yamlOf } from './scope-yaml.ts';
@@ -37,7 +37,6 @@ function rowOf({ namespace, name, status }: ScopeRecord) {
   const scoped = conditionIn(status, 'Scoped');
   const { before = 0, after = 0 } = status?.clusters ?? {};
   const { beforeBytes = 0, afterBytes = 0 } = status?.memory ?? {};
-  const proxies = status?.proxies.scoped ?? 0;
   return {
     namespace,
     name,
@@ -52,8 +51,7 @@ function rowOf({ namespace, name, status }: ScopeRecord) {
     clustersAfter: after,
     memoryBefore: beforeBytes,
     memoryAfter: afterBytes,
-    /** Over all its proxies that carry the scope. */
-    saved: afterBytes > 0 ? Math.max(0, beforeBytes - afterBytes) * proxies : 0,
+    saved: savedBytes(status),
     lastSeen: Date.parse(status?.lastSeen ?? '') || 0,
   };
 }

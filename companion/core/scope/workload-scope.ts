@@ -52,6 +52,13 @@ export type ScopeStatus = {
   conditions: Condition[];
 };
 
+/** Bytes that the scope saves over all proxies that carry it; 0 while it was not measured. */
+export function savedBytes(status: ScopeStatus | undefined): number {
+  const { beforeBytes = 0, afterBytes = 0 } = status?.memory ?? {};
+  const scoped = status?.proxies.scoped ?? 0;
+  return afterBytes > 0 ? Math.max(0, beforeBytes - afterBytes) * scoped : 0;
+}
+
 export function parseFirstCall(text: unknown): FirstCall | undefined {
   return firstCalls.find((known) => known === text);
 }
