@@ -69,6 +69,12 @@ export type Workload = Times &
     changes: Change[];
   };
 
+export type Explanation = Times & {
+  to: string;
+  steps: { step: string; text: string }[];
+  refused?: string;
+};
+
 export type Called = {
   namespace: string;
   workload: string;

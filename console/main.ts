@@ -33,7 +33,7 @@ function place(): string[] {
 function viewOf([view, namespace, name]: string[]): Promise<HTMLElement[]> {
   const redraw = () => void draw();
   if (view === 'topology') return topologyView({ namespace, workload: name }, redraw);
-  if (view === 'workloads' && namespace && name) return workloadView(namespace, name);
+  if (view === 'workloads' && namespace && name) return workloadView(namespace, name, redraw);
   if (view === 'workloads') return workloadsView(redraw);
   if (view === 'advice') return adviceView();
   return overviewView();

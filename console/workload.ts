@@ -1,4 +1,4 @@
-import type { Host, Workload } from './answers.ts';
+import type { Explanation, Host, Workload } from './answers.ts';
 import { ask } from './api.ts';
 import { lineChart } from './chart.ts';
 import { type Column, h, hostText, megabytes, section, table, timeText } from './dom.ts';
@@ -19,8 +19,18 @@ const callerColumns: Column<Workload['callers'][number]>[] = [
   { title: 'Calls, last hour', number: true, cell: ({ callsLastHour }) => count(callsLastHour) },
 ];
 
-export async function workloadView(namespace: string, name: string): Promise<HTMLElement[]> {
+/** The call that is being asked about, and its explanation; both stay while the view is drawn. */
+const call: { path: string; to: string; explained: Explanation | undefined } = {
+  ...{ path: '', to: '', explained: undefined },
+};
+
+export async function workloadView(
+  namespace: string,
+  name: string,
+  redraw: () => void,
+): Promise<HTMLElement[]> {
   const path = [namespace, name].map(encodeURIComponent).join('/');
+  if (call.path !== path) Object.assign(call, { path, to: '', explained: undefined });
   const found = await ask<Workload>(`workloads/${path}`);
   const { scoped, reason, message, figures, conditions } = found;
   const conditionColumns: Column<(typeof conditions)[number]>[] = [
@@ -46,6 +56,7 @@ export async function workloadView(namespace: string, name: string): Promise<HTM
     ),
     h('p', {}, h('a', { href: `#/topology/${path}` }, 'Who calls it and whom it calls, drawn')),
     section('Hosts in its scope', table('Hosts', hostColumns, found.hosts)),
+    section('What would happen to a call', ...callForm(redraw)),
     section('Who calls it', table('Callers', callerColumns, found.callers)),
     h(
       'div',
@@ -66,4 +77,43 @@ export async function workloadView(namespace: string, name: string): Promise<HTM
       ),
     ),
   ];
+}
+
+function callForm(redraw: () => void): HTMLElement[] {
+  const { path, to, explained } = call;
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    call.explained = await ask<Explanation>(`workloads/${path}/call`, { to: call.to });
+    redraw();
+  };
+  const input = h('input', {
+    ...{ type: 'search', id: 'call', value: to, autocomplete: 'off', required: true },
+    placeholder: 'cart.shop:8080',
+    input: (event: Event) => {
+      call.to = (event.target as HTMLInputElement).value;
+    },
+  });
+  return [
+    h(
+      'form',
+      { submit },
+      h('label', { for: 'call' }, 'Host, host:port or URL'),
+      input,
+      h('button', {}, 'Explain'),
+      h('span', { class: 'quiet' }, 'Nothing is sent.'),
+    ),
+    ...(explained ? [steps(explained)] : []),
+  ];
+}
+
+function steps({ to, steps: found, refused }: Explanation): HTMLElement {
+  if (refused) return h('p', { class: 'warn', role: 'status' }, `${to}: ${refused}`);
+  return table(
+    `A call to ${to}`,
+    [
+      { title: 'Step', cell: ({ step }) => step },
+      { title: 'What happens', cell: ({ text }) => text },
+    ],
+    found,
+  );
 }

@@ -116,7 +116,10 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
     },
     async openPage(more = (known) => known) {
       const page = await startConsole({
-        known: more({ scopes: engine.state.scopes, history: engine.history, now }),
+        known: more({
+          ...{ scopes: engine.state.scopes, history: engine.history, now },
+          explained: engine.explained,
+        }),
         metrics,
         access: async () => ({ all: true, namespaces: new Set() }),
         ...{ pagePath: shippedPath('build/companion/page'), host: '127.0.0.1', port: 0 },

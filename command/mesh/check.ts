@@ -1,3 +1,4 @@
+import { type Known, knownWorkload, life } from '../../companion/controller/explain/known.ts';
 import { planOf } from '../../companion/controller/reconcile/inputs.ts';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import type { ScopeHost } from '../../companion/core/scope/hosts.ts';
@@ -6,7 +7,6 @@ import { megabytes } from '../core/status-text.ts';
 import { predictedSizes, sizeModel } from './clusters.ts';
 import { differencesIn } from './differences.ts';
 import type { Mesh } from './read.ts';
-import { type Known, knownWorkload, life } from './workload.ts';
 
 /** What to know before a namespace is enabled or enforced. */
 export function checkNamespace(mesh: Mesh, namespace: string): Finding[] {

@@ -1,3 +1,4 @@
+import type { Known } from '../../companion/controller/explain/known.ts';
 import { mtlsOf, serversViewOf } from '../../companion/core/first-call/mtls.ts';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import type { HostRecord } from '../../companion/core/mesh/records.ts';
@@ -5,7 +6,6 @@ import { shadowedSidecar } from '../../companion/core/scope/sidecar.ts';
 import { type Finding, someOf } from '../core/finding.ts';
 import { visibleHosts } from './clusters.ts';
 import type { Mesh } from './read.ts';
-import type { Known } from './workload.ts';
 
 /**
  * The entries of KNOWN_ISSUES.md that the objects of a mesh make true for a namespace. Only hosts

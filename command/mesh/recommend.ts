@@ -1,3 +1,4 @@
+import { life } from '../../companion/controller/explain/known.ts';
 import { edgesOf, hostsOf } from '../../companion/controller/reconcile/inputs.ts';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import { shownTo } from '../../companion/core/mesh/host-lookup.ts';
@@ -5,6 +6,7 @@ import { timeOf } from '../../companion/core/scope/condition.ts';
 import { type Edge, mergeEdges } from '../../companion/core/scope/edges.ts';
 import { entryOf, isOwnReason, type ScopeHost } from '../../companion/core/scope/hosts.ts';
 import { shadowedSidecar } from '../../companion/core/scope/sidecar.ts';
+import { whyOf } from '../../companion/core/scope/why.ts';
 import type { Workload } from '../../companion/core/scope/workload.ts';
 import { readWorkloadScope, workloadScopeOf } from '../../companion/core/scope/workload-scope.ts';
 import { someOf } from '../core/finding.ts';
@@ -19,10 +21,8 @@ import {
   together,
 } from '../core/sightings.ts';
 import { megabytes } from '../core/status-text.ts';
-import { whyOf } from '../core/why.ts';
 import { predictedSizes } from './clusters.ts';
 import type { Mesh } from './read.ts';
-import { life } from './workload.ts';
 
 export type Recommendation = Exported & {
   calls: number;

@@ -1,14 +1,14 @@
 import { Argument, Option } from 'commander';
+import { callPathOf, type Named, readNamed } from '../../companion/controller/explain/call.ts';
+import { type Known, knownWorkload } from '../../companion/controller/explain/known.ts';
+import { stepsOf } from '../../companion/controller/explain/steps.ts';
 import { counted } from '../../companion/core/mesh/counted.ts';
+import { whyOf } from '../../companion/core/scope/why.ts';
 import { type Column, type Paint, tableOf } from '../core/table.ts';
-import { whyOf } from '../core/why.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
 import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
-import { callPathOf, type Named, readNamed } from '../mesh/call.ts';
 import type { Mesh } from '../mesh/read.ts';
-import { stepsOf } from '../mesh/steps.ts';
-import { type Known, knownWorkload } from '../mesh/workload.ts';
 
 export const explainVerb: Verb = {
   usage: 'explain',

@@ -55,7 +55,7 @@ export async function runController(
   const namespaces = () => [...new Set([...state.scopes.values()].map((each) => each.namespace))];
   const page = await startConsole({
     ...{ keys, metrics, port: config.consolePort, pagePath: config.consolePath },
-    known: { scopes: state.scopes, history, now },
+    known: { scopes: state.scopes, history, now, explained: engine.explained },
     access: createAccessCheck({ kube, metrics, namespaces, now }),
   });
   lifecycle.onStop('console', () => page.close());

@@ -4,6 +4,7 @@ import { entryOf } from '../core/scope/hosts.ts';
 import { sentinelHost } from '../core/scope/sentinel.ts';
 import type { ControllerConfig } from '../frame/config.ts';
 import type { Kube } from '../kube/object.ts';
+import type { Explained } from './explain/known.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import { createFeed, type Feed } from './nodes/feed.ts';
 import { createNodeMessages, type NodeMessages } from './nodes/messages.ts';
@@ -27,6 +28,8 @@ export type Engine = {
   /** Handlers for the messages of node companions. */
   messages: NodeMessages;
   state: State;
+  /** What explanations of calls and scopes read. */
+  explained: Explained;
   /** What this replica remembers of the past. */
   history: History;
   /** Resolves when everything was read once; nothing may be written or answered before. */
@@ -142,6 +145,10 @@ export function startEngine(options: EngineOptions): Engine {
   return {
     messages,
     state,
+    explained: {
+      ...{ state, config, answers: config },
+      look: { state, rootNamespace, now, sentinel: sentinelRef, gateway: gatewayRef },
+    },
     history,
     synced: informers.synced,
     startTick(nodes) {

@@ -50,6 +50,29 @@ test.each(looks)(
   },
 );
 
+test('what would happen to a call is asked in the view of a workload', async () => {
+  const { page, problems } = await browser.open(server.url, 'admin');
+  await goTo(page, '#/workloads/payments/payments', /payments/);
+  await page.getByLabel('Host, host:port or URL').fill('<b>no host</b>');
+  await page.getByRole('button', { name: 'Explain' }).click();
+  await page.getByText('<b>no host</b>: Give a host').waitFor();
+  // The view is drawn again, and keeps what was asked.
+  await page.getByText('YAML of the WorkloadScope').click();
+  await page.getByText('kind: WorkloadScope').waitFor();
+  expect(await page.getByLabel('Host, host:port or URL').inputValue()).toBe('<b>no host</b>');
+  expect(await accessibilityOf(page)).toEqual([]);
+  expect(problems).toEqual([]);
+});
+
+test('a search in the topology finds hosts of all namespaces', async () => {
+  const { page } = await browser.open(server.url, 'admin');
+  await goTo(page, '#/topology', /all namespaces/);
+  await page.getByLabel('Search hosts and workloads').fill('ledger');
+  await page.getByRole('cell', { name: 'payments/fraud' }).waitFor();
+  await page.getByRole('cell', { name: 'backoffice/audit' }).waitFor();
+  expect(await page.getByRole('cell', { name: /sessions/ }).count()).toBe(0);
+});
+
 test('the token leaves the address at once, and the tab keeps it', async () => {
   const { page } = await browser.open(server.url, 'admin');
   await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();

@@ -7,6 +7,7 @@ import type { ControllerMetrics } from '../metrics.ts';
 import { type Access, type AccessCheck, Refusal } from './access.ts';
 import { advice } from './advice.ts';
 import { createEventStreams } from './events.ts';
+import { explanation } from './explanation.ts';
 import { historyPath, isProof, type Keys, packed } from './takeover.ts';
 import { topology } from './topology.ts';
 import { changes, type Known, overview, workload, workloads } from './views.ts';
@@ -124,6 +125,13 @@ function serveViews(server: FastifyInstance, { known, metrics, access }: Console
   );
   get('workloads/:namespace/:name', ({ params: { namespace = '', name = '' } }, allowed) =>
     workload(known, allowed, namespace, name),
+  );
+  get('workloads/:namespace/:name/call', ({ params, text }, allowed) =>
+    explanation(known, allowed, {
+      ...{ namespace: params.namespace ?? '', name: params.name ?? '' },
+      to: text('to').slice(0, 512),
+      tcp: text('tcp') === 'true',
+    }),
   );
   get('topology', ({ text, whole }, allowed) =>
     topology(known, allowed, {

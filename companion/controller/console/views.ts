@@ -4,6 +4,7 @@ import type { History } from '../../core/history/history.ts';
 import { figureLevels } from '../../core/history/series.ts';
 import { conditionIn } from '../../core/scope/condition.ts';
 import { type ScopeRecord, savedBytes } from '../../core/scope/workload-scope.ts';
+import type { Explained } from '../explain/known.ts';
 import type { NamespacedTable } from '../state/namespaced-table.ts';
 import { type Access, maySee } from './access.ts';
 import { yamlOf } from './scope-yaml.ts';
@@ -14,6 +15,8 @@ export type Known = {
   scopes: Pick<NamespacedTable<ScopeRecord>, 'get' | 'values'>;
   history: History;
   now: () => number;
+  /** What explains calls; without it none is explained. */
+  explained?: Explained;
   /** Namespaces of which everything is made up, as in the demo; the page marks them. */
   played?: readonly string[] | undefined;
 };

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { callPathOf, readNamed } from '../../../command/mesh/call.ts';
 import { readMesh } from '../../../command/mesh/read.ts';
-import { knownWorkload } from '../../../command/mesh/workload.ts';
+import { callPathOf, readNamed } from '../../../companion/controller/explain/call.ts';
+import { knownWorkload } from '../../../companion/controller/explain/known.ts';
 import { answer } from '../../../companion/controller/nodes/answer.ts';
 import { firstCalls } from '../../../companion/core/first-call/strategy.ts';
 import type { KubeObject } from '../../../companion/kube/object.ts';

@@ -39,7 +39,7 @@ export async function startController(
     served: options.served ?? [],
     pauseMs: 0,
   });
-  const { state, messages, history } = engine;
+  const { state, messages, history, explained } = engine;
   const { pace, changed, reconciler } = engine.parts;
   await engine.synced;
 
@@ -53,6 +53,7 @@ export async function startController(
   return {
     state,
     history,
+    explained,
     metrics,
     messages,
     failures,

@@ -1,15 +1,25 @@
-import { edgesOf, hostsOf } from '../../companion/controller/reconcile/inputs.ts';
-import { modeOf } from '../../companion/controller/state/workload-mode.ts';
-import { conditionIn } from '../../companion/core/scope/condition.ts';
-import type { ScopeHost } from '../../companion/core/scope/hosts.ts';
-import { importedHosts, sidecarName } from '../../companion/core/scope/sidecar.ts';
-import type { Workload } from '../../companion/core/scope/workload.ts';
+import { conditionIn } from '../../core/scope/condition.ts';
+import type { ScopeHost } from '../../core/scope/hosts.ts';
+import { importedHosts, sidecarName } from '../../core/scope/sidecar.ts';
+import type { Workload } from '../../core/scope/workload.ts';
 import {
   readWorkloadScope,
   type ScopeRecord,
   workloadScopeOf,
-} from '../../companion/core/scope/workload-scope.ts';
-import type { Mesh } from './read.ts';
+} from '../../core/scope/workload-scope.ts';
+import type { ControllerConfig } from '../../frame/config.ts';
+import type { AnswerConfig } from '../nodes/mesh-view.ts';
+import { edgesOf, hostsOf, type LookOptions } from '../reconcile/inputs.ts';
+import type { State } from '../state/state.ts';
+import { modeOf } from '../state/workload-mode.ts';
+
+/** What an explanation reads: a controller's own state, or the command's copy of it. */
+export type Explained = {
+  state: State;
+  config: Pick<ControllerConfig, 'clusterDomain' | 'firstCall'>;
+  look: Omit<LookOptions, 'life'>;
+  answers: AnswerConfig;
+};
 
 /** One workload of the mesh with what is known about it. */
 export type Known = {
@@ -28,7 +38,7 @@ export type Known = {
 };
 
 /** By the name of the workload or of one of its owners. */
-export function knownWorkload(mesh: Mesh, namespace: string, name: string): Known | undefined {
+export function knownWorkload(mesh: Explained, namespace: string, name: string): Known | undefined {
   const { state, look } = mesh;
   const workload = state
     .workloads(namespace)

@@ -1,6 +1,6 @@
-import type { Catalog } from '../../companion/core/mesh/catalog.ts';
-import { timeOf } from '../../companion/core/scope/condition.ts';
-import type { Reason, ScopeHost } from '../../companion/core/scope/hosts.ts';
+import type { Catalog } from '../mesh/catalog.ts';
+import { timeOf } from './condition.ts';
+import type { Reason, ScopeHost } from './hosts.ts';
 
 /** Why a host is in a scope, in one sentence. */
 export function whyOf(catalog: Catalog, { entry, reason, edge, message }: ScopeHost): string {

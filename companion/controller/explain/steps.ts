@@ -1,9 +1,8 @@
-import { counted } from '../../companion/core/mesh/counted.ts';
-import { matchesHost } from '../../companion/core/mesh/host-pattern.ts';
-import { whyOf } from '../core/why.ts';
+import { counted } from '../../core/mesh/counted.ts';
+import { matchesHost } from '../../core/mesh/host-pattern.ts';
+import { whyOf } from '../../core/scope/why.ts';
 import type { CallPath } from './call.ts';
-import type { Mesh } from './read.ts';
-import type { Known } from './workload.ts';
+import type { Explained, Known } from './known.ts';
 
 /** One step on the way of a call, in one sentence. */
 export type Step = {
@@ -12,7 +11,7 @@ export type Step = {
 };
 
 /** The way of a call step by step, and where it ends. */
-export function stepsOf(mesh: Mesh, known: Known, path: CallPath): Step[] {
+export function stepsOf(mesh: Explained, known: Known, path: CallPath): Step[] {
   const { resolution } = path;
   const steps: Step[] = [
     { step: 'caller', text: callerText(known) },
@@ -63,7 +62,7 @@ function broughtBy({ hosts }: Known, entry: string | undefined) {
   });
 }
 
-function scopeText({ state }: Mesh, known: Known, { entry }: CallPath): string {
+function scopeText({ state }: Explained, known: Known, { entry }: CallPath): string {
   const found = broughtBy(known, entry);
   if (!found) {
     const excluded = entry && known.scope.excludes.includes(entry);

@@ -1,15 +1,10 @@
-import { type Answered, answer } from '../../companion/controller/nodes/answer.ts';
-import { type Mtls, mtlsOf, serversViewOf, without } from '../../companion/core/first-call/mtls.ts';
-import {
-  type Resolution,
-  resolve,
-  type UnknownCall,
-} from '../../companion/core/first-call/resolve.ts';
-import { hostOfAuthority } from '../../companion/core/mesh/authority.ts';
-import type { HostRecord } from '../../companion/core/mesh/records.ts';
-import { readSidecar, sidecarOf } from '../../companion/core/scope/sidecar.ts';
-import type { Mesh } from './read.ts';
-import type { Known } from './workload.ts';
+import { type Mtls, mtlsOf, serversViewOf, without } from '../../core/first-call/mtls.ts';
+import { type Resolution, resolve, type UnknownCall } from '../../core/first-call/resolve.ts';
+import { hostOfAuthority } from '../../core/mesh/authority.ts';
+import type { HostRecord } from '../../core/mesh/records.ts';
+import { readSidecar, sidecarOf } from '../../core/scope/sidecar.ts';
+import { type Answered, answer } from '../nodes/answer.ts';
+import type { Explained, Known } from './known.ts';
 
 /** A call as a user names it; without a port, the first one of the host. */
 export type Named = { host: string; port: number | undefined; tcp: boolean };
@@ -41,7 +36,7 @@ export function readNamed(text: string, tcp: boolean): Named | undefined {
 }
 
 /** The same decision as the controller's, by the same code, with a scope taken to be in force. */
-export function callPathOf(mesh: Mesh, known: Known, named: Named, now: number): CallPath {
+export function callPathOf(mesh: Explained, known: Known, named: Named, now: number): CallPath {
   const { workload } = known;
   const { namespace } = workload;
   const { catalog } = mesh.state;
@@ -79,7 +74,7 @@ export function callPathOf(mesh: Mesh, known: Known, named: Named, now: number):
  * filter would be told about a host that is not in the scope. The tables of the mesh are shared,
  * those that differ are not.
  */
-function narrowedState({ state }: Mesh, { workload, scope }: Known): Mesh['state'] {
+function narrowedState({ state }: Explained, { workload, scope }: Known): Explained['state'] {
   const { namespace, name } = workload;
   const owner = { name: scope.name, uid: scope.uid || 'taken-to-be-there' };
   const ours = readSidecar(sidecarOf({ workload, owner, hosts: [], shadowed: undefined }));
@@ -105,7 +100,7 @@ function narrowedState({ state }: Mesh, { workload, scope }: Known): Mesh['state
 }
 
 /** The record that the name means on any port. */
-function recordNamed({ state, config }: Mesh, namespace: string, name: string) {
+function recordNamed({ state, config }: Explained, namespace: string, name: string) {
   const domain = `.svc.${config.clusterDomain}`;
   const full = name.endsWith('.svc') ? `${name}.${config.clusterDomain}` : `${name}${domain}`;
   const names = name.includes('.') ? [name, full] : [`${name}.${namespace}${domain}`, name];
@@ -119,7 +114,7 @@ function recordNamed({ state, config }: Mesh, namespace: string, name: string) {
 }
 
 /** An address that DNS may give to the app; one of documentation (RFC 5737) if none is known. */
-function addressOf({ state }: Mesh, name: string, record: HostRecord | undefined): string {
+function addressOf({ state }: Explained, name: string, record: HostRecord | undefined): string {
   if (/^[\d.]+$|:/.test(name)) return name.includes(':') ? `[${name}]` : name;
   const written = record?.addresses.find((address) => !address.includes('/'));
   const endpoint = record && [...state.catalog.slicesOf(record)][0]?.endpoints[0]?.ip;
@@ -128,7 +123,7 @@ function addressOf({ state }: Mesh, name: string, record: HostRecord | undefined
   return !isAddress ? '192.0.2.1' : address.includes(':') ? `[${address}]` : address;
 }
 
-function firstCallOf({ state, config }: Mesh, { scope, workload }: Known) {
+function firstCallOf({ state, config }: Explained, { scope, workload }: Known) {
   const ofNamespace = state.namespaces.get(workload.namespace)?.firstCall;
   if (scope.firstCall)
     return { value: scope.firstCall, from: 'spec.firstCall of the WorkloadScope' };
