@@ -60,7 +60,7 @@ export function createRegistry(): Registry {
       for (const object of objects.values()) {
         if (selects(resource, object)) handler.upsert(structuredClone(object));
       }
-      handler.synced?.();
+      handler.synced?.(false);
       const watch = { resource, handler };
       watches.add(watch);
       return { synced: Promise.resolve(), stop: () => void watches.delete(watch) };

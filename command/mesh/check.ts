@@ -38,8 +38,8 @@ function noSidecar(namespace: string): Finding {
  * Istio has translated WasmPlugins to TrafficExtensions since 1.30. Older releases serve the filter
  * under other names than those that the EnvoyFilter moves.
  */
-function tooOld({ lacking }: Mesh, namespace: string): Finding[] {
-  if (!lacking.has('trafficextensions')) return [];
+function tooOld({ state }: Mesh, namespace: string): Finding[] {
+  if (!state.installedFilter.isIstioTooOld()) return [];
   return [
     {
       ...{ id: 'IstioTooOld', severity: 'blocks', subject: namespace },
@@ -54,7 +54,12 @@ function tooOld({ lacking }: Mesh, namespace: string): Finding[] {
 /** The reason that would prevent narrowing once the filter is installed and has learned. */
 function barrierOf(mesh: Mesh, { workload, scope, hosts, isTooLarge }: Known): Finding | undefined {
   const { state, look } = mesh;
-  const installedFilter = { ...state.installedFilter, missing: () => [], leftOut: () => [] };
+  const installedFilter = {
+    ...state.installedFilter,
+    ...{ missing: () => [], leftOut: () => [] },
+    // It is a finding of the namespace.
+    isIstioTooOld: () => false,
+  };
   const total = workload.pods.length;
   const { ready } = planOf(
     { ...look, state: { ...state, installedFilter }, life },

@@ -20,8 +20,6 @@ export type Mesh = {
   answers: AnswerConfig;
   /** Modes of `outboundTrafficPolicy` in the mesh configurations that were read. */
   meshPolicies: readonly string[];
-  /** Plurals of the kinds that the API server does not have (`mayLack`). */
-  lacking: ReadonlySet<string>;
   /** How many subsets each DestinationRule has, by `namespace/name`. */
   subsets: ReadonlyMap<string, number>;
   /** Hosts to which rules of gateways lead, with the namespace of the rule. */
@@ -51,14 +49,12 @@ export async function readMesh(
   };
   const meshPolicies: string[] = [];
   const subsets = new Map<string, number>();
-  const lacking = new Set<string>();
   const gatewayHosts: { namespace: string; host: string }[] = [];
   const informers = startInformers(
     {
       watch: (resource, { upsert, synced }) => ({
         stop: nothing,
         synced: list(resource).then((objects) => {
-          if (objects === undefined) lacking.add(resource.plural);
           for (const object of objects ?? []) {
             try {
               upsert(object);
@@ -75,7 +71,7 @@ export async function readMesh(
               );
             }
           }
-          synced?.();
+          synced?.(objects === undefined);
         }),
       }),
     },
@@ -95,7 +91,6 @@ export async function readMesh(
     },
     answers: config,
     meshPolicies,
-    lacking,
     subsets,
     gatewayHosts,
   };

@@ -5,8 +5,11 @@ import type { KubeObject, WatchHandler } from './object.ts';
 export type Known = {
   upsert(object: KubeObject): void;
   remove(object: KubeObject): void;
-  /** Objects that are not in `seen` were deleted while no watch was open. */
-  keepOnly(seen: Set<string>): void;
+  /**
+   * Objects that are not in `seen` were deleted while no watch was open. `isAbsent`: with the
+   * definition of their kind.
+   */
+  keepOnly(seen: Set<string>, isAbsent?: boolean): void;
 };
 
 /** Remembers which objects the handler knows, so that a new list can report deletions. */
@@ -41,9 +44,9 @@ export function trackKnown(handler: WatchHandler, log: Logger): Known {
       });
       guarded(handler.upsert, object);
     },
-    keepOnly(seen) {
+    keepOnly(seen, isAbsent = false) {
       for (const [key, identity] of known) if (!seen.has(key)) remove(identity as KubeObject);
-      handler.synced?.();
+      handler.synced?.(isAbsent);
     },
   };
 }

@@ -51,8 +51,11 @@ export type WatchHandler = {
   upsert(object: KubeObject): void;
   /** After a gap only apiVersion, kind, name, namespace and uid of the lost object are known. */
   remove(object: KubeObject): void;
-  /** Called after every (re)list, when all objects that were missing from it have been removed. */
-  synced?(): void;
+  /**
+   * Called after every (re)list, when all objects that were missing from it have been removed.
+   * `isAbsent`: the cluster lacks the kind of an `optional` resource.
+   */
+  synced?(isAbsent: boolean): void;
 };
 
 export type Watch = { synced: Promise<void>; stop(): void };

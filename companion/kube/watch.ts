@@ -104,7 +104,7 @@ async function run(
       if (isGap || isAbsent) resourceVersion = undefined;
       if (isAbsent) {
         // The definition of the kind is missing, or was deleted with all its objects.
-        known.keepOnly(new Set());
+        known.keepOnly(new Set(), true);
         onSynced();
         log.debug('the cluster does not have this kind');
       } else {

@@ -120,6 +120,7 @@ export function planOf(
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
     refusal: refusalOf(state, workload) ?? ofHosts(found) ?? ofDefault(workload, shadowed),
+    isIstioTooOld: state.installedFilter.isIstioTooOld(),
     proxies,
     admitWithdrawal: () =>
       budget.admit(`${namespace}/${workload.name}`, gainBytesOf(scope.status, proxies.total)),

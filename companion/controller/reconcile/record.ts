@@ -14,6 +14,7 @@ import {
   type ScopeRecord,
   workloadScopeOf,
 } from '../../core/scope/workload-scope.ts';
+import { version } from '../../frame/version.ts';
 import type { LookOptions } from './inputs.ts';
 import type { News, Sink } from './sink.ts';
 
@@ -81,6 +82,7 @@ export function createRecords(options: RecordOptions): Records {
       states: workload.pods.flatMap((pod) => state.proxies.of(pod) ?? []),
       justScoped: plan.change.verb === 'create',
       before: scope.status,
+      version,
       now: now(),
     });
     const change = statusChange(scope.status, status);

@@ -8,6 +8,7 @@ import {
   type ScopeRecord,
   workloadScopeOf,
 } from '../../core/scope/workload-scope.ts';
+import { version } from '../../frame/version.ts';
 import type { Resource } from '../../kube/object.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { LookOptions } from './inputs.ts';
@@ -168,7 +169,7 @@ async function tellGone(
 ): Promise<'wrote' | 'nothing'> {
   const { namespace, name, selector } = scope;
   const mode = scope.mode ?? state.namespaces.get(namespace)?.mode ?? 'off';
-  const status = goneStatus(scope, { mode, isScoped, goneSince, now: now() });
+  const status = goneStatus(scope, { version, mode, isScoped, goneSince, now: now() });
   if (statusChange(scope.status, status) !== 'now') return 'nothing';
   const workload = { namespace, name, selector, owners: scope.owners, pods: [] };
   const { spec: _, ...object } = workloadScopeOf(workload);

@@ -21,6 +21,13 @@ export type InstalledFilter = {
   pinned(namespace: string): string[];
   /** From now on, parts that were not seen are missing. */
   watched(): void;
+  /**
+   * Whether Istio is older than 1.30, which gives the filter of TCP another name than the
+   * EnvoyFilter moves: the API server has no definition of TrafficExtension.
+   */
+  isIstioTooOld(): boolean;
+  /** Returns whether that differs from what was known. */
+  setIstioTooOld(isTooOld: boolean): boolean;
 };
 
 /** Names in the manifests of a namespace; the EnvoyFilter refers to the plugins by name. */
@@ -63,6 +70,7 @@ function isFor(pods: readonly PodRecord[], part: Part | undefined): boolean {
 export function createInstalledFilter(): InstalledFilter {
   const found = new Map<string, Map<string, Part>>();
   let isWatched = false;
+  let isTooOld = false;
   const partOf = ({ kind, metadata }: KubeObject) => `${kind} ${metadata.name}`;
 
   function remove(object: KubeObject): void {
@@ -93,6 +101,12 @@ export function createInstalledFilter(): InstalledFilter {
       [...(found.get(namespace)?.values() ?? [])].flatMap(({ sha256 }) => sha256 ?? []),
     watched() {
       isWatched = true;
+    },
+    isIstioTooOld: () => isTooOld,
+    setIstioTooOld(value) {
+      const before = isTooOld;
+      isTooOld = value;
+      return before !== value;
     },
   };
 }

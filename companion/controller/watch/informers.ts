@@ -5,7 +5,7 @@ import type { Kube, KubeObject, Watch, WatchHandler } from '../../kube/object.ts
 import { filterResources } from '../state/installed-filter.ts';
 import { readNamespace } from '../state/namespaces.ts';
 import type { State } from '../state/state.ts';
-import { catalogKinds, type Touches } from './catalog-kinds.ts';
+import { catalogKinds } from './catalog-kinds.ts';
 import type { Changed } from './changes.ts';
 import { meshHandler, meshResource } from './mesh.ts';
 import { isStale, scopeHandler } from './scopes.ts';
@@ -32,8 +32,8 @@ export function startInformers(
     ...(options.filters ? filterResources : []).map((resource) =>
       kube.watch(resource, filterHandler(state, changed, options.rootNamespace)),
     ),
-    ...catalogKinds.map(({ resource, touches }) =>
-      kube.watch(resource, catalogHandler(state, changed, touches, options.now)),
+    ...catalogKinds.map((kind) =>
+      kube.watch(kind.resource, catalogHandler(state, changed, kind, options.now)),
     ),
     kube.watch({ group: '', version: 'v1', plural: 'pods' }, podHandler(state, changed)),
     kube.watch(
@@ -85,9 +85,9 @@ function filterHandler(
 }
 
 function catalogHandler(
-  { catalog, arrivals, serviceModes }: State,
+  { catalog, arrivals, serviceModes, installedFilter }: State,
   changed: Changed,
-  touches: Touches,
+  { resource, touches }: (typeof catalogKinds)[number],
   now: () => number,
 ): WatchHandler {
   // The objects of the first list may have existed for any time.
@@ -122,8 +122,10 @@ function catalogHandler(
       }
       touch(object);
     },
-    synced() {
+    synced(isAbsent) {
       isListed = true;
+      if (resource.plural !== 'trafficextensions') return;
+      if (installedFilter.setIstioTooOld(isAbsent)) changed.all();
     },
   };
 }

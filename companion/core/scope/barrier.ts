@@ -20,6 +20,8 @@ export type Refusal = {
 
 export type BarrierInput = {
   refusal: Refusal | undefined;
+  /** istiod gives the filters other names than the EnvoyFilter moves (docs/istio.md). */
+  isIstioTooOld: boolean;
   /** A Sidecar of another owner that selects the workload. */
   foreign: SidecarRecord | undefined;
   proxies: ProxyCount;
@@ -41,7 +43,7 @@ export type Barrier = Scoped & { withdraws: boolean };
  * too.
  */
 export function barrierOf(input: BarrierInput): Barrier | undefined {
-  const { refusal, foreign, proxies, learningMs, silenceMs } = input;
+  const { refusal, isIstioTooOld, foreign, proxies, learningMs, silenceMs } = input;
   const { total, live, quorumMs } = proxies;
   if (refusal) return barrier(refusal.reason, refusal.message, true);
   if (foreign) {
@@ -53,6 +55,13 @@ export function barrierOf(input: BarrierInput): Barrier | undefined {
     const what = `At least a quarter of the proxies has been silent for ${Math.floor(quorumMs / 1000)} s`;
     const remedy = 'Check the node companions there; restart pods that lack the filter.';
     return barrier('ProxiesSilent', `${what}. ${remedy}`, true);
+  }
+  if (isIstioTooOld) {
+    // A scope in force was written for an Istio with these names, and still works: definitions that
+    // are deleted or out of sight must not return the whole mesh to full configuration.
+    const what = 'The API server has no definition of TrafficExtension: Istio is older than 1.30';
+    const remedy = 'Upgrade Istio with its definitions to 1.30 or later.';
+    return barrier('IstioTooOld', `${what}, and TCP calls would not be counted. ${remedy}`, false);
   }
   if (live < total) {
     const what = `Reports come from ${live} of ${counted(total, 'proxy')}; all must report.`;
@@ -75,6 +84,7 @@ const worrying = new Set([
   'BoundListeners',
   'FilterMissing',
   'ForeignSidecar',
+  'IstioTooOld',
   'NoLabels',
   'NotDiscovered',
   'NotIntercepted',

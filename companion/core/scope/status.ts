@@ -29,6 +29,8 @@ export type StatusInput = FiguresInput & {
   watched: Watched;
   ttlMs: number;
   verdict: Verdict;
+  /** The release of the controller that records the status. */
+  version: string;
   now: number;
 };
 
@@ -38,6 +40,7 @@ export function statusOf(input: StatusInput): ScopeStatus {
   const condition = conditionOf('Scoped', scoped, before, now);
   const { full, narrow } = figuresOf(input, conditionIn(before, 'Scoped'), condition);
   return {
+    version: input.version,
     mode,
     owners: workload.owners.slice(0, ownersMax),
     ...times({ learningSince: watched.learningSince, silentSince: watched.silentSince }),
@@ -153,8 +156,9 @@ export function statusChange(
         .map(({ type, status: state, reason }) => [type, state, reason]),
     ]);
   if (essence(before) !== essence(after)) return 'now';
-  const counts = ({ hosts, proxies, expiry }: ScopeStatus) =>
+  const counts = ({ version, hosts, proxies, expiry }: ScopeStatus) =>
     JSON.stringify([
+      version,
       hosts.map(({ lastSeen }) => lastSeen ?? ''),
       [proxies.summary, proxies.scoped],
       [expiry?.ttl, expiry?.unused, expiry?.kept, expiry?.reason],
@@ -180,9 +184,9 @@ function moved(pairs: (number | undefined)[][], share: number): boolean {
 /** The record of a workload stays while it has no pods. */
 export function goneStatus(
   { name, status: before }: Pick<ScopeRecord, 'name' | 'status'>,
-  found: { mode: Mode; isScoped: boolean; goneSince: number; now: number },
+  found: { version: string; mode: Mode; isScoped: boolean; goneSince: number; now: number },
 ): ScopeStatus {
-  const { mode, isScoped, goneSince, now } = found;
+  const { version, mode, isScoped, goneSince, now } = found;
   const none = { total: 0, reporting: 0, scoped: 0, summary: '0/0' };
   const message = 'The workload has no pods.';
   const scoped: Scoped = { status: isScoped ? 'True' : 'False', reason: 'NoProxies', message };
@@ -192,6 +196,7 @@ export function goneStatus(
     hostCount: 0,
     hosts: [],
     ...before,
+    version,
     hostsLeftOut: 0,
     mode,
     goneSince: timeOf(goneSince),

@@ -28,6 +28,8 @@ export type ScopeRecord = {
 };
 
 export type ScopeStatus = {
+  /** The release of the controller that wrote this; the first ones wrote none. */
+  version?: string;
   mode: Mode;
   owners: string[];
   /** Since when all proxies report, one is silent, or there is no pod. */

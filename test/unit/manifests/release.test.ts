@@ -18,6 +18,17 @@ test.each<[string, () => unknown]>([
   expect(named()).toBe(version);
 });
 
+test.each(['base', 'example', 'components/bypass', 'components/monitoring'])(
+  'the objects of %s are labelled with this version',
+  (folder) => {
+    const objects = render(join(repository, 'manifests', folder));
+    // The namespace of the example is one of a user.
+    const ours = objects.filter(({ kind }) => folder !== 'example' || kind !== 'Namespace');
+    const labels = ours.map(({ metadata }) => metadata.labels?.['app.kubernetes.io/version']);
+    expect(new Set(labels)).toEqual(new Set([version]));
+  },
+);
+
 function tagOf(file: string): string {
   return parseYaml(read(file)).images[0].newTag;
 }

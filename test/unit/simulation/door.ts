@@ -92,7 +92,7 @@ export function createDoor({ store, random, onWrite }: DoorOptions): Door {
     const source = store.watch(resource, { upsert: enqueue('upsert'), remove: enqueue('remove') });
     // The existing objects are the list, which is delivered at once.
     for (const { object } of queue.splice(0)) deliver('upsert', object);
-    handler.synced?.();
+    handler.synced?.(false);
     const follow = {
       gap() {
         const listed: KubeObject[] = [];

@@ -20,6 +20,10 @@ export type FakeKube = Kube & {
   writes: string[];
   /** While true, every request fails as if the server were unreachable. */
   failing: boolean;
+  /** Plurals of kinds without a definition. */
+  lacking: Set<string>;
+  /** The definition of a kind comes, or goes with all its objects. */
+  define(plural: string, isDefined: boolean): void;
 };
 
 const plurals: Record<string, string> = {
@@ -49,12 +53,16 @@ const plurals: Record<string, string> = {
 };
 
 /** Filters by metadata.name, the only field by which the controller selects. */
-function ofName({ fieldSelector }: Resource, { upsert, remove }: WatchHandler): WatchHandler {
+function ofName(
+  { fieldSelector }: Resource,
+  { upsert, remove, synced }: WatchHandler,
+): WatchHandler {
   const name = fieldSelector?.replace('metadata.name=', '');
   const isNamed = ({ metadata }: KubeObject) => name === undefined || metadata.name === name;
   return {
     upsert: (object) => isNamed(object) && upsert(object),
     remove: (object) => isNamed(object) && remove(object),
+    ...(synced && { synced }),
   };
 }
 
@@ -118,6 +126,12 @@ export function createFakeKube(): FakeKube {
   const fake: FakeKube = {
     writes: [],
     failing: false,
+    lacking: new Set(),
+    define(plural, isDefined) {
+      if (isDefined) fake.lacking.delete(plural);
+      else fake.lacking.add(plural);
+      for (const handler of handlersOf(plurals[plural] ?? plural)) handler.synced?.(!isDefined);
+    },
     put,
     all: (kind) => [...objects.values()].filter((object) => object.kind === kind),
     tellLate(object) {
@@ -127,7 +141,7 @@ export function createFakeKube(): FakeKube {
       const kind = kindOf(resource);
       const named = ofName(resource, handler);
       for (const object of fake.all(kind)) named.upsert(structuredClone(object));
-      handler.synced?.();
+      handler.synced?.(fake.lacking.has(resource.plural));
       handlersOf(kind).add(named);
       return {
         synced: Promise.resolve(),

@@ -61,7 +61,7 @@ function follow(resource: Resource = pods) {
       seen.push(`-${metadata.name}`);
       present.delete(`${kind} ${metadata.name}`);
     },
-    synced: () => seen.push('synced'),
+    synced: (isAbsent) => seen.push(isAbsent ? 'absent' : 'synced'),
   });
   return { seen, present, watch };
 }
@@ -153,6 +153,7 @@ test('a kind that the cluster does not have gives no objects and no error until 
   await vi.waitFor(() => expect(seen).toContain('+a'), 5_000);
   // The CustomResourceDefinition is deleted, and every object with it.
   await vi.waitFor(() => expect(seen).toContain('-a'), 5_000);
+  expect(seen.slice(0, 6)).toEqual(['absent', 'absent', '+a', 'synced', '-a', 'absent']);
   for (const name of ['watches_broken_total', 'kube_requests_failed_total']) {
     const metric = await api.registry.getSingleMetric(`lazyscope_${name}`)?.get();
     expect(metric?.values).toEqual([]);

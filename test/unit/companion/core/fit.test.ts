@@ -173,7 +173,7 @@ function written({ objects = [], edges = [], pins = [], dnsProxy = false }: Wors
     ...{ mode: 'enforce', workload, proxies: noProxies, scoped: told, ready: told, now },
     watched: { learningSince: now, silentSince: now },
     verdict: { expired: [], kept: 0 },
-    ...{ ttlMs: 0, justScoped: false, before: undefined, states: [] },
+    ...{ ttlMs: 0, justScoped: false, before: undefined, states: [], version: '10.10.10' },
   });
   const hosts = fitted.hosts.map(({ entry }) => entry);
   const owner = { name: 'web', uid: 'uid' };

@@ -61,6 +61,7 @@ const all: PlanInput = {
   proxies: counts(2, 2),
   learningMs: 0,
   refusal: undefined,
+  isIstioTooOld: false,
   silenceMs: 300_000,
   admitWithdrawal: () => true,
 };
@@ -108,6 +109,13 @@ describe('the plan', () => {
       'Enforced',
     ],
     ['waits for the learning window', { learningMs: 1 }, 'none', 'Learning'],
+    ['narrows nothing of an old Istio', { isIstioTooOld: true }, 'none', 'IstioTooOld'],
+    [
+      'keeps and widens a scope of an Istio that has become too old',
+      { current: written(['a/x']), isIstioTooOld: true },
+      'update',
+      'Enforced',
+    ],
     ['writes nothing in observe', { mode: 'observe' }, 'none', 'Observing'],
     ['does nothing in off', { mode: 'off' }, 'none', 'Off'],
     ['leaves the workload of a user alone', { foreign: theirs }, 'none', 'ForeignSidecar'],
@@ -182,6 +190,7 @@ const inputs: fc.Arbitrary<PlanInput> = fc.record({
     }),
   learningMs: fc.constantFrom(-1, 0, 1),
   refusal: fc.option(fc.constant({ reason: 'Ambient' as const, message: '' }), { nil: undefined }),
+  isIstioTooOld: fc.boolean(),
   silenceMs: fc.constant(300_000),
   admitWithdrawal: fc.boolean().map((may) => () => may),
 });

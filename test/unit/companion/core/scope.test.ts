@@ -133,6 +133,7 @@ describe.each(goldens)('%s', (_name, golden) => {
       // The API server may return the fields in another order.
       current: readSidecar({ ...sidecar, spec: reversed(sidecar.spec) }),
       foreign: undefined,
+      isIstioTooOld: false,
       refusal: undefined,
       proxies: {
         ...{ total: 1, live: 1, silentMs: 0, judgedMs: 0, quorumMs: 0, isDeaf: false, lost: 0 },

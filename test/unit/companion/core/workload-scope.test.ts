@@ -8,6 +8,7 @@ import {
   type ProxyState,
 } from '../../../../companion/core/scope/proxies.ts';
 import {
+  goneStatus,
   type StatusInput,
   statusChange,
   statusOf,
@@ -75,10 +76,26 @@ const input: StatusInput = {
   verdict: { expired: [], kept: 0 },
   justScoped: false,
   before: undefined,
+  version: '0.1.0',
   now,
 };
 
 describe('the status of a scope', () => {
+  test('names the release that wrote it, and an upgrade writes it again, without hurry', () => {
+    const before = statusOf(input);
+    expect(before.version).toBe('0.1.0');
+    expect(statusChange(before, statusOf({ ...input, before }))).toBe('no');
+    expect(statusChange(before, statusOf({ ...input, before, version: '0.1.1' }))).toBe('later');
+    const gone = {
+      version: '0.1.1',
+      mode: 'enforce',
+      isScoped: true,
+      goneSince: now,
+      now,
+    } as const;
+    expect(goneStatus({ name: 'web', status: before }, gone).version).toBe('0.1.1');
+  });
+
   test('restores the learned hosts, with the end of the recorded hour as the last use', () => {
     const object = { ...workloadScopeOf(workload), status: statusOf(input) };
     const [[source, edges] = []] = [...learnedEdges(readWorkloadScope(object))];
