@@ -60,6 +60,10 @@ const benches: Record<string, Entry> = {
     about: 'lazyscope doctor over 5,000 Services and 2,000 pods: time of reading and checks',
     load: async () => (await import('./doctor.ts')).doctor,
   },
+  console: {
+    about: 'the page at 1,000 workloads: first paint, each view; its server with ten viewers',
+    load: async () => (await import('./console.ts')).consolePage,
+  },
   bypass: {
     about: 'the sockmap bypass on and off: bare sockets, and two sidecars with mTLS (needs wrk)',
     load: async () => (await import('./bypass.ts')).bypass,
