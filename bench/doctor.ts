@@ -19,9 +19,11 @@ export const doctor: Bench = async () => {
       },
       warn: () => undefined,
       paint: (text) => text,
+      isTerminal: false,
     },
     connect: async () => clusterOf(objects),
     now: Date.now,
+    interrupted: async () => undefined,
   });
   const seconds = (performance.now() - started) / 1000;
   const { checks } = JSON.parse(out) as { checks: number };
@@ -39,6 +41,7 @@ function clusterOf(objects: ReadonlyMap<string, KubeObject[]>): Cluster {
     list: async ({ group, plural }) => objects.get(`${plural}.${group}`) ?? [],
     get: async () => undefined,
     ...{ patch: unused, fetchFrom: unused, exec: unused, close: () => undefined },
+    ...{ connectTo: unused, createToken: unused, ownToken: unused },
   };
 }
 

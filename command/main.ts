@@ -13,6 +13,10 @@ run(process.argv.slice(2), {
   out: processOutput(process),
   connect: connectCluster,
   now: Date.now,
+  interrupted: () =>
+    new Promise((resolve) => {
+      for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => resolve());
+    }),
 }).then((code) => {
   process.exitCode = code;
 });

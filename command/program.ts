@@ -7,12 +7,14 @@ import { adviseVerb } from './verbs/advise.ts';
 import { callersVerb } from './verbs/callers.ts';
 import { checkVerb } from './verbs/check.ts';
 import { completionVerbs } from './verbs/completion.ts';
+import { dashboardVerb } from './verbs/dashboard.ts';
 import { doctorVerb } from './verbs/doctor.ts';
 import { explainVerb } from './verbs/explain.ts';
 import { exportVerb } from './verbs/export.ts';
 import { intentVerbs } from './verbs/intent.ts';
 import { recommendVerb } from './verbs/recommend.ts';
 import { statusVerb } from './verbs/status.ts';
+import { topVerb } from './verbs/top.ts';
 import { versionVerb } from './verbs/version.ts';
 
 /** What the command needs of its surroundings. */
@@ -22,10 +24,12 @@ export type Host = {
   out: Output;
   connect(access: Access): Promise<Cluster>;
   now(): number;
+  interrupted(): Promise<void>;
 };
 
 const verbs: readonly Verb[] = [
   statusVerb,
+  topVerb,
   explainVerb,
   callersVerb,
   checkVerb,
@@ -34,6 +38,7 @@ const verbs: readonly Verb[] = [
   exportVerb,
   recommendVerb,
   adviseVerb,
+  dashboardVerb,
   versionVerb,
   ...completionVerbs,
 ];
@@ -108,6 +113,7 @@ function addVerb(program: Command, verb: Verb, host: Host, onCode: (code: ExitCo
       program,
       out: host.out,
       now: host.now,
+      interrupted: host.interrupted,
       async cluster() {
         cluster ??= await host.connect(options);
         return cluster;

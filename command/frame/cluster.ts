@@ -1,4 +1,4 @@
-import { Writable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { json, text } from 'node:stream/consumers';
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { ApiServer } from '../../companion/kube/credentials.ts';
@@ -6,6 +6,7 @@ import { KubeError, type KubeObject, type Resource } from '../../companion/kube/
 import { collectionPath } from '../../companion/kube/path.ts';
 import { createSend } from '../../companion/kube/request.ts';
 import { type Asked, CommandError, requestFailure } from './failure.ts';
+import { connectTo, execIn, type PodTarget } from './pod-streams.ts';
 
 /**
  * The only access to a cluster, with the rights of the user. The official client reads kubeconfigs
@@ -24,6 +25,12 @@ export type Cluster = {
   fetchFrom(server: HttpServer, path: string): Promise<string>;
   /** Standard output of a command in a container; throws if the command fails. */
   exec(pod: PodTarget & { container: string }, command: string[]): Promise<string>;
+  /** A connection to a port of a pod, by the API server, as `kubectl port-forward` makes it. */
+  connectTo(pod: PodTarget, port: number): Promise<Duplex>;
+  /** A new token of a service account, for at most so many seconds; nothing is stored. */
+  createToken(account: PodTarget, seconds: number): Promise<string>;
+  /** The user's own bearer token; undefined: the user logs in by a certificate or a password. */
+  ownToken(): Promise<string | undefined>;
   close(): void;
 };
 
@@ -34,8 +41,6 @@ export type HttpServer = {
   name: string;
   port: string | number;
 };
-
-export type PodTarget = { namespace: string; name: string };
 
 export type Target = { name: string; namespace?: string | undefined };
 
@@ -129,56 +134,27 @@ export async function connectCluster(access: Access): Promise<Cluster> {
       return answer({ ...asked, namespace: inNamespace }, text, 'GET', proxy, {});
     },
     exec: (pod, command) => execIn(config, pod, command),
+    connectTo: (pod, port) => connectTo(config, pod, port),
+    async createToken({ namespace: inNamespace, name }, seconds) {
+      const resource = { group: '', version: 'v1', plural: 'serviceaccounts' };
+      const asked = { verb: 'create' as const, resource: 'serviceaccounts/token', name };
+      const path = `${collectionPath(resource, inNamespace, name)}/token`;
+      const body = {
+        ...{ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest' },
+        spec: { expirationSeconds: seconds },
+      };
+      type Review = { status: { token: string } };
+      const review = await ask<Review>({ ...asked, namespace: inNamespace }, 'POST', path, {
+        body,
+      });
+      return review.status.token;
+    },
+    async ownToken() {
+      const { headers } = await server.credentials();
+      return /^Bearer (\S+)$/.exec(headers.Authorization ?? headers.authorization ?? '')?.[1];
+    },
     close,
   };
-}
-
-/** A configuration of a proxy with 10,000 services is a fourth of it. */
-const outputMax = 256e6;
-
-async function execIn(
-  config: KubeConfig,
-  { namespace, name, container }: PodTarget & { container: string },
-  command: string[],
-): Promise<string> {
-  const { Exec } = await import('@kubernetes/client-node');
-  const chunks: Buffer[] = [];
-  const errors: Buffer[] = [];
-  let size = 0;
-  const into = (list: Buffer[]) =>
-    new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        size += chunk.length;
-        if (size <= outputMax) list.push(chunk);
-        done();
-      },
-    });
-  const refused = (reason: string) =>
-    new CommandError(
-      `${command.join(' ')} in pod ${namespace}/${name}: ${reason}`,
-      'check that the pod runs, and that you may create pods/exec there: kubectl auth can-i create pods/exec',
-    );
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(refused('no answer within 60 s')), requestMs);
-    const end = (error?: Error) => {
-      clearTimeout(timer);
-      if (error) reject(error);
-      else resolve();
-    };
-    new Exec(config)
-      .exec(
-        ...([namespace, name, container, command, into(chunks), into(errors)] as const),
-        ...([null, false] as const),
-        ({ status, message }) =>
-          end(status === 'Success' ? undefined : refused(message ?? String(status))),
-      )
-      .then(
-        (socket) => socket.on('close', () => end(refused('the connection ended'))),
-        (error: { message?: string }) => end(refused(error.message ?? String(error))),
-      );
-  });
-  if (size > outputMax) throw refused(`it wrote more than ${outputMax / 1e6} MB`);
-  return Buffer.concat(chunks).toString();
 }
 
 function nameOf({ plural, group }: Resource): string {

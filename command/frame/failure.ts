@@ -49,7 +49,7 @@ const tlsRemedies: readonly [cause: RegExp, remedy: string][] = [
 
 /** A request to the API server, in the words of RBAC. */
 export type Asked = {
-  verb: 'get' | 'list' | 'patch';
+  verb: 'create' | 'get' | 'list' | 'patch';
   /** `workloadscopes.lazyscope.io`; without a group `pods`. */
   resource: string;
   name?: string | undefined;

@@ -10,6 +10,8 @@ export type Output = {
   /** Standard error, for what is no result. */
   warn(text: string): void;
   paint: Paint;
+  /** Whether standard output is a terminal, which may be drawn anew. */
+  isTerminal: boolean;
 };
 
 export const formats = ['table', 'wide', 'json', 'yaml', 'sarif', 'junit'] as const;
@@ -44,6 +46,7 @@ export function processOutput({ stdout, stderr, env }: Streams): Output {
   });
   const hasColours = stdout.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';
   return {
+    isTerminal: stdout.isTTY === true,
     write: (text) => void stdout.write(text),
     warn: (text) => void stderr.write(text),
     paint: (text, tone) => (hasColours ? styleText(styles[tone], text) : text),

@@ -22,6 +22,8 @@ export type Session = {
   /** Connects at the first call. */
   cluster(): Promise<Cluster>;
   show(result: Result): void;
+  /** Ends when the user interrupts the command (Ctrl-C), or the process is asked to end. */
+  interrupted(): Promise<void>;
 };
 
 /** A verb of the command: what it is called with, and what it does. */

@@ -79,9 +79,11 @@ async function lazyscope(user: string, line: string) {
         err += text;
       },
       paint: (text) => text,
+      isTerminal: false,
     },
     connect: connectCluster,
     now: Date.now,
+    interrupted: async () => undefined,
   });
   return { code, out, err };
 }
@@ -174,6 +176,27 @@ test('a cluster that does not answer, and credentials that it does not take, are
   const closed = `https://127.0.0.1:${await freePort()}`;
   await writeConfig('lost', 'bench', closed);
   expect((await lazyscope('lost', 'status')).err).toContain(`no answer from ${closed}`);
+});
+
+test('a token of the account that looks is given to those who may create it, and to nobody else', async () => {
+  const account = { namespace: 'users', name: 'lazyscope-viewer' };
+  await api.call('POST', '/api/v1/namespaces/users/serviceaccounts', {
+    metadata: { name: account.name },
+  });
+  const admin = await connectCluster({ kubeconfig: join(folder, 'admin') });
+  const review = await api.call<{ status: object }>(
+    'POST',
+    '/apis/authentication.k8s.io/v1/tokenreviews',
+    { spec: { token: await admin.createToken(account, 3_600) } },
+  );
+  const username = 'system:serviceaccount:users:lazyscope-viewer';
+  expect(review.status).toMatchObject({ authenticated: true, user: { username } });
+  expect(await admin.ownToken()).toBe('bench');
+  const reader = await connectCluster({ kubeconfig: join(folder, 'reader') });
+  await expect(reader.createToken(account, 3_600)).rejects.toThrow(
+    'you lack the right to create serviceaccounts/token in namespace users (403)',
+  );
+  for (const cluster of [admin, reader]) cluster.close();
 });
 
 test('a kubeconfig or a context that is not there is named with what is', async () => {

@@ -6,6 +6,7 @@ import type { KubeObject } from '../../../companion/kube/object.ts';
 import { app, istio, pod, service } from '../companion/core/objects.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, narrowed, scope } from './objects.ts';
+import { clusterFor, serve } from './page.ts';
 import { shopObjects } from './shop.ts';
 
 /** Runs each command in docs/command.md against a mesh of objects and compares the output. */
@@ -76,13 +77,20 @@ const meshes: Record<string, KubeObject[]> = {
   mode: [shop, narrowed('shop/web')],
 };
 
+/** `top` asks a controller. */
+async function clusterOf(verb: string) {
+  if (verb !== 'top') return objectCluster(meshes[verb] ?? []);
+  const { port, keys } = await serve();
+  return clusterFor(port, { ca: keys.certificate });
+}
+
 test('the document shows outputs', () => {
   expect(shown.length).toBeGreaterThan(3);
 });
 
 test.each(shown)('$line prints what the document shows', async ({ line, output }) => {
   const [verb = ''] = line.split(' ');
-  const { out } = await commandLine(line, objectCluster(meshes[verb] ?? []));
+  const { out } = await commandLine(line, await clusterOf(verb));
   if (process.env.LAZYSCOPE_WRITE_DOCS) {
     writeFileSync(
       path,
@@ -94,7 +102,11 @@ test.each(shown)('$line prints what the document shows', async ({ line, output }
 test('the document describes every verb', () => {
   const host = {
     ...{ program: 'lazyscope', now: () => 0, connect: () => Promise.reject(new Error('none')) },
-    out: { write: () => undefined, warn: () => undefined, paint: (each: string) => each },
+    interrupted: async () => undefined,
+    out: {
+      ...{ write: () => undefined, warn: () => undefined, paint: (each: string) => each },
+      isTerminal: false,
+    },
   };
   const verbs = programOf(host, () => undefined).commands.map((command) => command.name());
   const missing = verbs.filter(

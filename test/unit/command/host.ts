@@ -71,15 +71,30 @@ export function objectCluster(
       if (text === undefined) throw new CommandError(`${where}/${name}: nothing runs`, 'none');
       return text;
     },
+    connectTo: async () => {
+      throw new CommandError('no pod can be reached', 'none');
+    },
+    createToken: async () => {
+      throw new CommandError('no token is given', 'none');
+    },
+    ownToken: async () => undefined,
     close: () => undefined,
   };
 }
+
+/** What else is special about the process. */
+type Situation = {
+  isTerminal?: boolean;
+  interrupted?(): Promise<void>;
+  onWrite?(text: string): void;
+};
 
 /** Runs a command line against a cluster of objects. `now` is in milliseconds since the epoch. */
 export async function commandLine(
   line: string,
   cluster: Cluster = objectCluster([]),
   now = Date.parse('2026-11-28T12:00:00Z'),
+  { isTerminal = false, interrupted = async () => {}, onWrite }: Situation = {},
 ): Promise<{ code: number; out: string; err: string }> {
   let out = '';
   let err = '';
@@ -88,14 +103,17 @@ export async function commandLine(
     out: {
       write: (text) => {
         out += text;
+        onWrite?.(text);
       },
       warn: (text) => {
         err += text;
       },
       paint: (text) => text,
+      isTerminal,
     },
     connect: async () => cluster,
     now: () => now,
+    interrupted,
   });
   return { code, out, err };
 }

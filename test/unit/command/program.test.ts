@@ -7,7 +7,11 @@ import { commandLine } from './host.ts';
 
 const host = {
   program: 'kubectl lazyscope',
-  out: { write: () => undefined, warn: () => undefined, paint: (text: string) => text },
+  out: {
+    ...{ write: () => undefined, warn: () => undefined, paint: (text: string) => text },
+    isTerminal: false,
+  },
+  interrupted: async () => undefined,
   connect: () => Promise.reject(new Error('no cluster is asked for')),
   now: () => 0,
 };

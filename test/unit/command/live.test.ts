@@ -1,0 +1,128 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { typicalMs, warmMs } from '../../../command/core/top.ts';
+import { controllerServerName } from '../../../companion/contract/rpc.ts';
+import { selfSigned } from '../../../companion/controller/nodes/x509.ts';
+import { commandLine } from './host.ts';
+import { cart, clusterFor, type Mended, now, serve } from './page.ts';
+
+test('top shows rates, first calls of a quarter of an hour, and what was learned and expired', async () => {
+  const { port, keys } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate });
+  const { code, out, err } = await commandLine('top -A --once', cluster);
+  expect([code, err]).toEqual([0, '']);
+  expect(new Set(cluster.forwarded)).toEqual(
+    new Set(['lazyscope-system/lazyscope-controller-1:9474']),
+  );
+  expect(out).toMatch(/^\d+\.\d calls\/s over the last 6\d s\n/);
+  expect(out).toMatch(/shop +web +shop\/cart\S+ +\d+\.\d\nbilling +ledger /);
+  expect(out).toMatch(/FIRST-CALLS +IN-15-MIN .*\ngateway +2 +12 ms .*\nhold +1 +172 ms/);
+  expect(out).toMatch(/5s +expired +shop .*\n60s +learned +shop /);
+});
+
+test('top as JSON has the same of one namespace', async () => {
+  const { port, keys } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate });
+  const { out } = await commandLine('top -n shop -o json', cluster);
+  const { edges, firstCalls, changes } = JSON.parse(out);
+  expect(edges).toMatchObject([{ namespace: 'shop', workload: 'web', host: cart }]);
+  expect(edges[0].callsPerSecond).toBeGreaterThan(5);
+  expect(firstCalls).toEqual([
+    { strategy: 'gateway', calls: 2, typicalMs: typicalMs.gateway },
+    { strategy: 'hold', calls: 1, typicalMs: typicalMs.hold },
+  ]);
+  expect(
+    changes.map(({ kind, secondsAgo }: Record<string, unknown>) => [kind, secondsAgo]),
+  ).toEqual([
+    ['host-removed', 5],
+    ['host-added', 60],
+  ]);
+});
+
+const redraw = '\u001b[H\u001b[J';
+
+test('on a terminal top draws again until the controller has gone, and says so', async () => {
+  const { port, keys, stop } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate });
+  let views = 0;
+  const { code, out, err } = await commandLine('top -A', cluster, now, {
+    isTerminal: true,
+    onWrite(text) {
+      if (text.includes(redraw)) views += 1;
+      if (views === 2) void stop();
+    },
+  });
+  expect(code).toBe(1);
+  expect(out.split(redraw).length).toBeGreaterThan(2);
+  expect(err).toContain('lazyscope-controller-1');
+});
+
+test('the typical costs are those that the README measured', () => {
+  const readme = readFileSync(join(import.meta.dirname, '../../../README.md'), 'utf8');
+  const [, ...told] =
+    /first call by gateway \/ direct \/ hold, p50; a warm call \| (\S+) \/ (\S+) \/ (\S+) ms; (\S+) ms/.exec(
+      readme,
+    ) ?? [];
+  const { gateway, direct, hold } = typicalMs;
+  expect(told.map(Number)).toEqual([gateway, direct, hold, warmMs]);
+});
+
+test('dashboard prints an address with a token, which serves the page until it is interrupted', async () => {
+  const { port, keys } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate });
+  let printed = '';
+  const { code, out, err } = await commandLine('dashboard --no-browser', cluster, now, {
+    onWrite: (text) => {
+      printed += text;
+    },
+    async interrupted() {
+      const [, address, token] =
+        /^(http:\/\/127\.0\.0\.1:\d+\/)#token=(\S+)\n$/.exec(printed) ?? [];
+      const headers = { authorization: `Bearer ${token}` };
+      const response = await fetch(`${address}api/v1/overview`, { headers });
+      expect([response.status, await response.json()]).toMatchObject([200, { everything: true }]);
+    },
+  });
+  expect([code, out]).toEqual([0, printed]);
+  expect(err).toContain('keep it to yourself');
+  await expect(fetch(printed.replace(/#.*\n/, ''))).rejects.toThrow();
+});
+
+test.each<[string, Mended, RegExp]>([
+  ['no controller is ready', { ready: 'False' }, /no controller is ready.*\n.*remedy: install/s],
+  [
+    'the authority is missing',
+    { ca: '' },
+    /ConfigMap lazyscope-system\/lazyscope-ca has no ca\.crt/,
+  ],
+  ['the certificate is of somebody else', { ca: 'other' }, /self-signed|verify|issuer|authority/],
+  [
+    'the token may see nothing',
+    { viewer: 'stranger' },
+    /403: the user may not list.*\nremedy: ask/,
+  ],
+  ['the token is old', { viewer: 'old' }, /401: .*does not accept this token/],
+  ['no token can be had', { viewer: '' }, /you lack the right to create tokens/],
+])('top says why if %s', async (_, mended, text) => {
+  const { port, keys } = await serve();
+  const stranger = selfSigned(controllerServerName, new Date(), 1).certificate;
+  const ca = mended.ca === 'other' ? stranger : (mended.ca ?? keys.certificate);
+  const { code, err } = await commandLine('top --once', clusterFor(port, { ...mended, ca }));
+  expect(code).toBe(1);
+  expect(err).toMatch(text);
+});
+
+test('the user’s own token serves where no token of the account that looks can be had', async () => {
+  const { port, keys } = await serve();
+  const own = { ca: keys.certificate, viewer: '', own: 'viewer' };
+  expect((await commandLine('top --once', clusterFor(port, own))).code).toBe(0);
+});
+
+test('a port that is taken is named', async () => {
+  const { port, keys } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate });
+  const { code, err } = await commandLine(`dashboard --no-browser --port ${port}`, cluster);
+  expect([code, err]).toEqual([1, expect.stringContaining(`--port ${port}: listen EADDRINUSE`)]);
+  expect((await commandLine('dashboard --port x', cluster)).code).toBe(64);
+});
