@@ -1,3 +1,4 @@
+import { companionArchive } from '../box/artifacts/companion-image.ts';
 import { type Mesh, type PodRef, startMesh } from '../box/mesh.ts';
 import { installProduct } from '../box/product.ts';
 import type { BenchOptions } from './bench.ts';
@@ -11,7 +12,7 @@ export async function onMesh(
   { say }: BenchOptions,
   work: (mesh: Mesh) => Promise<Row[]>,
 ): Promise<Row[]> {
-  const mesh = await startMesh();
+  const mesh = await startMesh({ archives: [await companionArchive(say)] });
   try {
     await installProduct(mesh, say, { LAZYSCOPE_LEARNING_WINDOW_SECONDS: '0' });
     return await work(mesh);

@@ -47,8 +47,8 @@ async function upCommand(args: string[]): Promise<number> {
   if (missing.length > 0)
     throw new Error(`the product cannot be built here:\n- ${missing.join('\n- ')}`);
   // Built before the mesh starts, which would be useless without the image.
-  if (product) await companionArchive(progress);
-  await up({ nodes, owned: false, progress });
+  const archives = product ? [await companionArchive(progress)] : [];
+  await up({ nodes, owned: false, progress, archives });
   const mesh = openMesh();
   if (services > 0) {
     progress(`creating ${services} services`);

@@ -5,6 +5,7 @@ import { proxyFigures, proxySummary } from '../embedded/proxy-figures.ts';
 import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './artifacts/images.ts';
 import { up } from './cluster/up.ts';
 import { pathOf, readObject } from './cluster-objects.ts';
+import { type MeshState, readState, statePath, writeState } from './mesh-state.ts';
 import { boxDir, kubeconfigPath, lockPath, prefix, repoDir, stateDir } from './paths.ts';
 import { hasSidecar, isReady, type PodObject, processOfPod } from './pods.ts';
 import { unfinished } from './rollout.ts';
@@ -16,14 +17,7 @@ export type PodRef = { namespace: string; name: string; container?: string };
 /** A handle on a running mesh; see `meshHandle`. */
 export type Mesh = ReturnType<typeof meshHandle>;
 
-type State = {
-  started: string;
-  kubectl: string;
-  istioctl: string;
-  nodes: { name: string; enter: string[] }[];
-};
-
-export type StartOptions = { nodes?: number; services?: number };
+export type StartOptions = { nodes?: number; services?: number; archives?: string[] };
 
 const say = (line: string) => console.error(`mesh: ${line}`);
 
@@ -37,7 +31,8 @@ export async function startMesh(
   const keep = process.env.MESH === 'keep';
   let stop = async () => {};
   if (!(keep && (await isUp()))) {
-    ({ stop } = await up({ nodes: options.nodes ?? 2, owned: !keep, progress: say }));
+    const { nodes = 2, archives = [] } = options;
+    ({ stop } = await up({ nodes, owned: !keep, progress: say, archives }));
   }
   const mesh = openMesh();
   if (options.services) await mesh.createServices(options.services);
@@ -51,7 +46,7 @@ async function isLocked(): Promise<boolean> {
 }
 
 export async function isUp(): Promise<boolean> {
-  return existsSync(join(stateDir, 'mesh.json')) && (await isLocked());
+  return existsSync(statePath) && (await isLocked());
 }
 
 /** Stops a running mesh and returns when nothing of it is left; returns what it did. */
@@ -72,15 +67,14 @@ export async function sweep(): Promise<boolean> {
 
 /** The running mesh; throws if no mesh is up. */
 export function openMesh() {
-  const path = join(stateDir, 'mesh.json');
-  if (!existsSync(path))
+  if (!existsSync(statePath))
     throw new Error('no mesh is up: start one with `npm run -s mesh -- up` (or `make mesh`)');
-  const state = JSON.parse(readFileSync(path, 'utf8')) as State;
+  const state = readState();
   const boxPid = readFileSync(join(stateDir, 'box.pid'), 'utf8').trim();
   return meshHandle(state, boxPid);
 }
 
-function meshHandle(state: State, boxPid: string) {
+function meshHandle(state: MeshState, boxPid: string) {
   // Enters only the network namespace, so that `kubectl apply -f FILE` finds this machine's files.
   const enter = ['-t', boxPid, '--net', '--'];
   const tool = { kubectl: state.kubectl, istioctl: state.istioctl };
@@ -193,10 +187,14 @@ function meshHandle(state: State, boxPid: string) {
       await Promise.all(state.nodes.map((node) => importImage(boxPid, node.enter, source)));
       return image.name;
     },
-    /** Loads a docker or OCI archive into every node. */
+    /** Loads a docker or OCI archive into every node, unless it was the last one loaded. */
     loadArchive: async (file: string) => {
+      const { archives, ...rest } = readState();
+      if (archives.includes(file)) return;
       const source = `cat ${file}`;
       await Promise.all(state.nodes.map((node) => importImage(boxPid, node.enter, source)));
+      // Archives may have the same tag, so the earlier ones count no more.
+      writeState({ ...rest, archives: [file] });
     },
     /** Runs a command in a node's namespaces, as on its console. */
     onNode: (name: string, command: string[], options: RunOptions = {}) =>

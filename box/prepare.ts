@@ -1,8 +1,7 @@
-import { ensureEnvoy } from '../embedded/envoy-binary.ts';
 import { ensureApp, ensureBinaries, ensureHelm, ensurePrometheus } from './artifacts/binaries.ts';
 import { companionArchive } from './artifacts/companion-image.ts';
-import { meshImages, ociLayout } from './artifacts/images.ts';
 import { ensureBuild } from './artifacts/product-build.ts';
+import { prepareMesh } from './cluster/up.ts';
 import { repoDir } from './paths.ts';
 import { missingPrerequisites } from './prerequisites.ts';
 
@@ -12,17 +11,16 @@ const say = (line: string) => console.error(line);
  * Everything compiled for the cluster in a box, its images if they can be built, and Prometheus.
  */
 async function tools(): Promise<void> {
-  const binaries = await ensureBinaries(say);
-  const app = await ensureApp(say);
-  if (missingPrerequisites().length === 0)
-    await ociLayout(await meshImages(binaries, app, await ensureEnvoy(), say), say);
+  await ensureBinaries(say);
+  await ensureApp(say);
+  if (missingPrerequisites().length === 0) await prepareMesh([], say);
   await ensurePrometheus(say);
 }
 
 /** Steps that run once, before several users start at the same time. */
 const steps: Record<string, () => Promise<unknown>> = {
   build: () => ensureBuild(repoDir),
-  image: () => companionArchive(say),
+  image: async () => prepareMesh([await companionArchive(say)], say),
   tools,
   helm: () => ensureHelm(say),
 };

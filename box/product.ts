@@ -61,8 +61,7 @@ export async function startMeshWithProduct(
   progress: Progress,
   environment: ControllerEnvironment = narrowAtOnce,
 ): Promise<Awaited<ReturnType<typeof startMesh>>> {
-  // The image is built while the mesh comes up.
-  const [mesh] = await Promise.all([startMesh(), companionArchive(progress)]);
+  const mesh = await startMesh({ archives: [await companionArchive(progress)] });
   try {
     await Promise.all([mesh.createServices(services), installProduct(mesh, progress, environment)]);
   } catch (error) {

@@ -1,14 +1,13 @@
-import { writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { writeSync } from 'node:fs';
 import { type Binaries, binary } from '../artifacts/binaries.ts';
-import { stateDir } from '../paths.ts';
+import { type MeshState, writeState } from '../mesh-state.ts';
 import { run } from '../run.ts';
 import { openApiSocket } from './api-socket.ts';
 import { startApiServer, startControllers } from './control-plane.ts';
 import { type Daemon, keepRunning, startDaemon } from './daemon.ts';
 import { installCoreDns, installIstio, waitForInstalls } from './installs.ts';
 import { fabric, outside, planNode, serviceCidr } from './network-plan.ts';
-import { loadImages, type MeshNode, startKubelet, startNode } from './node.ts';
+import { type MeshNode, startKubelet, startNode } from './node.ts';
 import { createPki } from './pki.ts';
 
 /** The arguments of the box on its command line, as JSON. */
@@ -18,7 +17,10 @@ export type BoxOptions = {
   nodes: number;
   binaries: Binaries;
   app: string;
-  layout: string;
+  /** The folder with the images of the nodes (`nodeImages`). */
+  images: string;
+  /** The docker archives whose images are among them. */
+  archives: string[];
   /** An owned box ends with its owner (a test run); another one stays up until `down`. */
   owned: boolean;
 };
@@ -52,14 +54,13 @@ async function main(): Promise<void> {
   await createPki(plans.map((plan) => plan.name));
 
   sendMessage({ step: 'starting the API server and the nodes' });
-  const started = plans.map(async (plan) => {
-    const node = await startNode(
+  const started = plans.map((plan) =>
+    startNode(
       plan,
       plans.filter((other) => other !== plan),
-    );
-    await loadImages(node, options.layout);
-    return node;
-  });
+      options.images,
+    ),
+  );
   // Awaited below; an earlier rejection must not end the process before it is reported.
   for (const node of started) node.catch(() => {});
   const daemons = await startApiServer(options.binaries);
@@ -75,7 +76,7 @@ async function main(): Promise<void> {
   sendMessage({ step: 'waiting for istiod' });
   await waitForInstalls(options.binaries, nodes.length);
   for (const daemon of [...daemons, ...nodes.flatMap((node) => node.daemons)]) watch(daemon);
-  writeFileSync(join(stateDir, 'mesh.json'), JSON.stringify(describe(nodes)));
+  writeState(describe(nodes));
   ready = true;
   sendMessage({ ready: true });
 }
@@ -113,11 +114,12 @@ function startOutside(): void {
   ]);
 }
 
-function describe(nodes: MeshNode[]): object {
+function describe(nodes: MeshNode[]): MeshState {
   return {
     started: new Date().toISOString(),
     kubectl: binary(options.binaries, 'kubectl'),
     istioctl: binary(options.binaries, 'istioctl'),
+    archives: options.archives,
     nodes: nodes.map((node) => ({ name: node.plan.name, enter: node.enter })),
   };
 }

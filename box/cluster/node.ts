@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Binaries, binary } from '../artifacts/binaries.ts';
-import { imageName, tarOfLayout } from '../artifacts/images.ts';
+import { imageName } from '../artifacts/images.ts';
+import { copyNodeImages, storage } from '../artifacts/node-images.ts';
 import { stateDir } from '../paths.ts';
 import { run, runResult } from '../run.ts';
 import { createNodeCgroup, nodeCgroup } from './cgroups.ts';
@@ -22,10 +23,18 @@ export type MeshNode = { plan: NodePlan; dir: string; daemons: Daemon[]; enter: 
 /** The folder of the CNI plugins in Debian, then in other distributions. */
 const cniBinDirs = ['/usr/lib/cni', '/opt/cni/bin'];
 
-/** Creates the namespaces of a node and its link to the fabric, and starts its containerd. */
-export async function startNode(plan: NodePlan, peers: NodePlan[]): Promise<MeshNode> {
+/**
+ * Creates the namespaces of a node and its link to the fabric, and starts its containerd with the
+ * images of the folder `images` (`nodeImages`).
+ */
+export async function startNode(
+  plan: NodePlan,
+  peers: NodePlan[],
+  images: string,
+): Promise<MeshNode> {
   const dir = join(stateDir, plan.name);
   for (const name of ['lib', 'log', 'cni']) await mkdir(join(dir, name), { recursive: true });
+  await copyNodeImages(images, join(dir, 'lib'));
   const args = ['--mount', '--net', '--uts', '--propagation=private', 'sleep', 'infinity'];
   const holder = startDaemon(plan.name, 'unshare', args);
   const enter = ['-t', String(holder.pid), '--mount', '--net', '--uts', '--'];
@@ -117,11 +126,7 @@ function containerdConfig(cniDir: string): string {
   return `version = 2
 root = "/var/lib/containerd"
 state = "/run/containerd"
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.internal.v1.opt",
-]
+${storage}
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "${imageName('pause')}"
   # A host without CAP_SYS_RESOURCE cannot lower a container's OOM score; runc would fail.
@@ -134,12 +139,6 @@ disabled_plugins = [
     bin_dir = "${binDir}"
     conf_dir = "${cniDir}"
 `;
-}
-
-/** Loads an OCI image layout into the node's containerd, where the kubelet looks for images. */
-export async function loadImages(node: MeshNode, layoutDir: string): Promise<void> {
-  const load = `${tarOfLayout(layoutDir)} | ctr -n k8s.io images import -`;
-  await inNode(node, ['bash', '-o', 'pipefail', '-c', load]);
 }
 
 /** kubelet and kube-proxy. Needs a running API server. */

@@ -6,26 +6,35 @@ import { ensureEnvoy } from '../../embedded/envoy-binary.ts';
 import { ensureApp, ensureBinaries } from '../artifacts/binaries.ts';
 import type { Progress } from '../artifacts/build-cache.ts';
 import { meshImages, ociLayout } from '../artifacts/images.ts';
+import { nodeImages } from '../artifacts/node-images.ts';
 import { boxDir, prefix, repoDir, stateDir } from '../paths.ts';
 import { missingPrerequisites } from '../prerequisites.ts';
 import type { BoxMessage, BoxOptions } from './box.ts';
 import { nodesMax } from './network-plan.ts';
 
-export type UpOptions = { nodes: number; owned: boolean; progress: Progress };
+export type UpOptions = {
+  nodes: number;
+  owned: boolean;
+  progress: Progress;
+  /** Docker archives to have on every node from the start. */
+  archives?: string[];
+};
 
 /** Exit status of keeper.sh if the lock is taken. */
 const exitLocked = 75;
 
 /** Everything that `up` needs, built or taken from the cache. */
-async function prepare(
+export async function prepareMesh(
+  archives: string[],
   progress: Progress,
-): Promise<Pick<BoxOptions, 'binaries' | 'app' | 'layout'>> {
+): Promise<Pick<BoxOptions, 'binaries' | 'app' | 'images'>> {
   const missing = missingPrerequisites();
   if (missing.length > 0) throw new Error(`the mesh cannot run here:\n- ${missing.join('\n- ')}`);
   const binaries = await ensureBinaries(progress);
   const app = await ensureApp(progress);
   const images = await meshImages(binaries, app, await ensureEnvoy(), progress);
-  return { binaries, app, layout: await ociLayout(images, progress) };
+  const layout = await ociLayout(images, progress);
+  return { binaries, app, images: await nodeImages(layout, archives, progress) };
 }
 
 /**
@@ -35,9 +44,9 @@ async function prepare(
 export async function up(options: UpOptions): Promise<{ stop(): Promise<void> }> {
   if (!Number.isInteger(options.nodes) || options.nodes < 1 || options.nodes > nodesMax)
     throw new Error(`--nodes ${options.nodes}: give a whole number from 1 to ${nodesMax}`);
-  const prepared = await prepare(options.progress);
-  const { nodes, owned } = options;
-  const box: BoxOptions = { ...prepared, state: stateDir, nodes, owned };
+  const { nodes, owned, archives = [] } = options;
+  const prepared = await prepareMesh(archives, options.progress);
+  const box: BoxOptions = { ...prepared, state: stateDir, nodes, owned, archives };
   const keeper = spawn(
     join(boxDir, 'cluster', 'keeper.sh'),
     [

@@ -8,8 +8,7 @@ const services = 100;
 
 /** Starts a mesh whose scopes expire fast, with servers for all files of the group. */
 export default async function setup(): Promise<() => Promise<void>> {
-  // The image is built while the mesh starts.
-  const [mesh] = await Promise.all([startMesh({ services }), companionArchive(say)]);
+  const mesh = await startMesh({ services, archives: [await companionArchive(say)] });
   try {
     await Promise.all([installSystem(mesh), installServers(mesh), installClients(mesh)]);
   } catch (error) {
