@@ -3,6 +3,7 @@ import {
   type Answer,
   authorizationKey,
   connectController,
+  type NodeMessage,
   type ProxyReport,
 } from '../../companion/contract/rpc.ts';
 import { tokenOf } from './accounts.ts';
@@ -33,6 +34,8 @@ export type PlayedNodes = {
 const destinationsPerWorkload = 10;
 /** The interval of reports of the node companion, also when nothing is new. */
 const repeatMs = 25_000;
+/** The shortest delay of a node companion that the controllers refused. */
+const reconnectMs = 1_000;
 const namespace = 'lazyscope-system';
 
 type Pod = { metadata: { name: string; namespace: string; uid: string } };
@@ -60,15 +63,27 @@ export async function playNodes(
     const client = connectController(relay.address, credentials.createSsl(ca));
     const metadata = new Metadata();
     metadata.set(authorizationKey, `Bearer ${tokens[node]}`);
-    const stream = client.connect(metadata);
-    // The test stops the controller while streams are open.
-    stream.on('error', () => undefined);
-    stream.on('data', ({ answer }) => answer && asked.get(answer.id)?.(answer));
-    stream.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
+    let isStopped = false;
+    let stream = connect();
+    // A controller refuses streams while it reviews many tokens, so nodes connect again.
+    function connect() {
+      const next = client.connect(metadata);
+      next.on('error', () => {
+        if (!isStopped) again = setTimeout(reconnect, reconnectMs * (1 + Math.random()));
+      });
+      next.on('data', ({ answer }) => answer && asked.get(answer.id)?.(answer));
+      next.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
+      return next;
+    }
     const sendReports = () => {
       for (const { workload, pod } of homes[node] ?? [])
         stream.write({ report: reportOf(workload, pod, population, uids) });
     };
+    function reconnect() {
+      stream = connect();
+      sendReports();
+    }
+    let again: NodeJS.Timeout | undefined;
     sendReports();
     // Spreads the reports of the nodes over time.
     let timer = setTimeout(
@@ -78,13 +93,18 @@ export async function playNodes(
       },
       repeatMs * (1 + node / nodes),
     );
-    return { client, relay, stream, stop: () => clearTimeout(timer) };
+    const stop = () => {
+      isStopped = true;
+      clearTimeout(timer);
+      clearTimeout(again);
+    };
+    return { client, relay, stop, write: (message: NodeMessage) => stream.write(message) };
   });
-  const streamOf = (workload: number) => streams[nodeOf(workload, 0, population)]?.stream;
+  const nodeFor = (workload: number) => streams[nodeOf(workload, 0, population)];
   function seeCluster(workload: number, cluster: string): void {
     const report = reportOf(workload, 0, population, uids);
     const edges = [{ cluster, secondsSinceSeen: 0 }];
-    streamOf(workload)?.write({ report: { ...report, edges } });
+    nodeFor(workload)?.write({ report: { ...report, edges } });
   }
   return {
     see: (workload, service) => seeCluster(workload, clusterOf(service, population)),
@@ -94,7 +114,7 @@ export async function playNodes(
       const authority = hostOf(service, population);
       const call = { tcp: false, authority, destination: '10.0.0.1:8080' };
       const answer = new Promise<Answer>((resolve) => asked.set(id, resolve));
-      streamOf(workload)?.write({ question: { id, ...pod, call } });
+      nodeFor(workload)?.write({ question: { id, ...pod, call } });
       return answer;
     },
     stop() {
