@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse as parseYaml } from 'yaml';
 import { version } from '../../../companion/frame/version.ts';
 import { copyOfManifests } from './copy.ts';
@@ -65,5 +67,87 @@ describe('pin-images.sh', () => {
     ['a short digest', [companion, 'registry.example/bypass@sha256:12']],
   ])('refuses %s', (_, args) => {
     expect(() => pin(copyOfManifests(), ...args)).toThrow();
+  });
+});
+
+describe('krew.sh', () => {
+  const downloads = 'https://github.com/owner/lazyscope/releases/download/v1.2.3';
+  const [bundle, amd64, arm64] = ['bundle', 'amd64', 'arm64'];
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'lazyscope-krew-'));
+    for (const name of [bundle, amd64, arm64])
+      writeFileSync(join(folder, name), `#!/bin/sh\necho ${name} "$@"\n`);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const pack = (version: string, address: string, ...files: string[]) =>
+    execFileSync(join(repository, 'packaging/krew.sh'), [version, address, ...files], {
+      encoding: 'utf8',
+      stdio: 'pipe',
+      cwd: folder,
+    });
+  const files = [bundle, amd64, arm64, '.'];
+
+  test('names archives with the licence and an executable for each platform', () => {
+    const { apiVersion, kind, metadata, spec } = parseYaml(pack('1.2.3', downloads, ...files));
+    expect([apiVersion, kind, metadata.name, spec.version]).toEqual([
+      'krew.googlecontainertools.github.com/v1alpha2',
+      'Plugin',
+      'lazyscope',
+      'v1.2.3',
+    ]);
+    expect(spec.homepage).toBe('https://github.com/owner/lazyscope');
+    // krew refuses more than 50 characters in its list (docs, "Best practices").
+    expect(spec.shortDescription.length).toBeLessThanOrEqual(50);
+    const found: unknown[] = [];
+    for (const { selector, uri, sha256, bin } of spec.platforms) {
+      const { os, arch } = selector.matchLabels;
+      const archive = join(folder, uri.replace(`${downloads}/`, ''));
+      const content = readFileSync(archive);
+      expect(createHash('sha256').update(content).digest('hex')).toBe(sha256);
+      const listed = execFileSync('tar', ['-tzf', archive], { encoding: 'utf8' });
+      expect(listed.split('\n').filter(Boolean)).toEqual(['LICENSE', bin]);
+      execFileSync('tar', ['-xzf', archive, '-C', folder]);
+      found.push([os, arch, execFileSync(join(folder, bin), ['x'], { encoding: 'utf8' })]);
+    }
+    expect(found).toEqual([
+      ['linux', 'amd64', 'amd64 x\n'],
+      ['linux', 'arm64', 'arm64 x\n'],
+      ['darwin', 'amd64', 'bundle x\n'],
+      ['darwin', 'arm64', 'bundle x\n'],
+    ]);
+  });
+
+  test('makes the same bytes again', () => {
+    expect(pack('1.2.3', downloads, ...files)).toBe(pack('1.2.3', downloads, ...files));
+  });
+
+  test.each([
+    ['a tag in place of a version', ['v1.2.3', downloads, ...files]],
+    ['an address without TLS', ['1.2.3', 'http://example.com', ...files]],
+    ['a missing file', ['1.2.3', downloads, bundle, amd64, 'none', '.']],
+    ['a missing folder', ['1.2.3', downloads, bundle, amd64, arm64]],
+  ] as [string, [string, string, ...string[]]][])('refuses %s', (_, args) => {
+    expect(() => pack(...args)).toThrow();
+  });
+
+  test('is called by the release workflow with what it takes, after the executables', () => {
+    const workflow = read('.github/workflows/release.yml');
+    expect(workflow).toMatch(
+      /executable\.sh build\/lazyscope\.cjs .+ build\/lazyscope-linux-amd64[\s\S]*executable\.sh build\/lazyscope\.cjs .+ build\/lazyscope-linux-arm64[\s\S]*krew\.sh "\$\{TAG#v\}" "https:\S+" \\\n +build\/lazyscope\.cjs build\/lazyscope-linux-amd64 build\/lazyscope-linux-arm64 dist >/,
+    );
+  });
+});
+
+describe('executable.sh', () => {
+  const make = (...args: string[]) =>
+    execFileSync(join(repository, 'packaging/executable.sh'), args, { stdio: 'pipe' });
+
+  test.each([
+    ['nothing', [], 64],
+    ['a missing bundle', ['/none/lazyscope.cjs', process.execPath, '/none/out'], 66],
+    ['a missing Node.js', [join(repository, 'package.json'), '/none/node', '/none/out'], 66],
+  ] as [string, string[], number][])('refuses %s', (_, args, status) => {
+    expect(() => make(...args)).toThrow(expect.objectContaining({ status }));
   });
 });
