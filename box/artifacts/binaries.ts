@@ -73,11 +73,21 @@ const prometheus: GoModule = {
   tags: 'remove_all_sd',
 };
 
-/** Installs the charts. Chart tests use it; the cluster in a box does not. */
-const helm: GoModule = {
-  name: 'helm',
-  binaries: { helm: 'helm.sh/helm/v4/cmd/helm' },
-  stamps: ['helm.sh/helm/v4/internal/version.version=v4.3.1'],
+/**
+ * The Helms that users have, by major version. Tests install the charts with 4, and each night
+ * with 3, which has fixes until 2027-02-10 (LAZYSCOPE_HELM=3).
+ */
+const helms: Record<string, GoModule> = {
+  4: {
+    name: 'helm',
+    binaries: { helm: 'helm.sh/helm/v4/cmd/helm' },
+    stamps: ['helm.sh/helm/v4/internal/version.version=v4.3.1'],
+  },
+  3: {
+    name: 'helm3',
+    binaries: { helm: 'helm.sh/helm/v3/cmd/helm' },
+    stamps: ['helm.sh/helm/v3/internal/version.version=v3.22.0'],
+  },
 };
 
 const goEnvironment = { CGO_ENABLED: '0', GOFLAGS: '-buildvcs=false' };
@@ -118,7 +128,12 @@ export async function ensurePrometheus(
 }
 
 /** Built at its first use: five minutes of CPU time. */
-export async function ensureHelm(progress: Progress): Promise<string> {
+export async function ensureHelm(
+  progress: Progress,
+  major = process.env.LAZYSCOPE_HELM || '4',
+): Promise<string> {
+  const helm = helms[major];
+  if (helm === undefined) throw new Error(`LAZYSCOPE_HELM is '${major}'; give 3 or 4`);
   const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
   return join(await buildModule(helm, goVersion, progress), 'helm');
 }

@@ -104,7 +104,7 @@ test.each<[string, Values, string]>([
 
 test('the notes say the next step', async () => {
   const args = ['install', 'any', '--dry-run=client', '-n', 'shop'];
-  const text = await charts.helm([...args, join(charts.folder, 'lazyscope-namespace')]);
+  const text = await charts.helm4([...args, join(charts.folder, 'lazyscope-namespace')]);
   expect(text).toContain('kubectl label namespace shop lazyscope.io/mode=observe');
 });
 
@@ -118,7 +118,7 @@ describe.each(['lazyscope', 'lazyscope-namespace'])('the chart %s', (name) => {
     const bytes = async (copy: string) => {
       const target = join(charts.folder, copy);
       const env = { ...process.env, SOURCE_DATE_EPOCH: '1700000000' };
-      await charts.helm(['package', join(charts.folder, name), '-d', target], env);
+      await charts.helm4(['package', join(charts.folder, name), '-d', target], env);
       return readFileSync(join(target, `${name}-${version}.tgz`));
     };
     expect((await bytes('first')).equals(await bytes('second'))).toBe(true);

@@ -182,7 +182,7 @@ describe('the chart renders the objects of kustomize', () => {
 });
 
 test('the definition and the namespace outlive the release', async () => {
-  const values = ['--set', 'namespace.create=true', '-n', system];
+  const values = ['--set', 'namespace.create=true', '-n', system, '--kube-version', '1.35.4'];
   const text = await charts.helm(['template', 'any', join(charts.folder, 'lazyscope'), ...values]);
   const kept = text
     .split('\n---\n')
