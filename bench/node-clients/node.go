@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -20,11 +19,13 @@ import (
 
 // The times of the companion (node/uplink.ts, node/compact-replica.ts, contract/rpc.ts).
 const (
-	connectTimeout = 5 * time.Second
-	pauseFrom      = 500 * time.Millisecond
-	pauseTo        = 10 * time.Second
-	followTimeout  = 5 * time.Second
-	messageBytes   = 1 << 20
+	connectTimeout    = 5 * time.Second
+	connectTimeoutMax = 4 * connectTimeout
+	pauseFrom         = 500 * time.Millisecond
+	pauseTo           = 10 * time.Second
+	followTimeout     = 5 * time.Second
+	messageBytes      = 1 << 20
+	late              = "not connected in time"
 )
 
 const (
@@ -85,11 +86,16 @@ func newNode(mesh *mesh, index int, counters *counters) (*node, error) {
 }
 
 func (n *node) keepConnected(ctx context.Context, which int) {
-	limit := pauseFrom
+	limit, within := pauseFrom, connectTimeout
 	for ctx.Err() == nil {
 		began := time.Now()
-		wasOpen, reason := n.runStream(ctx, which)
+		wasOpen, reason := n.runStream(ctx, which, within)
 		n.counters.ended(wasOpen, reason)
+		if reason == late {
+			within = min(2*within, connectTimeoutMax)
+		} else {
+			within = connectTimeout
+		}
 		if time.Since(began) > pauseTo {
 			limit = pauseFrom
 		}
@@ -100,13 +106,13 @@ func (n *node) keepConnected(ctx context.Context, which int) {
 
 // runStream connects and reads until the stream ends. It returns whether the stream opened, and why
 // it ended.
-func (n *node) runStream(ctx context.Context, which int) (bool, string) {
+func (n *node) runStream(ctx context.Context, which int, within time.Duration) (bool, string) {
 	connection, err := grpc.NewClient("passthrough:///"+n.controllers[which], n.dial...)
 	if err != nil {
 		return false, err.Error()
 	}
 	defer connection.Close()
-	if failure := connect(ctx, connection); failure != "" {
+	if failure := connect(ctx, connection, within); failure != "" {
 		return false, failure
 	}
 	ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+n.token))
@@ -134,8 +140,8 @@ func reasonOf(err error) string {
 }
 
 // connect returns why the connection is not ready, or nothing.
-func connect(ctx context.Context, connection *grpc.ClientConn) string {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+func connect(ctx context.Context, connection *grpc.ClientConn, within time.Duration) string {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	connection.Connect()
 	for {
@@ -146,7 +152,7 @@ func connect(ctx context.Context, connection *grpc.ClientConn) string {
 			return "no connection"
 		default:
 			if !connection.WaitForStateChange(ctx, state) {
-				return "not connected in time"
+				return late
 			}
 		}
 	}
@@ -225,26 +231,4 @@ func (n *node) received(which int, message []byte) {
 		n.isReady = true
 		n.counters.ready(n.bytes)
 	}
-}
-
-// raw passes messages as they are on the wire.
-type raw struct{}
-
-func (raw) Name() string { return "proto" }
-
-func (raw) Marshal(value any) ([]byte, error) {
-	message, ok := value.(*[]byte)
-	if !ok {
-		return nil, fmt.Errorf("%T is no message", value)
-	}
-	return *message, nil
-}
-
-func (raw) Unmarshal(data []byte, value any) error {
-	message, ok := value.(*[]byte)
-	if !ok {
-		return fmt.Errorf("%T is no message", value)
-	}
-	*message = append([]byte(nil), data...)
-	return nil
 }

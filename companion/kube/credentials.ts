@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 /**
  * The credentials of a request. They are read for each request, because tokens and certificates
- * rotate.
+ * rotate; requests that begin together share a reading.
  */
 export type Credentials = {
   headers: Record<string, string>;
@@ -32,14 +32,21 @@ export function serviceAccount(
       'KUBERNETES_SERVICE_HOST is not set, so this process is not in a pod; give --kubeconfig',
     );
   }
+  let reading: Promise<Credentials> | undefined;
+  async function read(): Promise<Credentials> {
+    const [token, ca] = await Promise.all([
+      readFile(join(folder, 'token'), 'utf8'),
+      readFile(join(folder, 'ca.crt'), 'utf8'),
+    ]);
+    return { headers: { authorization: `Bearer ${token.trim()}` }, tls: { ca } };
+  }
   return {
     url: `https://${isIPv6(host) ? `[${host}]` : host}:${port}`,
-    async credentials() {
-      const [token, ca] = await Promise.all([
-        readFile(join(folder, 'token'), 'utf8'),
-        readFile(join(folder, 'ca.crt'), 'utf8'),
-      ]);
-      return { headers: { authorization: `Bearer ${token.trim()}` }, tls: { ca } };
+    credentials() {
+      reading ??= read().finally(() => {
+        reading = undefined;
+      });
+      return reading;
     },
   };
 }

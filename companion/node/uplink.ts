@@ -29,8 +29,13 @@ export type Uplink = {
   stop(): void;
 };
 
-/** Timeout to open a connection; `minReadySeconds` of the controller's Deployment relies on it. */
+/**
+ * Timeout to open a connection; `minReadySeconds` of the controller's Deployment relies on it. It
+ * doubles after each late attempt, up to four times this: when a thousand nodes connect at once, a
+ * controller needs longer, and each attempt that is given up wastes its work on the handshake.
+ */
 const connectMs = 5_000;
+const connectGrowth = 4;
 /** Pauses after a stream ended; `healthyMs` is as long as the longest pause. */
 const backoff = { from: 500, to: 10_000, healthyMs: 10_000 };
 /**
@@ -53,6 +58,7 @@ export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
   onEnded(link: Link): void;
   onCatalog(link: Link, part: CatalogPart): void;
   renewEveryMs?: number;
+  connectMs?: number;
 };
 
 type Connections = UplinkOptions & {
@@ -109,10 +115,13 @@ async function keepConnected(state: Connections, address: string): Promise<void>
   const { stopped, addresses, metrics, now } = state;
   const log = state.log.child({ controller: address });
   const { pauseAfter, reset } = createBackoff(backoff);
+  const firstMs = state.connectMs ?? connectMs;
+  let withinMs = firstMs;
   let lastKind = '';
   while (!stopped.signal.aborted && addresses.get(address)?.wanted) {
     const started = now();
-    const { kind, detail } = await runStream(state, address, log);
+    const { kind, detail } = await runStream(state, { address, withinMs }, log);
+    withinMs = kind === 'late' ? Math.min(2 * withinMs, connectGrowth * firstMs) : firstMs;
     if (stopped.signal.aborted) break;
     // Waiting for the CA costs nothing, and the CA should be used as soon as it exists.
     if (kind === 'ca') reset();
@@ -125,10 +134,14 @@ async function keepConnected(state: Connections, address: string): Promise<void>
   addresses.delete(address);
 }
 
-type Ended = { kind: 'ca' | 'token' | 'connect' | 'stream'; detail: string };
+type Ended = { kind: 'ca' | 'token' | 'connect' | 'late' | 'stream'; detail: string };
 
 /** Connects, runs one stream until it ends, closes the connection. */
-async function runStream(state: Connections, address: string, log: Logger): Promise<Ended> {
+async function runStream(
+  state: Connections,
+  { address, withinMs }: { address: string; withinMs: number },
+  log: Logger,
+): Promise<Ended> {
   const { stopped, port } = state;
   const ca = await state.ca().catch(() => undefined);
   if (!ca) return { kind: 'ca', detail: 'the CA of the controllers is not known yet' };
@@ -143,10 +156,10 @@ async function runStream(state: Connections, address: string, log: Logger): Prom
   const target = isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
   const client = connectController(target, credentials.createSsl(ca));
   try {
-    const connection = await connect(client.getChannel());
+    const connection = await connect(client.getChannel(), withinMs);
     if (stopped.signal.aborted) return { kind: 'stream', detail: 'stopping' };
     if (connection === 'late')
-      return { kind: 'connect', detail: `not connected within ${connectMs} ms` };
+      return { kind: 'late', detail: `not connected within ${withinMs} ms` };
     const stream = client.connect(metadata);
     // Without a connection nothing is sent; the stream ends at once and reports the reason.
     if (connection === 'failed') return { kind: 'connect', detail: await endOf(stream) };
@@ -157,8 +170,11 @@ async function runStream(state: Connections, address: string, log: Logger): Prom
 }
 
 /** Tries once: the backoff of this file decides the pause before the next attempt. */
-async function connect(channel: ChannelInterface): Promise<'ready' | 'failed' | 'late'> {
-  const deadline = Date.now() + connectMs;
+async function connect(
+  channel: ChannelInterface,
+  withinMs: number,
+): Promise<'ready' | 'failed' | 'late'> {
+  const deadline = Date.now() + withinMs;
   while (Date.now() < deadline) {
     const now = channel.getConnectivityState(true);
     if (now === connectivityState.READY) return 'ready';

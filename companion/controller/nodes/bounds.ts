@@ -22,8 +22,11 @@ export const nodeBounds: NodeBounds = {
    * them.
    */
   streamsPerNode: 8,
-  /** Tokens reviewed at once: each is a request to the API server. */
-  reviews: 256,
+  /**
+   * Tokens reviewed at once, 64 of them at the API server (kube/request.ts). A thousand nodes that
+   * connect at once show a thousand tokens.
+   */
+  reviews: 1_024,
   /** Reviews for one address: a companion shows one token when it connects. */
   reviewRate: { perSecond: 1, burst: 40 },
   /**

@@ -81,6 +81,17 @@ test('a new CA is used for the next request, without a restart', async () => {
   kube.close();
 });
 
+test('requests that begin together share a reading of the files, and later ones do not', async () => {
+  const { credentials } = serviceAccount(folder, { KUBERNETES_SERVICE_HOST: 'localhost' });
+  const [one, other] = await Promise.all([credentials(), credentials()]);
+  expect(other).toBe(one);
+  expect(await credentials()).not.toBe(one);
+  rmSync(join(folder, 'token'));
+  await expect(credentials()).rejects.toThrow(/ENOENT/);
+  write({ token: 'two' });
+  expect((await credentials()).headers).toEqual({ authorization: 'Bearer two' });
+});
+
 test('outside of a pod the error names the setting to give', () => {
   expect(() => serviceAccount('/', {})).toThrow(/KUBERNETES_SERVICE_HOST is not set.*--kubeconfig/);
 });

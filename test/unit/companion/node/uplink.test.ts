@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -128,6 +130,21 @@ it('looks for controllers every second while it has none, and rarely while it ha
   const before = lookups;
   await sleep(2_500);
   expect(lookups).toBe(before);
+});
+
+it('doubles the time for a controller that was too slow to connect, up to four times', async () => {
+  const lines: string[] = [];
+  const heard = pino({ level: 'debug' }, { write: (line: string) => void lines.push(line) });
+  const silent = createServer((socket) => void socket.on('error', () => undefined).resume());
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  stops.push(() => silent.close());
+  const { port } = silent.address() as AddressInfo;
+  connect(port, () => ['127.0.0.1'], { connectMs: 100, log: heard });
+  const limits = () =>
+    lines.flatMap((line) => /not connected within (\d+) ms/.exec(line)?.[1] ?? []);
+  await eventually(() => limits().length >= 4);
+  expect(limits().slice(0, 4)).toEqual(['100', '200', '400', '400']);
 });
 
 it('logs once that the lookup fails, and again after a success', async () => {
