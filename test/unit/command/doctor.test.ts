@@ -15,6 +15,8 @@ import {
   stateCases,
   tlsCases,
 } from './doctor/object-cases.ts';
+import { meshCases } from './doctor/real-control-planes.ts';
+import { objectCases } from './doctor/real-objects.ts';
 import { type Case, istiodOf, meshOf, type Situation } from './doctor/situation.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, scope } from './objects.ts';
@@ -117,6 +119,12 @@ test('every check is in the table above, and has a page of its severity', async 
   for (const { id, severity, page } of listed)
     expect(readFileSync(join(root, page), 'utf8')).toContain(`\`${id}\`, ${severity}\n`);
   expect(readdirSync(join(root, 'docs/checks')).length).toBe(listed.length);
+});
+
+test('every check is proven on objects of a real API server, on metrics or on a dump', () => {
+  const others = [...metricCases, ...deepCases].map(([id]) => id);
+  const proven = [...objectCases.keys(), ...meshCases.keys(), ...others];
+  expect(proven.sort()).toEqual(table.map(([id]) => id).sort());
 });
 
 const withdrawn: Situation = { objects: [withCondition('True')] };
