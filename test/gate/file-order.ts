@@ -29,7 +29,7 @@ export const fileOrders: Readonly<Record<string, FileOrder>> = {
   matrix: {
     namespaced: [
       ...['matrix', 'conformance', 'shop', 'defaults'],
-      ...['streams', 'dns', 'ports', 'limits'],
+      ...['streams', 'dns', 'ports', 'limits', 'variants'],
     ],
     meshWide: ['by-itself', 'locality', 'policy'],
   },

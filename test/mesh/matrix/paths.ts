@@ -1,5 +1,6 @@
 import type { Mesh } from '../../../box/mesh.ts';
 import type { Case } from './cases.ts';
+import type { ProxyRef } from './proxies.ts';
 import { type Client, labelOf } from './rig.ts';
 
 /** The clusters and the times of calls, which an outcome does not show. */
@@ -14,7 +15,7 @@ export type Paths = {
  * Requests that the Envoy of a client has sent, by cluster. Envoy's connection pools count TCP
  * connections as requests too.
  */
-export async function requestsOf(mesh: Mesh, { namespace, name }: Client) {
+export async function requestsOf(mesh: Mesh, { namespace, name }: ProxyRef) {
   const pod = await mesh.pod(namespace, `app=${name}`);
   const requests = new Map<string, number>();
   for (const line of (await mesh.admin(pod, '/clusters')).split('\n')) {

@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { call } from '../../../box/app-call.ts';
 import { outside } from '../../../box/cluster/network-plan.ts';
-import { createFleet, deleteNamespaces, serviceObject } from '../../../box/fleet.ts';
+import { createFleet, deleteNamespaces, importedHosts, serviceObject } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
 
-// What the mesh configuration says for the whole mesh: the outbound policy, and automatic mutual
-// TLS. The matrix covers the outbound policy of a Sidecar. Beside it, PeerAuthentications of a
-// namespace of which nothing but pods is called.
+// What the mesh configuration says for the whole mesh: the outbound policy, automatic mutual TLS,
+// retries, and how far ServiceEntries are seen. The matrix covers the outbound policy of a Sidecar.
+// Beside it, PeerAuthentications of a namespace of which nothing but pods is called.
 
 const mesh = openMesh();
 const namespace = 'matrix-policy';
@@ -170,4 +170,79 @@ test('without automatic mutual TLS, no call is encrypted, as with full configura
     [503, ''],
     [503, ''],
   ]);
+});
+
+describe('defaultHttpRetryPolicy', () => {
+  const attempts = 3;
+  /** More than the controllers take to hear of the policy, one Service for each try. */
+  const retried = Array.from({ length: 10 }, (_, i) => `retried-${i}`);
+  const attemptsOf = async (from: PodRef, service: string) => {
+    const url = `http://${service}.${namespace}:${ports.http}/status/503`;
+    const { status, body } = await call(mesh, from, url);
+    return [status, Number(body?.headers?.['X-Envoy-Attempt-Count'] ?? 0)];
+  };
+  const policied = [503, 1 + attempts];
+
+  test('holds for first calls as for known ones', async () => {
+    await mesh.apply(
+      retried.map((name) =>
+        serviceObject(namespace, name, { ports: [{ name: 'http', port: ports.http }] }),
+      ),
+    );
+    const policy = { attempts, retryOn: '503' };
+    await setMeshConfig(stringify({ ...parse(before), defaultHttpRetryPolicy: policy }));
+    await mesh.waitFor('the policy with full configuration', async () => {
+      const [status, count] = await attemptsOf(unscoped, 'retried-0');
+      return status === policied[0] && count === policied[1];
+    });
+    // Controllers and istiod hear of a change at about the same time.
+    let service = '';
+    await mesh.waitFor('a first call with the policy', async () => {
+      service = retried.pop() ?? service;
+      const found = await attemptsOf(client, service);
+      return found.join() === policied.join();
+    });
+    expect(retried.length).toBeGreaterThan(0);
+    await mesh.waitFor(`${service} in the proxy of the client`, async () =>
+      (await mesh.admin(client, '/clusters')).includes(`||${service}.${namespace}.`),
+    );
+    expect(await attemptsOf(client, service)).toEqual(policied);
+  });
+});
+
+describe('serviceEntryVisibility', () => {
+  const host = 'seen.example.org';
+  const entry = {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: 'seen', namespace: 'default' },
+    spec: {
+      ...{ hosts: [host], location: 'MESH_EXTERNAL', resolution: 'STATIC' },
+      ports: [{ number: appPorts.http, name: 'http', protocol: 'HTTP' }],
+      endpoints: [{ address: outside.address }],
+    },
+  };
+  const has = async (pod: PodRef) =>
+    (await mesh.admin(pod, '/clusters')).includes(`outbound|${appPorts.http}||${host}::`);
+  const both = (wanted: boolean) =>
+    mesh.waitFor(`${host} ${wanted ? 'in' : 'out of'} both proxies`, async () => {
+      const found = await Promise.all([client, unscoped].map(has));
+      return found.every((each) => each === wanted);
+    });
+
+  afterAll(() =>
+    mesh.kubectl(['delete', 'serviceentry', 'seen', '-n', 'default', '--ignore-not-found']),
+  );
+
+  test('hides entries from scopes as from full configuration, and shows them again', async () => {
+    await mesh.apply([entry]);
+    await setMeshConfig(before);
+    await both(true);
+    const nobody = { applyToSidecars: true, defaultVisibility: 'NAMESPACE' };
+    await setMeshConfig(stringify({ ...parse(before), serviceEntryVisibility: nobody }));
+    await both(false);
+    expect((await importedHosts(mesh, namespace, 'client')).join()).not.toContain(host);
+    await setMeshConfig(before);
+    await both(true);
+  });
 });

@@ -90,9 +90,11 @@ async function lossesNow(mesh: Mesh, proxy: ProxyRef, full: ConfigDump): Promise
     return ['it has Services that exist only as configuration: it is not narrowed'];
   const imported = { entries, addresses: await addressesOf(mesh, entries) };
   const { differences } = compareNarrowed(full, narrowed, imported);
-  const dangling = danglingClusters(narrowed).map(
-    ({ cluster, place }) => `${place}: no cluster ${cluster}`,
-  );
+  // What refers to nothing with full configuration has not been lost.
+  const before = new Set(danglingClusters(full).map(({ cluster }) => cluster));
+  const dangling = danglingClusters(narrowed)
+    .filter(({ cluster }) => !before.has(cluster))
+    .map(({ cluster, place }) => `${place}: no cluster ${cluster}`);
   return [...dangling, ...differences.map(textOf)];
 }
 
