@@ -23,7 +23,7 @@ const meshOptions = {
  * `unit` and `fuzz` need nothing, `charts` kubectl and Helm, `api` what compiles an API server,
  * `wasm` the built filter, `envoy` a real Envoy, `console` the built page and Chromium,
  * `bypass` root and the loader of `make -C bpf`, `mesh`, `mesh-lifecycle`, `matrix`, `product`,
- * `safety` and `faults` root and the cluster in a box.
+ * `safety`, `faults` and `install` root and the cluster in a box.
  */
 export default defineConfig({
   test: {
@@ -109,6 +109,14 @@ export default defineConfig({
           include: ['test/mesh/faults/*.test.ts'],
           ...meshOptions,
           globalSetup: ['test/mesh/faults/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'install',
+          include: ['test/mesh/install/*.test.ts'],
+          ...meshOptions,
+          globalSetup: ['test/mesh/global-setup.ts'],
         },
       },
     ],

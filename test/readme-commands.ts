@@ -3,15 +3,19 @@ import { join } from 'node:path';
 
 /** The commands of the README, and the test that runs each of them unchanged. */
 
-const readmePath = join(import.meta.dirname, '../README.md');
-
-/** Commands of the blocks marked `sh`, in order, without their comments. */
-export function readmeCommands(): string[] {
-  const blocks = readFileSync(readmePath, 'utf8').matchAll(/^```sh\n([\s\S]*?)^```$/gm);
+/**
+ * Commands of the blocks marked `sh` of a document of this repository, in order, without their
+ * comments.
+ */
+export function commandsIn(document: string): string[] {
+  const text = readFileSync(join(import.meta.dirname, '..', document), 'utf8');
+  const blocks = text.matchAll(/^```sh\n([\s\S]*?)^```$/gm);
   return [...blocks].flatMap(([, block = '']) =>
     block.split('\n').flatMap((line) => line.replace(/ +# .*/, '').trim() || []),
   );
 }
+
+export const readmeCommands = () => commandsIn('README.md');
 
 /**
  * The test files: `test/envoy/demo.test.ts`, `test/mesh/product/readme.test.ts` and

@@ -20,10 +20,40 @@ type GoModule = {
 
 const kubernetes = (name: string) => [name, `k8s.io/kubernetes/cmd/${name}`] as const;
 
-/** Istio chooses features for a proxy by its own version, which a development build lacks. */
-const istioVersion = '1.32.0';
+/**
+ * The Istio that the box runs by default, and others (LAZYSCOPE_MESH_ISTIO), with the folder that
+ * pins each. The module proxy serves commits of the development line only. A commit is stamped with
+ * the release that it is nearest to: Istio chooses features for a proxy by its own version, which a
+ * development build lacks.
+ */
+const istioModules = { '1.32.0': 'istio', '1.30.0': 'istio-1.30' };
 
-const goModules: GoModule[] = [
+/** The Istio of a version; throws if no folder pins it. */
+function istioOf(version: string): GoModule {
+  const name = Object.entries(istioModules).find(([known]) => known === version)?.[1];
+  if (name === undefined) {
+    const known = Object.keys(istioModules).join(', ');
+    throw new Error(`LAZYSCOPE_MESH_ISTIO is '${version}'; the box can run ${known}`);
+  }
+  return {
+    name,
+    binaries: {
+      'pilot-discovery': 'istio.io/istio/pilot/cmd/pilot-discovery',
+      'pilot-agent': 'istio.io/istio/pilot/cmd/pilot-agent',
+      istioctl: 'istio.io/istio/istioctl/cmd/istioctl',
+    },
+    stamps: [
+      `istio.io/istio/pkg/version.buildVersion=${version}`,
+      'istio.io/istio/pkg/version.buildStatus=Clean',
+    ],
+    file: { module: 'istio.io/istio', path: 'tools/packaging/common/envoy_bootstrap.json' },
+  };
+}
+
+/** The version that tests and benchmarks run with, unless the environment names another. */
+export const istioVersion = process.env.LAZYSCOPE_MESH_ISTIO || '1.32.0';
+
+const goModules = (): GoModule[] => [
   {
     name: 'kubernetes',
     binaries: Object.fromEntries(
@@ -42,19 +72,7 @@ const goModules: GoModule[] = [
       'k8s.io/component-base/version.gitMinor=35',
     ],
   },
-  {
-    name: 'istio',
-    binaries: {
-      'pilot-discovery': 'istio.io/istio/pilot/cmd/pilot-discovery',
-      'pilot-agent': 'istio.io/istio/pilot/cmd/pilot-agent',
-      istioctl: 'istio.io/istio/istioctl/cmd/istioctl',
-    },
-    stamps: [
-      `istio.io/istio/pkg/version.buildVersion=${istioVersion}`,
-      'istio.io/istio/pkg/version.buildStatus=Clean',
-    ],
-    file: { module: 'istio.io/istio', path: 'tools/packaging/common/envoy_bootstrap.json' },
-  },
+  istioOf(istioVersion),
   { name: 'etcd', binaries: { etcd: 'go.etcd.io/etcd/server/v3' }, stamps: [] },
   { name: 'coredns', binaries: { coredns: 'github.com/coredns/coredns' }, stamps: [] },
 ];
@@ -106,7 +124,7 @@ export function binary(binaries: Binaries, name: string): string {
 export async function ensureBinaries(progress: Progress): Promise<Binaries> {
   const goVersion = await run('go', ['env', 'GOVERSION', 'GOARCH']);
   const binaries: Binaries = {};
-  for (const goModule of goModules) {
+  for (const goModule of goModules()) {
     const dir = await buildModule(goModule, goVersion, progress);
     for (const name of Object.keys(goModule.binaries)) binaries[name] = join(dir, name);
     if (goModule.file) {
@@ -138,8 +156,10 @@ export async function ensureHelm(
   return join(await buildModule(helm, goVersion, progress), 'helm');
 }
 
+const modulePath = (name: string) => join(boxDir, 'artifacts', 'modules', name);
+
 async function buildModule(goModule: GoModule, goVersion: string, progress: Progress) {
-  const cwd = join(boxDir, 'artifacts', 'modules', goModule.name);
+  const cwd = modulePath(goModule.name);
   const pins = [
     await readFile(join(cwd, 'go.mod')),
     await readFile(join(cwd, 'go.sum')),
@@ -164,9 +184,15 @@ async function buildModule(goModule: GoModule, goVersion: string, progress: Prog
 const binaryNameOf = (pkg: string) => basename(pkg.replace(/\/v\d+$/, ''));
 
 async function copySource(file: { module: string; path: string }, cwd: string, dir: string) {
-  const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd })).trim();
-  await copyFile(join(source, file.path), join(dir, basename(file.path)));
+  await copyFile(join(await sourceOf(file.module, cwd), file.path), join(dir, basename(file.path)));
 }
+
+/** The folder with the sources of a module. */
+const sourceOf = async (module: string, cwd: string) =>
+  (await run('go', ['list', '-m', '-f', '{{.Dir}}', module], { cwd })).trim();
+
+/** The folder with the sources and samples of the Istio that the box runs. */
+export const istioSource = () => sourceOf('istio.io/istio', modulePath(istioOf(istioVersion).name));
 
 /** The test application, built from `box/app`. */
 export async function ensureApp(progress: Progress): Promise<string> {

@@ -33,6 +33,7 @@ export const fileOrders: Readonly<Record<string, FileOrder>> = {
     ],
     meshWide: ['by-itself', 'locality', 'policy'],
   },
+  install: { namespaced: [], meshWide: ['try'] },
   faults: { namespaced: [], meshWide: ['killed', 'alone', 'reboot', 'upgrade'] },
 };
 
