@@ -6,13 +6,15 @@ export type Chart = {
   binMs: number;
   /** The time of the first value, in milliseconds since the epoch. */
   from: number;
+  /** The first bin may reach back before the history begins. */
+  beginsAt: number;
   lines: readonly { title: string; values: readonly number[]; isDashed?: boolean }[];
 };
 
 const [width, height] = [560, 150];
 
 /** Lines over time; bins without a measurement are left out. */
-export function lineChart({ what, text, binMs, from, lines }: Chart): HTMLElement {
+export function lineChart({ what, text, binMs, from, beginsAt, lines }: Chart): HTMLElement {
   const all = lines.map(({ values }) =>
     values.flatMap((value, at) => (value > 0 ? [{ value, at }] : [])),
   );
@@ -60,7 +62,7 @@ export function lineChart({ what, text, binMs, from, lines }: Chart): HTMLElemen
           title,
         ),
       ),
-      h('span', {}, `since ${timeText(from + first * binMs)}`),
+      h('span', {}, `since ${timeText(Math.max(beginsAt, from + first * binMs))}`),
     ),
   );
 }

@@ -128,7 +128,10 @@ function tellAge(): void {
 
 addEventListener('hashchange', () => {
   stopReplay();
-  void draw().then(() => main.focus());
+  void draw().then(() => {
+    main.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  });
 });
 setInterval(() => {
   tellAge();

@@ -9,9 +9,8 @@ export async function overviewView(): Promise<HTMLElement[]> {
     ask<{ changes: Change[] }>('changes'),
   ]);
   const { clusters, savedOverTime: memory } = found;
-  const fewer = clusters.before > 0 ? Math.round(100 * (1 - clusters.after / clusters.before)) : 0;
-  const full = memory.full.at(-1) ?? 0;
-  const less = full > 0 ? Math.round(100 * (1 - (memory.is.at(-1) ?? 0) / full)) : 0;
+  const fewer = percentLess(clusters.before, clusters.after);
+  const less = percentLess(memory.full.at(-1) ?? 0, memory.is.at(-1) ?? 0);
   return [
     h('h2', {}, 'Overview'),
     h(
@@ -33,6 +32,7 @@ export async function overviewView(): Promise<HTMLElement[]> {
         'Memory of all sidecars, last day',
         lineChart({
           ...{ what: 'Memory', text: megabytes, binMs: memory.binMs, from: memory.from },
+          beginsAt: found.beginsAt,
           lines: [
             { title: 'with full configuration', values: memory.full, isDashed: true },
             { title: 'as it is', values: memory.is },
@@ -70,6 +70,11 @@ function reasons({ reasons: rows }: Overview): HTMLElement {
     ],
     rows,
   );
+}
+
+/** Rounded down, so that only what has nothing left is 100 % less. */
+function percentLess(before: number, after: number): number {
+  return before > 0 ? Math.max(0, Math.floor(100 * (1 - after / before))) : 0;
 }
 
 function attention({ attention: rows }: Overview): HTMLElement {

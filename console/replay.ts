@@ -33,8 +33,10 @@ export function timeControls(found: Topology, redraw: () => void): HTMLElement {
     redraw();
   };
   const slider = h('input', {
-    ...{ type: 'range', id: 'when', step: 1_000, min: found.beginsAt, max: found.now },
-    value: found.to,
+    ...{ type: 'range', id: 'when', step: 1_000, min: found.beginsAt },
+    // A whole number of steps, so that now is at the end.
+    max: found.beginsAt + Math.ceil((found.now - found.beginsAt) / 1_000) * 1_000,
+    value: isLive() ? found.now + 1_000 : found.to,
     'aria-valuetext': timeText(found.to),
     change: (event: Event) => go(Number((event.target as HTMLInputElement).value)),
   });

@@ -40,6 +40,7 @@ export async function workloadView(
   const chart = (what: string, values: number[], text: (value: number) => string) =>
     lineChart({
       ...{ what, text, binMs: figures.binMs, from: found.now - 86_400_000 },
+      beginsAt: found.beginsAt,
       lines: [{ title: 'now', values }],
     });
   const [was, is] = [megabytes(found.memoryBefore), megabytes(found.memoryAfter)];

@@ -22,7 +22,7 @@ const pictures = [
 const bytesMax = 200_000;
 /** Until the played scope has narrowed, the host has come, and rates have settled. */
 const playMs = 150_000;
-const size = { width: 1_180, height: 700 };
+const size = { width: 1_180, height: 720 };
 
 async function take(page: Page, url: string): Promise<void> {
   for (const [file, hash, text] of pictures) {

@@ -18,7 +18,9 @@ import { startPlay } from '../../demo/played/play.ts';
 const pagePath = join(import.meta.dirname, '../../build/companion/page');
 /** Screenshots for a person to look at; without this folder none is taken. */
 const picturesPath = process.env.LAZYSCOPE_PICTURES;
-export const hour = 3_600_000;
+const hour = 3_600_000;
+/** A bound for what hangs, and no measure of the machine. */
+const patienceMs = 120_000;
 const full = { memoryBytes: 118e6, clusters: 2_059 };
 const scoped = { memoryBytes: 10.3e6, clusters: 29, hosts: 4 };
 
@@ -88,6 +90,7 @@ export function useBrowser() {
     async open(url: string, token: string, options: BrowserContextOptions = {}): Promise<Opened> {
       const size = { viewport: { width: 1280, height: 900 } };
       const context = await (browser as Browser).newContext({ ...size, ...options });
+      context.setDefaultTimeout(patienceMs);
       const page = await context.newPage();
       const problems: string[] = [];
       page.on('console', (told) => {

@@ -73,6 +73,15 @@ test('a search in the topology finds hosts of all namespaces', async () => {
   expect(await page.getByRole('cell', { name: /sessions/ }).count()).toBe(0);
 });
 
+test('another view begins at its top, with the focus at its content', async () => {
+  const { page } = await browser.open(server.url, 'admin', {
+    viewport: { width: 360, height: 740 },
+  });
+  await page.getByText('History begins').scrollIntoViewIfNeeded();
+  await goTo(page, '#/topology', /all namespaces/);
+  await page.waitForFunction('document.activeElement.id === "main" && scrollY === 0');
+});
+
 test('the token leaves the address at once, and the tab keeps it', async () => {
   const { page } = await browser.open(server.url, 'admin');
   await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();

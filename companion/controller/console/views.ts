@@ -153,10 +153,13 @@ export function workloads(known: Known, access: Access, query: WorkloadsQuery) {
   const sort = sortable.find((key) => key === query.sort) ?? 'namespace';
   const wanted = search.toLowerCase();
   const rows = scopesFor(known, access)
-    .map(rowOf)
-    .filter(({ namespace, name, reason, mode }) =>
-      `${namespace}/${name} ${reason} ${mode}`.toLowerCase().includes(wanted),
+    .map((record) => ({ record, row: rowOf(record) }))
+    .filter(
+      ({ record, row: { namespace, name, reason, mode } }) =>
+        `${namespace}/${name} ${reason} ${mode}`.toLowerCase().includes(wanted) ||
+        record.status?.hosts.some(({ host }) => host.toLowerCase().includes(wanted)),
     )
+    .map(({ row }) => row)
     .sort(
       (a, b) =>
         compare(a[sort], b[sort]) || compare(a.namespace, b.namespace) || compare(a.name, b.name),

@@ -199,6 +199,18 @@ test('a search finds pairs by their workload or host, of what the user may see',
   expect([await found('cart', 'admin'), await found('nothing', 'admin')]).toEqual([1, 0]);
 });
 
+test('a search finds workloads by their name, state, or a host of their scope', async () => {
+  const { view, state } = await serve();
+  put(state, 'shop', 'cron', [{ host: 'bank/Ledger.bank.svc.cluster.local', reason: 'learned' }]);
+  const found = async (search: string) =>
+    (await view(`workloads?search=${search}`, 'tenant')).items.map(
+      ({ name }: { name: string }) => name,
+    );
+  expect(await found('ledger.bank')).toEqual(['cron']);
+  expect(await found('shop/CART')).toEqual(['cart']);
+  expect(await found('enforce')).toEqual(['cart', 'cron', 'web']);
+});
+
 test('advice says what stands in the way, by reason, of workloads that the user may see', async () => {
   const { view, state } = await serve();
   const ready = { type: 'Ready', status: 'False', reason: 'FilterMissing', message: 'No filter.' };
