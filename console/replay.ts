@@ -63,7 +63,7 @@ function buttons(
 ): HTMLElement[] {
   const jump = (forward: boolean) => async () => {
     const { changes } = await ask<{ changes: Change[] }>('changes');
-    const times = changes.map(({ at }) => at);
+    const times = changes.map(({ at }) => at).sort((a, b) => a - b);
     const at = forward
       ? times.find((each) => each > found.to)
       : times.reverse().find((each) => each < found.to - 1_000);

@@ -21,7 +21,8 @@ export function playBeside(real: () => Promise<Real | undefined>): (known: Known
     if (found) {
       const { full, scoped, hosts } = found;
       play = startPlay({
-        ...{ history, beginsAt: now() },
+        // From the beginning of the history on, as if it had always been there.
+        ...{ history, beginsAt: history.beginsAt() },
         full: { memoryBytes: full.allocatedBytes, clusters: full.clusters },
         scoped: { memoryBytes: scoped.allocatedBytes, clusters: scoped.clusters, hosts },
       });
