@@ -1,6 +1,7 @@
 import { counted } from '../../companion/core/mesh/counted.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
 import type { Advice } from '../core/advice.ts';
+import { switchedOff } from '../doctor/istiod-settings.ts';
 import { clustersOf, visibleHosts } from '../mesh/clusters.ts';
 import {
   byLabel,
@@ -9,6 +10,7 @@ import {
   discoveryContainer,
   durationIn,
   environmentOf,
+  isTrue,
   type Metrics,
   quantileOf,
   totalOf,
@@ -151,7 +153,7 @@ const replicas: Rule = ({ metrics }) => {
 const proxiesMax = 2_000;
 
 const gateway: Rule = ({ deployment }, mesh) => {
-  const isSet = environmentOf(deployment).get('PILOT_FILTER_GATEWAY_CLUSTER_CONFIG') === 'true';
+  const isSet = isTrue(environmentOf(deployment).get('PILOT_FILTER_GATEWAY_CLUSTER_CONFIG') ?? '');
   const { rootNamespace } = mesh.config;
   const all = clustersOf(mesh, visibleHosts(mesh.state.catalog, rootNamespace), rootNamespace);
   const named = new Set(mesh.gatewayHosts.map(({ host }) => host)).size;
@@ -174,7 +176,7 @@ const headless: Rule = ({ deployment }, mesh) => {
   const version = versionIn(discoveryContainer(deployment)?.image);
   const isNew = version && compareVersions(version, { major: 1, minor: 32, patch: 0 }) >= 0;
   const name = 'PILOT_ENABLE_HEADLESS_FILTER_CHAIN_LISTENER';
-  if (!isNew || environmentOf(deployment).get(name) === 'true') return [];
+  if (!isNew || isTrue(environmentOf(deployment).get(name) ?? '')) return [];
   const { catalog } = mesh.state;
   const listeners = [...catalog.hosts.patterns()]
     .flatMap((host) => catalog.hosts.exact(host))
@@ -201,41 +203,13 @@ const headless: Rule = ({ deployment }, mesh) => {
 /** Each takes tens of kB of a proxy; fewer than this are not worth a restart of istiod. */
 const listenersMax = 500;
 
-/** Variables that switch an optimization off, with the value that does it. */
-const switches = [
-  [
-    'ENABLE_LAZY_SIDECAR_EVALUATION',
-    'false',
-    'scopes of Sidecars are computed for all proxies instead of those that are connected',
-  ],
-  ['PILOT_ENABLE_EDS_DEBOUNCE', 'false', 'each change of endpoints is pushed by itself'],
-  ['PILOT_ENABLE_XDS_CACHE', 'false', 'each proxy has its resources built anew'],
-  ['ISTIO_DELTA_XDS', 'false', 'proxies get everything at each change'],
-] as const;
-
-const environment: Rule = ({ deployment }) => {
-  const env = environmentOf(deployment);
-  const threads = Number(env.get('PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY') ?? 1);
-  const off = switches.filter(([name, value]) => env.get(name) === value);
-  const found = [
-    ...off.map(([name, value, effect]) => [name, value, effect] as const),
-    ...(threads > 1
-      ? [
-          [
-            'PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY',
-            `${threads}`,
-            'a value above 1 switches lazy evaluation off (pilot/pkg/model/sidecar.go)',
-          ] as const,
-        ]
-      : []),
-  ];
-  return found.map(([name, value, effect]) => ({
+const environment: Rule = ({ deployment }) =>
+  switchedOff(deployment).map(({ name, value, why }) => ({
     ...{ id: name, saves: 'CPU of istiod', unknown: 'why it was set' },
     sentence: `remove ${name}=${value}`,
-    why: effect,
+    why,
     worse: '',
   }));
-};
 
 const rules: readonly [Rule, change: string][] = [
   [queue, 'PILOT_PUSH_THROTTLE=100'],

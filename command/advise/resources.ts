@@ -5,6 +5,7 @@ import type { Workload } from '../../companion/core/scope/workload.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
 import type { Advice } from '../core/advice.ts';
 import type { Ask } from '../core/istio-metrics.ts';
+import { proxyIn } from '../core/proxy-container.ts';
 import { mebibytes, readQuantity } from '../core/quantity.ts';
 import type { Mesh } from '../mesh/read.ts';
 
@@ -79,8 +80,14 @@ export async function resourcesAdvice(input: ResourcesInput): Promise<ResourcesA
   const names = namespace === undefined ? [...mesh.state.namespaces.keys()] : [namespace];
   const total = { pods: 0, memoryBefore: 0, memoryAfter: 0, cpuBefore: 0, cpuAfter: 0 };
   const advice: Advice[] = [];
+  const podsByName = new Map(
+    input.pods.map((pod) => [`${pod.metadata.namespace}/${pod.metadata.name}`, pod]),
+  );
   for (const workload of names.flatMap((name) => mesh.state.workloads(name))) {
-    const found = await adviceFor(input, workload);
+    const object = workload.pods
+      .map((pod) => podsByName.get(`${workload.namespace}/${pod.name}`))
+      .find((pod) => pod !== undefined);
+    const found = object && (await adviceFor(input, workload, object));
     if (!found) continue;
     const { now, then, pods } = found;
     total.pods += pods;
@@ -93,15 +100,12 @@ export async function resourcesAdvice(input: ResourcesInput): Promise<ResourcesA
   return { advice, total };
 }
 
-async function adviceFor(input: ResourcesInput, workload: Workload) {
-  const { pods, usageOf } = input;
+/** `object`: one of the pods of the workload, for all of them. */
+async function adviceFor(input: ResourcesInput, workload: Workload, object: KubeObject) {
+  const { usageOf } = input;
   const { namespace, name } = workload;
   const own = new Set(workload.pods.map((pod) => pod.name));
-  const objects = pods.filter(
-    ({ metadata }) => metadata.namespace === namespace && own.has(metadata.name),
-  );
-  const [object] = objects;
-  const proxy = object && proxyOf(object);
+  const proxy = proxyOf(object);
   if (!proxy) return undefined;
   const window = windowOf(input, workload);
   const usage = await usageOf(window.rangeMs);
@@ -155,10 +159,8 @@ function windowOf({ mesh, rangeMs, now }: ResourcesInput, { namespace, name }: W
 }
 
 function proxyOf({ spec }: KubeObject): (Resources & { isNative: boolean }) | undefined {
-  const find = (list: unknown) =>
-    ((list ?? []) as Container[]).find((each) => each.name === 'istio-proxy');
-  const native = find(spec?.initContainers);
-  const found = native ?? find(spec?.containers);
+  const native = proxyIn<Container>(spec?.initContainers);
+  const found = native ?? proxyIn<Container>(spec?.containers);
   return found && { ...found.resources, isNative: native !== undefined };
 }
 

@@ -61,13 +61,17 @@ function moneyColumn<Row extends { savedPerMonth?: number }>(total: Total): Colu
 
 function summaryOf(total: Total, namespaces: number): string {
   const { workloads, scoped, proxies, memoryBytes, savedBytes, savedPerMonth, unmeasured } = total;
+  const early =
+    total.measuredEarly > 0
+      ? ` The memory before of ${counted(total.measuredEarly, 'workload')} was measured within 10 minutes of enabling, in which proxies still grow: it may be too low.`
+      : '';
   const money = savedPerMonth === undefined ? '' : `, ${savedPerMonth.toFixed(2)} a month`;
   const sizes =
     memoryBytes.before > 0
       ? `; their memory went from ${megabytes(memoryBytes.before)} to ${megabytes(memoryBytes.after)}: ${megabytes(savedBytes)} saved${money}`
       : '';
   const unknown = unmeasured > 0 ? `; ${counted(unmeasured, 'workload')} not measured` : '';
-  return `${scoped} of ${counted(workloads, 'workload')} in ${counted(namespaces, 'namespace')} narrowed, with ${counted(proxies, 'proxy')} in all${sizes}${unknown}.`;
+  return `${scoped} of ${counted(workloads, 'workload')} in ${counted(namespaces, 'namespace')} narrowed, with ${counted(proxies, 'proxy')} in all${sizes}${unknown}.${early}`;
 }
 
 function change(

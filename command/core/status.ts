@@ -19,6 +19,8 @@ export type WorkloadStatus = {
   /** Of one proxy, as a mean; absent while it has not been measured. */
   clusters: { before?: number; after?: number };
   memoryBytes: { before?: number; after?: number };
+  /** The size before is one of the first minutes, in which it still grew: more may be saved. */
+  measuredEarly: boolean;
   /** Over all proxies of the workload; 0 if no scope is in force. */
   savedBytes: number;
   savedPerMonth?: number;
@@ -34,6 +36,8 @@ export type Total = {
   savedPerMonth?: number;
   /** Workloads with a scope in force whose size before or after is not known. */
   unmeasured: number;
+  /** Workloads whose size before is one of the first minutes. */
+  measuredEarly: number;
 };
 
 export type Status = {
@@ -43,13 +47,18 @@ export type Status = {
 };
 
 const gib = 1024 ** 3;
+/** Until then a proxy may lack what makes it grow: connections, the rest of the mesh. */
+const settledMs = 600_000;
 
-/** `priceGibMonth`: what a GiB of memory costs in a month, in any currency. */
+/**
+ * `priceGibMonth`: what a GiB of memory costs in a month, in any currency; `now` in milliseconds
+ * since the epoch.
+ */
 export function statusOf(
   scopes: readonly ScopeRecord[],
-  priceGibMonth: number | undefined,
+  { priceGibMonth, now }: { priceGibMonth?: number | undefined; now: number },
 ): Status {
-  const workloads = scopes.map((scope) => workloadStatus(scope, priceGibMonth));
+  const workloads = scopes.map((scope) => workloadStatus(scope, priceGibMonth, now));
   const namespaces = [...new Set(workloads.map(({ namespace }) => namespace))].sort();
   return {
     workloads,
@@ -67,6 +76,7 @@ export function statusOf(
 function workloadStatus(
   { namespace, name, status }: ScopeRecord,
   price: number | undefined,
+  now: number,
 ): WorkloadStatus {
   const scoped = conditionIn(status, 'Scoped');
   const ready = conditionIn(status, 'Ready');
@@ -87,9 +97,18 @@ function workloadStatus(
     proxies: { total, reporting },
     clusters: given(status?.clusters?.before, status?.clusters?.after),
     memoryBytes: given(beforeBytes, isScoped ? afterBytes : undefined),
+    measuredEarly: beforeBytes !== undefined && isEarly(status, now),
     savedBytes,
     ...priced(savedBytes, price),
   };
+}
+
+/** The size before is the last one without a scope. */
+function isEarly(status: ScopeRecord['status'], now: number): boolean {
+  const scoped = conditionIn(status, 'Scoped');
+  const since = Date.parse(status?.learningSince ?? '');
+  const until = scoped?.status === 'True' ? Date.parse(scoped.lastTransitionTime) : now;
+  return until - since < settledMs;
 }
 
 function given(before: number | undefined, after: number | undefined) {
@@ -116,5 +135,6 @@ function totalOf(workloads: readonly WorkloadStatus[], price: number | undefined
     savedBytes,
     ...priced(savedBytes, price),
     unmeasured: workloads.filter((each) => each.scoped && !isMeasured(each)).length,
+    measuredEarly: workloads.filter((each) => each.measuredEarly).length,
   };
 }

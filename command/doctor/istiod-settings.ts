@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../companion/kube/object.ts';
-import { durationIn, environmentOf } from '../mesh/istiod.ts';
+import { durationIn, environmentOf, isFalse, isTrue } from '../mesh/istiod.ts';
 import type { Check, Evidence, Severity } from './check.ts';
 
 /** Settings of istiod that cost more than they give; names and defaults of pilot/pkg/features. */
@@ -12,10 +12,9 @@ type Variable = {
   /** Whether the value is the one that the check is about. */
   isMeant(value: string): boolean;
   why: string;
+  /** The variable switches an optimization of istiod off. */
+  isOptimization?: true;
 };
-
-const isFalse = (value: string) => ['false', '0', 'f'].includes(value.toLowerCase());
-const isTrue = (value: string) => ['true', '1', 't'].includes(value.toLowerCase());
 
 const variables: readonly Variable[] = [
   {
@@ -24,6 +23,7 @@ const variables: readonly Variable[] = [
     names: ['ENABLE_LAZY_SIDECAR_EVALUATION'],
     isMeant: isFalse,
     why: 'every scope is computed at each push, whether a proxy uses it or not',
+    isOptimization: true,
   },
   {
     ...{ id: 'istiod-scope-concurrency', severity: 'warning' },
@@ -31,6 +31,7 @@ const variables: readonly Variable[] = [
     names: ['PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY'],
     isMeant: (value) => Number(value) > 1,
     why: 'a concurrency above 1 switches lazy evaluation of Sidecars off',
+    isOptimization: true,
   },
   {
     ...{ id: 'istiod-cache', severity: 'warning' },
@@ -38,6 +39,7 @@ const variables: readonly Variable[] = [
     names: ['PILOT_ENABLE_XDS_CACHE', 'PILOT_ENABLE_CDS_CACHE', 'PILOT_ENABLE_RDS_CACHE'],
     isMeant: isFalse,
     why: 'proxies with the same scope each have their configuration computed anew',
+    isOptimization: true,
   },
   {
     ...{ id: 'istiod-delta', severity: 'warning' },
@@ -45,6 +47,7 @@ const variables: readonly Variable[] = [
     names: ['ISTIO_DELTA_XDS'],
     isMeant: isFalse,
     why: 'proxies get all of their configuration at each change instead of what changed',
+    isOptimization: true,
   },
   {
     ...{ id: 'istiod-debounce', severity: 'warning' },
@@ -60,6 +63,7 @@ const variables: readonly Variable[] = [
     names: ['PILOT_ENABLE_EDS_DEBOUNCE'],
     isMeant: isFalse,
     why: 'a rollout of a hundred pods is a hundred pushes to every proxy that knows the Service',
+    isOptimization: true,
   },
   {
     ...{ id: 'istiod-route-collapse', severity: 'info' },
@@ -67,6 +71,7 @@ const variables: readonly Variable[] = [
     names: ['PILOT_ENABLE_ROUTE_COLLAPSE_OPTIMIZATION'],
     isMeant: isFalse,
     why: 'virtual hosts with the same routes are sent and kept one by one',
+    isOptimization: true,
   },
   {
     ...{ id: 'istiod-cache-size', severity: 'info' },
@@ -151,25 +156,35 @@ const variables: readonly Variable[] = [
 ];
 
 export const istiodSettings: readonly Check[] = variables.map(
-  ({ names, isMeant, why, ...rest }) => ({
-    ...rest,
-    find: ({ istiods }) => istiods.flatMap((istiod) => evidenceIn(istiod, { names, isMeant, why })),
+  ({ id, severity, title, ...meant }) => ({
+    ...{ id, severity, title },
+    find: ({ istiods }) => istiods.flatMap((istiod) => evidenceIn(istiod, meant)),
   }),
 );
 
-function evidenceIn(
-  istiod: KubeObject,
-  { names, isMeant, why }: Pick<Variable, 'names' | 'isMeant' | 'why'>,
-): Evidence[] {
-  const { namespace, name } = istiod.metadata;
+/** A variable that istiod has, with the value that a check is about. */
+export type SetVariable = { name: string; value: string; why: string };
+
+/** Variables that switch an optimization of this istiod off. */
+export function switchedOff(istiod: KubeObject): SetVariable[] {
+  return variables.filter((each) => each.isOptimization).flatMap((each) => setIn(istiod, each));
+}
+
+type Meant = Pick<Variable, 'names' | 'isMeant' | 'why'>;
+
+function setIn(istiod: KubeObject, { names, isMeant, why }: Meant): SetVariable[] {
   const env = environmentOf(istiod);
-  return names.flatMap((variable) => {
-    const value = env.get(variable);
-    if (value === undefined || !isMeant(value)) return [];
-    return {
-      subject: `Deployment ${namespace}/${name}`,
-      sentence: `${variable} is ${value}: ${why}`,
-      remedy: `remove it from the values of istiod; until then: kubectl set env -n ${namespace} deployment/${name} ${variable}-`,
-    };
+  return names.flatMap((name) => {
+    const value = env.get(name);
+    return value === undefined || !isMeant(value) ? [] : [{ name, value, why }];
   });
+}
+
+function evidenceIn(istiod: KubeObject, meant: Meant): Evidence[] {
+  const { namespace, name } = istiod.metadata;
+  return setIn(istiod, meant).map(({ name: variable, value, why }) => ({
+    subject: `Deployment ${namespace}/${name}`,
+    sentence: `${variable} is ${value}: ${why}`,
+    remedy: `remove it from the values of istiod; until then: kubectl set env -n ${namespace} deployment/${name} ${variable}-`,
+  }));
 }

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../companion/kube/object.ts';
+import { proxyIn } from '../core/proxy-container.ts';
 import type { Check } from './check.ts';
 
 /** Memory and CPU of sidecars, by what pods say. */
@@ -10,15 +11,8 @@ type Container = { name: string; resources?: { requests?: object; limits?: objec
 type Terminated = { reason?: string; finishedAt?: string };
 type Status = { name: string; restartCount?: number; lastState?: { terminated?: Terminated } };
 
-/** The proxy is an init container where it is a native sidecar. */
-function proxyOf<Item extends { name: string }>(...lists: unknown[]): Item | undefined {
-  return (lists as (Item[] | undefined)[])
-    .flatMap((list) => list ?? [])
-    .find(({ name }) => name === 'istio-proxy');
-}
-
 const statusOf = ({ status }: KubeObject) =>
-  proxyOf<Status>(status?.containerStatuses, status?.initContainerStatuses);
+  proxyIn<Status>(status?.containerStatuses, status?.initContainerStatuses);
 
 const partial: Check = {
   ...{ id: 'resource-annotations', severity: 'warning' },
@@ -77,7 +71,7 @@ const noRequest: Check = {
   title: 'a sidecar requests no memory',
   find: ({ of }) =>
     of('Pod').flatMap(({ metadata: { namespace, name }, spec }) => {
-      const proxy = proxyOf<Container>(spec?.containers, spec?.initContainers);
+      const proxy = proxyIn<Container>(spec?.containers, spec?.initContainers);
       const { requests, limits } = proxy?.resources ?? {};
       if (!proxy?.resources || 'memory' in { ...limits, ...requests }) return [];
       return {

@@ -29,6 +29,10 @@ export function environmentOf(istiod: KubeObject): Map<string, string> {
   return new Map(env.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])));
 }
 
+/** Booleans as istiod reads them (strconv.ParseBool of Go). */
+export const isFalse = (value: string) => ['false', '0', 'f'].includes(value.toLowerCase());
+export const isTrue = (value: string) => ['true', '1', 't'].includes(value.toLowerCase());
+
 export type Version = { major: number; minor: number; patch: number };
 
 /** By the tag of an image, such as `docker.io/istio/pilot:1.30.2-distroless`. */

@@ -16,7 +16,8 @@ export const statusVerb: Verb = {
   ],
   async run(session) {
     const scopes = await readScopes(session, await namespaceOf(session));
-    const status = statusOf(scopes, session.options.priceGibMonth as number | undefined);
+    const priceGibMonth = session.options.priceGibMonth as number | undefined;
+    const status = statusOf(scopes, { priceGibMonth, now: session.now() });
     session.show({ data: status, text: (view) => statusText(status, view) });
     return undefined;
   },

@@ -187,10 +187,15 @@ describe('istiod', () => {
   });
 
   test.each([
-    ['ENABLE_LAZY_SIDECAR_EVALUATION', 'false'],
     ['PILOT_CONVERT_SIDECAR_SCOPE_CONCURRENCY', '4'],
-    ['ISTIO_DELTA_XDS', 'false'],
-  ])('%s=%s should be removed', async (name, value) => {
+    // Every spelling that istiod takes (strconv.ParseBool).
+    ...['false', 'False', 'FALSE', 'f', 'F', '0'].map((value) => ['ISTIO_DELTA_XDS', value]),
+    ...[
+      ...['ENABLE_LAZY_SIDECAR_EVALUATION', 'PILOT_ENABLE_XDS_CACHE', 'PILOT_ENABLE_CDS_CACHE'],
+      ...['PILOT_ENABLE_RDS_CACHE', 'PILOT_ENABLE_EDS_DEBOUNCE'],
+      'PILOT_ENABLE_ROUTE_COLLAPSE_OPTIMIZATION',
+    ].map((name) => [name, '0']),
+  ] as [string, string][])('%s=%s should be removed', async (name, value) => {
     const { advice } = await run('', { [name]: value });
     expect(advice).toMatchObject([{ id: name, sentence: `remove ${name}=${value}` }]);
   });

@@ -6,6 +6,7 @@ import { readWorkloadScope } from '../../../companion/core/scope/workload-scope.
 import { commandLine, objectCluster } from './host.ts';
 import { learned, narrowed, scope } from './objects.ts';
 
+const now = Date.parse('2026-11-28T12:00:00Z');
 const cart = 'shop/cart.shop.svc.cluster.local';
 const objects = [
   narrowed('shop/web', [learned(cart)]),
@@ -51,6 +52,27 @@ describe('status', () => {
     expect(refused).toMatchObject({ code: 64, err: expect.stringContaining("'much' is invalid") });
   });
 
+  test.each([
+    ['before it is narrowed', {}, '2026-11-28T11:51:00Z', '2026-11-28T11:49:00Z'],
+    [
+      'when it was narrowed',
+      { mode: 'enforce', scoped: 'Enforced' },
+      '2026-11-20T07:51:00Z',
+      '2026-11-20T07:49:00Z',
+    ],
+  ])('a size of the first minutes is said to be early, %s', async (_, options, early, late) => {
+    const shown = async (learningSince: string) => {
+      const object = scope('shop/web', {
+        ...options,
+        memory: { beforeBytes: 30e6, afterBytes: 12e6 },
+      });
+      object.status.learningSince = learningSince;
+      return (await commandLine('status -n shop', objectCluster([object]))).out;
+    };
+    expect(await shown(early)).toContain('The memory before of 1 workload was measured within 10');
+    expect(await shown(late)).not.toContain('The memory before');
+  });
+
   test('the wide form describes the obstacle in words', async () => {
     expect((await commandLine('status -o wide', cluster)).out).toContain('Learning in words.');
   });
@@ -62,10 +84,10 @@ describe('status', () => {
   });
 
   test('an object that no controller has evaluated breaks nothing', () => {
-    const [row] = statusOf(
-      [readWorkloadScope({ ...scope('shop/new'), status: undefined })],
-      1,
-    ).workloads;
+    const [row] = statusOf([readWorkloadScope({ ...scope('shop/new'), status: undefined })], {
+      priceGibMonth: 1,
+      now,
+    }).workloads;
     expect(row).toMatchObject({ mode: 'unknown', reason: 'NotLookedAt', savedBytes: 0 });
   });
 
@@ -84,7 +106,7 @@ describe('status', () => {
       );
     fc.assert(
       fc.property(fc.array(anyScope, { maxLength: 8 }), (scopes) => {
-        const { workloads, namespaces, total } = statusOf(scopes, 2);
+        const { workloads, namespaces, total } = statusOf(scopes, { priceGibMonth: 2, now });
         const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
         expect(total.savedBytes).toBe(sum(workloads.map(({ savedBytes }) => savedBytes)));
         expect(total.savedBytes).toBe(sum(namespaces.map(({ savedBytes }) => savedBytes)));
