@@ -9,11 +9,12 @@ import { istiodState } from './istiod-state.ts';
 import { meshChecks } from './mesh-checks.ts';
 import { providerChecks } from './providers.ts';
 import { resourceChecks } from './resources.ts';
+import { sidecarChecks } from './sidecars.ts';
 import { tlsChecks } from './tls.ts';
 
 /** Every check, by topic. */
 export const checks: readonly Check[] = [
   ...[...istiodSettings, ...istiodPushes, ...istiodErrors, ...istiodState],
   ...[...meshChecks, ...filterChecks, ...companionChecks],
-  ...[...providerChecks, ...resourceChecks, ...tlsChecks, ...deepChecks],
+  ...[...providerChecks, ...resourceChecks, ...sidecarChecks, ...tlsChecks, ...deepChecks],
 ];

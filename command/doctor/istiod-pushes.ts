@@ -17,6 +17,23 @@ const measures: readonly Measure[] = [
     remedy: 'find the controller that writes all the time: kubectl get events -A --watch',
   },
   {
+    ...{ id: 'istiod-busy-kind', severity: 'warning', metric: 'pilot_k8s_cfg_events' },
+    title: 'objects of one kind change all the time',
+    tell(metrics) {
+      const seconds = totalOf(metrics, 'istiod_uptime_seconds');
+      // What a new istiod sees says little about a second.
+      if (seconds < 600) return undefined;
+      const samples = metrics.get('pilot_k8s_cfg_events') ?? [];
+      const updates = samples.filter(({ labels }) => labels.event === 'update');
+      const all = updates.reduce((sum, { value }) => sum + value, 0);
+      const most = updates.reduce((a, b) => (b.value > a.value ? b : a), { labels: {}, value: 0 });
+      if (most.value <= seconds || most.value <= all * 0.9) return undefined;
+      const { type = 'unknown' }: { type?: string } = most.labels;
+      return `${(most.value / seconds).toFixed(1)} updates a second of ${type}, of ${(all / seconds).toFixed(1)} in all: perhaps two controllers undo each other's writes`;
+    },
+    remedy: 'kubectl get KIND -A --watch --output-watch-events --show-managed-fields -o yaml',
+  },
+  {
     ...{ id: 'istiod-queue-time', severity: 'warning', metric: 'pilot_proxy_queue_time' },
     title: 'proxies wait long for a place among the pushes',
     tell: slow('pilot_proxy_queue_time', 0.99, 1, 'proxies wait for their push'),

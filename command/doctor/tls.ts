@@ -1,4 +1,5 @@
 import { parse } from 'yaml';
+import type { KubeObject } from '../../companion/kube/object.ts';
 import { durationIn } from '../mesh/istiod.ts';
 import type { Check, Evidence, Examined } from './check.ts';
 
@@ -38,6 +39,17 @@ function providerIn(text: unknown, within?: 'defaultConfig'): Provider | undefin
   } catch {
     // istiod and the injector refuse it too.
     return undefined;
+  }
+}
+
+/** The pods that a provider is for: those with their own, or each sidecar if the mesh has one. */
+export function* privateKeyPods(examined: Examined): Generator<{ pod: KubeObject; kind: string }> {
+  const found = [...providers(examined)];
+  const ofMesh = found.find(({ pod }) => !pod)?.kind;
+  const own = new Map(found.flatMap(({ pod, subject, kind }) => (pod ? [[subject, kind]] : [])));
+  for (const pod of examined.of('Pod')) {
+    const kind = own.get(`Pod ${pod.metadata.namespace}/${pod.metadata.name}`) ?? ofMesh;
+    if (kind) yield { pod, kind };
   }
 }
 

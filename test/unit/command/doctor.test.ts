@@ -17,6 +17,7 @@ import {
 } from './doctor/object-cases.ts';
 import { meshCases } from './doctor/real-control-planes.ts';
 import { objectCases } from './doctor/real-objects.ts';
+import { sidecarCases, usageCases } from './doctor/sidecar-cases.ts';
 import { type Case, istiodOf, meshOf, type Situation } from './doctor/situation.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, scope } from './objects.ts';
@@ -80,6 +81,7 @@ const scopeCases: [string, KubeObject, KubeObject][] = [
 const table: Case[] = [
   ...[...settingCases, ...metricCases, ...stateCases, ...filterCases, ...companionCases],
   ...[...providerCases, ...resourceCases, ...tlsCases, ...deepCases],
+  ...[...sidecarCases, ...usageCases],
   ['system-hidden', selectors('out'), selectors('in')],
   ['dynamic-dns', policy('ALLOW_ANY_DYNAMIC_DNS'), policy('ALLOW_ANY')],
   ...scopeCases.map(([id, there, not]): Case => [id, { objects: [there] }, { objects: [not] }]),
@@ -122,7 +124,7 @@ test('every check is in the table above, and has a page of its severity', async 
 });
 
 test('every check is proven on objects of a real API server, on metrics or on a dump', () => {
-  const others = [...metricCases, ...deepCases].map(([id]) => id);
+  const others = [...metricCases, ...usageCases, ...deepCases].map(([id]) => id);
   const proven = [...objectCases.keys(), ...meshCases.keys(), ...others];
   expect(proven.sort()).toEqual(table.map(([id]) => id).sort());
 });

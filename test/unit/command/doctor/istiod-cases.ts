@@ -74,8 +74,21 @@ const other = {
   status: { phase: 'Running' },
 };
 
+/** Updates in the hour since istiod started, 4,100 in all. */
+const busy = (services: number) =>
+  [
+    `pilot_k8s_cfg_events{event="update",type="ServiceEntry"} ${services}`,
+    `pilot_k8s_cfg_events{event="update",type="Gateway"} ${4_100 - services}\n`,
+  ].join('\n');
+
 export const metricCases: Case[] = [
   slow('istiod-debounce-time', 'pilot_debounce_time', [3, 5], [1, 3]),
+  [
+    'istiod-busy-kind',
+    { metrics: busy(4_000) },
+    // As many in all, of two kinds.
+    { metrics: busy(3_600) },
+  ],
   slow('istiod-queue-time', 'pilot_proxy_queue_time', [1, 3], [0.1, 0.5]),
   slow('istiod-push-context', 'pilot_pushcontext_init_seconds', [0.5, 1], [0.1, 0.5]),
   slow('istiod-convergence', 'pilot_proxy_convergence_time', [10, 20], [5, 10]),

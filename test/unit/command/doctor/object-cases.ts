@@ -3,12 +3,12 @@ import { istio, pod } from '../../companion/core/objects.ts';
 import { filterParts } from './filter-parts.ts';
 import type { Case, Situation } from './situation.ts';
 
-const object = (kind: string, path: string, rest: object = {}): KubeObject => {
+export const object = (kind: string, path: string, rest: object = {}): KubeObject => {
   const [namespace = '', name] = path.split('/');
   const metadata = name ? { namespace, name } : { name: namespace };
   return { apiVersion: 'v1', kind, metadata, ...rest };
 };
-const one = (id: string, there: KubeObject, not: KubeObject): Case => [
+export const one = (id: string, there: KubeObject, not: KubeObject): Case => [
   id,
   { objects: [there] },
   { objects: [not] },
@@ -131,7 +131,7 @@ export const providerCases: Case[] = [
   ],
 ];
 
-const proxied = (container: object, status: object = {}, annotations = {}): KubeObject => {
+export const proxied = (container: object, status: object = {}, annotations = {}): KubeObject => {
   const made = web({ annotations });
   const containers = [{ name: 'istio-proxy', ...container }];
   const containerStatuses = [{ name: 'istio-proxy', ...status }];

@@ -10,12 +10,12 @@ import {
   namespace,
   type ObjectCase,
   object,
-  type PodOptions,
   plugin,
   type Scope,
   scope,
   web,
 } from './real-mesh.ts';
+import { resources, sidecars } from './real-sidecars.ts';
 
 /**
  * For each check that looks at objects those that make its condition true, in a namespace with the
@@ -96,72 +96,6 @@ const providers: Entry[] = [
   ],
 ];
 
-/** A pod in a namespace without Lazyscope. */
-const inPlain = (id: string, words: string, options: PodOptions): Entry => [
-  id,
-  () => ({
-    objects: [namespace(id), web(`${id}/web-1`, options)],
-    ...{ subject: `Pod ${id}/web-1`, words },
-  }),
-];
-const killed = {
-  terminated: { reason: 'OOMKilled', exitCode: 137, finishedAt: '2026-11-28T11:00:00Z' },
-};
-const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web' };
-const provider = (text: string) => ({
-  annotations: { 'proxy.istio.io/config': `privateKeyProvider: ${text}` },
-});
-const resources: Entry[] = [
-  inPlain('resource-annotations', 'it sets proxyCPU: its sidecar then has no proxyCPULimit', {
-    annotations: { 'sidecar.istio.io/proxyCPU': '10m' },
-  }),
-  inPlain('proxy-oom', 'killed for want of memory at 2026-11-28T11:00:00Z', {
-    status: { lastState: killed, restartCount: 1 },
-  }),
-  inPlain('proxy-restarts', 'its sidecar has restarted 6 times', { status: { restartCount: 6 } }),
-  inPlain('proxy-no-request', 'its sidecar requests no memory', {
-    proxy: { resources: { requests: { cpu: '100m' } } },
-  }),
-  [
-    'hpa-counts-proxy',
-    (id) => ({
-      objects: [
-        namespace(id),
-        web(`${id}/web-0`, { owner }),
-        object('HorizontalPodAutoscaler', `${id}/web`, {
-          spec: {
-            scaleTargetRef: owner,
-            maxReplicas: 3,
-            metrics: [
-              {
-                type: 'Resource',
-                resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 80 } },
-              },
-            ],
-          },
-        }),
-      ],
-      ...{ subject: `HorizontalPodAutoscaler ${id}/web`, words: 'compares the cpu of web with' },
-    }),
-  ],
-  inPlain('private-key-poll-delay', 'pollDelay of cryptomb is 1.5s; Istio takes 500 ms', {
-    ...provider('{cryptomb: {pollDelay: 1.5s, fallback: true}}'),
-  }),
-  inPlain('private-key-device', 'no container requests qat.intel.com/*', {
-    ...provider('{qat: {pollDelay: 2ms, fallback: true}}'),
-  }),
-  [
-    'private-key-fallback',
-    (id) => ({
-      objects: [
-        ...[namespace(id), object('Node', 'node-3')],
-        web(`${id}/web-1`, provider('{cryptomb: {pollDelay: 2ms}}')),
-      ],
-      ...{ subject: `Pod ${id}/web-1`, words: 'such as node-3' },
-    }),
-  ],
-];
-
 const scoped = (id: string, words: string, more: Scope): Entry => [
   id,
   () => ({
@@ -181,6 +115,10 @@ const scopes: Entry[] = [
   }),
   scoped('mostly-eager', '20 of its 30 hosts are eager', {
     status: { hosts: [...hosts(20, 'eager'), ...hosts(10, 'learned')] },
+  }),
+  scoped('little-saved', '51 clusters of 100 stay', {
+    status: { mode: 'enforce', clusters: { before: 100, after: 51 } },
+    conditions: [condition('Scoped', 'True', 'Enforced', 'Its scope is in force.')],
   }),
   scoped('observed-long', 'it has learned since 2026-11-21T08:00:00Z', {
     status: { learningSince: '2026-11-21T08:00:00Z' },
@@ -221,6 +159,6 @@ const scopes: Entry[] = [
 export const objectCases: ReadonlyMap<string, ObjectCase> = new Map(
   [
     ...[...settings, ...istiods, ...filters, ...companions],
-    ...[...providers, ...resources, ...scopes],
+    ...[...providers, ...resources, ...sidecars, ...scopes],
   ].map(([id, make]) => [id, make(id)]),
 );
