@@ -15,6 +15,7 @@ import { run } from './run.ts';
  */
 export type RemoteCluster = {
   apply(objects: object[]): Promise<void>;
+  applyText(objects: string): Promise<void>;
   /** A pod that answers at the address of another one, and the slice that makes it an endpoint. */
   endpoint(options: {
     namespace: string;
@@ -67,12 +68,14 @@ export async function startRemoteCluster(mesh: Mesh): Promise<RemoteCluster> {
   const istioctl = [mesh.state.istioctl, `--kubeconfig=${file('kubeconfig')}`];
   const create = ['create-remote-secret', '--name', 'remote'];
   await mesh.apply(await run('nsenter', [...enter, ...istioctl, ...create]));
-  const applyObjects = async (objects: object[]) => {
-    const text = objects.map((each) => JSON.stringify(each)).join('\n---\n');
+  const applyText = async (text: string) => {
     await kubectl(['apply', '--server-side', '--force-conflicts', '-f', '-'], text);
   };
+  const applyObjects = (objects: object[]) =>
+    applyText(objects.map((each) => JSON.stringify(each)).join('\n---\n'));
   return {
     apply: applyObjects,
+    applyText,
     async endpoint({ namespace, service, account, ip, ports }) {
       const name = `${service}-remote`;
       const labels = { app: service, 'security.istio.io/tlsMode': 'istio' };

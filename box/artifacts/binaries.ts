@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { boxDir } from '../paths.ts';
 import { run } from '../run.ts';
 import { cached, hashOfTree, type Progress } from './build-cache.ts';
-import { ensureGatewayApi } from './gateway-api.ts';
+import { ensureGatewayApi } from './definitions.ts';
 
 type GoModule = {
   /** Folder below `modules/` with the go.mod and go.sum that pin it. */

@@ -36,6 +36,7 @@ const authz = hostOf(far, 'authz');
 const limits = `outbound|${port}||${hostOf(far, 'limits')}`;
 const providers = [
   { name: 'far-authz', envoyExtAuthzHttp: { service: authz, port } },
+  { name: 'far-zipkin', zipkin: { service: hostOf(far, 'zipkin'), port } },
   { name: 'far-otel', opentelemetry: { service: hostOf(far, 'otel'), port: appPorts.grpc } },
 ];
 
@@ -69,6 +70,10 @@ function named(owner: string): object[] {
     }),
     istio('telemetry.istio.io/v1', 'Telemetry', 'trace', owner, {
       tracing: [{ providers: [{ name: 'far-otel' }], randomSamplingPercentage: 100 }],
+    }),
+    istio('telemetry.istio.io/v1', 'Telemetry', 'trace-client', owner, {
+      selector: { matchLabels: { app: 'client' } },
+      tracing: [{ providers: [{ name: 'far-zipkin' }], randomSamplingPercentage: 100 }],
     }),
     istio('networking.istio.io/v1alpha3', 'EnvoyFilter', 'limits', owner, {
       workloadSelector: { labels: { app: 'server' } },
@@ -117,7 +122,7 @@ beforeAll(async () => {
   await mesh.apply([
     namespaceObject(far),
     ...workload(far, 'server'),
-    ...['authz', 'otel', 'limits', 'consumed'].map((name) => serviceObject(far, name)),
+    ...['authz', 'otel', 'limits', 'consumed', 'zipkin'].map((name) => serviceObject(far, name)),
   ]);
   await mesh.rollout(far);
   await setMeshConfig(stringify({ ...parse(before), extensionProviders: providers }));
@@ -181,6 +186,7 @@ test('the scope says which object names a host', async () => {
     ],
     [entryOf(far, 'limits'), `EnvoyFilter ${namespace}/limits names this host`],
     [entryOf(far, 'otel'), 'provider far-otel (opentelemetry) of ConfigMap istio is this host'],
+    [entryOf(far, 'zipkin'), 'provider far-zipkin (zipkin) of ConfigMap istio is this host'],
   ]);
 });
 
@@ -206,4 +212,18 @@ test('the scope has the route of the caller’s namespace, and nothing dangles',
     ]),
   );
   expect(danglingClusters(await dumpOf(namespace, 'client'))).toEqual([]);
+});
+
+test('a pod that starts with the scope in force has the collector that its listeners need', async () => {
+  await mesh.kubectl(['rollout', 'restart', 'deployment/client', '-n', namespace]);
+  const old = podOf(namespace, 'client').name;
+  const fresh = await mesh.waitFor('a new client', async () => {
+    const pod = await mesh.pod(namespace, 'app=client');
+    return pod.name !== old && pod;
+  });
+  const dump = JSON.parse(await mesh.admin(fresh, '/config_dump'));
+  expect(JSON.stringify(dump)).toContain('envoy.tracers.zipkin');
+  expect(clusterNames(dump)).toContain(`outbound|${port}||${hostOf(far, 'zipkin')}`);
+  expect(danglingClusters(dump)).toEqual([]);
+  expect(JSON.stringify(dump)).not.toContain('"error_state"');
 });

@@ -7,12 +7,14 @@ import {
   entryOf,
   hostOf,
   importedHosts,
+  scopeStatus,
   serviceObject,
   succeeded,
 } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { type RemoteCluster, startRemoteCluster } from '../../../box/remote-cluster.ts';
 import { appPorts, namespaceObject, workload } from '../../../box/shop.ts';
+import { deleteImport, joinClusterSet, leaveClusterSet, shareService } from './cluster-set.ts';
 
 // A second cluster of the mesh. Lazyscope sees only the configuration that istiod makes of it.
 
@@ -39,7 +41,7 @@ const callOf = (from: PodRef, name: string) =>
 
 beforeAll(async () => {
   remote = await startRemoteCluster(mesh);
-  const clients = ['teller', 'client', 'other'];
+  const clients = ['teller', 'client', 'other', 'idle'];
   await createFleet(mesh, { namespace, clients, targets: 0, strict: true });
   await mesh.apply([
     namespaceObject(unscoped),
@@ -113,4 +115,52 @@ test('a host that only istiod has is learned from a proxy that uses it, and is t
   });
   const known = await callOf(other, 'far');
   expect([known.status, known.body.name]).toEqual([200, 'server']);
+});
+
+describe('a Service that a ServiceImport imports from the other cluster', () => {
+  // No kube-proxy serves the address: only istiod knows where it leads.
+  const far = { namespace, name: 'far', ip: '10.96.255.7', port: appPorts.http };
+  const setHost = `far.${namespace}.svc.clusterset.local`;
+  const entry = `${namespace}/${setHost}`;
+  const callSet = (from: PodRef) =>
+    call(mesh, from, `http://${far.ip}:${far.port}/`, '--host', `${setHost}:${far.port}`);
+  const reasonOf = async (name: string) => {
+    const { hosts = [] } = await scopeStatus(mesh, namespace, name);
+    return hosts.find(({ host }) => host === entry)?.reason;
+  };
+
+  beforeAll(async () => {
+    await joinClusterSet(mesh, remote);
+    await shareService(mesh, remote, far);
+    const client = await mesh.pod(namespace, 'app=client');
+    for (const pod of [full, client])
+      await mesh.waitFor(`${setHost} with its endpoint in ${pod.namespace}`, async () =>
+        (await mesh.admin(pod, '/clusters')).includes(`||${setHost}::10.`),
+      );
+  });
+
+  afterAll(() => leaveClusterSet(mesh));
+
+  test('is answered with full configuration', async () => {
+    const { status, body } = await callSet(full);
+    expect([status, body.name]).toEqual([200, 'server']);
+  });
+
+  test('is in every scope before its first call, which has the result of full configuration', async () => {
+    expect(await reasonOf('client')).toBe('eager');
+    const client = await mesh.pod(namespace, 'app=client');
+    const identity = `spiffe://cluster.local/ns/${namespace}/sa/client`;
+    expect(succeeded(await callSet(client), identity)).toMatchObject({ status: 200, sees: true });
+    await mesh.waitFor('it to be learned', async () => (await reasonOf('client')) === 'learned');
+    expect(succeeded(await callSet(client), identity)).toMatchObject({ status: 200, sees: true });
+  });
+
+  test('leaves the scopes of those that never called it with the ServiceImport, and is kept by others', async () => {
+    await deleteImport(mesh, far);
+    await mesh.waitFor('no entry where it was never called', async () => {
+      const hosts = await importedHosts(mesh, namespace, 'idle');
+      return !hosts.includes(entry);
+    });
+    expect(await reasonOf('client')).toBe('learned');
+  });
 });
