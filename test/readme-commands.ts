@@ -29,7 +29,7 @@ type Runner = 'demo' | 'cluster' | 'command';
 const runners: Record<Runner, RegExp> = {
   demo: /^(make demo|npm run -s demo)\b/,
   command: /^npm run -s lazyscope -- /,
-  cluster: /^(npm ci|docker build|kubectl|cp|manifests\/[a-z-]+\.sh) /,
+  cluster: /^(npm ci|docker build|helm|kubectl|manifests\/[a-z-]+\.sh) /,
 };
 
 export function runnersOf(command: string): Runner[] {

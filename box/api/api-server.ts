@@ -19,12 +19,16 @@ export type ApiServer = {
   account: string;
   /** Throws on a status of 400 or more. */
   call<Body>(method: string, path: string, body?: object): Promise<Body>;
+  /** kubectl as the admin. */
+  kubectl(args: string[], input?: string): Promise<string>;
   /** The namespace, accounts and permissions of the product. */
   applyBase(): Promise<void>;
   /** Restarts the server, which then knows no earlier resource versions. */
   restart(): Promise<void>;
   stop(): Promise<void>;
 };
+
+type Kubectl = ApiServer['kubectl'];
 
 const token = 'bench';
 const readyMs = 60_000;
@@ -44,6 +48,9 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
     `--token=${token}`,
     `--certificate-authority=${file('ca.crt')}`,
   ];
+
+  const kubectl: Kubectl = (args, input = '') =>
+    run(binary(binaries, 'kubectl'), [...access, ...args], { input });
 
   function start(name: string, args: string[]): void {
     const log = openSync(file(`${name}.log`), 'a');
@@ -70,7 +77,7 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
     await startApi();
     await writeFile(file('token'), token);
     await copyFile(file('apiserver.crt'), file('ca.crt'));
-    await applyDefinitions(binaries, access);
+    await applyDefinitions(binaries, kubectl);
   } catch (error) {
     await stop();
     throw error;
@@ -79,7 +86,8 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
     environment: { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: String(port) },
     account: folder,
     call: (method, path, body) => call(`${server}${path}`, agent, method, body),
-    applyBase: () => applyBase(binaries, access),
+    kubectl,
+    applyBase: () => applyBase(kubectl),
     async restart() {
       const api = running.pop();
       if (api) await end(api);
@@ -152,9 +160,7 @@ async function call<Body>(url: string, dispatcher: Agent, method: string, body?:
 }
 
 /** The kinds of the Gateway API, of Istio and of the product. */
-async function applyDefinitions(binaries: Binaries, access: string[]): Promise<void> {
-  const kubectl = (args: string[], input = '') =>
-    run(binary(binaries, 'kubectl'), [...access, ...args], { input });
+async function applyDefinitions(binaries: Binaries, kubectl: Kubectl): Promise<void> {
   const istio = await run(binary(binaries, 'istioctl'), ['manifest', 'generate']);
   const product = await kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
   const gatewayApi = await readFile(binary(binaries, 'gateway-api.yaml'), 'utf8');
@@ -166,9 +172,7 @@ async function applyDefinitions(binaries: Binaries, access: string[]): Promise<v
   await kubectl(['wait', '--for=condition=Established', 'crd', '--all']);
 }
 
-async function applyBase(binaries: Binaries, access: string[]): Promise<void> {
-  const kubectl = (args: string[], input = '') =>
-    run(binary(binaries, 'kubectl'), [...access, ...args], { input });
+async function applyBase(kubectl: Kubectl): Promise<void> {
   const kinds = /^(Namespace|ServiceAccount|(Cluster)?Role(Binding)?)$/;
   const base = parseAllDocuments(
     await kubectl(['kustomize', join(repoDir, 'manifests', 'base')]),

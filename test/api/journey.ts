@@ -30,6 +30,16 @@ export type JourneyOptions = {
   app: string;
 };
 
+/** The pod `web` of the enabled namespace. */
+export const webPod = {
+  metadata: {
+    name: 'web',
+    labels: { app: 'web', 'security.istio.io/tlsMode': 'istio' },
+    annotations: { 'sidecar.istio.io/status': '{}', 'lazyscope.io/bypass': 'enabled' },
+  },
+  spec: { nodeName: 'node-1', containers: [{ name: 'istio-proxy', image: 'proxy' }] },
+};
+
 /** Time in which watches open that nothing else waits for. A refusal ends the journey at once. */
 const openedMs = 5_000;
 /** A bound for a hang. */

@@ -10,6 +10,7 @@ import {
   type Journey,
   nodeJourney,
   viewerJourney,
+  webPod,
 } from './journey.ts';
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
@@ -106,15 +107,6 @@ async function live(role: string, without?: Permission): Promise<string[]> {
     await account.remove();
   }
 }
-
-const webPod = {
-  metadata: {
-    name: 'web',
-    labels: { app: 'web', 'security.istio.io/tlsMode': 'istio' },
-    annotations: { 'sidecar.istio.io/status': '{}', 'lazyscope.io/bypass': 'enabled' },
-  },
-  spec: { nodeName: 'node-1', containers: [{ name: 'istio-proxy', image: 'proxy' }] },
-};
 
 test('every role of every manifest has a journey here', () => {
   const written = filesBelow(manifests, '.yaml')
