@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { parseAllDocuments } from 'yaml';
 import { type Binaries, binary, ensureBinaries } from '../artifacts/binaries.ts';
+import { ensureMcsApi } from '../artifacts/definitions.ts';
 import { repoDir } from '../paths.ts';
 import { lastLines, run } from '../run.ts';
 import { freePort } from './free-port.ts';
@@ -159,12 +160,13 @@ async function call<Body>(url: string, dispatcher: Agent, method: string, body?:
   throw new Error(`${method} ${url}: ${statusCode} ${text.slice(0, 300)}`);
 }
 
-/** The kinds of the Gateway API, of Istio and of the product. */
+/** The kinds of the Gateway API, of the Multi-Cluster Services API, of Istio and of the product. */
 async function applyDefinitions(binaries: Binaries, kubectl: Kubectl): Promise<void> {
   const istio = await run(binary(binaries, 'istioctl'), ['manifest', 'generate']);
   const product = await kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
   const gatewayApi = await readFile(binary(binaries, 'gateway-api.yaml'), 'utf8');
-  const definitions = parseAllDocuments(`${gatewayApi}\n---\n${istio}\n---\n${product}`)
+  const mcsApi = await readFile(await ensureMcsApi(() => undefined), 'utf8');
+  const definitions = parseAllDocuments([gatewayApi, mcsApi, istio, product].join('\n---\n'))
     .map((document) => document.toJS() as { kind?: string } | null)
     .filter((object) => object?.kind === 'CustomResourceDefinition');
   const input = definitions.map((object) => JSON.stringify(object)).join('\n---\n');
