@@ -85,5 +85,6 @@ function change(
 
 /** Megabytes of 10^6 bytes, as in the status of a WorkloadScope. */
 export function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)}MB`;
+  // Adding 0 turns a negative zero into zero.
+  return `${(Math.round(bytes / 1e5) / 10 + 0).toFixed(1)}MB`;
 }

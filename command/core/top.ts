@@ -145,5 +145,5 @@ export function topText(top: Top, minutes: number, view: View): string {
 
 const words: Record<string, string> = {
   ...{ 'host-added': 'learned', 'host-removed': 'expired' },
-  ...{ scoped: 'narrowed', unscoped: 'widened', mode: 'mode' },
+  ...{ scoped: 'narrowed', unscoped: 'not narrowed', mode: 'mode' },
 };

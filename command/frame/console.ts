@@ -38,8 +38,7 @@ export async function openConsole(
     const end = (error: NodeJS.ErrnoException | null) => {
       socket.destroy();
       stream.destroy();
-      if (error && error.code !== 'ERR_STREAM_PREMATURE_CLOSE')
-        warn(`pod ${pod}: ${error.message}\n`);
+      if (error && !isEnd.has(error.code ?? '')) warn(`pod ${pod}: ${error.message}\n`);
     };
     pipeline(socket, secure, socket, end);
     stream.on('error', end);
@@ -66,6 +65,9 @@ export async function openConsole(
     },
   };
 }
+
+/** Codes of streams that one side has ended, as every connection ends. */
+const isEnd: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ABORT_ERR']);
 
 /** A controller that is ready; any of them has the whole history. */
 async function controllerPod({ list }: Cluster): Promise<string> {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { megabytes } from '../../../command/core/status-text.ts';
 import { plainText, tableOf } from '../../../command/core/table.ts';
 
 const columns = [
@@ -7,6 +8,12 @@ const columns = [
   { title: 'WHY', cell: ([, why = '']: string[]) => why, wide: true as const },
   { title: 'MODE', cell: ([, , mode = '']: string[]) => mode },
 ];
+test('a saving of nearly nothing is zero without a sign', () => {
+  expect([-20e3, 20e3, -0, 163_240_000, -60e3].map(megabytes)).toEqual([
+    ...['0.0MB', '0.0MB', '0.0MB', '163.2MB', '-0.1MB'],
+  ]);
+});
+
 const plain = { wide: false, paint: (text: string) => text };
 
 test('columns are aligned, and an empty cell is a dash', () => {
