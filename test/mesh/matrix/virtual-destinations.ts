@@ -117,6 +117,12 @@ export const virtualDestinations = {
     host: (context) => `any.${external(context)}`,
     port: () => 80,
   },
+  // No call of the matrix has this path.
+  'virtual-no-match': ruled((context) => ({
+    http: [
+      { match: [{ uri: { prefix: '/never' } }], ...mark('never'), route: [toService(context)] },
+    ],
+  })),
   'virtual-redirect': ruled(() => ({
     http: [{ redirect: { uri: '/elsewhere', redirectCode: 302 } }],
   })),
