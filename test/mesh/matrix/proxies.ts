@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mesh } from '../../../box/mesh.ts';
+import { processOfPod } from '../../../box/pods.ts';
+import { run } from '../../../box/run.ts';
 import type { ConfigDump } from '../../../companion/core/oracle/config-dump.ts';
 import { danglingClusters } from '../../../companion/core/oracle/dangling.ts';
 import { compareNarrowed, textOf } from '../../../companion/core/oracle/narrowing.ts';
@@ -23,13 +25,17 @@ async function dumpText(mesh: Mesh, { namespace, name, labels }: ProxyRef): Prom
   return mesh.admin(pod, '/config_dump');
 }
 
-/** Waits until istiod has sent these proxies nothing for a while. */
-async function untilQuiet(mesh: Mesh, proxies: readonly ProxyRef[]): Promise<void> {
+/**
+ * Waits until istiod has learned nothing and has pushed nothing for a while, and these proxies have
+ * accepted nothing. On a busy machine seconds pass between what istiod learns and its push.
+ */
+export async function untilQuiet(mesh: Mesh, proxies: readonly ProxyRef[]): Promise<void> {
   let before = '';
   await mesh.waitFor('the end of pushes', async () => {
     const versions = await Promise.all(proxies.map((proxy) => versionsOf(mesh, proxy)));
-    const isQuiet = before === versions.join();
-    before = versions.join();
+    const now = [...versions, await workOfIstiod(mesh)].join();
+    const isQuiet = before === now;
+    before = now;
     if (!isQuiet) await sleep(quietMs);
     return isQuiet;
   });
@@ -37,6 +43,19 @@ async function untilQuiet(mesh: Mesh, proxies: readonly ProxyRef[]): Promise<voi
 
 /** Longer than istiod collects changes for one push. */
 const quietMs = 3_000;
+
+/** What istiod has learned and pushed since its start, by its own metrics. */
+async function workOfIstiod(mesh: Mesh): Promise<string> {
+  const { name } = await mesh.pod('istio-system', 'app=istiod');
+  const pid = processOfPod(await mesh.get(['pod', name, '-n', 'istio-system']));
+  const curl = ['curl', '-sS', '--fail', '--max-time', '60', 'http://127.0.0.1:15014/metrics'];
+  const metrics = await run('nsenter', ['-t', pid, '--net', '--', ...curl]);
+  const lines = metrics.split('\n').filter((line) => work.test(line));
+  if (lines.length === 0) throw new Error('istiod counts neither changes nor pushes');
+  return lines.sort().join();
+}
+
+const work = /^(pilot_inbound_updates|pilot_push_triggers|pilot_xds_pushes)\b/;
 
 async function versionsOf(mesh: Mesh, { namespace, name, labels }: ProxyRef): Promise<string> {
   const pod = await mesh.pod(namespace, labels ?? `app=${name}`);
