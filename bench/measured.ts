@@ -72,6 +72,24 @@ const sections: Record<string, Section> = {
         `${value(result, /^1000 services/, 'bytes pushed for it')} MB`,
     },
   ],
+  istiod: (result) => [
+    {
+      what: 'istiod with 200 proxies and 5,000 services under churn, scoped relative to full: bytes sent; CPU; memory',
+      value:
+        `${value(result, /proxies$/, 'sent, scoped / full').toFixed(3)}; ` +
+        `${value(result, /proxies$/, 'CPU, scoped / full').toFixed(3)}; ` +
+        `${(value(result, /scoped$/, 'RSS of istiod, peak') / value(result, /full$/, 'RSS of istiod, peak')).toFixed(3)} times`,
+    },
+  ],
+  scale: (result) => [
+    {
+      what: 'a controller with 1,000 nodes, 10,000 pods and 10,000 services under churn: peak memory; answers p99 at most; ready after a restart',
+      value:
+        `${Math.round(value(result, /churn$/, 'RSS, peak'))} MB; ` +
+        `${value(result, /churn$/, 'answer in the controller, p99 at most')} ms; ` +
+        `${value(result, /restart$/, 'until ready').toFixed(1)} s`,
+    },
+  ],
   ingest: (result) => [
     {
       what: 'node companion: observations a second, and its peak memory',

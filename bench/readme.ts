@@ -37,7 +37,10 @@ function captionOf({ machine }: Result): string {
 }
 
 function readResults(): Results {
-  const names = ['memory', 'activation', 'first-call', 'filter', 'enable', 'ingest', 'bypass'];
+  const names = [
+    ...['memory', 'activation', 'first-call', 'filter', 'enable'],
+    ...['istiod', 'scale', 'ingest', 'bypass'],
+  ];
   return Object.fromEntries(
     names.map((name) => {
       const path = join(repoDir, 'bench', 'results', `${name}.json`);

@@ -47,6 +47,11 @@ const quoted: [(value: string) => string, [string, string, string], (value: numb
     ['ingest', `${controller}, listed again`, 'RSS, peak'],
     toFive,
   ],
+  [
+    (v) => `again; ${v} MB with 2,000 workloads`,
+    ['scale', '1000 nodes, 10000 pods, 10000 services, churn', 'RSS, peak'],
+    whole,
+  ],
   [(v) => `| a first call | ${v} ms by`, ['first-call', 'gateway', 'first call, p50'], toTenth],
   [(v) => `and ${v} ms by \`direct\``, ['first-call', 'direct', 'first call, p50'], toTenth],
   [(v) => `too, takes ${v} ms`, ['first-call', 'gateway', 'second call, p50'], toTenth],
