@@ -241,7 +241,10 @@ describe('serviceEntryVisibility', () => {
     const nobody = { applyToSidecars: true, defaultVisibility: 'NAMESPACE' };
     await setMeshConfig(stringify({ ...parse(before), serviceEntryVisibility: nobody }));
     await both(false);
-    expect((await importedHosts(mesh, namespace, 'client')).join()).not.toContain(host);
+    // The controller learns of the setting by itself, before or after istiod.
+    await mesh.waitFor('the scope without the entry', async () => {
+      return !(await importedHosts(mesh, namespace, 'client')).join().includes(host);
+    });
     await setMeshConfig(before);
     await both(true);
   });
