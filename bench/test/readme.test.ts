@@ -54,8 +54,16 @@ const quoted: [(value: string) => string, [string, string, string], (value: numb
   ],
   [(v) => `| a first call | ${v} ms by`, ['first-call', 'gateway', 'first call, p50'], toTenth],
   [(v) => `and ${v} ms by \`direct\``, ['first-call', 'direct', 'first call, p50'], toTenth],
-  [(v) => `too, takes ${v} ms`, ['first-call', 'gateway', 'second call, p50'], toTenth],
-  [(v) => `a warm call ${v} ms`, ['first-call', 'gateway', 'warm call, p50'], toTenth],
+  [
+    (v) => `of a connection takes ${v} ms`,
+    ['first-call', 'direct', 'cold call, full configuration, p50'],
+    toTenth,
+  ],
+  [
+    (v) => `on an open connection ${v} ms`,
+    ['first-call', 'full configuration', 'warm call, p50'],
+    toTenth,
+  ],
   [
     (v) => `| ${v} s of istiod CPU`,
     ['enable', '1000 services, 8 workloads', 'istiod CPU for it'],
