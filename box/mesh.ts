@@ -105,9 +105,9 @@ function meshHandle(state: MeshState, boxPid: string) {
     if (result.code === 0) return result.stdout;
     throw new Error(`${pod.namespace}/${pod.name}: ${command.join(' ')}: ${result.stderr}`);
   };
-  const admin = async ({ namespace, name }: PodRef, path: string) => {
+  const admin = async ({ namespace, name }: PodRef, path: string, port = 15000) => {
     const pid = processOfPod(await get(['pod', name, '-n', namespace]));
-    const curl = ['curl', '-sS', '--fail', '--max-time', '60', `http://127.0.0.1:15000${path}`];
+    const curl = ['curl', '-sS', '--fail', '--max-time', '60', `http://127.0.0.1:${port}${path}`];
     return run('nsenter', ['-t', pid, '--net', '--', ...curl]);
   };
   return {
@@ -131,7 +131,7 @@ function meshHandle(state: MeshState, boxPid: string) {
     /** Runs a command in a container; without a name, in the default container. */
     exec,
     execOk,
-    /** GET on the Envoy admin of a pod's sidecar. */
+    /** GET on the Envoy admin of a pod, or on another port of the pod. */
     admin,
     figures: (pod: PodRef) => proxyFigures((path) => admin(pod, path)),
     /**

@@ -3,8 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Mesh } from '../../../box/mesh.ts';
-import { processOfPod } from '../../../box/pods.ts';
-import { run } from '../../../box/run.ts';
 import type { ConfigDump } from '../../../companion/core/oracle/config-dump.ts';
 import { danglingClusters } from '../../../companion/core/oracle/dangling.ts';
 import { compareNarrowed, textOf } from '../../../companion/core/oracle/narrowing.ts';
@@ -46,10 +44,8 @@ const quietMs = 3_000;
 
 /** What istiod has learned and pushed since its start, by its own metrics. */
 async function workOfIstiod(mesh: Mesh): Promise<string> {
-  const { name } = await mesh.pod('istio-system', 'app=istiod');
-  const pid = processOfPod(await mesh.get(['pod', name, '-n', 'istio-system']));
-  const curl = ['curl', '-sS', '--fail', '--max-time', '60', 'http://127.0.0.1:15014/metrics'];
-  const metrics = await run('nsenter', ['-t', pid, '--net', '--', ...curl]);
+  const istiod = await mesh.pod('istio-system', 'app=istiod');
+  const metrics = await mesh.admin(istiod, '/metrics', 15014);
   const lines = metrics.split('\n').filter((line) => work.test(line));
   if (lines.length === 0) throw new Error('istiod counts neither changes nor pushes');
   return lines.sort().join();
