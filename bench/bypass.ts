@@ -6,7 +6,7 @@ import { ensureApp } from '../box/artifacts/binaries.ts';
 import { type Cgroup, createCgroup } from '../box/bypass/cgroup.ts';
 import { addresses } from '../box/bypass/pods.ts';
 import { type Sidecars, services, startSidecars } from '../box/bypass/sidecars.ts';
-import { repoDir } from '../box/paths.ts';
+import { loaderPath, repoDir } from '../box/paths.ts';
 import { run } from '../box/run.ts';
 import { type Loader, startLoader } from '../companion/bypass/loader.ts';
 import type { BenchOptions } from './bench.ts';
@@ -33,7 +33,7 @@ export async function bypass({ quick, say }: BenchOptions): Promise<Row[]> {
   const sockets = join(folder, 'sockets');
   await run('cc', ['-O2', '-o', sockets, join(import.meta.dirname, 'sockets.c')]);
   const sides = { off: await startSide(app), on: await startSide(app) };
-  const loader = await startLoader(join(repoDir, 'build/bypass/lazyscope-bypass'));
+  const loader = await startLoader(loaderPath);
   try {
     await accelerate(loader, sides.on, app);
     const measured: Measured[] = [];
@@ -132,6 +132,8 @@ function socketCases(sockets: string): Case[] {
     one('stream of 128 KiB writes', 'stream', 131_072, [0, 1]),
     one('stream of 16 KiB writes', 'stream', 16_384, [0, 1]),
     one('stream of 1 KiB writes', 'stream', 1_024, [0, 1]),
+    one('first stream of 16 KiB writes', 'first', 16_384, [0, 1]),
+    one('first stream of 1 KiB writes', 'first', 1_024, [0, 1]),
   ];
 }
 

@@ -8,7 +8,8 @@ import type { Bench } from './bench.ts';
 import { describeMachine } from './machine.ts';
 import { assertMeasured, missedAims, type Result, tableOf } from './result.ts';
 
-type Entry = { about: string; load(): Promise<Bench> };
+/** A soak is left out of `all`, and its result is not kept. */
+type Entry = { about: string; load(): Promise<Bench>; isSoak?: true };
 
 /** Loaded one at a time: each is a separate program. */
 const benches: Record<string, Entry> = {
@@ -20,6 +21,10 @@ const benches: Record<string, Entry> = {
     about: 'first calls by each strategy, against cold and warm ones with full configuration',
     load: async () => (await import('./first-call.ts')).firstCall,
   },
+  keys: {
+    about: 'first calls with certificates of RSA 2048 and of ECDSA P-256',
+    load: async () => (await import('./keys.ts')).keyTypes,
+  },
   activation: {
     about: 'from the first answer until a request uses the real cluster',
     load: async () => (await import('./activation.ts')).activation,
@@ -27,6 +32,10 @@ const benches: Record<string, Entry> = {
   filter: {
     about: 'CPU per request of Envoy: no filter, a no-op Wasm filter, ours',
     load: async () => (await import('./filter.ts')).filter,
+  },
+  'access-log': {
+    about: 'CPU per request of Envoy by each way to log calls; entries/s of a node companion',
+    load: async () => (await import('./access-log.ts')).accessLog,
   },
   enable: {
     about: 'enabling a namespace of eight workloads: time, CPU of istiod, bytes pushed',
@@ -43,6 +52,10 @@ const benches: Record<string, Entry> = {
   scale: {
     about: 'controller with 1,000 nodes, 10,000 pods, 10,000 services under churn; restart',
     load: async () => (await import('./scale.ts')).scale,
+  },
+  life: {
+    about: 'heap of a controller over an hour in which as much happens as in a day',
+    load: async () => (await import('./life.ts')).life,
   },
   istiod: {
     about: 'bytes and CPU of istiod for the same churn, 200 proxies full and scoped',
@@ -68,6 +81,11 @@ const benches: Record<string, Entry> = {
     about: 'the sockmap bypass on and off: bare sockets, and two sidecars with mTLS (needs wrk)',
     load: async () => (await import('./bypass.ts')).bypass,
   },
+  'bypass-soak': {
+    about: 'an hour of mixed load over the bypass with kills and switches (--minutes)',
+    load: async () => (await import('./bypass-soak.ts')).bypassSoak,
+    isSoak: true,
+  },
 };
 
 const list = Object.entries(benches)
@@ -77,10 +95,11 @@ const list = Object.entries(benches)
 const help = `Usage: npm run -s bench -- NAME... [--json] [--quick]
 
 ${list}
-  all         every benchmark in turn
+  all         every benchmark in turn, without the soak
 
   --json   print only {name, machine, rows}, one line for each benchmark
   --quick  fewer repetitions and sizes; the result is not kept
+  --minutes N  how long a soak takes (60)
 
 Results are kept in bench/results/NAME.json. Benchmarks that need a cluster run as root. They start the
 mesh of \`npm run -s mesh\`; with MESH=keep they use the mesh that is up.
@@ -90,14 +109,17 @@ a wrong command line.
 
 const status = { missed: 1, failed: 2, usage: 64 };
 
-async function measure(name: string, quick: boolean): Promise<Result> {
+async function measure(
+  name: string,
+  { quick, minutes }: Pick<CommandLine, 'quick' | 'minutes'>,
+): Promise<Result> {
   const entry = benches[name];
   if (!entry) throw new Error(`no benchmark '${name}'`);
   const started = Date.now();
   const say = (line: string) =>
     console.error(`${((Date.now() - started) / 1000).toFixed(0).padStart(5)} s  ${name}: ${line}`);
   const bench = await entry.load();
-  const rows = await bench({ quick, say });
+  const rows = await bench({ quick, minutes, say });
   const result = { name, machine: await describeMachine(), rows };
   assertMeasured(result);
   return result;
@@ -109,29 +131,41 @@ async function keep(result: Result): Promise<void> {
   await writeFile(join(folder, `${result.name}.json`), `${JSON.stringify(result, null, 2)}\n`);
 }
 
-type CommandLine = { names: string[]; json: boolean; quick: boolean; help: boolean };
+type CommandLine = {
+  names: string[];
+  json: boolean;
+  quick: boolean;
+  help: boolean;
+  minutes: number | undefined;
+};
 
 function readCommandLine(args: string[]): CommandLine {
   const flag = { type: 'boolean', default: false } as const;
   const { values, positionals } = parseArgs({
     args,
     allowPositionals: true,
-    options: { json: flag, quick: flag, help: flag },
+    options: { json: flag, quick: flag, help: flag, minutes: { type: 'string' } },
   });
-  const names = positionals.includes('all') ? Object.keys(benches) : positionals;
+  const names = positionals.includes('all')
+    ? Object.keys(benches).filter((name) => !benches[name]?.isSoak)
+    : positionals;
+  const { minutes } = values;
+  if (minutes !== undefined && !/^[1-9]\d{0,3}$/.test(minutes)) {
+    throw new Error(`--minutes ${minutes}: not a number from 1 to 9999`);
+  }
   const wrong = names.filter((name) => !(name in benches));
   if (wrong.length > 0) throw new Error(`no benchmark '${wrong.join("', '")}'`);
   if (names.length === 0 && !values.help) throw new Error('name a benchmark');
-  return { names, ...values };
+  return { names, ...values, minutes: minutes === undefined ? undefined : Number(minutes) };
 }
 
-async function runAll({ names, json, quick }: CommandLine): Promise<number> {
+async function runAll({ names, json, quick, minutes }: CommandLine): Promise<number> {
   await run('npm', ['run', '-s', 'build'], { cwd: repoDir });
   let code = 0;
   for (const name of names) {
     try {
-      const result = await measure(name, quick);
-      if (!quick) await keep(result);
+      const result = await measure(name, { quick, minutes });
+      if (!quick && !benches[name]?.isSoak) await keep(result);
       console.log(json ? JSON.stringify(result) : `${tableOf(result)}\n`);
       if (missedAims(result).length > 0) code ||= status.missed;
     } catch (error) {

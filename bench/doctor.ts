@@ -41,7 +41,7 @@ function clusterOf(objects: ReadonlyMap<string, KubeObject[]>): Cluster {
     list: async ({ group, plural }) => objects.get(`${plural}.${group}`) ?? [],
     get: async () => undefined,
     ...{ patch: unused, fetchFrom: unused, exec: unused, close: () => undefined },
-    ...{ connectTo: unused, createToken: unused, ownToken: unused },
+    ...{ connectTo: unused, createToken: unused, ownToken: unused, followLog: unused },
   };
 }
 

@@ -7,17 +7,18 @@ import {
   cluster,
   httpFilter,
   httpListener,
+  type Json,
   knownCluster,
 } from '../box/envoy/bootstrap.ts';
 import { type Companion, gateway, passthrough, startCompanion } from '../box/envoy/companion.ts';
 import { type Envoy, startEnvoy } from '../box/envoy/envoy.ts';
 import { routeConfig } from '../box/envoy/routes.ts';
 import type { BenchOptions } from './bench.ts';
+import { costOf, without } from './envoy-cost.ts';
 import { compileNoOpFilter } from './no-op-filter.ts';
-import { cpuSeconds } from './process.ts';
 import { type Row, row } from './result.ts';
 import { median } from './statistics.ts';
-import { type LoadOptions, loadOf, startUpstream, type Upstream } from './upstream.ts';
+import { startUpstream, type Upstream } from './upstream.ts';
 
 /** A busy Envoy does more for each wake-up, so that a filter is a larger share of what is left. */
 const loads = {
@@ -125,16 +126,6 @@ function rowsOf(costs: Map<string, number[]>): Row[] {
   });
 }
 
-/** CPU microseconds of the proxy for each request of a steady load. */
-async function costOf(proxy: Envoy, app: string, load: LoadOptions): Promise<number> {
-  const url = `http://127.0.0.1:${proxy.port('http')}/healthz`;
-  const before = await cpuSeconds(proxy.pid);
-  const { sent, failed } = await loadOf(app, url, load);
-  const used = (await cpuSeconds(proxy.pid)) - before;
-  if (failed > 0) throw new Error(`${failed} of ${sent} requests to ${load.host} failed`);
-  return (used / sent) * 1e6;
-}
-
 async function startProxy(
   which: Filter,
   modules: Record<'no callback' | 'no-op', string>,
@@ -161,15 +152,6 @@ async function startProxy(
         cluster('lazyscope-hold', companion.port),
       ],
     ),
-  );
-}
-
-type Json = { [key: string]: unknown };
-
-/** A copy without the elements of that name in any list. */
-function without(value: Json, name: string): Json {
-  return JSON.parse(JSON.stringify(value), (_key, each) =>
-    Array.isArray(each) ? each.filter((element) => element?.name !== name) : each,
   );
 }
 

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createFleet, entryOf, sentTo, target, untilImported } from '../box/fleet.ts';
-import { type LoadResult, load } from '../box/load.ts';
 import type { Mesh, PodRef } from '../box/mesh.ts';
 import { setFirstCall } from '../box/product.ts';
 import { appPorts, namespaceObject, workload } from '../box/shop.ts';
@@ -17,6 +16,7 @@ import {
 import type { Histogram } from './histogram.ts';
 import { questionsOf } from './node-metrics.ts';
 import { type Row, row } from './result.ts';
+import { callEach } from './timed-calls.ts';
 
 /**
  * The first call to a destination, by each strategy, against the first call of a sidecar with full
@@ -137,8 +137,8 @@ async function measureExcluded(
 /** The same calls by a sidecar whose connections are open. */
 async function measureWarm({ mesh, whole }: Clients, start: number, count: number): Promise<Times> {
   const urls = urlsFrom(start, count);
-  for (let n = 0; n < warming.rounds; n++) await each(mesh, whole, urls, warming.rps);
-  return (await each(mesh, whole, urls, 2 * rps)).service;
+  for (let n = 0; n < warming.rounds; n++) await callEach(mesh, whole, urls, warming.rps);
+  return (await callEach(mesh, whole, urls, 2 * rps)).service;
 }
 
 const urlsFrom = (start: number, count: number) =>
@@ -149,9 +149,9 @@ const urlOf = (index: number) => `http://${target(index)}.${namespace}:${appPort
 
 /** Each sidecar calls each destination once; their calls alternate, half an interval apart. */
 async function inTurns({ mesh, scoped, whole }: Clients, urls: string[]): Promise<Pair> {
-  const calls = each(mesh, scoped, urls);
+  const calls = callEach(mesh, scoped, urls, rps);
   await sleep(500 / rps);
-  const [first, cold] = await Promise.all([calls, each(mesh, whole, urls)]);
+  const [first, cold] = await Promise.all([calls, callEach(mesh, whole, urls, rps)]);
   return { first: first.service, cold: cold.service };
 }
 
@@ -173,20 +173,6 @@ async function exclude(mesh: Mesh, from: number, to: number): Promise<void> {
   await mesh.kubectl(['patch', ...scope, '--type', 'merge', '-p', patch]);
 }
 
-/** `meshapp load` also reports the service time of requests, in milliseconds. */
-type Timed = LoadResult & { service: Times };
-
-/** One call to each of the URLs, one at a time, each on a connection of its own. */
-async function each(mesh: Mesh, from: PodRef, urls: string[], rate = rps): Promise<Timed> {
-  const more = ['--connections', '1', '--new-connections-per-request'];
-  // The last call is due half an interval before the end, and no other call after it.
-  const flags = { rps: rate, seconds: (urls.length - 0.5) / rate, more };
-  const result = (await load(mesh, from, urls, flags)) as Timed;
-  if (result.failed > 0 || result.sent < urls.length)
-    throw new Error(`${result.failed} failed of ${result.sent}: ${result.failures[0]?.error}`);
-  return result;
-}
-
 async function untilInForce(
   mesh: Mesh,
   from: PodRef,
@@ -197,7 +183,7 @@ async function untilInForce(
   let tried = 0;
   await mesh.waitFor(`${strategy} to be in force`, async () => {
     if (tried >= spare) return false;
-    await each(mesh, from, [urlOf(start + tried++)], 2);
+    await callEach(mesh, from, [urlOf(start + tried++)], 2);
     return (await sentTo(mesh, from, clusters[strategy])).requests > before.requests;
   });
 }

@@ -1,11 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { type ApiServer, startApiServer } from '../box/api/api-server.ts';
-import { type CompanionProcess, startCompanionProcess } from '../box/api/companion-process.ts';
-import { freePort } from '../box/api/free-port.ts';
-import { makeCertificate, startFakeController } from '../box/played/fake-controller.ts';
 import { clusterEntry, reportBody } from '../box/played/report-body.ts';
 import type { BenchOptions } from './bench.ts';
+import { addressOf, type LoneNode, startNodeAlone } from './lone-node.ts';
 import { cpuSeconds, resetPeak, residentBytes } from './process.ts';
 import { type Row, row } from './result.ts';
 
@@ -18,20 +15,15 @@ const aim = { perSecond: 50_000, megabytes: 80 };
 /** The rate exceeds the aim by this factor, so that late timers do not decide the result. */
 const margin = 1.04;
 
-const namespace = 'shop';
-const nodeName = 'worker-1';
-const addressOf = (pod: number) => `127.0.1.${pod + 1}`;
 const clusters = Array.from(
   { length: load.destinations },
   (_, i) => `outbound|9080||service-${i}.namespace-${i % 20}.svc.cluster.local`,
 );
 
-type Node = CompanionProcess & { port: number };
-
 /** The node role, with filters, controller played by this process. */
 export async function ingestNode({ quick, say }: BenchOptions): Promise<Row[]> {
   const seconds = quick ? 4 : 20;
-  const { node, stop } = await startNodeAlone(say);
+  const { node, stop } = await startNodeAlone(say, load.pods);
   try {
     const idle = await residentBytes(node.pid);
     const steady = await observe(node, aim.perSecond * margin, seconds);
@@ -52,56 +44,11 @@ export async function ingestNode({ quick, say }: BenchOptions): Promise<Row[]> {
   }
 }
 
-async function startNodeAlone(
-  say: BenchOptions['say'],
-): Promise<{ node: Node; stop(): Promise<void> }> {
-  const certificate = await makeCertificate();
-  const controller = await startFakeController(certificate);
-  // Nothing reads the received messages, and keeping them would fill this process.
-  controller.received.push = () => 0;
-  const api = await startApiServer(say);
-  await createPods(api);
-  const port = await freePort();
-  const started = await startCompanionProcess('node', api, {
-    port: String(port),
-    'node-name': nodeName,
-    'controller-service': '127.0.0.1',
-    'controller-grpc-port': String(controller.port),
-    'ca-path': certificate.caPath,
-    'token-path': certificate.tokenPath,
-    // There are no proxies behind the pods.
-    'scrape-seconds': '3600',
-  });
-  while ((await started.metric('lazyscope_node_controller_streams')) < 1) await sleep(50);
-  const stop = async () => {
-    await started.stop();
-    await controller.stop();
-    await api.stop();
-    await certificate.remove();
-  };
-  return { node: { ...started, port }, stop };
-}
-
-/** Pods that run at addresses of this machine, from which this process then reports. */
-async function createPods(api: ApiServer): Promise<void> {
-  const labels = { 'lazyscope.io/mode': 'observe' };
-  await api.call('POST', '/api/v1/namespaces', { metadata: { name: namespace, labels } });
-  const path = `/api/v1/namespaces/${namespace}/pods`;
-  for (let i = 0; i < load.pods; i++) {
-    const containers = ['app', 'istio-proxy'].map((name) => ({ name, image: 'registry/none' }));
-    const name = `pod-${i}`;
-    await api.call('POST', path, { metadata: { name }, spec: { nodeName, containers } });
-    const [ip, phase] = [addressOf(i), 'Running'];
-    const status = { phase, podIP: ip, podIPs: [{ ip }] };
-    await api.call('PATCH', `${path}/${name}/status`, { status });
-  }
-}
-
 /** Epochs of VMs: each run starts VMs of its own, as restarted proxies would. */
 let epoch = 1n;
 
 /** Sends reports of all VMs for a duration and returns the node's figures. */
-async function observe(node: Node, perSecond: number, seconds: number) {
+async function observe(node: LoneNode, perSecond: number, seconds: number) {
   const vms = load.pods * load.vmsPerPod;
   const pauseMs = (1000 * vms * load.destinations) / perSecond;
   const before = await node.metric('lazyscope_node_observations_total');

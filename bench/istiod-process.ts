@@ -18,6 +18,8 @@ export type Istiod = {
   xdsAddress: string;
   /** The sum over the samples of a metric; 0 where the metric does not exist yet. */
   metric(name: string): Promise<number>;
+  /** All metrics, in the text format of Prometheus. */
+  metrics(): Promise<string>;
   stop(): Promise<void>;
 };
 
@@ -36,13 +38,14 @@ export async function startIstiod(
   api: ApiServer,
   say: (line: string) => void,
   environment: Record<string, string> = {},
+  meshConfig = 'rootNamespace: istio-system\n',
 ): Promise<Istiod> {
   const binaries = await ensureBinaries(say);
   const folder = await mkdtemp(join(tmpdir(), 'lazyscope-istiod-'));
   const file = (name: string) => join(folder, name);
   const [http, xds, monitoring] = [await freePort(), await freePort(), await freePort()];
   await writeFile(file('kubeconfig'), JSON.stringify(await kubeconfigOf(api)));
-  await writeFile(file('mesh.yaml'), 'rootNamespace: istio-system\n');
+  await writeFile(file('mesh.yaml'), meshConfig);
   const log = openSync(file('log'), 'a');
   const child = spawn(
     binary(binaries, 'pilot-discovery'),
@@ -76,10 +79,11 @@ export async function startIstiod(
     await stop();
     throw error;
   }
+  const metrics = () => get(`http://127.0.0.1:${monitoring}/metrics`);
   return {
     pid: child.pid ?? 0,
     xdsAddress: `127.0.0.1:${xds}`,
-    metric: async (name) => sumOf(await get(`http://127.0.0.1:${monitoring}/metrics`), name),
+    ...{ metrics, metric: async (name) => sumOf(await metrics(), name) },
     stop,
   };
 }

@@ -1,14 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pino } from 'pino';
-import { Registry } from 'prom-client';
-import { type Engine, startEngine } from '../companion/controller/engine.ts';
-import { createControllerMetrics } from '../companion/controller/metrics.ts';
-import type { Sink } from '../companion/controller/reconcile/sink.ts';
-import { controllerSettings } from '../companion/frame/config.ts';
-import { readSettings } from '../companion/frame/settings.ts';
+import type { Engine } from '../companion/controller/engine.ts';
 import type { KubeObject } from '../companion/kube/object.ts';
 import { createRegistry, type Registry as Objects } from '../embedded/registry.ts';
 import { destinationsOf } from './edges.ts';
+import { startObjectEngine } from './object-engine.ts';
 import { type Row, row } from './result.ts';
 
 /** What each tick may take of the thread that answers first calls. */
@@ -27,7 +22,7 @@ const clusterOf = (index: number) =>
 export async function pass(workloads: number): Promise<Row[]> {
   let clock = Date.now();
   const objects = createRegistry();
-  const engine = await startController(objects, () => clock);
+  const engine = await startObjectEngine(objects, () => clock);
   fill(objects, workloads);
   engine.messages.onOpened('node-0');
   const { changed, pace } = engine.parts;
@@ -75,32 +70,6 @@ export async function pass(workloads: number): Promise<Row[]> {
       atMost: aimMs,
     }),
   ];
-}
-
-async function startController(objects: Objects, now: () => number): Promise<Engine> {
-  const sink: Sink = {
-    mayWrite: () => true,
-    async apply(object, subresource) {
-      const { kind, metadata } = object;
-      const before = objects.get(kind, metadata.namespace ?? '', metadata.name);
-      const status = subresource ? object.status : before?.status;
-      const merged = subresource ? { ...before, ...object, spec: before?.spec } : object;
-      return objects.put({ ...merged, ...(status && { status }) });
-    },
-    delete: async () => undefined,
-    tell: async () => undefined,
-  };
-  const settings = readSettings(controllerSettings, { LAZYSCOPE_POD_NAME: 'controller-0' }, []);
-  const engine = startEngine({
-    kube: objects,
-    ...{ sink, now },
-    log: pino({ level: 'error' }),
-    metrics: createControllerMetrics(new Registry()),
-    config: { ...settings, learningWindowSeconds: 0, writesPerSecond: 1e9 },
-    pauseMs: 0,
-  });
-  await engine.synced;
-  return engine;
 }
 
 function fill(objects: Objects, workloads: number): void {

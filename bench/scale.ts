@@ -51,6 +51,8 @@ export async function scale({ quick, say }: BenchOptions): Promise<Row[]> {
     say('churned');
     nodes.stop();
     await controller.stop();
+    // Not stopped again below, if the next one does not start.
+    controller = undefined;
     const started = performance.now();
     controller = await startController(api);
     const ready = (performance.now() - started) / 1000;

@@ -3,8 +3,9 @@
  * Two processes on one connection of the loopback address, each waiting by poll, as event loops do:
  *   sockets rtt SIZE SECONDS CPU_A CPU_B      a message each way in turn; microseconds
  *   sockets stream SIZE SECONDS CPU_A CPU_B   writes of that size one way; bytes a second
- * Prints one line for the first 512 messages, on their own connection, and one line for SECONDS, on
- * another connection.
+ *   sockets first SIZE SECONDS CPU_A CPU_B    the same, as the first messages of the listener
+ * Prints one line for the first 512 messages, on their own connection (not for `first`), and one line
+ * for SECONDS, on another connection.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -179,7 +180,8 @@ int main(int argc, char **argv)
 	if (recv(ends[0], buffer, 1, 0) > 0 || close(ends[0]) || close(ends[1]))
 		return 1;
 	/* The second shows that of the listener: clients of a streaming listener stay on the stack. */
-	exchange(listener, rtt, size, 1, MESSAGES_FIRST, cpus);
+	if (strcmp(argv[1], "first"))
+		exchange(listener, rtt, size, 1, MESSAGES_FIRST, cpus);
 	exchange(listener, rtt, size, strtod(argv[3], NULL), SIZE_MAX, cpus);
 	return 0;
 }

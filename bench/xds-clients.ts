@@ -25,8 +25,9 @@ export async function startXdsClients(
   istiod: string,
   count: number,
   say: (line: string) => void,
+  more: string[] = [],
 ): Promise<XdsClients> {
-  const args = ['-istiod', istiod, '-count', String(count)];
+  const args = ['-istiod', istiod, '-count', String(count), ...more];
   const clients = await startGoClients<Reading>('xds-clients', args, say);
   async function read(): Promise<Reading> {
     const reading = await clients.read();

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { installAccessLog } from './access-log.ts';
 import { companionArchive } from './artifacts/companion-image.ts';
 import { ensureBuild } from './artifacts/product-build.ts';
 import { up } from './cluster/up.ts';
@@ -13,7 +14,9 @@ import { readEnable, readUp } from './up-options.ts';
 const help = `Usage: npm run -s mesh -- COMMAND
 
   up [OPTIONS]            start a cluster with Istio; returns when it is ready
-  enable NAMESPACE MODE   set a namespace, created if missing, to observe, enforce or off
+  enable NAMESPACE MODE [--source access-log]
+                          set a namespace, created if missing, to observe, enforce or off, with
+                          the filter, or without Wasm
   kubectl ARGS            run kubectl against the cluster
   istioctl ARGS           run istioctl against the cluster
   lazyscope ARGS          run the command of this checkout against the cluster, as its administrator
@@ -86,13 +89,14 @@ function productHints(enforced: string[]): string {
 }
 
 async function enableCommand(args: string[]): Promise<number> {
-  const { namespace, mode } = readEnable(args);
+  const { namespace, mode, source } = readEnable(args);
   const mesh = openMesh();
   const installed = ['get', 'deployment', 'lazyscope-controller', '-n', 'lazyscope-system'];
   if ((await mesh.kubectl([...installed, '--ignore-not-found', '-o', 'name'])) === '')
     throw new Error('the product is not in this mesh: start one with `up --product`');
   await ensureBuild(repoDir);
-  await enableNamespace(mesh, namespace, mode);
+  if (source === 'access-log') await installAccessLog(mesh, namespace, mode);
+  else await enableNamespace(mesh, namespace, mode);
   console.log(`${namespace}: ${mode}`);
   return 0;
 }

@@ -28,6 +28,8 @@ export type FleetOptions = {
   onlyHttp?: boolean;
   /** The node that a workload runs on, by its name; any node by default. */
   nodes?: Record<string, string>;
+  /** Of all pods. */
+  annotations?: Record<string, string>;
 };
 
 export const target = (index: number) => `target-${index}`;
@@ -53,16 +55,14 @@ export function serviceObject(namespace: string, name: string, extra: object = {
 }
 
 export const strictMtls = (namespace: string): object => ({
-  apiVersion: 'security.istio.io/v1',
-  kind: 'PeerAuthentication',
+  ...{ apiVersion: 'security.istio.io/v1', kind: 'PeerAuthentication' },
   metadata: { name: 'strict', namespace },
   spec: { mtls: { mode: 'STRICT' } },
 });
 
 /** Only the workload `client` of the same or another namespace may call the server. */
 export const onlyClient = (namespace: string, of = namespace): object => ({
-  apiVersion: 'security.istio.io/v1',
-  kind: 'AuthorizationPolicy',
+  ...{ apiVersion: 'security.istio.io/v1', kind: 'AuthorizationPolicy' },
   metadata: { name: 'only-client', namespace },
   spec: {
     selector: { matchLabels: { app: 'server' } },
@@ -72,12 +72,12 @@ export const onlyClient = (namespace: string, of = namespace): object => ({
 
 /** Creates the namespace, enables it and, in `enforce`, returns when every workload is narrowed. */
 export async function createFleet(mesh: Mesh, options: FleetOptions): Promise<void> {
-  const { namespace, clients, targets, mode = 'enforce', nodes = {} } = options;
+  const { namespace, clients, targets, mode = 'enforce', nodes = {}, annotations } = options;
   const names = options.server === false ? clients : ['server', ...clients];
   const ports = options.onlyHttp ? { ports: targetPorts.slice(0, 1) } : {};
   await mesh.apply([
     namespaceObject(namespace),
-    ...names.flatMap((name) => workload(namespace, name, { node: nodes[name] })),
+    ...names.flatMap((name) => workload(namespace, name, { node: nodes[name], annotations })),
     ...Array.from({ length: targets }, (_, i) => serviceObject(namespace, target(i), ports)),
     ...(options.strict ? [strictMtls(namespace)] : []),
   ]);
@@ -159,7 +159,7 @@ export async function untilNarrowed(mesh: Mesh, namespace: string, names: string
   for (const name of names) {
     const pod = await mesh.pod(namespace, `app=${name}`);
     await mesh.waitFor(`${namespace}/${name} to be narrowed`, async () => {
-      if (!(await hasCluster(mesh, pod, 'lazyscope-direct'))) return false;
+      if (!(await hasCluster(mesh, pod, 'lazyscope-(direct|unknown)'))) return false;
       if (await hasCluster(mesh, pod, syntheticCluster)) return false;
       return !(await clusterNames(mesh, pod)).some((cluster) => cluster.includes('synthetic-'));
     });

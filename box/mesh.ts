@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { proxyFigures, proxySummary } from '../embedded/proxy-figures.ts';
 import { imageName, imageOfFiles, ociLayout, tarOfLayout } from './artifacts/images.ts';
-import { up } from './cluster/up.ts';
+import { type UpOptions, up } from './cluster/up.ts';
 import { pathOf, readObject } from './cluster-objects.ts';
 import { type MeshState, readState, statePath, writeState } from './mesh-state.ts';
 import { boxDir, kubeconfigPath, lockPath, prefix, repoDir, stateDir } from './paths.ts';
@@ -17,7 +17,10 @@ export type PodRef = { namespace: string; name: string; container?: string };
 /** A handle on a running mesh; see `meshHandle`. */
 export type Mesh = ReturnType<typeof meshHandle>;
 
-export type StartOptions = { nodes?: number; services?: number; archives?: string[] };
+export type StartOptions = {
+  nodes?: number;
+  services?: number;
+} & Pick<UpOptions, 'archives' | 'nodeGraceSeconds'>;
 
 const say = (line: string) => console.error(`mesh: ${line}`);
 
@@ -31,8 +34,8 @@ export async function startMesh(
   const keep = process.env.MESH === 'keep';
   let stop = async () => {};
   if (!(keep && (await isUp()))) {
-    const { nodes = 2, archives = [] } = options;
-    ({ stop } = await up({ nodes, owned: !keep, progress: say, archives }));
+    const { nodes = 2, archives = [], nodeGraceSeconds } = options;
+    ({ stop } = await up({ nodes, owned: !keep, progress: say, archives, nodeGraceSeconds }));
   }
   const mesh = openMesh();
   if (options.services) await mesh.createServices(options.services);

@@ -18,4 +18,6 @@ export const apiSocketPath = join(stateDir, 'api.sock');
 export const lockPath = `${stateDir}.lock`;
 
 export const repoDir = fileURLToPath(new URL('..', import.meta.url));
+/** The loader of the bypass, as `make -C bpf` leaves it. */
+export const loaderPath = join(repoDir, 'build/bypass/lazyscope-bypass');
 export const boxDir = fileURLToPath(new URL('.', import.meta.url));

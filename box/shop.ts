@@ -45,7 +45,8 @@ export function appContainer(name: string): object {
     ].map(([variable, fieldPath]) => ({ name: variable, valueFrom: { fieldRef: { fieldPath } } })),
     // Asked each second only until the start: for many pods, such questions are real work.
     startupProbe: { httpGet: healthy, periodSeconds: 1, failureThreshold: 600 },
-    readinessProbe: { httpGet: healthy, periodSeconds: 10 },
+    // With the default of one second, a busy machine would take endpoints away.
+    readinessProbe: { httpGet: healthy, periodSeconds: 10, timeoutSeconds: 10 },
     resources: { requests: { cpu: '10m', memory: '16Mi' } },
   };
 }
@@ -66,8 +67,13 @@ export function namespaceObject(name: string, injected = true): object {
 export function workload(
   namespace: string,
   name: string,
-  { replicas = 1, node }: { replicas?: number; node?: string | undefined } = {},
+  options: {
+    replicas?: number;
+    node?: string | undefined;
+    annotations?: Record<string, string> | undefined;
+  } = {},
 ): object[] {
+  const { replicas = 1, node, annotations } = options;
   const metadata = { name, namespace };
   const labels = { app: name };
   return [
@@ -86,7 +92,7 @@ export function workload(
         replicas,
         selector: { matchLabels: labels },
         template: {
-          metadata: { labels },
+          metadata: { labels, annotations },
           spec: {
             serviceAccountName: name,
             ...(node && { nodeSelector: { 'kubernetes.io/hostname': node } }),

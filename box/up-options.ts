@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { type LearningSource, sources } from '../companion/core/scope/source.ts';
 import type { Mode } from './product.ts';
 
 /** The options of `up`. */
@@ -55,12 +56,16 @@ export function readUp(args: string[]): UpRequest {
 export function readEnable([namespace = '', mode = '', ...rest]: string[]): {
   namespace: string;
   mode: Mode;
+  source: LearningSource;
 } {
   checkNamespace(namespace);
+  const [option, value, ...more] = rest;
   const known = modes.find((each) => each === mode);
-  if (known === undefined || rest.length > 0)
+  if (known === undefined || (option !== undefined && option !== '--source') || more.length > 0)
     throw new Error(`'${[mode, ...rest].join(' ')}': give one mode of ${modes.join(', ')}`);
-  return { namespace, mode: known };
+  const source = option === undefined ? 'wasm' : sources.find((each) => each === value);
+  if (!source) throw new Error(`--source ${value ?? ''}: give one of ${sources.join(', ')}`);
+  return { namespace, mode: known, source };
 }
 
 function wholeNumber(option: string, text: string, most: number): number {

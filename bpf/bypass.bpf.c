@@ -118,7 +118,6 @@ int BPF_PROG(bypass_read, struct sock *sk, int ret, int flags)
 {
 	struct connection *connection;
 	struct flow *flow;
-	__u64 key;
 
 	flow = bpf_sk_storage_get(&flows, sk, NULL, 0);
 	if (!flow)
@@ -126,10 +125,29 @@ int BPF_PROG(bypass_read, struct sock *sk, int ret, int flags)
 	note_reader(flow, ret, flags);
 	if (ret <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
 		return 0;
-	key = flow->connection;
-	connection = bpf_map_lookup_elem(&connections, &key);
+	connection = connection_of(flow);
 	if (connection)
 		__sync_fetch_and_add(&connection->read[flow->side & 1], ret);
+	return 0;
+}
+
+/*
+ * Runs after every sendmsg on the node, and sees what the message program cannot: the messages of
+ * sockets that are not in the map.
+ */
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(bypass_sent, struct sock *sk, int ret, int flags)
+{
+	struct settings *s = current_settings();
+	struct connection *connection;
+	struct flow *flow;
+
+	flow = bpf_sk_storage_get(&flows, sk, NULL, 0);
+	if (!flow || !flow->watched || !s || !s->stream_seconds || ret <= 0)
+		return 0;
+	connection = connection_of(flow);
+	if (connection)
+		observe(s, flow, connection, ret);
 	return 0;
 }
 

@@ -23,6 +23,11 @@
 #define CONTAINERS_MAX 4096
 /* Maximum number of listeners, over all network namespaces: dozens for each pod. */
 #define LISTENERS_MAX 16384
+/*
+ * Maximum number of connections on the stack whose traffic is watched: mostly the first of each
+ * listener. The oldest are no longer watched.
+ */
+#define WATCHED_MAX 4096
 
 #define FLAG_INSERT (1u << 0)     /* accelerate new connections */
 #define FLAG_REDIRECT (1u << 1)   /* redirect data from socket to socket */
@@ -47,7 +52,10 @@ enum hop {
 	HOPS,
 };
 
-/* One connection; arrays are indexed by the side that wrote or read. Bytes since it began. */
+/*
+ * One accelerated or watched connection; arrays are indexed by the side that wrote or read. Bytes
+ * since it began.
+ */
 struct connection {
 	__u64 server;        /* socket cookie */
 	__u64 sent[SIDES];   /* bytes sent to the other side, by either path */
@@ -57,6 +65,8 @@ struct connection {
 	__u64 netns;         /* the listener's network namespace, by cookie */
 	__u32 messages[SIDES]; /* messages not yet added to `listeners` */
 	__u32 streamed[SIDES]; /* those of them in streams of small messages */
+	__u32 answered;      /* a watched connection: a side has sent after it has read */
+	__u32 pad;
 };
 
 /* The counters: most give the reason why a socket was not accelerated or a flow not redirected. */
@@ -69,6 +79,7 @@ struct connection {
 	X(not_local)            /* clients whose server is not in an accelerated cgroup */ \
 	X(unpaired)             /* servers whose client is not in the map */ \
 	X(learning)             /* sockets of containers whose reads were not observed yet */ \
+	X(watched)              /* connections watched from the stack, because of their listener */ \
 	X(refused_blocking)     /* sockets of containers with blocking reads */ \
 	X(refused_port)         /* clients whose port the policy excludes */ \
 	X(refused_stream)       /* clients of listeners that are left alone because of streams */ \

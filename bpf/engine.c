@@ -83,6 +83,9 @@ static bool attach(struct failure *failure)
 	programs->links.bypass_read = bpf_program__attach(programs->progs.bypass_read);
 	if (!programs->links.bypass_read)
 		return fail(failure, errno, "cannot attach to reads");
+	programs->links.bypass_sent = bpf_program__attach(programs->progs.bypass_sent);
+	if (!programs->links.bypass_sent)
+		return fail(failure, errno, "cannot attach to writes");
 	return true;
 }
 

@@ -14,7 +14,7 @@ struct failure {
 
 /* Loads the programs and unloads them at once: a test whether the kernel accepts them. */
 bool engine_probe(unsigned int log_level, struct failure *failure);
-/* Loads the programs and attaches to the socket map and the tracepoint. Accelerates nothing yet. */
+/* Loads the programs and attaches to the socket map and the tracepoints. Accelerates nothing yet. */
 bool engine_load(const struct request *request, struct failure *failure);
 bool engine_loaded(void);
 /*

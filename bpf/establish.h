@@ -3,60 +3,14 @@
 #ifndef LAZYSCOPE_BYPASS_ESTABLISH_H
 #define LAZYSCOPE_BYPASS_ESTABLISH_H
 
+#include "address.h"
 #include "listener.h"
-
-#define AF_INET 2
 
 static __always_inline int port_allowed(const struct settings *s, __u16 port)
 {
 	int named = bpf_map_lookup_elem(&ports, &port) != NULL;
 
 	return s->flags & FLAG_ONLY_PORTS ? named : !named;
-}
-
-/* The client of a SYN. The connection has no socket yet, so the address comes from the context. */
-static __always_inline void client_of_request(struct bpf_sock_ops *ctx, struct client_address *key)
-{
-	/*
-	 * Read before the branch: clang would merge the reads of both branches through one pointer.
-	 */
-	__u32 ip4 = FIELD(ctx, remote_ip4), family = FIELD(ctx, family);
-
-	key->port = bpf_ntohl(FIELD(ctx, remote_port));
-	key->ip[0] = FIELD(ctx, remote_ip6[0]);
-	key->ip[1] = FIELD(ctx, remote_ip6[1]);
-	key->ip[2] = FIELD(ctx, remote_ip6[2]);
-	key->ip[3] = FIELD(ctx, remote_ip6[3]);
-	if (family == AF_INET) {
-		key->ip[0] = 0;
-		key->ip[1] = 0;
-		key->ip[2] = bpf_htonl(0xffff);
-		key->ip[3] = ip4;
-	}
-}
-
-static __always_inline void copy_ip(__u32 *to, const struct in6_addr *from)
-{
-	to[0] = from->in6_u.u6_addr32[0];
-	to[1] = from->in6_u.u6_addr32[1];
-	to[2] = from->in6_u.u6_addr32[2];
-	to[3] = from->in6_u.u6_addr32[3];
-}
-
-static __always_inline void client_of_socket(struct tcp_sock *tp, enum side side,
-					     struct client_address *key)
-{
-	struct sock_common *sk = &tp->inet_conn.icsk_inet.sk.__sk_common;
-
-	key->port = side == CLIENT ? sk->skc_num : bpf_ntohs(sk->skc_dport);
-	if (sk->skc_family == AF_INET) {
-		key->ip[2] = bpf_htonl(0xffff);
-		key->ip[3] = side == CLIENT ? sk->skc_rcv_saddr : sk->skc_daddr;
-	} else if (side == CLIENT) {
-		copy_ip(key->ip, &sk->skc_v6_rcv_saddr);
-	} else {
-		copy_ip(key->ip, &sk->skc_v6_daddr);
-	}
 }
 
 /* Returns 0, or the counter of the reason not to accelerate this socket. */
@@ -122,41 +76,68 @@ static __always_inline int take_in(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	return 0;
 }
 
+/* Watches the traffic of a connection that stays on the stack. Returns 0 or a reason. */
+static __always_inline int watch(struct bpf_sock_ops *ctx, enum side side, __u64 connection, __u64 container)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct flow *flow;
+
+	flow = sk ? bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+	if (!flow)
+		return COUNT_no_storage;
+	flow->watched = connection;
+	flow->container = container;
+	flow->side = side;
+	bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+	return 0;
+}
+
 /* On a SYN to a listener: records the client, whose own program looks it up once established. */
 static __always_inline void expect_client(struct bpf_sock_ops *ctx, struct settings *s)
 {
 	struct client_address client = {};
-	__u8 one = 1;
+	__u32 prospect;
 
-	if (!port_allowed(s, FIELD(ctx, local_port)) || !will_accept(ctx, s))
+	if (!port_allowed(s, FIELD(ctx, local_port)))
+		return;
+	prospect = prospect_of(ctx, s);
+	if (prospect == NOTHING)
 		return;
 	client_of_request(ctx, &client);
-	bpf_map_update_elem(&expected, &client, &one, BPF_ANY);
+	bpf_map_update_elem(&expected, &client, &prospect, BPF_ANY);
 }
 
 /* Returns 0 or a reason. Only clients that will be paired are added: see bypass.bpf.c. */
 static __always_inline int client_established(struct bpf_sock_ops *ctx, struct settings *s,
 					      struct tcp_sock *tp)
 {
-	__u64 self = bpf_get_socket_cookie(ctx);
+	struct client self = { .cookie = bpf_get_socket_cookie(ctx) };
 	struct pair_key pair = {};
+	__u32 *prospect;
 	__u64 container;
 	int reason;
 	__u16 port;
 
 	reason = unfit_reader(ctx, tp, &container);
-	if (reason)
+	if (reason && reason != COUNT_learning)
 		return reason;
 	client_of_socket(tp, CLIENT, &pair.client);
-	if (!bpf_map_lookup_elem(&expected, &pair.client))
-		return COUNT_not_local;
+	prospect = bpf_map_lookup_elem(&expected, &pair.client);
+	if (!prospect)
+		return reason ? reason : COUNT_not_local;
 	port = bpf_ntohs(tp->inet_conn.icsk_inet.sk.__sk_common.skc_dport);
 	/*
 	 * REDIRECT gives the two ends different ports. Either of the two excludes the connection.
 	 */
 	if (!(s->flags & FLAG_ONLY_PORTS) && !port_allowed(s, port))
 		return COUNT_refused_port;
-	reason = take_in(ctx, tp, CLIENT, self, self, container);
+	self.watched = reason || *prospect == WATCH;
+	if (self.watched && !s->stream_seconds)
+		return reason;
+	if (self.watched)
+		reason = watch(ctx, CLIENT, self.cookie, container);
+	else
+		reason = take_in(ctx, tp, CLIENT, self.cookie, self.cookie, container);
 	if (reason)
 		return reason;
 	pair.client_next = tp->snd_nxt;
@@ -176,8 +157,9 @@ static __always_inline __u32 hop_of(struct tcp_sock *tp)
 static __always_inline int server_established(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
 {
 	struct connection connection = {};
-	__u64 *found, client, container;
+	struct client *found, client;
 	struct pair_key pair = {};
+	__u64 container;
 	int reason;
 
 	client_of_socket(tp, SERVER, &pair.client);
@@ -191,16 +173,22 @@ static __always_inline int server_established(struct bpf_sock_ops *ctx, struct t
 		return reason ? reason : COUNT_unpaired;
 	client = *found;
 	bpf_map_delete_elem(&waiting, &pair);
-	if (reason)
+	if (reason && (reason != COUNT_learning || !client.watched))
 		return reason;
 	connection.server = bpf_get_socket_cookie(ctx);
 	connection.hop = hop_of(tp);
 	connection.netns = bpf_get_netns_cookie(ctx);
 	connection.port = tp->inet_conn.icsk_inet.sk.__sk_common.skc_num;
-	reason = take_in(ctx, tp, SERVER, connection.server, client, container);
+	if (client.watched) {
+		if (watch(ctx, SERVER, client.cookie, container))
+			return COUNT_no_storage;
+		bpf_map_update_elem(&watched, &client.cookie, &connection, BPF_NOEXIST);
+		return reason ? reason : COUNT_watched;
+	}
+	reason = take_in(ctx, tp, SERVER, connection.server, client.cookie, container);
 	if (reason)
 		return reason;
-	return bpf_map_update_elem(&connections, &client, &connection, BPF_NOEXIST) ?
+	return bpf_map_update_elem(&connections, &client.cookie, &connection, BPF_NOEXIST) ?
 		       COUNT_no_connection : 0;
 }
 
@@ -214,12 +202,17 @@ static __always_inline void socket_closed(struct bpf_sock_ops *ctx, const struct
 	flow = sk ? bpf_sk_storage_get(&flows, sk, NULL, 0) : NULL;
 	if (!flow)
 		return;
-	key = flow->connection;
-	connection = bpf_map_lookup_elem(&connections, &key);
+	connection = connection_of(flow);
 	if (connection && s && s->stream_seconds) {
 		note_shape(connection, CLIENT);
 		note_shape(connection, SERVER);
 	}
+	key = flow->watched;
+	if (key) {
+		bpf_map_delete_elem(&watched, &key);
+		return;
+	}
+	key = flow->connection;
 	bpf_map_delete_elem(&connections, &key);
 	count(COUNT_closed);
 }

@@ -40,39 +40,56 @@ static __always_inline int is_left_alone(const struct settings *s, struct listen
 	listener->messages = 0;
 	listener->streamed = 0;
 	listener->left_alone = 0;
+	listener->shown = 0;
 	return 0;
 }
 
-/* Whether the listener that received a SYN will be paired with the client. */
-static __always_inline int will_accept(struct bpf_sock_ops *ctx, const struct settings *s)
+/*
+ * Whether a first connection must show the listener's traffic. Not those to a sidecar: they carry
+ * the calls to every port, so that the first of them says nothing about the next, and a pool of
+ * HTTP/2 has no other.
+ */
+static __always_inline int is_unknown(const struct listener *listener, __u32 port)
+{
+	return !listener->shown && port != PORT_OUTBOUND && port != PORT_INBOUND;
+}
+
+/* What the listener that received a SYN lets happen to the connection. */
+static __always_inline enum prospect prospect_of(struct bpf_sock_ops *ctx, const struct settings *s)
 {
 	struct listener_key key = { .netns = bpf_get_netns_cookie(ctx), .port = FIELD(ctx, local_port) };
+	enum prospect otherwise = s->stream_seconds ? WATCH : NOTHING;
 	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
 	__u64 container;
 	__u32 *reads;
 
 	if (!listener)
-		return 0;
+		return otherwise;
 	container = listener->container;
 	reads = bpf_map_lookup_elem(&readers, &container);
-	if (!reads || *reads != READS_NON_BLOCKING)
-		return 0;
-	if (!is_left_alone(s, listener))
-		return 1;
-	count(COUNT_refused_stream);
-	return 0;
+	if (!reads || !*reads)
+		return otherwise;
+	if (*reads & READS_BLOCKING)
+		return NOTHING;
+	if (is_left_alone(s, listener)) {
+		count(COUNT_refused_stream);
+		return otherwise;
+	}
+	return s->stream_seconds && is_unknown(listener, key.port) ? WATCH : TAKE_IN;
 }
 
 /*
  * Adds the messages of one side to the listener's counts. If most of them belong to streams, later
- * clients of the listener are not accelerated for a while.
+ * clients of the listener are not accelerated for a while, and for as long as its connections go on
+ * so.
  */
 static __always_inline void note_shape(struct connection *connection, __u32 side)
 {
 	struct listener_key key = { .netns = connection->netns, .port = connection->port };
 	struct listener *listener = bpf_map_lookup_elem(&listeners, &key);
 
-	if (listener) {
+	if (listener && connection->messages[side]) {
+		listener->shown = 1;
 		__sync_fetch_and_add(&listener->messages, connection->messages[side]);
 		__sync_fetch_and_add(&listener->streamed, connection->streamed[side]);
 		/* Two CPUs may halve at once. That is harmless, because only the share matters. */
@@ -80,9 +97,10 @@ static __always_inline void note_shape(struct connection *connection, __u32 side
 			listener->messages /= 2;
 			listener->streamed /= 2;
 		}
-		if (!listener->left_alone && 2 * listener->streamed > listener->messages) {
+		if (connection->streamed[side] && 2 * listener->streamed > listener->messages) {
+			if (!listener->left_alone)
+				count(COUNT_left_alone);
 			listener->left_alone = bpf_ktime_get_ns();
-			count(COUNT_left_alone);
 		}
 	}
 	connection->messages[side] = 0;

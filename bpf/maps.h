@@ -25,7 +25,10 @@ struct pair_key {
 
 enum way { PATH_STACK, PATH_REDIRECT, PATH_STACK_FOR_GOOD };
 
-/* What one socket sends. Written only by the message program, under the lock of the socket. */
+/*
+ * What one socket sends. Written only by the message program, under the lock of the socket; for a
+ * watched socket without the lock, where two threads that send at once may miscount.
+ */
 struct flow {
 	__u64 connection; /* key into `connections`: the cookie of the client */
 	__u64 redirected; /* bytes */
@@ -42,6 +45,7 @@ struct flow {
 	__u64 streak_bytes;
 	__u64 own_read;   /* bytes that this socket had read when the streak began */
 	__u64 container;  /* key into `readers` */
+	__u64 watched;    /* key into `watched`, if the socket is not accelerated */
 	__u32 reads;      /* the kinds of reads seen on this socket */
 	__u32 pad;
 };
@@ -60,7 +64,7 @@ struct {
 } sockets SEC(".maps");
 
 /*
- * Cookie of the client -> struct connection, 72 bytes. Removed when either end is closed, or by the
+ * Cookie of the client -> struct connection, 80 bytes. Removed when either end is closed, or by the
  * loader's sweep.
  */
 struct {
@@ -70,6 +74,18 @@ struct {
 	__type(key, __u64);
 	__type(value, struct connection);
 } connections SEC(".maps");
+
+/*
+ * Cookie of the client -> struct connection, 80 bytes, of a connection on the stack whose traffic
+ * says whether its listener streams small messages. Removed when either end is closed; a full map
+ * evicts the oldest entry, which is then no longer watched.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, WATCHED_MAX);
+	__type(key, __u64);
+	__type(value, struct connection);
+} watched SEC(".maps");
 
 /*
  * Id of the cgroup in which sockets were made -> enum reads, 4 bytes. If the reads were not
@@ -84,7 +100,8 @@ struct {
 } readers SEC(".maps");
 
 /*
- * Socket -> struct flow, 96 bytes: accelerated sockets, and those that are watched for `readers`.
+ * Socket -> struct flow, 112 bytes: accelerated sockets, and those that are watched for `readers`
+ * or for their listener.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -105,10 +122,11 @@ struct listener {
 	__u64 messages;   /* recent messages of its connections, both directions */
 	__u64 streamed;   /* those of them in streams of small messages */
 	__u64 left_alone; /* since then, in ns of the monotonic clock; 0: not left alone */
+	__u64 shown;      /* whether a connection has shown its traffic: an answer, or its end */
 };
 
 /*
- * Listener, 16 bytes -> struct listener, 32 bytes. Added when a socket listens or accepts a
+ * Listener, 16 bytes -> struct listener, 40 bytes. Added when a socket listens or accepts a
  * connection. Clients of an unknown listener are not accelerated. A full map evicts the oldest
  * entry, which is learned again.
  */
@@ -119,26 +137,35 @@ struct {
 	__type(value, struct listener);
 } listeners SEC(".maps");
 
+/* What a listener that received a SYN lets happen to the connection. */
+enum prospect { NOTHING, TAKE_IN, WATCH };
+
 /*
- * Client that sent a SYN to an accelerated listener, 20 bytes -> 1. Removed when the connection is
- * accepted; a full map evicts the oldest entry.
+ * Client that sent a SYN to an accelerated listener, 20 bytes -> enum prospect. Removed when the
+ * connection is accepted; a full map evicts the oldest entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, CONNECTIONS_MAX);
 	__type(key, struct client_address);
-	__type(value, __u8);
+	__type(value, __u32);
 } expected SEC(".maps");
 
+/* A client that its own program has taken in, or only watches. */
+struct client {
+	__u64 cookie;
+	__u64 watched;
+};
+
 /*
- * Client that waits for its server, 28 bytes -> cookie of the client. Removed when paired; a full
+ * Client that waits for its server, 28 bytes -> struct client, 16 bytes. Removed when paired; a full
  * map evicts the oldest entry.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, CONNECTIONS_MAX);
 	__type(key, struct pair_key);
-	__type(value, __u64);
+	__type(value, struct client);
 } waiting SEC(".maps");
 
 /* Port -> 1: the ports that the policy names. Written by the loader. */
@@ -176,6 +203,15 @@ static __always_inline void count_many(__u32 counter, __u64 n)
 static __always_inline void count(__u32 counter)
 {
 	count_many(counter, 1);
+}
+
+/* The connection of an accelerated or a watched socket. */
+static __always_inline struct connection *connection_of(const struct flow *flow)
+{
+	__u64 accelerated = flow->connection, stacked = flow->watched;
+
+	return stacked ? bpf_map_lookup_elem(&watched, &stacked) :
+			 bpf_map_lookup_elem(&connections, &accelerated);
 }
 
 static __always_inline struct settings *current_settings(void)

@@ -51,6 +51,21 @@ static __always_inline void shape(const struct settings *s, const struct flow *f
 		note_shape(connection, side);
 }
 
+/* Counts a message of a watched connection. Its first answer shows that not all are streams. */
+static __always_inline void observe(const struct settings *s, struct flow *flow,
+				    struct connection *connection, __u32 size)
+{
+	__u32 side = flow->side & 1;
+	__u64 own_read = connection->read[side];
+	int answers = own_read != flow->own_read && !connection->answered;
+
+	shape(s, flow, connection, side, is_stream(s, flow, own_read, size));
+	if (!answers)
+		return;
+	connection->answered = 1;
+	note_shape(connection, side);
+}
+
 /* Chooses the path of a message, and counts each change. */
 static __always_inline __u32 choose(struct settings *s, struct flow *flow, __u64 unread, __u32 messages,
 				    __u32 size, int stream)

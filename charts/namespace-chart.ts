@@ -12,6 +12,12 @@ type Settings = {
   clusterDomain: string;
   trustDomain: string;
   trustDomainAlias: string;
+  serviceCidr: string;
+  secondServiceCidr: string;
+  plainAddresses: string;
+  /** The numbers of bits of the two ranges, which also stand alone. */
+  bits: string;
+  secondBits: string;
 };
 
 /** Names that occur nowhere in the manifests, so that each of their places can be found. */
@@ -21,6 +27,11 @@ const marks: Settings = {
   clusterDomain: 'mark-cluster-domain',
   trustDomain: 'mark-trust-domain',
   trustDomainAlias: 'mark-alias',
+  serviceCidr: 'mark-service-cidr/mark-bits',
+  secondServiceCidr: 'mark-second-cidr/mark-second-bits',
+  plainAddresses: 'mark-plain-addresses',
+  bits: 'mark-bits',
+  secondBits: 'mark-second-bits',
 };
 
 const templates: Settings = {
@@ -29,6 +40,11 @@ const templates: Settings = {
   clusterDomain: '{{ .Values.mesh.clusterDomain }}',
   trustDomain: '{{ .Values.mesh.trustDomain }}',
   trustDomainAlias: '{{ .Values.mesh.trustDomainAlias }}',
+  serviceCidr: '{{ .Values.accessLog.serviceCidr }}',
+  secondServiceCidr: '{{ .Values.accessLog.secondServiceCidr }}',
+  plainAddresses: '{{ join "|" .Values.accessLog.plainAddresses }}',
+  bits: '{{ .Values.accessLog.serviceCidr | splitList "/" | last }}',
+  secondBits: '{{ .Values.accessLog.secondServiceCidr | splitList "/" | last }}',
 };
 
 /** Renders an enabled namespace with marks in the place of its settings. */
@@ -39,9 +55,10 @@ async function renderWith(manifests: string, component?: string): Promise<Mappin
       await writeFile(path, change(await readFile(path, 'utf8')));
     };
     await edit('example/namespace.yaml', (text) => text.replace('my-namespace', marks.namespace));
-    await edit('namespace/settings.env', (text) =>
-      text.replaceAll(/^(\w+)=.*$/gm, (_, name: keyof Settings) => `${name}=${marks[name]}`),
-    );
+    for (const source of ['namespace', 'namespace-access-log'])
+      await edit(`${source}/settings.env`, (text) =>
+        text.replaceAll(/^(\w+)=.*$/gm, (_, name: keyof Settings) => `${name}=${marks[name]}`),
+      );
     await edit('components/trust-domain-alias/alias.env', (text) =>
       text.replace(/=.*$/m, `=${marks.trustDomainAlias}`),
     );
@@ -52,11 +69,14 @@ async function renderWith(manifests: string, component?: string): Promise<Mappin
   });
 }
 
-/** The chart `lazyscope-namespace`: manifests/namespace and the components beside it. */
+/**
+ * The chart `lazyscope-namespace`: manifests/namespace, manifests/namespace-access-log and the
+ * components beside them.
+ */
 export async function namespaceChart(manifests: string, filterSha256: string): Promise<Chart> {
-  const [plain, onRestart, alias, allocator] = await Promise.all(
-    [undefined, 'on-restart', 'trust-domain-alias', 'allocator'].map((component) =>
-      renderWith(manifests, component),
+  const [plain, onRestart, alias, allocator, accessLog] = await Promise.all(
+    [undefined, 'on-restart', 'trust-domain-alias', 'allocator', '../namespace-access-log'].map(
+      (component) => renderWith(manifests, component),
     ),
   );
   const objects = structuredClone(plain ?? []);
@@ -71,21 +91,23 @@ export async function namespaceChart(manifests: string, filterSha256: string): P
         additions(object, find(variant, nameOf(object))),
       );
   const names = new Set(objects.map(nameOf));
-  const more = (allocator ?? []).filter((object) => !names.has(nameOf(object)));
+  const beside = (variant: Mapping[] = []) =>
+    variant.filter((object) => !names.has(nameOf(object)));
   for (const name of ['lazyscope', 'lazyscope-tcp'])
     editPlugin(find(objects, `WasmPlugin ${name}`));
   return {
     name: 'lazyscope-namespace',
     defaults: { filterSha256, ...pluginDefaults(plain ?? []) },
     templates: [
-      ...objects.map((object) => ({ object: filled(object) })),
-      ...more.map((object) => ({
-        object: filled(object),
-        condition: '.Values.allocator.enabled',
-      })),
+      ...given(objects, '.Values.filter.enabled'),
+      ...given(beside(allocator), '.Values.allocator.enabled'),
+      ...given(beside(accessLog), '.Values.accessLog.enabled'),
     ],
   };
 }
+
+const given = (objects: Mapping[], condition: string) =>
+  objects.map((object) => ({ object: filled(object), condition }));
 
 const configurable = ['fallback', 'flushSeconds', 'holdSeconds'];
 

@@ -12,6 +12,7 @@ import { doctorVerb } from './verbs/doctor.ts';
 import { explainVerb } from './verbs/explain.ts';
 import { exportVerb } from './verbs/export.ts';
 import { intentVerbs } from './verbs/intent.ts';
+import { nodesVerb } from './verbs/nodes.ts';
 import { recommendVerb } from './verbs/recommend.ts';
 import { statusVerb } from './verbs/status.ts';
 import { topVerb } from './verbs/top.ts';
@@ -32,6 +33,7 @@ const verbs: readonly Verb[] = [
   topVerb,
   explainVerb,
   callersVerb,
+  nodesVerb,
   checkVerb,
   doctorVerb,
   ...intentVerbs,

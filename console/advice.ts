@@ -20,21 +20,23 @@ const columns: Column<Finding>[] = [
 ];
 
 export async function adviceView(): Promise<HTMLElement[]> {
-  const { findings, elsewhere } = await ask<Advice>('advice');
+  const { findings, elsewhere, workloads } = await ask<Advice>('advice');
   return [
     h('h2', {}, 'Advice'),
     section(
       'What the scopes say',
       findings.length > 0
         ? table('Findings', columns, findings)
-        : h('p', { class: 'good' }, '✓ Nothing stands in the way of a scope.'),
+        : workloads > 0
+          ? h('p', { class: 'good' }, '✓ Nothing stands in the way of a scope.')
+          : h('p', { class: 'quiet' }, 'No workload has a WorkloadScope yet.'),
     ),
     section(
       'What only the command sees',
       h(
         'p',
         { class: 'quiet' },
-        'Controllers may not read istiod, nodes or containers. The command does, with your rights:',
+        'Controllers may not read istiod or containers. The command does, with your rights:',
       ),
       table(
         'Commands',

@@ -4,6 +4,11 @@ export type Times = {
   now: number;
   beginsAt: number;
   newestChange: number;
+  /** Before `beginsAt` if a Prometheus has older times. */
+  oldestAt: number;
+  hasPrometheus?: boolean;
+  /** The address of Kiali. */
+  kiali?: string;
   /** Namespaces that a demo makes up. */
   played?: string[];
 };
@@ -44,7 +49,15 @@ export type Overview = Times & {
   savedOverTime: { binMs: number; from: number; is: number[]; full: number[] };
   reasons: { name: string; count: number }[];
   modes: { name: string; count: number }[];
-  namespaces: { namespace: string; workloads: number; scoped: number; saved: number }[];
+  namespaces: {
+    namespace: string;
+    workloads: number;
+    scoped: number;
+    saved: number;
+    clusters: { before: number; after: number };
+  }[];
+  /** There are scopes from before the history. */
+  beganAnew: boolean;
   attention: { namespace: string; workload: string; reason: string; message: string }[];
 };
 
@@ -65,9 +78,21 @@ export type Workload = Times &
     callers: (Called & { callsLastHour: number })[];
     yaml: string;
     conditions: { type: string; status: string; reason: string; message: string }[];
-    figures: { binMs: number; memory: number[]; clusters: number[] };
     changes: Change[];
   };
+
+/** Sums over all workloads, or means of the sidecars of one. */
+export type Figures = Times & {
+  source: 'history' | 'prometheus';
+  from: number;
+  binMs: number;
+  memory: number[];
+  full: number[];
+  clusters: number[];
+  fullClusters: number[];
+  /** Why there are none. */
+  refused?: string;
+};
 
 export type Explanation = Times & {
   to: string;
@@ -83,7 +108,8 @@ export type Called = {
   lastAt: number;
 };
 
-export type Edge = Called & { rate: number };
+/** `expiresAt`: when it leaves the scope unless it is called; of expiring hosts only. */
+export type Edge = Called & { rate: number; mark?: 'eager' | 'expiring'; expiresAt?: number };
 
 export type NamespacePair = {
   namespace: string;
@@ -100,6 +126,11 @@ export type Topology = Times & {
   from: number;
   to: number;
   covered: number;
+  /** The length of the bins that counts are taken from. */
+  binMs: number;
+  source: 'history' | 'prometheus';
+  /** Why nothing is known. */
+  refused?: string;
   leftOut: number;
   namespaces: NamespacePair[];
   edges: Edge[];
@@ -114,6 +145,18 @@ export type Finding = {
 };
 
 export type Advice = Times & {
+  /** Those that were looked at. */
+  workloads: number;
   findings: Finding[];
   elsewhere: { command: string; about: string }[];
 };
+
+export type NodeRow = {
+  node: string;
+  heard: boolean;
+  features: Record<string, string>;
+  tls: { can: 'cryptomb' | 'qat' | 'none' | 'unknown'; why: string };
+  bypass: { does: 'on' | 'off'; why: string };
+};
+
+export type Nodes = Times & { nodes: NodeRow[]; left: number };

@@ -1,5 +1,3 @@
-import type { Change } from './answers.ts';
-
 /** The requests of the page; docs/console.md describes them. */
 
 /** An answer other than 200. */
@@ -17,8 +15,17 @@ const tokenKey = 'lazyscope-token';
 export function takeToken(): void {
   const told = /^#token=(.+)$/.exec(location.hash)?.[1];
   if (!told) return;
-  keepToken(decodeURIComponent(told));
+  keepToken(decoded(told));
   history.replaceState(null, '', location.pathname);
+}
+
+/** A token may have a `%` of its own. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 export function keepToken(token: string): void {
@@ -35,9 +42,10 @@ function headers(more: Record<string, string> = {}): Record<string, string> {
 }
 
 export async function ask<Answer>(path: string, query: Record<string, string | number> = {}) {
+  // The clock of the controller has fractions of milliseconds; its queries have whole numbers.
   const texts = Object.entries(query).map(([name, value]): [string, string] => [
     name,
-    String(value),
+    String(typeof value === 'number' ? Math.round(value) : value),
   ]);
   const response = await fetch(`/api/v1/${path}?${new URLSearchParams(texts)}`, {
     headers: headers(),
@@ -45,7 +53,20 @@ export async function ask<Answer>(path: string, query: Record<string, string | n
   const body = await response.json().catch(() => ({ error: `status ${response.status}` }));
   if (!response.ok) throw new Failure(response.status, body.error);
   playedNamespaces = body.played ?? [];
+  behindMs = body.now - Date.now();
   return body as Answer;
+}
+
+let behindMs = 0;
+
+/** By how much the clock of this browser is behind that of the controller, in milliseconds. */
+export function clockBehind(): number {
+  return behindMs;
+}
+
+/** The controller's time: times of its answers are compared with this, not with the browser's. */
+export function controllerNow(): number {
+  return Date.now() + behindMs;
 }
 
 let playedNamespaces: readonly string[] = [];
@@ -55,33 +76,9 @@ export function played(): readonly string[] {
   return playedNamespaces;
 }
 
-const againMs = 2_000;
-
-export type Listener = { onChange(change: Change): void; onTime(): void };
-
-/** Follows events for ever, and resumes after the last one that arrived. */
-export async function follow({ onChange, onTime }: Listener): Promise<void> {
-  let last = '';
-  for (;;) {
-    try {
-      const more = headers(last ? { 'last-event-id': last } : {});
-      const response = await fetch('/api/v1/events', { headers: more });
-      const reader = response.ok && response.body?.pipeThrough(new TextDecoderStream()).getReader();
-      let text = '';
-      for (let part = reader && (await reader.read()); part && !part.done; ) {
-        const events = `${text}${part.value}`.split('\n\n');
-        text = events.pop() ?? '';
-        for (const event of events) {
-          last = /^id: (.*)$/m.exec(event)?.[1] ?? last;
-          const data = /^data: (.*)$/m.exec(event)?.[1] ?? '{}';
-          onTime();
-          if (event.includes('event: change')) onChange(JSON.parse(data) as Change);
-        }
-        part = reader && (await reader.read());
-      }
-    } catch {
-      // The controller is being replaced, or the network is away: the page says how old it is.
-    }
-    await new Promise((resolve) => setTimeout(resolve, againMs));
-  }
+export async function requestEvents(last: string, signal: AbortSignal): Promise<Response> {
+  return fetch('/api/v1/events', {
+    headers: headers(last ? { 'last-event-id': last } : {}),
+    signal,
+  });
 }

@@ -1,20 +1,32 @@
-import { h, s, timeText } from './dom.ts';
+import { h, s } from './dom.ts';
+import { timeText } from './text.ts';
 
 export type Chart = {
-  what: string;
+  /** Its accessible name; the texts below it have the numbers. */
+  name: string;
   text(value: number): string;
   binMs: number;
   /** The time of the first value, in milliseconds since the epoch. */
   from: number;
   /** The first bin may reach back before the history begins. */
   beginsAt: number;
+  /** Where the values come from, if not from the history. */
+  source?: string | undefined;
   lines: readonly { title: string; values: readonly number[]; isDashed?: boolean }[];
 };
 
 const [width, height] = [560, 150];
 
 /** Lines over time; bins without a measurement are left out. */
-export function lineChart({ what, text, binMs, from, beginsAt, lines }: Chart): HTMLElement {
+export function lineChart({
+  name,
+  text,
+  binMs,
+  from,
+  beginsAt,
+  source,
+  lines,
+}: Chart): HTMLElement {
   const all = lines.map(({ values }) =>
     values.flatMap((value, at) => (value > 0 ? [{ value, at }] : [])),
   );
@@ -42,15 +54,15 @@ export function lineChart({ what, text, binMs, from, beginsAt, lines }: Chart): 
     const area = `${line}L${end.toFixed(1)} ${height}L${start} ${height}Z`;
     return s('path', { d: area, class: 'area' });
   });
-  const now = lines.map(({ title, isDashed }, n) => ({
-    isDashed,
-    label: `${title ? `${title}: ` : ''}${text(all[n]?.at(-1)?.value ?? 0)}`,
-  }));
-  const label = `${what} ${now.map((each) => each.label).join(', ')}; at most ${text(most)}`;
+  // Without a measurement there is no line, and nothing to say of it.
+  const now = lines.flatMap(({ title, isDashed }, n) => {
+    const last = all[n]?.at(-1);
+    return last ? [{ isDashed, label: `${title}: ${text(last.value)}` }] : [];
+  });
   return h(
     'figure',
     {},
-    s('svg', { viewBox: `0 0 ${width} ${height + 1}`, role: 'img', 'aria-label': label }, ...paths),
+    s('svg', { viewBox: `0 0 ${width} ${height + 1}`, role: 'img', 'aria-label': name }, ...paths),
     h(
       'figcaption',
       { class: 'quiet legend' },
@@ -63,6 +75,7 @@ export function lineChart({ what, text, binMs, from, beginsAt, lines }: Chart): 
         ),
       ),
       h('span', {}, `since ${timeText(Math.max(beginsAt, from + first * binMs))}`),
+      source !== undefined && h('span', {}, `from ${source}`),
     ),
   );
 }

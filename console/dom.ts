@@ -41,6 +41,10 @@ export type Column<Row> = {
 
 export type Sorting = { by: string; descending: boolean; onSort(by: string): void };
 
+/** More columns than that do not fit into a narrow window. */
+const wideColumns = 2;
+
+/** The roles keep it a table for a screen reader where the style makes cards of its rows. */
 export function table<Row>(
   caption: string,
   columns: readonly Column<Row>[],
@@ -55,23 +59,37 @@ export function table<Row>(
       sort && sorting
         ? h('button', { type: 'button', click: () => sorting.onSort(sort) }, `${title}${arrow}`)
         : title;
-    const attributes = { scope: 'col', class: number && 'number', 'aria-sort': order };
+    const attributes = {
+      scope: 'col',
+      role: 'columnheader',
+      class: number && 'number',
+      'aria-sort': order,
+    };
     return h('th', attributes, button);
   });
   const body = rows.map((row) =>
     h(
       'tr',
-      {},
-      ...columns.map(({ number, cell }) => h('td', { class: number && 'number' }, cell(row))),
+      { role: 'row' },
+      ...columns.map(({ title, number, cell }) =>
+        // In a narrow window the rows of wide tables are cards, whose lines begin with the title.
+        h('td', { role: 'cell', class: number && 'number', 'data-title': title }, cell(row)),
+      ),
     ),
   );
   if (rows.length === 0) {
     body.push(h('tr', {}, h('td', { colspan: columns.length, class: 'quiet' }, 'None.')));
   }
+  const attributes = { role: 'table', class: columns.length > wideColumns && 'wide' };
   return h(
     'div',
     { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
-    h('table', {}, h('thead', {}, h('tr', {}, ...head)), h('tbody', {}, ...body)),
+    h(
+      'table',
+      attributes,
+      h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, ...head)),
+      h('tbody', { role: 'rowgroup' }, ...body),
+    ),
   );
 }
 
@@ -90,27 +108,7 @@ export function searchField(
   return [h('label', { for: 'search' }, title), h('input', attributes)];
 }
 
-export function megabytes(bytes: number): string {
-  if (bytes <= 0) return '–';
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(bytes < 1e10 ? 2 : 1)} GB`;
-  return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
-}
-
-/** The time of day; with the day if it is another one. */
-export function timeText(ms: number): string {
-  if (!(ms > 0)) return '–';
-  const [time, now] = [new Date(ms), new Date()];
-  const clock = time.toLocaleTimeString(undefined, { hour12: false });
-  if (time.toDateString() === now.toDateString()) return clock;
-  const day = time.toLocaleDateString(undefined, { day: 'numeric', month: 'short' });
-  return `${day} ${clock}`;
-}
-
 /** A host by its short name; the whole entry is shown on hover. */
 export function hostText(entry: string): HTMLElement {
   return h('span', { title: entry, class: 'host' }, shortHost(entry));
-}
-
-export function rateText(perSecond: number): string {
-  return perSecond >= 1 ? `${perSecond.toFixed(1)}/s` : `${(perSecond * 60).toFixed(1)}/min`;
 }

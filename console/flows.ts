@@ -12,7 +12,16 @@ export type Flow = {
   isOutside: boolean;
   /** It ends at the one workload that is shown, so it is drawn to the left of it. */
   isCaller: boolean;
+  /** What the scope of the caller says: imported before its first call, or soon to leave. */
+  mark?: Edge['mark'] | undefined;
+  expiresAt?: number | undefined;
 };
+
+/** What the drawing, its legend and the table show beside a host, so that colour is not needed. */
+export const marks = {
+  eager: ['◆', 'eager: imported before its first call'],
+  expiring: ['◷', 'expiring: unused for more than half of its time'],
+} as const;
 
 export type Place = { namespace?: string | undefined; workload?: string | undefined };
 
@@ -33,15 +42,15 @@ export function namespaceFlows(pairs: readonly NamespacePair[], from: number): F
  */
 export function flowsOf(edges: readonly Edge[], place: Place, from: number): Flow[] {
   return edges
-    .map(({ namespace, workload, host, rate, firstAt }) => {
+    .map(({ namespace, workload, host, rate, firstAt, mark, expiresAt }) => {
       const isOwn = namespace === place.namespace;
       const isCaller = place.workload !== undefined && !(isOwn && workload === place.workload);
       const name = isOwn ? workload : `${namespace}/${workload}`;
       return {
         from: name,
         to: isCaller ? (place.workload ?? '') : shortHost(host),
-        ...{ rate, isCaller },
-        isNew: firstAt >= from,
+        ...{ rate, isCaller, mark, expiresAt },
+        isNew: rate > 0 && firstAt >= from,
         isOutside: !isService(host),
       };
     })

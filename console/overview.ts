@@ -1,71 +1,116 @@
 import type { Change, Overview } from './answers.ts';
 import { ask, played } from './api.ts';
-import { lineChart } from './chart.ts';
-import { h, hostText, megabytes, section, table, timeText } from './dom.ts';
+import { type Child, h, hostText, section, table } from './dom.ts';
+import { askFigures, figureSection, namespaceChoice, ofNamespace, spanChoice } from './figures.ts';
+import { count, megabytes, timeText } from './text.ts';
 
-export async function overviewView(): Promise<HTMLElement[]> {
-  const [found, { changes }] = await Promise.all([
+/** Of the latest changes. */
+const changesMax = 8;
+
+export async function overviewView(redraw: () => void): Promise<HTMLElement[]> {
+  const [found, { changes }, figures] = await Promise.all([
     ask<Overview>('overview'),
-    ask<{ changes: Change[] }>('changes'),
+    ask<{ changes: Change[] }>('changes', { limit: changesMax }),
+    askFigures(),
   ]);
-  const { clusters, savedOverTime: memory } = found;
-  const fewer = percentLess(clusters.before, clusters.after);
-  const less = percentLess(memory.full.at(-1) ?? 0, memory.is.at(-1) ?? 0);
   return [
     h('h2', {}, 'Overview'),
+    ...(found.workloads === 0 ? [nothingYet(found)] : []),
+    tiles(found),
     h(
-      'dl',
-      { class: 'tiles' },
-      tile('Memory saved in sidecars', megabytes(found.saved), less > 0 && `${less} % less`),
-      tile(
-        'Clusters in narrowed sidecars',
-        fewer > 0 ? `${fewer} % fewer` : '–',
-        `${count(clusters.before)} → ${count(clusters.after)}`,
+      'div',
+      { class: 'controls' },
+      spanChoice(found, redraw),
+      namespaceChoice(
+        found.namespaces.map(({ namespace }) => namespace),
+        redraw,
       ),
-      tile('Workloads with a scope', `${found.scoped} of ${found.workloads}`),
-      tile('Proxies', count(found.proxies)),
     ),
     h(
       'div',
       { class: 'columns' },
-      section(
-        'Memory of all sidecars, last day',
-        lineChart({
-          ...{ what: 'Memory', text: megabytes, binMs: memory.binMs, from: memory.from },
-          beginsAt: found.beginsAt,
-          lines: [
-            { title: 'with full configuration', values: memory.full, isDashed: true },
-            { title: 'as it is', values: memory.is },
-          ],
-        }),
+      figureSection(figures, {
+        ...{ title: `Memory of all sidecars${ofNamespace()}`, text: megabytes },
+        lines: [
+          { title: 'with full configuration', values: figures.full, isDashed: true },
+          { title: 'as it is', values: figures.memory },
+        ],
+      }),
+      figureSection(figures, {
+        ...{ title: `Clusters, one sidecar of each workload${ofNamespace()}`, text: count },
+        lines: [
+          { title: 'with full configuration', values: figures.fullClusters, isDashed: true },
+          { title: 'as it is', values: figures.clusters },
+        ],
+      }),
+      h(
+        'div',
+        {},
+        section('Needs somebody now', attention(found)),
+        section('Workloads by mode', tallied('Mode', found.modes)),
+        found.reasons.length > 0 &&
+          section('Why workloads have no scope', tallied('Reason', found.reasons)),
       ),
-      section('Latest changes', changeList(changes.slice(-8).reverse())),
-      section('Needs somebody now', attention(found)),
-      found.reasons.length > 0 && section('Why workloads have no scope', reasons(found)),
-      section('Namespaces', namespaces(found)),
+      section('Latest changes', changeList(changes.toReversed())),
     ),
+    section('Namespaces', namespaces(found)),
+    h('p', { class: 'quiet' }, ...extent(found)),
+  ];
+}
+
+function nothingYet({ everything }: Overview): HTMLElement {
+  const label = h('code', {}, 'kubectl label namespace NAME lazyscope.io/mode=observe');
+  return section(
+    'No workload has a WorkloadScope yet',
     h(
       'p',
-      { class: 'quiet' },
-      `History begins at ${timeText(found.beginsAt)}. `,
-      found.everything ? '' : 'Only the namespaces that you may list are shown.',
+      {},
+      everything
+        ? 'A namespace gets them by its label: '
+        : 'A namespace that you may list has none. ',
+      everything && label,
     ),
+  );
+}
+
+/** From when on something is known, and whether that is less than there was. */
+function extent(found: Overview): Child[] {
+  const { beginsAt, oldestAt, beganAnew, everything } = found;
+  return [
+    `History begins at ${timeText(beginsAt)}. `,
+    beganAnew &&
+      'There are older scopes: all controllers were gone at once, and what was called before is lost. ',
+    oldestAt < beginsAt && `Prometheus has older times, since ${timeText(oldestAt)}. `,
+    everything ? '' : 'Only the namespaces that you may list are shown.',
   ];
+}
+
+function tiles({ clusters, savedOverTime: memory, ...found }: Overview): HTMLElement {
+  const fewer = percentLess(clusters.before, clusters.after);
+  const less = percentLess(memory.full.at(-1) ?? 0, memory.is.at(-1) ?? 0);
+  return h(
+    'dl',
+    { class: 'tiles' },
+    tile('Memory saved in sidecars', megabytes(found.saved), less > 0 && `${less} % less`),
+    tile(
+      'Clusters in narrowed sidecars',
+      fewer > 0 ? `${fewer} % fewer` : '–',
+      `${count(clusters.before)} → ${count(clusters.after)}`,
+    ),
+    tile('Workloads with a scope', `${found.scoped} of ${found.workloads}`),
+    tile('Proxies', found.proxies.toLocaleString()),
+  );
 }
 
 export function tile(title: string, value: string, more: string | false = false): HTMLElement {
   return h('div', {}, h('dt', {}, title), h('dd', {}, value), more && h('dd', {}, more));
 }
 
-export function count(value: number): string {
-  return value > 0 ? value.toLocaleString() : '–';
-}
-
-function reasons({ reasons: rows }: Overview): HTMLElement {
+function tallied(title: string, rows: Overview['modes']): HTMLElement {
   return table(
-    'Reasons',
+    `${title}s`,
     [
-      { title: 'Reason', cell: ({ name }) => name },
+      { title, cell: ({ name }) => name },
       { title: 'Workloads', number: true, cell: ({ count: of }) => of },
     ],
     rows,
@@ -118,7 +163,12 @@ function namespaces({ namespaces: rows }: Overview): HTMLElement {
             ` ${scoped} of ${workloads}`,
           ),
       },
-      { title: 'Saved', number: true, cell: ({ saved }) => megabytes(saved) },
+      {
+        title: 'Clusters',
+        number: true,
+        cell: ({ clusters }) => `${count(clusters.before)} → ${count(clusters.after)}`,
+      },
+      { title: 'Memory saved', number: true, cell: ({ saved }) => megabytes(saved) },
     ],
     rows,
   );

@@ -1,15 +1,20 @@
 import type { Change, Topology } from './answers.ts';
-import { ask } from './api.ts';
-import { h, timeText } from './dom.ts';
+import { ask, controllerNow } from './api.ts';
+import { h } from './dom.ts';
+import type { Place } from './flows.ts';
+import { isHeld } from './hands.ts';
+import { timeText } from './text.ts';
 
 /** The time that is shown, and the controls that choose it. */
 
-/** `at` undefined: now. */
-export const shown: { at: number | undefined; minutes: number; compareMs: number } = {
-  at: undefined,
-  minutes: 5,
-  compareMs: 0,
-};
+/** `at` undefined: now. `compareMs`: how long before it the compared moment is. */
+export const shown: {
+  at: number | undefined;
+  minutes: number;
+  compareMs: number | 'marked';
+  /** A moment that was kept to be compared with others. */
+  marked: number | undefined;
+} = { at: undefined, minutes: 5, compareMs: 0, marked: undefined };
 let playing: ReturnType<typeof setInterval> | undefined;
 let speed = 60;
 
@@ -22,20 +27,27 @@ export function isLive(): boolean {
   return shown.at === undefined;
 }
 
-/** Shows another time; one that is not over yet is now, and none is before the history. */
-export function showTime(at: number | undefined, { now, beginsAt }: Topology): void {
-  shown.at = at === undefined || at >= now ? undefined : Math.max(at, beginsAt);
+/** Shows another time; one that is not over yet is now, and none is before all that is known. */
+export function showTime(at: number | undefined, { now, oldestAt }: Topology): void {
+  shown.at = at === undefined || at >= now ? undefined : Math.max(at, oldestAt);
 }
 
-export function timeControls(found: Topology, redraw: () => void): HTMLElement {
+/** The moment that another one is compared with; undefined for none. */
+export function comparedAt(to: number): number | undefined {
+  const { compareMs, marked } = shown;
+  if (compareMs === 'marked') return marked;
+  return compareMs > 0 ? to - compareMs : undefined;
+}
+
+export function timeControls(found: Topology, place: Place, redraw: () => void): HTMLElement {
   const go = (at: number | undefined) => {
     showTime(at, found);
     redraw();
   };
   const slider = h('input', {
-    ...{ type: 'range', id: 'when', step: 1_000, min: found.beginsAt },
+    ...{ type: 'range', id: 'when', step: 1_000, min: found.oldestAt },
     // A whole number of steps, so that now is at the end.
-    max: found.beginsAt + Math.ceil((found.now - found.beginsAt) / 1_000) * 1_000,
+    max: found.oldestAt + Math.ceil((found.now - found.oldestAt) / 1_000) * 1_000,
     value: isLive() ? found.now + 1_000 : found.to,
     'aria-valuetext': timeText(found.to),
     change: (event: Event) => go(Number((event.target as HTMLInputElement).value)),
@@ -48,25 +60,31 @@ export function timeControls(found: Topology, redraw: () => void): HTMLElement {
       'div',
       { class: 'controls' },
       h('label', { for: 'when', class: 'when' }, label),
-      h('span', { class: 'quiet' }, timeText(found.beginsAt)),
+      h('span', { class: 'quiet' }, timeText(found.oldestAt)),
       slider,
       h('span', { class: 'quiet' }, 'now'),
     ),
-    h('div', { class: 'controls' }, ...buttons(found, go, redraw), ...choices(redraw)),
+    h('div', { class: 'controls' }, ...buttons(found, place, go, redraw), ...choices(redraw)),
   );
+}
+
+/** Another change of what is shown; undefined if there is none. */
+async function nextChange(found: Topology, place: Place, forward: boolean) {
+  const { namespace = '', workload = '' } = place;
+  const time = forward ? { from: found.to + 1, order: 'first' } : { to: found.to - 1_001 };
+  const of = { namespace, workload, limit: 1 };
+  const { changes } = await ask<{ changes: Change[] }>('changes', { ...of, ...time });
+  return changes[0]?.at;
 }
 
 function buttons(
   found: Topology,
+  place: Place,
   go: (at: number | undefined) => void,
   redraw: () => void,
 ): HTMLElement[] {
   const jump = (forward: boolean) => async () => {
-    const { changes } = await ask<{ changes: Change[] }>('changes');
-    const times = changes.map(({ at }) => at).sort((a, b) => a - b);
-    const at = forward
-      ? times.find((each) => each > found.to)
-      : times.reverse().find((each) => each < found.to - 1_000);
+    const at = await nextChange(found, place, forward);
     // Before the first change there is only the beginning.
     go(at ?? (forward ? undefined : found.beginsAt));
   };
@@ -75,8 +93,10 @@ function buttons(
     else {
       shown.at ??= found.beginsAt;
       playing = setInterval(() => {
+        // The slider is in the user's hand.
+        if (isHeld()) return;
         shown.at = (shown.at ?? 0) + speed * 1_000;
-        if (shown.at >= Date.now()) {
+        if (shown.at >= controllerNow()) {
           stopReplay();
           shown.at = undefined;
         }
@@ -89,6 +109,10 @@ function buttons(
     stopReplay();
     go(undefined);
   };
+  const mark = () => {
+    Object.assign(shown, { marked: found.to, compareMs: 'marked' });
+    redraw();
+  };
   const button = (text: string, click: () => void, isOff = false) =>
     h('button', { type: 'button', click, disabled: isOff }, text);
   return [
@@ -96,6 +120,7 @@ function buttons(
     button('Previous change', jump(false)),
     button('Next change', jump(true), isLive()),
     button('Live', live, isLive()),
+    button('Mark this moment', mark),
   ];
 }
 
@@ -109,7 +134,8 @@ function choices(redraw: () => void): HTMLElement[] {
     choice(
       'Speed',
       speed,
-      [10, 60, 600],
+      // The last one is for days and weeks.
+      [10, 60, 600, 3_600],
       (n) => `${n} ×`,
       (n) => {
         speed = n;
@@ -118,8 +144,8 @@ function choices(redraw: () => void): HTMLElement[] {
     choice(
       'Compare with',
       shown.compareMs,
-      Object.keys(compared).map(Number),
-      (n) => compared[n] ?? '',
+      [...Object.keys(compared).map(Number), ...(shown.marked ? ['marked' as const] : [])],
+      (n) => (n === 'marked' ? timeText(shown.marked ?? 0) : (compared[n] ?? '')),
       (n) => {
         shown.compareMs = n;
         redraw();
@@ -135,16 +161,19 @@ const compared: Record<number, string> = {
   86400000: '1 day before',
 };
 
-function choice(
+function choice<Value extends number | 'marked'>(
   title: string,
-  value: number,
-  values: readonly number[],
-  text: (value: number) => string,
-  onChoice: (value: number) => void,
+  value: Value,
+  values: readonly Value[],
+  text: (value: Value) => string,
+  onChoice: (value: Value) => void,
 ): HTMLElement {
   const options = values.map((each) =>
     h('option', { value: each, selected: each === value }, text(each)),
   );
-  const change = (event: Event) => onChoice(Number((event.target as HTMLSelectElement).value));
+  const change = (event: Event) => {
+    const chosen = values[(event.target as HTMLSelectElement).selectedIndex];
+    if (chosen !== undefined) onChoice(chosen);
+  };
   return h('label', {}, `${title} `, h('select', { change }, ...options));
 }

@@ -1,10 +1,12 @@
 import type { Change, Topology } from './answers.ts';
 import { ask } from './api.ts';
-import { type Child, h, rateText, searchField, section, table } from './dom.ts';
+import { type Child, h, searchField, section, table } from './dom.ts';
 import { drawing } from './drawing.ts';
-import { differences, type Flow, flowsOf, namespaceFlows, type Place } from './flows.ts';
+import { differences, type Flow, flowsOf, marks, namespaceFlows, type Place } from './flows.ts';
+import { kialiLink } from './kiali.ts';
 import { changeList, playedBadge } from './overview.ts';
-import { shown, showTime, timeControls } from './replay.ts';
+import { comparedAt, shown, showTime, timeControls } from './replay.ts';
+import { durationText, rateText, timeText } from './text.ts';
 
 /** What was typed stays while the view is drawn again. */
 let search = '';
@@ -15,25 +17,24 @@ const rowsMax = { flows: 500, differences: 200, changes: 20 };
 const settledMs = 60_000;
 
 export async function topologyView(place: Place, redraw: () => void): Promise<HTMLElement[]> {
-  const { at, minutes, compareMs } = shown;
+  const { at, minutes } = shown;
   const { namespace = '', workload = '' } = place;
   const by = namespace === '' && search === '' ? 'namespace' : '';
   const where = { namespace, workload, search, minutes, by };
-  const [found, { changes }] = await Promise.all([
-    ask<Topology>('topology', { ...where, ...(at !== undefined && { at }) }),
-    ask<{ changes: Change[] }>('changes'),
-  ]);
+  const found = await ask<Topology>('topology', { ...where, ...(at !== undefined && { at }) });
   const flows = flowsIn(found, place);
-  const earlier =
-    compareMs > 0
-      ? await ask<Topology>('topology', { ...where, at: found.to - compareMs })
-      : undefined;
+  const otherAt = comparedAt(found.to);
+  const other = otherAt && (await ask<Topology>('topology', { ...where, at: otherAt }));
+  const { from, to } = found;
+  const within = { namespace, workload, from: Math.floor(from) + 1, to, limit: rowsMax.changes };
+  const { changes } = await ask<{ changes: Change[] }>('changes', within);
   const seconds = Math.round(found.covered / 1_000);
+  const isCoarse = found.source === 'history' && found.binMs > found.to - found.from;
   const isShort = found.covered > 0 && found.covered < 0.95 * (found.to - found.from);
   return [
     h('h2', {}, `Who calls whom: ${place.workload ?? place.namespace ?? 'all namespaces'}`),
-    path(place),
-    timeControls(found, redraw),
+    path(place, found),
+    timeControls(found, place, redraw),
     h(
       'div',
       { class: 'controls' },
@@ -42,7 +43,10 @@ export async function topologyView(place: Place, redraw: () => void): Promise<HT
         redraw();
       }),
       h('span', { role: 'status', class: 'quiet' }, `${flows.length} found`),
+      found.source === 'prometheus' && sourceOf(found),
       isShort && h('span', { class: 'quiet' }, `The history has ${seconds} s of this time.`),
+      isCoarse &&
+        h('span', { class: 'quiet' }, `Rates are means over ${durationText(found.binMs)}.`),
     ),
     h(
       'section',
@@ -53,11 +57,20 @@ export async function topologyView(place: Place, redraw: () => void): Promise<HT
             { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Drawing' },
             drawing(flows),
           )
-        : h('p', { class: 'quiet' }, 'No calls in this time.'),
+        : h(
+            'p',
+            { class: 'quiet' },
+            found.refused ? 'Nothing is known.' : 'No calls in this time.',
+          ),
       legend(),
     ),
-    ...(earlier ? [compared(earlier, place, flows)] : []),
-    section('Changes in this time', changesWithin(changes, found, place, redraw)),
+    ...(other ? [compared(other, found, place)] : []),
+    section(
+      'Changes in this time',
+      found.source === 'prometheus'
+        ? h('p', { class: 'quiet' }, 'Not known: Prometheus has no changes of scopes.')
+        : changesWithin(changes, found, redraw),
+    ),
     section('The same as a table', flowTable(flows, place)),
     found.leftOut > 0
       ? h('p', {}, `${found.leftOut} pairs with fewer calls are left out: search for them.`)
@@ -65,8 +78,17 @@ export async function topologyView(place: Place, redraw: () => void): Promise<HT
   ];
 }
 
+/** Scopes and first calls of that time are not in Prometheus. */
+function sourceOf({ refused }: Topology): HTMLElement {
+  if (refused !== undefined)
+    return h('span', { class: 'warn', role: 'status' }, `! This time is unknown: ${refused}`);
+  return h('span', { class: 'quiet' }, 'From Istio’s metrics in Prometheus, to the minute.');
+}
+
 function flowsIn(found: Topology, place: Place): Flow[] {
-  const from = Math.max(found.from, found.beginsAt + settledMs);
+  // Prometheus is not asked since when.
+  const from =
+    found.source === 'prometheus' ? Infinity : Math.max(found.from, found.beginsAt + settledMs);
   return found.namespaces.length > 0
     ? namespaceFlows(found.namespaces, from)
     : flowsOf(found.edges, place, from);
@@ -80,11 +102,13 @@ function legend(): HTMLElement {
     { class: 'quiet legend' },
     key('line', 'calls; the wider, the more'),
     key('line new', 'dashed: called for the first time in this time'),
+    key('line idle', 'thin and grey: in the scope, not called in this time'),
     key('box outside', '↗ dashed box: outside the mesh’s Services'),
+    ...Object.values(marks).map(([symbol, text]) => h('span', {}, `${symbol} ${text}`)),
   );
 }
 
-function path({ namespace, workload }: Place): HTMLElement {
+function path({ namespace, workload }: Place, { kiali }: Topology): HTMLElement {
   const parts: Child[] = [h('a', { href: '#/topology' }, 'All namespaces')];
   if (namespace !== undefined) {
     const href = `#/topology/${encodeURIComponent(namespace)}`;
@@ -94,6 +118,7 @@ function path({ namespace, workload }: Place): HTMLElement {
     const href = `#/workloads/${encodeURIComponent(namespace)}/${encodeURIComponent(workload)}`;
     parts.push(' › ', workload, ' ', h('a', { href }, 'Details'));
   }
+  if (namespace !== undefined) parts.push(' ', kialiLink(kiali, namespace, workload));
   return h('nav', { class: 'path', 'aria-label': 'Where you are' }, ...parts);
 }
 
@@ -101,17 +126,9 @@ function path({ namespace, workload }: Place): HTMLElement {
 function changesWithin(
   changes: readonly Change[],
   found: Topology,
-  place: Place,
   redraw: () => void,
 ): HTMLElement {
-  const within = changes.filter(
-    ({ at, namespace, workload }) =>
-      at > found.from &&
-      at <= found.to &&
-      (place.namespace === undefined || namespace === place.namespace) &&
-      (place.workload === undefined || workload === place.workload),
-  );
-  return changeList(within.slice(-rowsMax.changes).reverse(), (change) => {
+  return changeList(changes.toReversed(), (change) => {
     showTime(change.at, found);
     redraw();
   });
@@ -124,41 +141,49 @@ function flowTable(flows: readonly Flow[], { namespace, workload }: Place): HTML
     return h('a', { href: `#/topology/${parts.map(encodeURIComponent).join('/')}` }, name);
   };
   const rows = flows.slice(0, rowsMax.flows);
-  const isNew = rows.some((each) => each.isNew);
+  const hasNotes = rows.some((each) => noteOf(each) !== '');
   return table(
     'Who calls whom',
     [
       { title: 'From', cell: ({ from }) => (from === workload ? from : link(from)) },
       { title: 'To', cell: ({ to, isOutside }) => `${isOutside ? '↗ ' : ''}${to}` },
       { title: 'Rate', number: true, cell: ({ rate }) => rateText(rate) },
-      ...(isNew
-        ? [{ title: 'New', cell: (each: Flow) => (each.isNew ? 'first called now' : '') }]
-        : []),
+      ...(hasNotes ? [{ title: 'Note', cell: noteOf }] : []),
     ],
     rows,
   );
 }
 
-function compared(earlier: Topology, place: Place, after: readonly Flow[]): HTMLElement {
-  if (earlier.covered <= 0) {
-    const text = 'The history begins later, so nothing is known of that time.';
-    return section('What changed since then', h('p', { class: 'quiet' }, text));
+function noteOf({ isNew, mark, expiresAt = 0 }: Flow): string {
+  if (mark === 'eager') return `${marks.eager[0]} eager`;
+  if (mark === 'expiring') return `${marks.expiring[0]} expires ${timeText(expiresAt)}`;
+  return isNew ? '★ first called in this time' : '';
+}
+
+/** The earlier moment comes first, whichever of the two is shown. */
+function compared(other: Topology, found: Topology, place: Place): HTMLElement {
+  const [before, after] = other.to < found.to ? [other, found] : [found, other];
+  const [then, later] = [timeText(before.to), timeText(after.to)];
+  const title = `What changed between ${then} and ${later}`;
+  if (other.covered <= 0) {
+    const text = other.refused ?? 'The history begins later, so nothing is known of that time.';
+    return section(title, h('p', { class: 'quiet' }, text));
   }
-  const found = differences(flowsIn(earlier, place), after);
-  const what = ({ before: was, after: is }: (typeof found)[number]) =>
+  const rows = differences(flowsIn(before, place), flowsIn(after, place));
+  const what = ({ before: was, after: is }: (typeof rows)[number]) =>
     was === 0 ? '+ came' : is === 0 ? '− went' : is > was ? '▲ more' : '▼ less';
   return section(
-    'What changed since then',
+    title,
     table(
       'What changed',
       [
         { title: 'Change', cell: what },
         { title: 'From', cell: ({ from }) => from },
         { title: 'To', cell: ({ to }) => to },
-        { title: 'Then', number: true, cell: (each) => rateText(each.before) },
-        { title: 'Now', number: true, cell: (each) => rateText(each.after) },
+        { title: `At ${then}`, number: true, cell: (each) => rateText(each.before) },
+        { title: `At ${later}`, number: true, cell: (each) => rateText(each.after) },
       ],
-      found.slice(0, rowsMax.differences),
+      rows.slice(0, rowsMax.differences),
     ),
   );
 }

@@ -1,22 +1,32 @@
 import type { Explanation, Host, Workload } from './answers.ts';
 import { ask } from './api.ts';
-import { lineChart } from './chart.ts';
-import { type Column, h, hostText, megabytes, section, table, timeText } from './dom.ts';
-import { changeList, count, playedBadge, tile, workloadLink } from './overview.ts';
+import { type Column, h, hostText, section, table } from './dom.ts';
+import { askFigures, figureSection, spanChoice } from './figures.ts';
+import { kialiLink } from './kiali.ts';
+import { changeList, playedBadge, tile, workloadLink } from './overview.ts';
+import { count, megabytes, timeText } from './text.ts';
 
 const hostColumns: Column<Host>[] = [
   { title: 'Host', cell: ({ host }) => hostText(host) },
   { title: 'Reason', cell: ({ reason, message }) => `${reason}${message ? `: ${message}` : ''}` },
   { title: 'First seen', cell: ({ firstSeen }) => timeText(firstSeen) },
   { title: 'Last seen', cell: ({ lastSeen }) => timeText(lastSeen) },
-  { title: 'Calls, last hour', number: true, cell: ({ callsLastHour }) => count(callsLastHour) },
+  {
+    title: 'Calls, last hour',
+    number: true,
+    cell: ({ callsLastHour }) => callsLastHour.toLocaleString(),
+  },
 ];
 
 const callerColumns: Column<Workload['callers'][number]>[] = [
   { title: 'Workload', cell: ({ namespace, workload }) => workloadLink(namespace, workload) },
   { title: 'Calls', cell: ({ host }) => hostText(host) },
   { title: 'First called', cell: ({ firstAt }) => timeText(firstAt) },
-  { title: 'Calls, last hour', number: true, cell: ({ callsLastHour }) => count(callsLastHour) },
+  {
+    title: 'Calls, last hour',
+    number: true,
+    cell: ({ callsLastHour }) => callsLastHour.toLocaleString(),
+  },
 ];
 
 /** The call that is being asked about, and its explanation; both stay while the view is drawn. */
@@ -32,17 +42,12 @@ export async function workloadView(
   const path = [namespace, name].map(encodeURIComponent).join('/');
   if (call.path !== path) Object.assign(call, { path, to: '', explained: undefined });
   const found = await ask<Workload>(`workloads/${path}`);
-  const { scoped, reason, message, figures, conditions } = found;
+  const { scoped, reason, message, conditions } = found;
+  const figures = await askFigures({ namespace, name });
   const conditionColumns: Column<(typeof conditions)[number]>[] = [
     { title: 'Condition', cell: ({ type, status }) => `${type}: ${status}` },
     { title: 'Why', cell: (each) => `${each.reason}: ${each.message}` },
   ];
-  const chart = (what: string, values: number[], text: (value: number) => string) =>
-    lineChart({
-      ...{ what, text, binMs: figures.binMs, from: found.now - 86_400_000 },
-      beginsAt: found.beginsAt,
-      lines: [{ title: 'now', values }],
-    });
   const [was, is] = [megabytes(found.memoryBefore), megabytes(found.memoryAfter)];
   return [
     h('h2', {}, `${namespace}/${name} `, playedBadge(namespace)),
@@ -53,17 +58,35 @@ export async function workloadView(
       tile('Memory of a sidecar', `${was} → ${is}`),
       tile('Clusters', `${count(found.clustersBefore)} → ${count(found.clustersAfter)}`),
       tile('Mode', found.mode),
-      tile('Proxies', count(found.proxies)),
+      tile('Proxies', found.proxies.toLocaleString()),
     ),
-    h('p', {}, h('a', { href: `#/topology/${path}` }, 'Who calls it and whom it calls, drawn')),
+    h(
+      'p',
+      { class: 'controls' },
+      h('a', { href: `#/topology/${path}` }, 'Who calls it and whom it calls, drawn'),
+      kialiLink(found.kiali, namespace, name),
+    ),
     section('Hosts in its scope', table('Hosts', hostColumns, found.hosts)),
     section('What would happen to a call', ...callForm(redraw)),
     section('Who calls it', table('Callers', callerColumns, found.callers)),
+    h('div', { class: 'controls' }, spanChoice(found, redraw)),
     h(
       'div',
       { class: 'columns' },
-      section('Memory, last day', chart('Memory', figures.memory, megabytes)),
-      section('Clusters, last day', chart('Clusters', figures.clusters, count)),
+      figureSection(figures, {
+        ...{ title: 'Memory of one sidecar', text: megabytes },
+        lines: [
+          { title: 'with full configuration', values: figures.full, isDashed: true },
+          { title: 'as it is', values: figures.memory },
+        ],
+      }),
+      figureSection(figures, {
+        ...{ title: 'Clusters of one sidecar', text: count },
+        lines: [
+          { title: 'with full configuration', values: figures.fullClusters, isDashed: true },
+          { title: 'as it is', values: figures.clusters },
+        ],
+      }),
       section('Changes', changeList([...found.changes].reverse())),
       section('Conditions', table('Conditions', conditionColumns, conditions)),
     ),

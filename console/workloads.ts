@@ -1,7 +1,8 @@
 import type { Row, Workloads } from './answers.ts';
 import { ask } from './api.ts';
-import { type Column, h, megabytes, searchField, table } from './dom.ts';
-import { count, playedBadge, workloadLink } from './overview.ts';
+import { type Column, h, searchField, table } from './dom.ts';
+import { playedBadge, workloadLink } from './overview.ts';
+import { count, megabytes } from './text.ts';
 
 const columns: Column<Row>[] = [
   {
@@ -42,7 +43,7 @@ const chosen = { search: '', by: 'saved', descending: true, shown: 200 };
 export async function workloadsView(redraw: () => void): Promise<HTMLElement[]> {
   const { search, by, descending } = chosen;
   const query = { search, sort: by, order: descending ? 'descending' : 'ascending' };
-  const { total, items } = await ask<Workloads>('workloads', query);
+  const { total, items } = await askRows(query, chosen.shown);
   const onSearch = (text: string) => {
     chosen.search = text;
     redraw();
@@ -56,7 +57,6 @@ export async function workloadsView(redraw: () => void): Promise<HTMLElement[]> 
     chosen.shown += 200;
     redraw();
   };
-  const shown = items.slice(0, chosen.shown);
   return [
     h('h2', {}, 'Workloads'),
     h(
@@ -65,15 +65,26 @@ export async function workloadsView(redraw: () => void): Promise<HTMLElement[]> 
       ...searchField('Search workloads and hosts', search, onSearch),
       h('span', { role: 'status' }, `${total} found`),
     ),
-    h('section', {}, table('Workloads', columns, shown, { by, descending, onSort })),
-    shown.length < total
+    h('section', {}, table('Workloads', columns, items, { by, descending, onSort })),
+    items.length < total
       ? h(
           'p',
           {},
-          `${shown.length} of ${total} are shown. `,
-          shown.length < items.length && h('button', { type: 'button', click: more }, 'Show more'),
-          shown.length === items.length && 'Search for the others.',
+          `${items.length} of ${total} are shown. `,
+          h('button', { type: 'button', click: more }, 'Show more'),
         )
       : h('p'),
   ];
+}
+
+/** The first rows, from as many answers as they take. */
+async function askRows(query: Record<string, string>, wanted: number): Promise<Workloads> {
+  const first = await ask<Workloads>('workloads', query);
+  const items = [...first.items];
+  let last = first;
+  while (items.length < Math.min(wanted, first.total) && last.items.length > 0) {
+    last = await ask<Workloads>('workloads', { ...query, offset: items.length });
+    items.push(...last.items);
+  }
+  return { ...first, items: items.slice(0, wanted) };
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
@@ -17,6 +18,7 @@ import { bar, liveView, megabytes, plainView, silent, table, type View } from '.
 
 /** Exit status after Ctrl-C, as in a shell; the other exit statuses are those of sysexits.h. */
 const statusOf = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+const endedBySignal = new RegExp(`ended by (${Object.keys(statusOf).join('|')})`);
 const usageStatus = 64;
 /** Longest time from the last byte of an Envoy to the notice of its end, on a busy machine. */
 const endNoticeMs = 1_000;
@@ -40,6 +42,12 @@ async function main(args: string[]): Promise<void> {
   }
   try {
     await demo(options, view, stopped.signal);
+  } catch (error) {
+    // A process that is just being started is still in the process group of the demo, and may end
+    // by Ctrl-C before the demo itself has heard of it.
+    if (endedBySignal.test(messageOf(error)) && !stopped.signal.aborted)
+      await Promise.race([once(stopped.signal, 'abort'), sleep(endNoticeMs)]);
+    if (!stopped.signal.aborted) throw error;
   } finally {
     view.end();
   }

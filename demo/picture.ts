@@ -15,7 +15,7 @@ import { chromiumPath, missingForConsole } from './chromium.ts';
 const docs = join(import.meta.dirname, '../docs');
 /** Each picture: its file, the place in the page, and a text that shows that it is drawn. */
 const pictures = [
-  ['console.png', '#/overview', 'storefront/checkout'],
+  ['console.png', '#/overview', 'backoffice/reports'],
   ['console-topology.png', '#/topology/storefront', 'checkout'],
 ] as const;
 /** A picture that everybody downloads with the README. */

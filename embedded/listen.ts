@@ -4,9 +4,12 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 export type Listening = { port: number; stop(): Promise<void> };
 
 /**
- * Starts a server on a free port of the loopback address; `stop` also ends its open connections.
+ * Starts a server on a free port of a loopback address; `stop` also ends its open connections.
  */
-export async function listen(server: Server | HttpServer): Promise<Listening> {
+export async function listen(
+  server: Server | HttpServer,
+  host: '127.0.0.1' | '::1' = '127.0.0.1',
+): Promise<Listening> {
   const sockets = new Set<Socket>();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
@@ -15,7 +18,7 @@ export async function listen(server: Server | HttpServer): Promise<Listening> {
   });
   await new Promise<void>((resolve, reject) => {
     server.on('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
+    server.listen(0, host, resolve);
   });
   return {
     port: (server.address() as AddressInfo).port,

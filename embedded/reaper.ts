@@ -32,8 +32,9 @@ for pid in $pids; do kill -9 "$pid" 2>/dev/null; done
 rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }
 `;
 
-export async function startReaper(): Promise<Reaper> {
-  const folder = await realpath(await mkdtemp(join(tmpdir(), 'lazyscope-embedded-')));
+/** `what` is in the name of the folder. */
+export async function startReaper(what = 'embedded'): Promise<Reaper> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), `lazyscope-${what}-`)));
   const child = spawn('/bin/sh', ['-c', script, 'reaper', folder], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,

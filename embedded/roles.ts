@@ -8,8 +8,8 @@ import type {
   NodeStream,
   Question,
 } from '../companion/contract/rpc.ts';
+import type { Known } from '../companion/controller/console/known.ts';
 import { startConsole } from '../companion/controller/console/server.ts';
-import type { Known } from '../companion/controller/console/views.ts';
 import { startEngine } from '../companion/controller/engine.ts';
 import { createControllerMetrics } from '../companion/controller/metrics.ts';
 import type { NodeHandlers } from '../companion/controller/nodes/rated.ts';
@@ -96,6 +96,7 @@ export async function startRoles(options: RolesOptions): Promise<Roles> {
       const node = readSettings(nodeSettings, {}, [
         `--node-name=node-${name}`,
         '--port=0',
+        '--access-log-port=0',
         '--scrape-seconds=1',
         // No one reads this: a scope is applied before it counts as written.
         '--ca-path=none',
@@ -158,10 +159,11 @@ function connectInProcess(
   const stream = new Duplex({
     objectMode: true,
     read: () => undefined,
-    write({ report, question, gone, follow }: NodeMessage, _encoding, done) {
+    write({ report, question, gone, features, follow }: NodeMessage, _encoding, done) {
       if (question) joint.toNode({ answer: controller.onQuestion(node, question) });
       else if (report) controller.onReport(node, report);
       else if (gone) controller.onGone(node, gone);
+      else if (features) controller.onFeatures(node, features);
       else if (follow) {
         unfollow();
         unfollow = controller.onFollow(node, follow, (catalog) => joint.toNode({ catalog }));

@@ -63,10 +63,10 @@ export const RETRIABLE_CODES = ascii('x-envoy-retriable-status-codes');
 export const PER_TRY_TIMEOUT = ascii('x-envoy-upstream-rq-per-try-timeout-ms');
 /**
  * Retries of a call to the gateway that nothing has received yet. Each connection to the Service of
- * the gateway meets a replica at random, and until kube-proxy removes a dead one of two, all eight
- * attempts fail for one call in 256. Envoy waits for at most 250 ms between two attempts.
+ * the gateway meets a replica at random, and until kube-proxy removes a dead one of two, all twelve
+ * attempts fail for one call in 4,096. Envoy waits for at most 250 ms between two attempts.
  */
-export const GATEWAY_RETRIES = ascii('7');
+export const GATEWAY_RETRIES = ascii('11');
 /** Set by Envoy on the request of an internal redirect. */
 export const ORIGINAL_URL = ascii('x-envoy-original-url');
 export const GET = ascii('GET');

@@ -35,5 +35,9 @@ test('a mesh that has measured is predicted by its own figures', () => {
   expect(sizeOf(2_056, model).memoryBytes).toBeCloseTo(173_500_000, -1);
   expect(sizeOf(15, model).memoryBytes).toBeCloseTo(14_500_000, -1);
   const nothing = { clusters, memoryBytes: { before: 0, after: 0 } };
+  const full = { clusters: { ...clusters, after: 0 }, memoryBytes: { ...memoryBytes, after: 0 } };
+  const observed = modelOf([full, nothing], (_, kind) => kind);
+  expect(observed.from).toBe('observed');
+  expect(sizeOf(2_056, observed).memoryBytes).toBeCloseTo(173_500_000, -1);
   expect(modelOf([nothing], () => '')).toBe(benchmarkModel);
 });

@@ -8,7 +8,9 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -27,13 +29,14 @@ const (
 // proxy is one sidecar as istiod sees it.
 type proxy struct {
 	node     *core.Node
+	rejects  bool
 	counters *counters
 	// subscribed are the endpoints and routes that this proxy asked for, by type and name.
 	subscribed map[string]map[string]bool
 	received   map[string]bool
 }
 
-func newProxy(index int, counters *counters) *proxy {
+func newProxy(index int, rejects bool, counters *counters) *proxy {
 	namespace := fmt.Sprintf("app-%d", index/workloadsPerNamespace)
 	workload := fmt.Sprintf("workload-%d", index)
 	pod := workload + "-6d5f7c9b8-0"
@@ -43,6 +46,7 @@ func newProxy(index int, counters *counters) *proxy {
 			Id:       fmt.Sprintf("sidecar~%s~%s.%s~%s.svc.cluster.local", address, pod, namespace, namespace),
 			Metadata: metadata(namespace, workload),
 		},
+		rejects:    rejects,
 		counters:   counters,
 		subscribed: map[string]map[string]bool{endpointType: {}, routeType: {}},
 		received:   map[string]bool{},
@@ -104,7 +108,12 @@ func (p *proxy) answer(response *discovery.DeltaDiscoveryResponse) []*discovery.
 	p.counters.responses.Add(1)
 	p.counters.resources.Add(int64(len(response.Resources) + len(response.RemovedResources)))
 	p.markReceived(response.TypeUrl)
-	requests := []*discovery.DeltaDiscoveryRequest{{TypeUrl: response.TypeUrl, ResponseNonce: response.Nonce}}
+	acknowledgement := &discovery.DeltaDiscoveryRequest{TypeUrl: response.TypeUrl, ResponseNonce: response.Nonce}
+	requests := []*discovery.DeltaDiscoveryRequest{acknowledgement}
+	if p.rejects {
+		acknowledgement.ErrorDetail = &rpcstatus.Status{Code: int32(codes.Internal), Message: "refused on purpose"}
+		return requests
+	}
 	switch response.TypeUrl {
 	case clusterType:
 		requests = p.subscribe(requests, endpointType, clusterNames(response), response.RemovedResources)

@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
-import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { parseAllDocuments } from 'yaml';
+import { startReaper } from '../../embedded/reaper.ts';
 import { type Binaries, binary, ensureBinaries } from '../artifacts/binaries.ts';
-import { ensureMcsApi } from '../artifacts/definitions.ts';
+import { ensureMcsApi, ensureNfd } from '../artifacts/definitions.ts';
 import { repoDir } from '../paths.ts';
 import { lastLines, run } from '../run.ts';
 import { freePort } from './free-port.ts';
@@ -34,9 +34,11 @@ type Kubectl = ApiServer['kubectl'];
 const token = 'bench';
 const readyMs = 60_000;
 
+/** The server ends with this process, also where a hook timed out and nobody is left to stop it. */
 export async function startApiServer(say: (line: string) => void): Promise<ApiServer> {
   const binaries = await ensureBinaries(say);
-  const folder = await mkdtemp(join(tmpdir(), 'lazyscope-api-'));
+  const reaper = await startReaper('api');
+  const { folder } = reaper;
   const file = (name: string) => join(folder, name);
   await writeFile(file('tokens.csv'), `${token},admin,admin,"system:masters"\n`);
   await run('openssl', ['genrsa', '-out', file('sa.key'), '2048']);
@@ -55,23 +57,28 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
 
   function start(name: string, args: string[]): void {
     const log = openSync(file(`${name}.log`), 'a');
-    running.push(spawn(binary(binaries, name), args, { stdio: ['ignore', log, log] }));
+    const child = spawn(binary(binaries, name), args, { stdio: ['ignore', log, log] });
+    if (child.pid !== undefined) reaper.add(child.pid);
+    child.once('exit', () => reaper.forget(child.pid));
+    running.push(child);
+  }
+  async function end(child: ChildProcess): Promise<void> {
+    if (child.exitCode !== null) return;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
   }
   const startApi = async () => {
     start('kube-apiserver', apiServerArgs(file, etcdPort, port));
-    const deadline = Date.now() + readyMs;
-    while (!(await isReady(server, agent))) {
-      if (Date.now() > deadline || running.some(({ exitCode }) => exitCode !== null)) {
-        const log = await readFile(file('kube-apiserver.log'), 'utf8');
-        throw new Error(`the API server is not ready:\n${lastLines(log, 10)}`);
-      }
-      await sleep(100);
-    }
+    const hasEnded = () => running.some(({ exitCode }) => exitCode !== null);
+    if (await untilReady(() => isReady(server, agent), hasEnded)) return;
+    const log = await readFile(file('kube-apiserver.log'), 'utf8');
+    throw new Error(`the API server is not ready:\n${lastLines(log, 10)}`);
   };
   const stop = async () => {
-    for (const child of running.reverse()) await end(child);
+    for (const child of running.splice(0).reverse()) await end(child);
     await agent.destroy();
-    await rm(folder, { recursive: true });
+    await reaper.finish();
   };
   try {
     start('etcd', etcdArgs(file('etcd'), etcdPort, peerPort));
@@ -98,11 +105,14 @@ export async function startApiServer(say: (line: string) => void): Promise<ApiSe
   };
 }
 
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const exited = once(child, 'exit');
-  child.kill('SIGKILL');
-  await exited;
+/** False if it was not ready in time, or can no longer be. */
+async function untilReady(ready: () => Promise<boolean>, hasEnded: () => boolean) {
+  const deadline = Date.now() + readyMs;
+  while (!(await ready())) {
+    if (Date.now() > deadline || hasEnded()) return false;
+    await sleep(100);
+  }
+  return true;
 }
 
 function etcdArgs(dataDir: string, port: number, peerPort: number): string[] {
@@ -131,6 +141,9 @@ function apiServerArgs(file: (name: string) => string, etcdPort: number, port: n
     `--service-account-signing-key-file=${file('sa.key')}`,
     // No controller creates the service accounts that pods would need.
     '--disable-admission-plugins=ServiceAccount',
+    // Kubernetes 1.35 serves policies that change objects only on demand; 1.36 serves them as v1.
+    '--feature-gates=MutatingAdmissionPolicy=true',
+    '--runtime-config=admissionregistration.k8s.io/v1beta1=true',
     '--authorization-mode=RBAC',
   ];
 }
@@ -160,13 +173,14 @@ async function call<Body>(url: string, dispatcher: Agent, method: string, body?:
   throw new Error(`${method} ${url}: ${statusCode} ${text.slice(0, 300)}`);
 }
 
-/** The kinds of the Gateway API, of the Multi-Cluster Services API, of Istio and of the product. */
+/** The kinds of the Gateway API, of other APIs that the product may meet, of Istio and its own. */
 async function applyDefinitions(binaries: Binaries, kubectl: Kubectl): Promise<void> {
   const istio = await run(binary(binaries, 'istioctl'), ['manifest', 'generate']);
   const product = await kubectl(['kustomize', join(repoDir, 'manifests', 'base')]);
   const gatewayApi = await readFile(binary(binaries, 'gateway-api.yaml'), 'utf8');
   const mcsApi = await readFile(await ensureMcsApi(() => undefined), 'utf8');
-  const definitions = parseAllDocuments([gatewayApi, mcsApi, istio, product].join('\n---\n'))
+  const nfd = await readFile(await ensureNfd(() => undefined), 'utf8');
+  const definitions = parseAllDocuments([gatewayApi, mcsApi, nfd, istio, product].join('\n---\n'))
     .map((document) => document.toJS() as { kind?: string } | null)
     .filter((object) => object?.kind === 'CustomResourceDefinition');
   const input = definitions.map((object) => JSON.stringify(object)).join('\n---\n');

@@ -42,10 +42,13 @@ export async function startCompanionProcess(
   const settings = { ...ownSettings, 'service-account-path': api.account };
   const adminPort = await freePort();
   const flags = Object.entries({ ...settings, 'admin-port': String(adminPort) });
-  const [, ...options] = await commandOf(role);
+  const { command, memoryLimit } = await containerOf(role);
+  const [, ...options] = command;
   const child = spawn(
     process.execPath,
     [
+      // Node.js gives the old generation half of a container's memory.
+      ...(memoryLimit ? [`--max-old-space-size=${Math.floor(memoryLimit / 2)}`] : []),
       ...nodeFlags,
       ...options.map((option) => option.replace(/^\/app\//, `${app}/`)),
       role,
@@ -63,7 +66,8 @@ export async function startCompanionProcess(
   const stop = async () => {
     child.kill('SIGTERM');
     await exited;
-    await rm(app, { recursive: true });
+    // Others may clean the folder of temporary files; that ends no run of many minutes.
+    await rm(app, { recursive: true, force: true });
   };
   const url = (path: string) => `http://127.0.0.1:${adminPort}${path}`;
   const deadline = Date.now() + readyMs;
@@ -89,15 +93,23 @@ export async function startCompanionProcess(
   };
 }
 
-/** The command of the role in the manifests; without one, the entry point of the image. */
-async function commandOf(role: Role): Promise<string[]> {
+type Container = { command?: string[]; resources?: { limits?: { memory?: string } } };
+
+/**
+ * The command of the role in the manifests, or else the entry point of the image; and the limit of
+ * memory in MiB, if there is one.
+ */
+async function containerOf(role: Role): Promise<{ command: string[]; memoryLimit: number }> {
   const text = await readFile(join(repoDir, 'manifests', 'base', `${role}.yaml`), 'utf8');
+  let found: Container = {};
   for (const document of parseAllDocuments(text)) {
     const containers = document.getIn(['spec', 'template', 'spec', 'containers']);
-    const [first] = isCollection(containers) ? containers.toJSON() : [];
-    if (first?.command) return first.command as string[];
+    const [first] = isCollection(containers) ? (containers.toJSON() as Container[]) : [];
+    found = first ?? found;
   }
-  return ['node', '/app/companion/main.js'];
+  const { command = ['node', '/app/companion/main.js'], resources } = found;
+  const limit = /^(\d+)Mi$/.exec(resources?.limits?.memory ?? '')?.[1];
+  return { command, memoryLimit: Number(limit ?? 0) };
 }
 
 /** The folder /app of the image (Dockerfile), with the modules of this checkout. */

@@ -75,9 +75,14 @@ export async function playNodes(
       next.write({ hello: { node: `node-${node}`, version: '0.1.0' } });
       return next;
     }
+    let reports = 0;
     const sendReports = () => {
-      for (const { workload, pod } of homes[node] ?? [])
-        stream.write({ report: reportOf(workload, pod, population, uids) });
+      reports += 1;
+      for (const { workload, pod } of homes[node] ?? []) {
+        const report = reportOf(workload, pod, population, uids);
+        const edges = report.edges.map((edge) => ({ ...edge, count: reports }));
+        stream.write({ report: { ...report, edges } });
+      }
     };
     function reconnect() {
       stream = connect();

@@ -27,19 +27,32 @@ export const ensureMcsApi = (progress: Progress) =>
     progress,
   );
 
+/** Path of the definitions of Node Feature Discovery. */
+export const ensureNfd = (progress: Progress) =>
+  ensureDefinitions(
+    {
+      ...{ name: 'nfd', from: 'nfd', moduleName: 'sigs.k8s.io/node-feature-discovery' },
+      folder: ['deployment', 'base', 'nfd-crds'],
+      isWanted: (file) => file === 'nfd-api-crds.yaml',
+    },
+    progress,
+  );
+
 type Source = {
   name: string;
+  /** The folder in `modules` that pins the module; default: that of Istio. */
+  from?: string;
   moduleName: string;
   folder: string[];
   isWanted(file: string): boolean;
 };
 
-/** The definitions of a Go module that Istio is built with, in one file. */
+/** The definitions of a Go module in one file. */
 async function ensureDefinitions(
-  { name, moduleName, folder, isWanted }: Source,
+  { name, from: pinned = 'istio', moduleName, folder, isWanted }: Source,
   progress: Progress,
 ): Promise<string> {
-  const cwd = join(boxDir, 'artifacts', 'modules', 'istio');
+  const cwd = join(boxDir, 'artifacts', 'modules', pinned);
   const fileName = `${name}.yaml`;
   const pins = [await readFile(join(cwd, 'go.sum')), moduleName];
   const dir = await cached(name, pins, progress, async (out) => {

@@ -21,6 +21,8 @@ export type Answer = {
   events: string[];
   same: boolean[];
   wrong: number;
+  /** Of a transfer that was kept: where what arrived differs from what was sent. */
+  differences: object[];
   error: string;
 };
 

@@ -1,14 +1,21 @@
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { loaderPath } from '../paths.ts';
 import { run } from '../run.ts';
 
-type Listed = { name?: string; id: number; pinned?: string[] };
+type Kind = 'prog' | 'map';
+type Listed = { name?: string; id: number };
 
-/** Names of the bypass's programs and maps in the kernel, which frees them a moment later. */
-export async function leftovers(): Promise<string[]> {
+/**
+ * Names of the bypass's programs and maps in the kernel, which frees them a moment later: looks
+ * `attempts` times, 100 ms apart. Those that a loader of another checkout or of the node's own
+ * bypass holds are not ours to judge.
+ */
+export async function leftovers(attempts = 50): Promise<string[]> {
   let found: string[] = [];
-  for (let attempt = 0; attempt < 50; attempt++) {
-    const listed = await Promise.all(['prog', 'map'].map(list));
-    found = listed.flat().filter((name) => mine.test(name));
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    found = (await Promise.all((['prog', 'map'] as const).map(unclaimed))).flat();
     if (found.length === 0) return found;
     await sleep(100);
   }
@@ -18,9 +25,35 @@ export async function leftovers(): Promise<string[]> {
 /** The names in the kernel, cut to 15 characters. */
 const mine = /^(bypass_|connections$|expected$|listeners$|waiting$|flows$|bypass\.)/;
 
-async function list(kind: string): Promise<string[]> {
+async function unclaimed(kind: Kind): Promise<string[]> {
   const text = await run('bpftool', ['--json', kind, 'list'], { env: withSbin });
-  return (JSON.parse(text || '[]') as Listed[]).map(({ name = '' }) => name);
+  const listed = (JSON.parse(text || '[]') as Listed[]).filter(({ name = '' }) => mine.test(name));
+  if (listed.length === 0) return [];
+  const claimed = await heldElsewhere(kind);
+  return listed.filter(({ id }) => !claimed.has(id)).map(({ name = '' }) => name);
+}
+
+/** The ids that loaders of another path than ours have open. */
+async function heldElsewhere(kind: Kind): Promise<Set<number>> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const open = await Promise.all(
+    pids.map(async (pid) => {
+      const path = await readlink(`/proc/${pid}/exe`).catch(() => '');
+      return path !== loaderPath && path.endsWith('/lazyscope-bypass') ? idsOf(kind, pid) : [];
+    }),
+  );
+  return new Set(open.flat());
+}
+
+/** A process that ends meanwhile has nothing open. */
+async function idsOf(kind: Kind, pid: string): Promise<number[]> {
+  const folder = `/proc/${pid}/fdinfo`;
+  const fds = await readdir(folder).catch(() => []);
+  const texts = await Promise.all(
+    fds.map((fd) => readFile(join(folder, fd), 'utf8').catch(() => '')),
+  );
+  const line = new RegExp(`^${kind}_id:\\s+(\\d+)$`, 'm');
+  return texts.flatMap((text) => Number(line.exec(text)?.[1] ?? []));
 }
 
 /** Debian installs some programs in folders that only root has in its PATH. */

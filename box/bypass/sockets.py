@@ -58,10 +58,18 @@ def accept(o):
 
 
 def pair(o):
-    """A connection to itself: rcvbuf is the server's, sndbuf the client's."""
+    """A connection to itself: rcvbuf is the server's, sndbuf the client's. `answered`: not the first of its listener."""
     l = listen({'options': [['SOL_SOCKET', 'SO_RCVBUF', o['rcvbuf']]] if o.get('rcvbuf') else [], 'host': o.get('host', '127.0.0.1')})
     c = connect({'port': l['port'], 'host': o.get('host', '127.0.0.1')})
     s = accept({'id': l['id']})
+    if o.get('answered'):
+        for a, b in ((c, s), (s, c)):
+            send({'id': a['id'], 'text': 'x'})
+            receive({'id': b['id'], 'size': 1})
+        close(c)
+        close(s)
+        c = connect({'port': l['port'], 'host': o.get('host', '127.0.0.1')})
+        s = accept({'id': l['id']})
     if o.get('sndbuf'):
         sockets[c['id']].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, o['sndbuf'])
     sockets.pop(l['id']).close()
@@ -74,6 +82,14 @@ def send(o):
     s.settimeout(o.get('timeout', 0))
     data = o['text'].encode() if 'text' in o else o.get('byte', 'x').encode() * o['size']
     return {'n': s.send(data, flags(o))}
+
+
+def stream(o):
+    """`count` messages of `size` one way, each read before the next."""
+    for _ in range(o['count']):
+        send({'id': o['id'], 'size': o['size']})
+        expect({'id': o['to'], 'runs': [['x', o['size']]]})
+    return {}
 
 
 def fill(o):
@@ -199,20 +215,25 @@ def blocked(o):
     return {'events': out}
 
 
-def pump(s, size, seed, digest):
-    """Writes `size` pseudo-random bytes in pieces of pseudo-random sizes."""
+def pieces(size, seed):
+    """`size` pseudo-random bytes in pieces of pseudo-random sizes."""
     r = random.Random(seed)
     block = r.randbytes(1 << 20)
     while size:
         n = min(size, 1 << r.randrange(0, 20))
         at = r.randrange(0, len(block) - n + 1)
-        digest.update(block[at:at + n])
-        s.sendall(block[at:at + n])
+        yield block[at:at + n]
         size -= n
+
+
+def pump(s, size, seed, digest):
+    for piece in pieces(size, seed):
+        digest.update(piece)
+        s.sendall(piece)
     s.shutdown(socket.SHUT_WR)
 
 
-def drain(s, digest, slow):
+def drain(s, digest, slow, kept=None):
     n = 0
     while True:
         data = s.recv(random.choice([1000, 65536, 1 << 20]))
@@ -220,26 +241,54 @@ def drain(s, digest, slow):
             return n
         n += len(data)
         digest.update(data)
+        if kept is not None:
+            kept.extend(data)
         if slow:
             time.sleep(slow)
+
+
+def difference(got, size, seed):
+    """Where what arrived begins to differ from what was sent, and where in the rest each is found."""
+    sent = b''.join(pieces(size, seed))
+    at = next((i for i, (a, b) in enumerate(zip(got, sent)) if a != b), min(len(got), len(sent)))
+    return {
+        'at': at,
+        'arrived': len(got),
+        'arrivedIsSentAt': sent.find(got[at:at + 64]) if at < len(got) else -1,
+        'sentArrivesAt': got.find(sent[at:at + 64]) if at < len(sent) else -1,
+    }
 
 
 def exchange(o):
     """Random bytes both ways at once over a connection of one agent until both ends are read up."""
     ends = [sockets[o['client']], sockets[o['server']]]
     sent, got, counts = [hashlib.sha256(), hashlib.sha256()], [hashlib.sha256(), hashlib.sha256()], [0, 0]
+    kept = [bytearray() if o.get('keep') else None for _ in ends]
     for s in ends:
         s.settimeout(o.get('timeout', 60))
+    failed = []
+
+    def attempt(what, work, *args):
+        try:
+            return work(*args)
+        except OSError as e:
+            failed.append(f'{what}: {errno.errorcode.get(e.errno, e)}')  # a thread's error ends nothing else
 
     def read(i):
-        counts[i] = drain(ends[i], got[i], o.get('slow', 0))
-    threads = [threading.Thread(target=pump, args=(ends[i], o['size'], o.get('seed', 1) + i, sent[i])) for i in (0, 1)]
+        counts[i] = attempt('reading', drain, ends[i], got[i], o.get('slow', 0), kept[i])
+    threads = [threading.Thread(target=attempt, args=('writing', pump, ends[i], o['size'], o.get('seed', 1) + i, sent[i])) for i in (0, 1)]
     threads += [threading.Thread(target=read, args=(i,)) for i in (0, 1)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    return {'same': [sent[0].digest() == got[1].digest(), sent[1].digest() == got[0].digest()], 'counts': counts}
+    if failed:
+        return {'error': '; '.join(failed)}
+    same = [sent[i].digest() == got[1 - i].digest() for i in (0, 1)]
+    answer = {'same': same, 'counts': counts}
+    if o.get('keep'):
+        answer['differences'] = [difference(kept[1 - i], o['size'], o.get('seed', 1) + i) for i in (0, 1) if not same[i]]
+    return answer
 
 
 def churn(o):
@@ -281,7 +330,7 @@ def hold(o):
     return {'n': o['count']}
 
 
-commands = {f.__name__: f for f in (listen, connect, accept, pair, send, fill, receive, expect, unread, poll, shutdown, close, close_all, setoption, sendfile, splice, blocked, exchange, churn, hold)}
+commands = {f.__name__: f for f in (listen, connect, accept, pair, send, stream, fill, receive, expect, unread, poll, shutdown, close, close_all, setoption, sendfile, splice, blocked, exchange, churn, hold)}
 for line in sys.stdin:
     o = json.loads(line)
     try:

@@ -21,6 +21,8 @@ export type BoxOptions = {
   images: string;
   /** The docker archives whose images are among them. */
   archives: string[];
+  /** Seconds without a heartbeat after which Kubernetes calls a node lost. */
+  nodeGraceSeconds: number;
   /** An owned box ends with its owner (a test run); another one stays up until `down`. */
   owned: boolean;
 };
@@ -65,7 +67,7 @@ async function main(): Promise<void> {
   for (const node of started) node.catch(() => {});
   const daemons = await startApiServer(options.binaries);
   await openApiSocket();
-  daemons.push(...startControllers(options.binaries));
+  daemons.push(...startControllers(options.binaries, options.nodeGraceSeconds));
   sendMessage({ step: 'installing CoreDNS and Istio' });
   const installs = Promise.all([installCoreDns(options.binaries), installIstio(options.binaries)]);
   installs.catch(() => {});

@@ -32,6 +32,9 @@ export async function startApiServer(binaries: Binaries): Promise<Daemon[]> {
     `--cert-dir=${pkiDir}`,
     `--token-auth-file=${pki('tokens.csv')}`,
     '--authorization-mode=Node,RBAC',
+    // Kubernetes 1.35 serves policies that change objects only on demand; 1.36 serves them as v1.
+    '--feature-gates=MutatingAdmissionPolicy=true',
+    '--runtime-config=admissionregistration.k8s.io/v1beta1=true',
     '--kubelet-preferred-address-types=InternalIP',
     `--kubelet-client-certificate=${pki('kubelet-client.crt')}`,
     `--kubelet-client-key=${pki('kubelet-client.key')}`,
@@ -57,8 +60,11 @@ export async function startApiServer(binaries: Binaries): Promise<Daemon[]> {
   return daemons;
 }
 
-/** Controller manager and scheduler; not awaited: callers wait for their effects. */
-export function startControllers(binaries: Binaries): Daemon[] {
+/**
+ * Controller manager and scheduler; not awaited: callers wait for their effects. The controller
+ * manager calls a node lost when it has seen no heartbeat for `nodeGraceSeconds`.
+ */
+export function startControllers(binaries: Binaries, nodeGraceSeconds: number): Daemon[] {
   const manager = startDaemon(
     'kube-controller-manager',
     binary(binaries, 'kube-controller-manager'),
@@ -70,6 +76,7 @@ export function startControllers(binaries: Binaries): Daemon[] {
       `--root-ca-file=${pki('apiserver.crt')}`,
       '--leader-elect=false',
       '--bind-address=127.0.0.1',
+      `--node-monitor-grace-period=${nodeGraceSeconds}s`,
     ],
   );
   const scheduler = startDaemon('kube-scheduler', binary(binaries, 'kube-scheduler'), [

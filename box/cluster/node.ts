@@ -8,6 +8,7 @@ import { stateDir } from '../paths.ts';
 import { run, runResult } from '../run.ts';
 import { createNodeCgroup, nodeCgroup } from './cgroups.ts';
 import { type Daemon, startDaemon, waitReady } from './daemon.ts';
+import { writeHybridRuntime } from './hybrid.ts';
 import {
   clusterDnsAddress,
   clusterDomain,
@@ -43,7 +44,8 @@ export async function startNode(
   await run('bash', ['-euc', wireScript(plan, holder.pid)]);
   await inNode(node, ['bash', '-euc', setupScript(plan, peers, dir)]);
   await writeFile(join(dir, 'cni', '10-pods.conflist'), JSON.stringify(cniConfig(plan)));
-  await writeFile(join(dir, 'containerd.toml'), containerdConfig(join(dir, 'cni')));
+  const runtime = await writeHybridRuntime(dir);
+  await writeFile(join(dir, 'containerd.toml'), containerdConfig(join(dir, 'cni'), runtime));
   await writeFile(join(dir, 'resolv.conf'), '');
   const containerd = daemonInNode(node, 'containerd', 'containerd', [
     `--config=${join(dir, 'containerd.toml')}`,
@@ -121,7 +123,7 @@ function cniConfig(plan: NodePlan): object {
   return { cniVersion: '0.4.0', name: 'pods', plugins: [bridge, portmap] };
 }
 
-function containerdConfig(cniDir: string): string {
+function containerdConfig(cniDir: string, runtime = 'runc'): string {
   const binDir = cniBinDirs.find((dir) => existsSync(dir)) ?? cniBinDirs[0];
   return `version = 2
 root = "/var/lib/containerd"
@@ -135,6 +137,8 @@ ${storage}
     snapshotter = "overlayfs"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        BinaryName = "${runtime}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "${binDir}"
     conf_dir = "${cniDir}"

@@ -18,7 +18,18 @@ export type UpOptions = {
   progress: Progress;
   /** Docker archives to have on every node from the start. */
   archives?: string[];
+  /** Seconds without a heartbeat after which Kubernetes calls a node lost; 120 by default. */
+  nodeGraceSeconds?: number | undefined;
 };
+
+/**
+ * Not Kubernetes' 50 s, because tests end the API server and etcd again and again, and on a busy
+ * machine heartbeats come late. After each end the controller manager may also wait up to a minute
+ * before it reads them again (client-go, tools/cache/reflector.go: 30 s with a jitter of 1). With
+ * 50 s it would call living nodes lost and take the endpoints of their pods away: every client then
+ * gets 503, with the whole configuration, too.
+ */
+const patientSeconds = 120;
 
 /** Exit status of keeper.sh if the lock is taken. */
 const exitLocked = 75;
@@ -44,9 +55,13 @@ export async function prepareMesh(
 export async function up(options: UpOptions): Promise<{ stop(): Promise<void> }> {
   if (!Number.isInteger(options.nodes) || options.nodes < 1 || options.nodes > nodesMax)
     throw new Error(`--nodes ${options.nodes}: give a whole number from 1 to ${nodesMax}`);
-  const { nodes, owned, archives = [] } = options;
+  const { nodes, owned, archives = [], nodeGraceSeconds = patientSeconds } = options;
   const prepared = await prepareMesh(archives, options.progress);
-  const box: BoxOptions = { ...prepared, state: stateDir, nodes, owned, archives };
+  const box: BoxOptions = {
+    ...prepared,
+    state: stateDir,
+    ...{ nodes, owned, archives, nodeGraceSeconds },
+  };
   const keeper = spawn(
     join(boxDir, 'cluster', 'keeper.sh'),
     [

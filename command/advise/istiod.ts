@@ -11,15 +11,19 @@ import {
   durationIn,
   environmentOf,
   isTrue,
-  type Metrics,
   quantileOf,
   totalOf,
   versionIn,
 } from '../mesh/istiod.ts';
+import { type IstiodReading, reachOf } from '../mesh/istiod-reading.ts';
 import type { Mesh } from '../mesh/read.ts';
 
-/** One istiod with what it exports; its histograms count since it started. */
-export type Istiod = { deployment: KubeObject; pod: string; metrics: Metrics };
+/** One istiod with what it exports; `window`: the seconds between two readings. */
+export type Istiod = IstiodReading & {
+  deployment: KubeObject;
+  pod: string;
+  window: number | undefined;
+};
 
 type Rule = (istiod: Istiod, mesh: Mesh) => Omit<Advice, 'topic' | 'subject' | 'change'>[];
 
@@ -47,7 +51,19 @@ function changeOf(text: string, namespace: string, name: string): string {
 }
 
 const seconds = (value: number) => `${value.toFixed(2)} s`;
-const none = { saves: '', unknown: 'the histograms count since this istiod started' };
+
+function counting({ window }: Istiod) {
+  const unknown =
+    window === undefined
+      ? 'the metrics count since this istiod started; --window SECONDS looks at now'
+      : `what was before the ${counted(window, 'second')} of the window`;
+  return { saves: '', unknown };
+}
+
+/** A quantile of a time in seconds; 0 without observations, and of the start of an istiod. */
+function timeOf({ metrics, isStart }: Istiod, name: string, quantile: number): number {
+  return isStart ? 0 : (quantileOf(metrics, name, quantile) ?? 0);
+}
 
 /** pilot/pkg/xds/monitoring.go: "4M" is the limit of gRPC, 10M strain the system. */
 const sizes = [
@@ -59,12 +75,12 @@ const sizes = [
 /** A held call waits at most so long (setting holdSeconds). */
 const holdSeconds = 2;
 
-const queue: Rule = ({ metrics }) => {
-  const p99 = quantileOf(metrics, 'pilot_proxy_queue_time', 0.99) ?? 0;
+const queue: Rule = (istiod) => {
+  const p99 = timeOf(istiod, 'pilot_proxy_queue_time', 0.99);
   if (p99 <= 1) return [];
   return [
     {
-      ...{ id: 'push-throttle', ...none },
+      ...{ id: 'push-throttle', ...counting(istiod) },
       sentence:
         'let more proxies be pushed at once if istiod has CPU left, else add CPU or a replica',
       why: `p99 of pilot_proxy_queue_time is ${seconds(p99)}, above 1 s; the default is 15 + 5 for each CPU (pilot/pkg/features/tuning.go)`,
@@ -74,13 +90,13 @@ const queue: Rule = ({ metrics }) => {
   ];
 };
 
-const pushContext: Rule = ({ metrics, deployment }) => {
-  const p90 = quantileOf(metrics, 'pilot_pushcontext_init_seconds', 0.9) ?? 0;
-  const set = durationIn(environmentOf(deployment).get('PILOT_DEBOUNCE_AFTER') ?? '') ?? 100;
+const pushContext: Rule = (istiod) => {
+  const p90 = timeOf(istiod, 'pilot_pushcontext_init_seconds', 0.9);
+  const set = durationIn(environmentOf(istiod.deployment).get('PILOT_DEBOUNCE_AFTER') ?? '') ?? 100;
   if (p90 <= 0.5 || set >= 500) return [];
   return [
     {
-      ...{ id: 'debounce', ...none },
+      ...{ id: 'debounce', ...counting(istiod) },
       sentence:
         'let istiod see fewer objects (lazyscope advise discovery), and then wait longer for changes to settle',
       why: `p90 of pilot_pushcontext_init_seconds is ${seconds(p90)}, above 0.5 s, with a debounce of ${set} ms: under steady changes contexts are built and not used (istio#45142)`,
@@ -89,42 +105,48 @@ const pushContext: Rule = ({ metrics, deployment }) => {
   ];
 };
 
-const debounce: Rule = ({ metrics }) => {
-  const p99 = quantileOf(metrics, 'pilot_debounce_time', 0.99) ?? 0;
+const debounce: Rule = (istiod) => {
+  const { metrics, seconds: over } = istiod;
+  const p99 = timeOf(istiod, 'pilot_debounce_time', 0.99);
   const [kind, events = 0] = byLabel(metrics, 'pilot_k8s_cfg_events', 'type')[0] ?? [];
   if (p99 <= 3) return [];
+  const busy =
+    kind && events > 0
+      ? `, most events are of ${kind} (${((60 * events) / over).toFixed(1)} a minute)`
+      : '';
   const [trigger = 'unknown'] = byLabel(metrics, 'pilot_push_triggers', 'type')[0] ?? [];
   return [
     {
-      ...{ id: 'writers', ...none },
+      ...{ id: 'writers', ...counting(istiod) },
       sentence: 'find the controller that writes all the time',
-      why: `p99 of pilot_debounce_time is ${seconds(p99)}, above 3 s (the default wait is 0.1 s); most pushes are for ${trigger}${kind ? `, most events are of ${kind} (${events})` : ''}`,
+      why: `p99 of pilot_debounce_time is ${seconds(p99)}, above 3 s (the default wait is 0.1 s); most pushes are for ${trigger}${busy}`,
       worse: '',
     },
   ];
 };
 
-const convergence: Rule = ({ metrics }) => {
-  const p99 = quantileOf(metrics, 'pilot_proxy_convergence_time', 0.99) ?? 0;
-  if (p99 <= holdSeconds) return [];
+const convergence: Rule = (istiod) => {
+  const reach = reachOf(istiod);
+  if (reach === undefined || reach.seconds <= holdSeconds) return [];
+  const [waited, pushed] = [seconds(reach.waited), seconds(reach.pushed)];
   return [
     {
-      ...{ id: 'convergence', ...none },
+      ...{ id: 'convergence', ...counting(istiod) },
       sentence: 'let no namespace hold first calls until this is better',
-      why: `p99 of pilot_proxy_convergence_time is ${seconds(p99)}, longer than a call is held (${holdSeconds} s)`,
+      why: `p99 of pilot_debounce_time and of pilot_proxy_convergence_time are ${waited} and ${pushed}, together longer than a call is held (${holdSeconds} s)`,
       worse: 'first calls go by the gateway or directly, without the rules of their route',
     },
   ];
 };
 
-const size: Rule = ({ metrics }) => {
+const size: Rule = (istiod) => {
   for (const [bound, text] of sizes) {
-    const [found] = countAbove(metrics, 'pilot_xds_config_size_bytes', bound, 'type');
+    const [found] = countAbove(istiod.metrics, 'pilot_xds_config_size_bytes', bound, 'type');
     if (!found) continue;
     const type = found[0].split('.').at(-1) ?? '';
     return [
       {
-        ...{ id: 'config-size', ...none },
+        ...{ id: 'config-size', ...counting(istiod) },
         sentence:
           'narrow the proxies, and show fewer hosts to gateways (PILOT_FILTER_GATEWAY_CLUSTER_CONFIG)',
         why: `${counted(found[1], 'push')} of ${type} above ${text} (pilot_xds_config_size_bytes; pilot/pkg/xds/monitoring.go)`,

@@ -4,51 +4,17 @@ import { conditionIn } from '../../companion/core/scope/condition.ts';
 import type { Workload } from '../../companion/core/scope/workload.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
 import type { Advice } from '../core/advice.ts';
-import type { Ask } from '../core/istio-metrics.ts';
 import { proxyIn } from '../core/proxy-container.ts';
 import { mebibytes, readQuantity } from '../core/quantity.ts';
 import type { Mesh } from '../mesh/read.ts';
+import type { Usage, UsageOf } from './usage.ts';
 
 /** Requests and limits of sidecars by what they used. */
-
-/** Bytes and cores of one container over a window. */
-type Usage = { memoryP95: number; memoryMax: number; cpuP95: number; cpuMax: number };
-export type UsageOf = (rangeMs: number) => Promise<ReadonlyMap<string, Usage>>;
 
 /** Head-room over what was measured; a sidecar that is killed or throttled stops its workload. */
 const headroom = { request: 1.2, memoryLimit: 1.5 };
 const [memoryMin, cpuMin, cpuLimitMin] = [32 * 2 ** 20, 0.01, 0.2];
 const [hourMs, dayMs] = [3_600_000, 86_400_000];
-
-/** Istio's container, as the kubelet's cAdvisor counts it: Envoy and its agent together. */
-export function createUsage(ask: Ask, matchers: string): UsageOf {
-  const known = new Map<number, ReturnType<UsageOf>>();
-  const labels = `{container="istio-proxy"${matchers === '' ? '' : `,${matchers}`}}`;
-  const memory = `container_memory_working_set_bytes${labels}`;
-  const cpu = `sum by (namespace, pod) (rate(container_cpu_usage_seconds_total${labels}[5m]))`;
-  async function read(rangeMs: number): ReturnType<UsageOf> {
-    const range = `${Math.round(rangeMs / 1000)}s`;
-    const queries: Record<keyof Usage, string> = {
-      memoryP95: `max by (namespace, pod) (quantile_over_time(0.95, ${memory}[${range}]))`,
-      memoryMax: `max by (namespace, pod) (max_over_time(${memory}[${range}]))`,
-      cpuP95: `quantile_over_time(0.95, (${cpu})[${range}:5m])`,
-      cpuMax: `max_over_time((${cpu})[${range}:5m])`,
-    };
-    const found = new Map<string, Usage>();
-    for (const [key, query] of Object.entries(queries))
-      for (const { metric, value } of await ask(query)) {
-        const pod = `${metric.namespace}/${metric.pod}`;
-        const empty = { memoryP95: 0, memoryMax: 0, cpuP95: 0, cpuMax: 0 };
-        found.set(pod, { ...empty, ...found.get(pod), [key]: value });
-      }
-    return found;
-  }
-  return (rangeMs) => {
-    const found = known.get(rangeMs) ?? read(rangeMs);
-    known.set(rangeMs, found);
-    return found;
-  };
-}
 
 type Resources = { requests?: Record<string, string>; limits?: Record<string, string> };
 type Container = { name: string; resources?: Resources };
@@ -130,17 +96,52 @@ async function adviceFor(input: ResourcesInput, workload: Workload, object: Kube
     'sidecar.istio.io/proxyMemory': mebibytes(then.memory),
     'sidecar.istio.io/proxyMemoryLimit': mebibytes(then.memoryLimit),
   };
-  const cores = (value: number) => `${Math.round(value * 1000)}m`;
   const advice: Advice = {
     ...{ topic: 'resources', id: 'sidecar', subject: `${namespace}/${name}` },
-    sentence: `request ${annotations['sidecar.istio.io/proxyMemory']} and ${annotations['sidecar.istio.io/proxyCPU']} for each sidecar instead of ${mebibytes(now.memory)} and ${cores(now.cpu)}`,
-    why: `of ${counted(measured.length, 'proxy')} in ${window.text} p95 and maximum are ${mebibytes(most('memoryP95'))} and ${mebibytes(most('memoryMax'))}, ${cores(most('cpuP95'))} and ${cores(most('cpuMax'))}; head-room: requests 20 % above p95, limit of memory 50 % and of CPU 100 % above the maximum, and no CPU limit below the present one`,
-    saves: `${mebibytes((now.memory - then.memory) * own.size)} and ${cores(Math.max(0, now.cpu - then.cpu) * own.size)} in ${counted(own.size, 'proxy')}`,
-    worse: warningsFor(input, workload, object, proxy.isNative, isGuaranteed).join('; '),
+    sentence: `request ${annotations['sidecar.istio.io/proxyMemory']} and ${annotations['sidecar.istio.io/proxyCPU']} for each sidecar instead of ${mebibytes(now.memory)} and ${millicores(now.cpu)}`,
+    why: `of ${counted(measured.length, 'proxy')} in ${window.text} p95 and maximum are ${mebibytes(most('memoryP95'))} and ${mebibytes(most('memoryMax'))}, ${millicores(most('cpuP95'))} and ${millicores(most('cpuMax'))}; head-room: requests 20 % above p95, limit of memory 50 % and of CPU 100 % above the maximum, and no CPU limit below the present one`,
+    saves: savedText(now, then, own.size),
+    worse: [
+      ...(isOlderThanScope(input, workload) ? [holdsFreed] : []),
+      ...warningsFor(input, workload, object, proxy.isNative, isGuaranteed),
+    ].join('; '),
     unknown: window.unknown,
     change: patchOf(object, workload, annotations),
   };
   return { advice, now, then, pods: own.size };
+}
+
+type Amounts = { memory: number; cpu: number };
+
+const millicores = (value: number) => `${Math.round(value * 1000)}m`;
+
+/** Over all proxies of a workload; one that uses more than it requests saves nothing there. */
+function savedText(now: Amounts, then: Amounts, proxies: number): string {
+  const [memory, cpu] = [(now.memory - then.memory) * proxies, (now.cpu - then.cpu) * proxies];
+  const where = ` in ${counted(proxies, 'proxy')}`;
+  if (memory >= 0 || cpu > 0) {
+    const more = memory < 0 ? `; ${mebibytes(-memory)} of memory more are reserved` : '';
+    return `${mebibytes(Math.max(0, memory))} and ${millicores(Math.max(0, cpu))}${where}${more}`;
+  }
+  return `nothing: ${mebibytes(-memory)} more are reserved${where}, because the proxies use more than they request`;
+}
+
+const holdsFreed =
+  'the proxies are older than their scope and hold memory that they freed: restart them and ask again before you set this';
+
+/** Whether a proxy that was measured has had full configuration since it started. */
+function isOlderThanScope({ mesh, pods }: ResourcesInput, workload: Workload): boolean {
+  const { namespace, name } = workload;
+  const scoped = conditionIn(mesh.state.scopes.get(namespace, name)?.status, 'Scoped');
+  if (scoped?.status !== 'True') return false;
+  const since = Date.parse(scoped.lastTransitionTime);
+  const own = new Set(workload.pods.map((pod) => pod.name));
+  return pods.some(({ metadata, status }) => {
+    if (metadata.namespace !== namespace || !own.has(metadata.name)) return false;
+    type Status = { name: string; state?: { running?: { startedAt?: string } } };
+    const proxy = proxyIn<Status>(status?.containerStatuses, status?.initContainerStatuses);
+    return Date.parse(proxy?.state?.running?.startedAt ?? '') < since;
+  });
 }
 
 /** From when the scope came into force, if that is within the window: before, it was larger. */
@@ -149,7 +150,9 @@ function windowOf({ mesh, rangeMs, now }: ResourcesInput, { namespace, name }: W
   const since = scoped?.status === 'True' ? now - Date.parse(scoped.lastTransitionTime) : undefined;
   const used = since === undefined ? rangeMs : Math.min(rangeMs, Math.max(hourMs, since));
   const hours = Math.ceil(used / hourMs);
-  const text = `the last ${counted(hours, 'hour')}${used < rangeMs ? ', since the scope is in force' : ''}`;
+  const length =
+    used < hourMs ? counted(Math.round(used / 1_000), 'second') : counted(hours, 'hour');
+  const text = `the last ${length}${used < rangeMs ? ', since the scope is in force' : ''}`;
   const unknown = [
     ...(used < dayMs ? ['the window is shorter than a day: run it again later'] : []),
     ...(since === undefined ? ['what the sidecar takes once it is narrowed'] : []),

@@ -42,14 +42,18 @@ export function createLineReader({
 }
 
 /** Lines that the proxy and its agent write beside the access log. */
-const ownLine = /^\d{4}-\d\d-\d\dT\S+\s+(trace|debug|info|warn(ing)?|error|critical|fatal)\b/i;
+const ownLine =
+  /^\d{4}([-/])\d\d\1\d\d[T ]\S+\s+(trace|debug|info|warn(ing)?|error|critical|fatal)\b/i;
+/** The agent prints its ProxyConfig as YAML when it starts. */
+const ownSetting =
+  /^(binaryPath|concurrency|configPath|controlPlaneAuthPolicy|discoveryAddress|drainDuration|proxyAdminPort|serviceCluster|statNameLength|statusPort|terminationDrainDuration): \S+$/;
 
 /** Six fields without blanks end a line; the first of them is the cluster. */
 const fieldsAfterCluster = 5;
 
 function readDefaultText(line: string): Line {
   if (!line.startsWith('[')) {
-    if (line.trim() === '' || ownLine.test(line)) return { other: true };
+    if (line.trim() === '' || ownLine.test(line) || ownSetting.test(line)) return { other: true };
     return { broken: 'it does not begin with [START_TIME]' };
   }
   const end = line.indexOf(']');

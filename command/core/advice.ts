@@ -2,7 +2,7 @@ import { type Paint, plainText } from './table.ts';
 
 /** Something to change, with what it brings, what it costs, and what is not known. */
 export type Advice = {
-  topic: 'discovery' | 'istiod' | 'resources';
+  topic: 'discovery' | 'istiod' | 'resources' | 'tls';
   id: string;
   /** What it is about: a namespace, a workload, an istiod. */
   subject: string;

@@ -21,6 +21,8 @@ export type Tally = Omit<Sightings, 'byCaller'> & {
   byCaller: Map<string, Map<string, Seen>>;
   /** Calls of pairs beyond the bound. */
   overflow: number;
+  /** Pairs of a pod and a host, of all sources. */
+  pairs: number;
 };
 
 /** 100 bytes each; a mesh of 5,000 pods with 40 destinations each. */
@@ -30,7 +32,7 @@ const brokenShown = 3;
 
 export function emptyTally(): Tally {
   return {
-    ...{ lines: 0, calls: 0, others: 0, unknown: 0, broken: 0, nameless: 0, overflow: 0 },
+    ...{ lines: 0, calls: 0, others: 0, unknown: 0, broken: 0, nameless: 0, overflow: 0, pairs: 0 },
     ...{ source: 'logs', firstBroken: [], byCaller: new Map(), first: undefined, last: undefined },
   };
 }
@@ -43,10 +45,8 @@ export type Source = {
   namespace: string;
 };
 
-/** Adds the lines of one source, one after the other. */
+/** Adds the lines of one source; sources may alternate. */
 export function tallyInto(tally: Tally, read: ReadLine, source: Source): (line: string) => void {
-  const pairs = [...tally.byCaller.values()].reduce((sum, { size }) => sum + size, 0);
-  let room = pairsMax - pairs;
   let number = 0;
   return (text) => {
     number += 1;
@@ -76,18 +76,11 @@ export function tallyInto(tally: Tally, read: ReadLine, source: Source): (line: 
       tally.nameless += 1;
       return;
     }
-    room -= note(tally, `${pod?.namespace ?? source.namespace}/${name}`, called.host, at, room > 0);
+    note(tally, `${pod?.namespace ?? source.namespace}/${name}`, called.host, at);
   };
 }
 
-/** Returns how many pairs came new. */
-function note(
-  tally: Tally,
-  key: string,
-  host: string,
-  at: number | undefined,
-  hasRoom: boolean,
-): number {
+function note(tally: Tally, key: string, host: string, at: number | undefined): void {
   if (at !== undefined) {
     tally.first = Math.min(tally.first ?? at, at);
     tally.last = Math.max(tally.last ?? at, at);
@@ -99,16 +92,16 @@ function note(
       known.first = Math.min(known.first ?? at, at);
       known.last = Math.max(known.last ?? at, at);
     }
-    return 0;
+    return;
   }
-  if (!hasRoom) {
+  if (tally.pairs >= pairsMax) {
     tally.overflow += 1;
-    return 0;
+    return;
   }
   const hosts = tally.byCaller.get(key) ?? new Map<string, Seen>();
   if (hosts.size === 0) tally.byCaller.set(copyOf(key), hosts);
   hosts.set(copyOf(host), { count: 1, first: at, last: at });
-  return 1;
+  tally.pairs += 1;
 }
 
 /** A part of a text keeps the whole text in memory, here a chunk of the file. */

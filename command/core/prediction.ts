@@ -31,7 +31,10 @@ export function sizeOf(clusters: number, { fixed, cluster }: SizeModel): Size {
   };
 }
 
-/** A workload with a scope: means of one proxy. */
+/** What the filter of an enabled namespace takes in each proxy (README, "What it costs"). */
+const filterBytes = 3_700_000;
+
+/** A workload with a scope: means of one proxy; 0: not measured. */
 export type Measured = {
   clusters: { before: number; after: number };
   memoryBytes: { before: number; after: number };
@@ -39,9 +42,13 @@ export type Measured = {
 
 /**
  * The model of a mesh by its narrowed workloads, each of which was measured twice; the medians,
- * because one busy workload must not decide. Without any, the model of the benchmark.
+ * because one busy workload must not decide. Without any, by those that were measured with full
+ * configuration, which show what a cluster takes; without these, the model of the benchmark.
  */
-export function modelOf(measured: readonly Measured[], from: (count: number) => string): SizeModel {
+export function modelOf(
+  measured: readonly Measured[],
+  from: (count: number, kind: 'narrowed' | 'observed') => string,
+): SizeModel {
   const lines = measured.flatMap(({ clusters, memoryBytes }) => {
     const fewer = clusters.before - clusters.after;
     const less = memoryBytes.before - memoryBytes.after;
@@ -49,13 +56,25 @@ export function modelOf(measured: readonly Measured[], from: (count: number) => 
     const cluster = less / fewer;
     return [{ cluster, fixed: Math.max(0, memoryBytes.after - cluster * clusters.after) }];
   });
-  if (lines.length === 0) return benchmarkModel;
+  if (lines.length === 0) return modelOfFull(measured, from);
   return {
     fixed: median(lines.map(({ fixed }) => fixed)),
     cluster: median(lines.map(({ cluster }) => cluster)),
-    from: from(lines.length),
+    from: from(lines.length, 'narrowed'),
   };
 }
+
+function modelOfFull(measured: readonly Measured[], from: Parameters<typeof modelOf>[1]) {
+  const fixed = benchmarkModel.fixed + filterBytes;
+  const sizes = measured.flatMap(({ clusters, memoryBytes }) =>
+    clusters.before >= clustersMin ? Math.max(0, memoryBytes.before - fixed) / clusters.before : [],
+  );
+  const cluster = median(sizes.filter((each) => each > 0));
+  return cluster === 0 ? benchmarkModel : { fixed, cluster, from: from(sizes.length, 'observed') };
+}
+
+/** Of fewer, what a proxy takes without any would decide. */
+const clustersMin = 500;
 
 function median(values: number[]): number {
   return values.sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

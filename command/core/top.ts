@@ -1,3 +1,4 @@
+import type { Told } from '../../companion/core/history/changes.ts';
 import type { Paint } from './table.ts';
 import { tableOf } from './table.ts';
 
@@ -9,16 +10,7 @@ export type Heard = {
     leftOut: number;
     edges: { namespace: string; workload: string; host: string; rate: number; lastAt: number }[];
   };
-  changes: Change[];
-};
-
-export type Change = {
-  at: number;
-  kind: string;
-  namespace: string;
-  workload: string;
-  host: string;
-  detail: string;
+  changes: Told[];
 };
 
 export type Top = {
@@ -34,7 +26,7 @@ export type Top = {
   /** By strategy, the most frequent first. */
   firstCalls: { strategy: string; calls: number; typicalMs?: number }[];
   /** What happened in the last minutes, newest first. */
-  changes: (Change & { secondsAgo: number })[];
+  changes: (Told & { secondsAgo: number })[];
   changesLeftOut: number;
 };
 
@@ -53,11 +45,11 @@ const changesMax = 20;
  * controller measures calls. A warm call took `warmMs` there.
  */
 export const typicalMs: Readonly<Record<string, number>> = {
-  gateway: 10.2,
-  direct: 8.4,
-  hold: 174.1,
+  gateway: 9.5,
+  direct: 8.7,
+  hold: 176.1,
 };
-export const warmMs = 3.6;
+export const warmMs = 3.3;
 
 export function topOf({ topology, changes }: Heard, { namespace, backMs }: TopOptions): Top {
   const { now } = topology;
@@ -133,12 +125,12 @@ export function topText(top: Top, minutes: number, view: View): string {
       ? `Nothing was learned, and nothing expired, in the last ${minutes} min.\n`
       : tableOf(
           [
-            { title: 'AGO', cell: (row) => `${row.secondsAgo}s` },
-            { title: 'WHAT', cell: (row) => words[row.kind] ?? row.kind },
+            { title: 'AGO', cell: (row) => agoOf(row.secondsAgo) },
+            { title: 'WHAT', cell: (row) => wordOf(row) },
             { title: 'NAMESPACE', cell: (row) => row.namespace },
             { title: 'WORKLOAD', cell: (row) => row.workload },
             { title: 'HOST', cell: (row) => row.host },
-            { title: 'DETAIL', cell: (row) => row.detail },
+            { title: 'DETAIL', cell: (row) => detailOf(row) },
           ],
           changes,
           view,
@@ -147,7 +139,25 @@ export function topText(top: Top, minutes: number, view: View): string {
   return parts.join('\n');
 }
 
+/** `45s`, `3m5s`. */
+function agoOf(seconds: number): string {
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
+}
+
+/** What the word of the change does not say already. */
+function detailOf({ kind, detail }: Told): string {
+  const isSaid =
+    (kind === 'host-added' && detail === 'learned') || (kind === 'scoped' && detail === 'Enforced');
+  return isSaid ? '' : detail;
+}
+
+/** A host that is there for another reason than calls was not learned, and does not expire. */
+function wordOf({ kind, detail }: Told): string {
+  if (kind === 'host-added') return detail === 'learned' ? 'learned' : 'added';
+  if (kind === 'host-removed') return detail === 'learned' ? 'expired' : 'removed';
+  return words[kind] ?? kind;
+}
+
 const words: Record<string, string> = {
-  ...{ 'host-added': 'learned', 'host-removed': 'expired' },
   ...{ scoped: 'narrowed', unscoped: 'not narrowed', mode: 'mode' },
 };

@@ -1,13 +1,10 @@
 import type { ConfigDump } from '../../companion/core/oracle/config-dump.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
-import type { Metrics } from '../mesh/istiod.ts';
+import type { Measured } from '../frame/istiods.ts';
 import type { Mesh } from '../mesh/read.ts';
 
 export const severities = ['critical', 'warning', 'info'] as const;
 export type Severity = (typeof severities)[number];
-
-/** The metrics of one istiod, by the pod that it runs in. */
-export type Measured = { namespace: string; name: string; metrics: Metrics };
 
 /** The configuration of one proxy, by its pod. */
 export type Dumped = { namespace: string; name: string; dump: ConfigDump };

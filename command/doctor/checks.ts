@@ -2,6 +2,7 @@ import type { Check } from './check.ts';
 import { companionChecks } from './companion.ts';
 import { deepChecks } from './deep.ts';
 import { filterChecks } from './filter.ts';
+import { hardwareChecks } from './hardware.ts';
 import { istiodErrors } from './istiod-errors.ts';
 import { istiodPushes } from './istiod-pushes.ts';
 import { istiodSettings } from './istiod-settings.ts';
@@ -17,4 +18,5 @@ export const checks: readonly Check[] = [
   ...[...istiodSettings, ...istiodPushes, ...istiodErrors, ...istiodState],
   ...[...meshChecks, ...filterChecks, ...companionChecks],
   ...[...providerChecks, ...resourceChecks, ...sidecarChecks, ...tlsChecks, ...deepChecks],
+  ...hardwareChecks,
 ];

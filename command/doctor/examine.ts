@@ -1,12 +1,15 @@
 import { readConfigDump } from '../../companion/core/oracle/config-dump.ts';
 import type { KubeObject, Resource } from '../../companion/kube/object.ts';
+import { podMetrics, type Reading } from '../advise/usage.ts';
 import type { Cluster } from '../frame/cluster.ts';
 import { CommandError } from '../frame/failure.ts';
+import { readIstiods } from '../frame/istiods.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
+import { kubeletsReading } from '../frame/sidecar-usage.ts';
 import type { Session } from '../frame/verb.ts';
-import { discoveryContainer, metricsPort, readMetrics } from '../mesh/istiod.ts';
+import { discoveryContainer } from '../mesh/istiod.ts';
 import type { Mesh } from '../mesh/read.ts';
-import type { Dumped, Examined, Measured } from './check.ts';
+import type { Dumped, Examined } from './check.ts';
 
 /** Each istiod takes one request; a mesh has a few. */
 const istiodsMax = 20;
@@ -34,12 +37,34 @@ export async function examine(session: Session, deep: number): Promise<Examined>
     object.metadata.namespace === rootNamespace &&
     (object.metadata.labels?.app === 'istiod' || discoveryContainer(object) !== undefined);
   const istiods = of('Pod').filter((pod) => isIstiod(pod) && pod.status?.phase === 'Running');
+  const proxies = proxiesOf(mesh, deep);
+  if (of('PodMetrics').length === 0) keep(await usageOf(session, of('Pod'), proxies));
   return {
     ...{ mesh, of, now: session.now() },
     istiods: of('Deployment').filter(isIstiod),
-    measured: await eachOf(session, istiods.slice(0, istiodsMax), (pod) => measure(cluster, pod)),
-    dumped: await eachOf(session, proxiesOf(mesh, deep), (pod) => dump(cluster, pod)),
+    measured: await readIstiods(session, istiods.slice(0, istiodsMax)),
+    dumped: await eachOf(session, proxies, (pod) => dump(cluster, pod)),
   };
+}
+
+/** Without a metrics API, the memory of these proxies by the kubelets of their nodes. */
+async function usageOf(
+  session: Session,
+  pods: readonly KubeObject[],
+  proxies: readonly Pod[],
+): Promise<KubeObject[]> {
+  const wanted = new Set(proxies.map(({ namespace, name }) => `${namespace}/${name}`));
+  const isWanted = ({ metadata }: KubeObject) =>
+    wanted.has(`${metadata.namespace}/${metadata.name}`);
+  const nodes = new Set(
+    pods.filter(isWanted).flatMap(({ spec }): string[] => spec?.nodeName ?? []),
+  );
+  const reading = await kubeletsReading(session, [...nodes]).catch((error) => {
+    if (!(error instanceof CommandError)) throw error;
+    session.out.warn(`${error.message}: proxy-near-limit finds nothing\n`);
+    return new Map() as Reading;
+  });
+  return podMetrics(reading).filter(isWanted);
 }
 
 /** Kinds that no controller watches. */
@@ -94,15 +119,6 @@ async function eachOf<Item, Result>(
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
   return found;
-}
-
-async function measure(cluster: Cluster, { metadata }: KubeObject): Promise<Measured> {
-  const { namespace = '', name } = metadata;
-  const text = await cluster.fetchFrom(
-    { kind: 'pods', namespace, name, port: metricsPort },
-    '/metrics',
-  );
-  return { namespace, name, metrics: readMetrics(text) };
 }
 
 type Pod = { namespace: string; name: string };

@@ -1,5 +1,6 @@
 import { firstCalls } from '../../companion/core/first-call/strategy.ts';
 import { counted } from '../../companion/core/mesh/counted.ts';
+import { servicesOutside } from '../../companion/core/scope/blind.ts';
 import { modes } from '../../companion/core/scope/condition.ts';
 import { someOf } from '../core/finding.ts';
 import type { Check, Evidence, Examined } from './check.ts';
@@ -26,7 +27,7 @@ const missing: Check = {
       return {
         subject: `Namespace ${name}`,
         sentence: `${parts.join(', ')} missing: its ${counted(pods.length, 'proxy')} report no calls`,
-        remedy: 'kubectl apply -k with a copy of manifests/example for the namespace',
+        remedy: `kubectl apply -k with a copy of manifests/example for the namespace${parts.some((part) => part.endsWith('-access-log')) ? ', with the component namespace-access-log' : ''}`,
       };
     }),
 };
@@ -161,7 +162,29 @@ const notIntercepted: Check = {
     ),
 };
 
+const outsideOfRanges: Check = {
+  ...{ id: 'service-outside-ranges', severity: 'warning' },
+  title: 'Services have addresses that the access log component does not know',
+  find: (examined) => {
+    const { catalog, installedFilter } = examined.mesh.state;
+    return [...enabled(examined)].flatMap(([namespace]) => {
+      const blind = installedFilter.blindCalls(namespace);
+      // Without any range the condition of the workloads says so.
+      if (!blind || blind.serviceCidrs.length === 0) return [];
+      const found = servicesOutside(catalog, { namespace, blind });
+      if (found.length === 0) return [];
+      const some = found.map(({ address, host }) => `${address} (${host})`).sort();
+      return {
+        subject: `Namespace ${namespace}`,
+        sentence: `${counted(found.length, 'Service')} outside of ${blind.serviceCidrs.join(', ')}, in every scope from the beginning: ${someOf(some)}`,
+        remedy:
+          'kubectl get servicecidrs, then apply manifests/namespace-access-log with the other range as secondServiceCidr in settings.env',
+      };
+    });
+  },
+};
+
 export const filterChecks: readonly Check[] = [
   ...[missing, leftOut, failClosed, versions, modeUnknown, firstCallUnknown, excluded],
-  notIntercepted,
+  ...[notIntercepted, outsideOfRanges],
 ];

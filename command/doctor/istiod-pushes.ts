@@ -1,7 +1,7 @@
 import { counted } from '../../companion/core/mesh/counted.ts';
 import { byLabel, countAbove, type Metrics, totalOf } from '../mesh/istiod.ts';
 import type { Check } from './check.ts';
-import { checkOf, type Measure, metricShown, nonZero, slow } from './istiod-measure.ts';
+import { checkOf, lateBy, type Measure, metricShown, nonZero, slow } from './istiod-measure.ts';
 
 /** How fast, how much and to how many istiod sends. */
 
@@ -9,8 +9,9 @@ const measures: readonly Measure[] = [
   {
     ...{ id: 'istiod-debounce-time', severity: 'warning', metric: 'pilot_debounce_time' },
     title: 'changes wait long because further changes keep coming',
-    tell: (metrics) => {
-      const told = slow('pilot_debounce_time', 0.99, 3, 'changes wait')(metrics);
+    tell: (reading) => {
+      const told = slow('pilot_debounce_time', 0.99, 3, 'changes wait')(reading);
+      const { metrics } = reading;
       const [[trigger, count] = ['', 0]] = byLabel(metrics, 'pilot_push_triggers', 'type');
       return told && count > 0 ? `${told}; most pushes are for ${trigger}` : told;
     },
@@ -19,10 +20,8 @@ const measures: readonly Measure[] = [
   {
     ...{ id: 'istiod-busy-kind', severity: 'warning', metric: 'pilot_k8s_cfg_events' },
     title: 'objects of one kind change all the time',
-    tell(metrics) {
-      const seconds = totalOf(metrics, 'istiod_uptime_seconds');
-      // What a new istiod sees says little about a second.
-      if (seconds < 600) return undefined;
+    tell({ metrics, seconds, isStart }) {
+      if (isStart) return undefined;
       const samples = metrics.get('pilot_k8s_cfg_events') ?? [];
       const updates = samples.filter(({ labels }) => labels.event === 'update');
       const all = updates.reduce((sum, { value }) => sum + value, 0);
@@ -50,19 +49,19 @@ const measures: readonly Measure[] = [
   {
     ...{ id: 'istiod-convergence', severity: 'critical', metric: 'pilot_proxy_convergence_time' },
     title: 'a change reaches proxies after more than ten seconds',
-    tell: slow('pilot_proxy_convergence_time', 0.99, 10, 'a change reaches the proxies after'),
+    tell: lateBy(10, 'a change reaches the proxies after'),
     remedy: 'lazyscope doctor --only istiod-debounce-time,istiod-queue-time,istiod-push-context',
   },
   {
     ...{ id: 'istiod-hold-late', severity: 'warning', metric: 'pilot_proxy_convergence_time' },
     title: 'scopes become live later than requests are held',
-    tell: (metrics, { mesh: { state, config } }) => {
+    tell: (reading, { mesh: { state, config } }) => {
       const namespaces = [...state.namespaces].filter(
         ([, { label, firstCall }]) =>
           label && ['hold', 'auto'].includes(firstCall ?? config.firstCall),
       );
       if (namespaces.length === 0) return undefined;
-      const told = slow('pilot_proxy_convergence_time', 0.99, 2, 'a scope is live after')(metrics);
+      const told = lateBy(2, 'a scope is live after')(reading);
       return told && `${told}; requests are held for 2 s in ${namespaces[0]?.[0]}`;
     },
     remedy: 'kubectl annotate namespace NAMESPACE lazyscope.io/first-call=gateway --overwrite',
@@ -70,31 +69,31 @@ const measures: readonly Measure[] = [
   {
     ...{ id: 'istiod-config-size', severity: 'warning', metric: 'pilot_xds_config_size_bytes' },
     title: 'a configuration of more than 4 MB is sent to a proxy',
-    tell: (metrics) => sizeAbove(metrics, 4e6, 1e7),
+    tell: ({ metrics }) => sizeAbove(metrics, 4e6, 1e7),
     remedy: 'lazyscope status -A shows which workloads are not narrowed',
   },
   {
     ...{ id: 'istiod-config-huge', severity: 'critical', metric: 'pilot_xds_config_size_bytes' },
     title: 'a configuration of more than 10 MB is sent to a proxy',
-    tell: (metrics) => sizeAbove(metrics, 1e7, Number.POSITIVE_INFINITY),
+    tell: ({ metrics }) => sizeAbove(metrics, 1e7, Number.POSITIVE_INFINITY),
     remedy: 'lazyscope status -A shows which workloads are not narrowed',
   },
   {
     ...{ id: 'istiod-rejects', severity: 'warning', metric: 'pilot_total_xds_rejects' },
     title: 'proxies rejected configuration',
-    tell: nonZero('pilot_total_xds_rejects', 'configurations were rejected by proxies'),
+    tell: nonZero('pilot_total_xds_rejects', 'configuration', 'rejected by proxies'),
     remedy: 'kubectl logs -n istio-system deployment/istiod | grep "ACK ERROR"',
   },
   {
     ...{ id: 'istiod-write-timeout', severity: 'warning', metric: 'pilot_xds_write_timeout' },
     title: 'istiod could not send in time',
-    tell: nonZero('pilot_xds_write_timeout', 'answers could not be written in time'),
+    tell: nonZero('pilot_xds_write_timeout', 'answer', 'not written in time'),
     remedy: 'kubectl logs -n istio-system deployment/istiod | grep -i error',
   },
   {
     ...{ id: 'istiod-send-errors', severity: 'warning', metric: 'pilot_xds_pushes' },
     title: 'pushes failed while they were sent',
-    tell: (metrics) => {
+    tell: ({ metrics }) => {
       const pushes = byLabel(metrics, 'pilot_xds_pushes', 'type');
       const failed = pushes.filter(([type, count]) => type.endsWith('_senderr') && count > 0);
       if (failed.length === 0) return undefined;
@@ -105,7 +104,7 @@ const measures: readonly Measure[] = [
   {
     ...{ id: 'istiod-large-request', severity: 'warning', metric: 'pilot_xds_recv_max' },
     title: 'requests of proxies come near to the limit of 4 MiB',
-    tell: (metrics) => {
+    tell: ({ metrics }) => {
       const bytes = totalOf(metrics, 'pilot_xds_recv_max');
       if (bytes <= 3 * 2 ** 20) return undefined;
       return `the largest request of a proxy had ${(bytes / 2 ** 20).toFixed(1)} MiB; istiod refuses more than ISTIO_GPRC_MAXRECVMSGSIZE (4 MiB)`;
@@ -115,7 +114,7 @@ const measures: readonly Measure[] = [
   {
     ...{ id: 'istiod-proxies', severity: 'warning', metric: 'pilot_xds' },
     title: 'one istiod serves more than 2,000 proxies',
-    tell: (metrics) => {
+    tell: ({ metrics }) => {
       const proxies = totalOf(metrics, 'pilot_xds');
       if (proxies <= 2_000) return undefined;
       return `it serves ${counted(proxies, 'proxy')}; Istio has measured one istiod with 2,000`;

@@ -1,5 +1,6 @@
 import { parse } from 'yaml';
 import type { KubeObject } from '../../companion/kube/object.ts';
+import { capableLabel } from '../core/tls-offload.ts';
 import { durationIn } from '../mesh/istiod.ts';
 import type { Check, Evidence, Examined } from './check.ts';
 
@@ -7,8 +8,14 @@ import type { Check, Evidence, Examined } from './check.ts';
 
 type Settings = { pollDelay?: string; fallback?: boolean };
 type Provider = { cryptomb?: Settings; qat?: Settings };
-type Place = { subject: string; kind: 'cryptomb' | 'qat'; settings: Settings; pod?: Container[] };
+type Place = { subject: string; kind: 'cryptomb' | 'qat'; settings: Settings; pod?: PodSpec };
 type Container = { name: string; resources?: { limits?: Record<string, string> } };
+type PodSpec = {
+  containers?: Container[];
+  initContainers?: Container[];
+  nodeSelector?: Record<string, string>;
+  affinity?: object;
+};
 
 function* providers({ of, mesh: { config } }: Examined): Generator<Place> {
   for (const { metadata, data } of of('ConfigMap')) {
@@ -18,13 +25,12 @@ function* providers({ of, mesh: { config } }: Examined): Generator<Place> {
   for (const { metadata, spec } of of('Pod')) {
     const text = metadata.annotations?.['proxy.istio.io/config'];
     if (text === undefined) continue;
-    const containers = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])];
     const subject = `Pod ${metadata.namespace}/${metadata.name}`;
-    yield* placesOf(subject, providerIn(text), containers);
+    yield* placesOf(subject, providerIn(text), spec ?? {});
   }
 }
 
-function* placesOf(subject: string, provider?: Provider, pod?: Container[]): Generator<Place> {
+function* placesOf(subject: string, provider?: Provider, pod?: PodSpec): Generator<Place> {
   for (const kind of ['cryptomb', 'qat'] as const) {
     const settings = provider?.[kind];
     if (settings) yield { subject, kind, settings, ...(pod && { pod }) };
@@ -53,22 +59,33 @@ export function* privateKeyPods(examined: Examined): Generator<{ pod: KubeObject
   }
 }
 
-const capable = 'feature.node.kubernetes.io/cpu-cpuid.AVX512IFMA';
+/** Labels of nodes with the instructions: by the companion or its peer, Node Feature Discovery. */
+const capable = [capableLabel, 'feature.node.kubernetes.io/cpu-cpuid.AVX512IFMA'];
 
-const fallback: Check = {
+/** A pod that names one of these labels is kept to nodes that have it. */
+function isKept({ nodeSelector, affinity }: PodSpec): boolean {
+  const named = JSON.stringify([nodeSelector, affinity]);
+  return capable.some((label) => named.includes(`"${label}"`));
+}
+
+const lacksHardware: Check = {
   ...{ id: 'private-key-fallback', severity: 'critical' },
   title: 'TLS fails on nodes without the hardware that a privateKeyProvider needs',
   find(examined) {
-    const nodes = examined.of('Node');
-    const lacking = nodes.filter(({ metadata }) => metadata.labels?.[capable] !== 'true');
-    return [...providers(examined)].flatMap(({ subject, kind, settings }): Evidence[] => {
-      if (settings.fallback === true || (kind === 'cryptomb' && lacking.length === 0)) return [];
-      const where = kind === 'qat' ? 'without QAT' : `such as ${lacking[0]?.metadata.name}`;
+    const lacking = examined
+      .of('Node')
+      .find(({ metadata: { labels } }) => !capable.some((label) => labels?.[label] === 'true'));
+    return [...providers(examined)].flatMap(({ subject, kind, pod }): Evidence[] => {
+      // A pod with QAT needs a device, for which there is a check of its own.
+      if (kind === 'qat' && pod) return [];
+      if (kind === 'cryptomb' && (!lacking || (pod && isKept(pod)))) return [];
+      const where = kind === 'qat' ? 'without QAT' : `such as ${lacking?.metadata.name}`;
+      const kept = 'privateKeyProvider for single pods only, with nodeSelector';
       return [
         {
           subject,
-          sentence: `${kind} has no fallback: true, so proxies refuse their certificate on nodes without the hardware, ${where}`,
-          remedy: `privateKeyProvider: {${kind}: {pollDelay: ${settings.pollDelay ?? '2ms'}, fallback: true}}`,
+          sentence: `it is for nodes without the hardware too, ${where}: proxies refuse their certificate there, with and without fallback`,
+          remedy: `${kept} {${capableLabel}: "true"}: manifests/components/tls-offload`,
         },
       ];
     });
@@ -89,11 +106,12 @@ const pollDelay: Check = {
 };
 
 const device: Check = {
-  ...{ id: 'private-key-device', severity: 'warning' },
+  ...{ id: 'private-key-device', severity: 'critical' },
   title: 'a pod is to use QAT, and has no device',
   find: (examined) =>
     [...providers(examined)].flatMap(({ subject, kind, pod }): Evidence[] => {
-      const isGiven = pod?.some(({ resources }) =>
+      const containers = [...(pod?.containers ?? []), ...(pod?.initContainers ?? [])];
+      const isGiven = containers.some(({ resources }) =>
         Object.keys(resources?.limits ?? {}).some((name) => name.startsWith('qat.intel.com/')),
       );
       if (kind !== 'qat' || !pod || isGiven) return [];
@@ -103,4 +121,4 @@ const device: Check = {
     }),
 };
 
-export const tlsChecks: readonly Check[] = [fallback, pollDelay, device];
+export const tlsChecks: readonly Check[] = [lacksHardware, pollDelay, device];

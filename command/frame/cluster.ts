@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream';
+import type { Duplex, Readable } from 'node:stream';
 import { json, text } from 'node:stream/consumers';
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { ApiServer } from '../../companion/kube/credentials.ts';
@@ -6,7 +6,7 @@ import { KubeError, type KubeObject, type Resource } from '../../companion/kube/
 import { collectionPath } from '../../companion/kube/path.ts';
 import { createSend } from '../../companion/kube/request.ts';
 import { type Asked, CommandError, requestFailure } from './failure.ts';
-import { connectTo, execIn, type PodTarget } from './pod-streams.ts';
+import { connectTo, execIn, logPath, type PodTarget } from './pod-streams.ts';
 
 /**
  * The only access to a cluster, with the rights of the user. The official client reads kubeconfigs
@@ -25,6 +25,15 @@ export type Cluster = {
   fetchFrom(server: HttpServer, path: string): Promise<string>;
   /** Standard output of a command in a container; throws if the command fails. */
   exec(pod: PodTarget & { container: string }, command: string[]): Promise<string>;
+  /**
+   * The log of a container from now on, or from so many seconds ago, until the container ends or
+   * `until` aborts, which ends the stream with an error.
+   */
+  followLog(
+    pod: PodTarget & { container: string },
+    until: AbortSignal,
+    sinceSeconds?: number,
+  ): Promise<Readable>;
   /** A connection to a port of a pod, by the API server, as `kubectl port-forward` makes it. */
   connectTo(pod: PodTarget, port: number): Promise<Duplex>;
   /** A new token of a service account, for at most so many seconds; nothing is stored. */
@@ -34,13 +43,13 @@ export type Cluster = {
   close(): void;
 };
 
-/** An HTTP server of the cluster; `port` may be the name of a Service's port. */
-export type HttpServer = {
-  kind: 'pods' | 'services';
-  namespace: string;
-  name: string;
-  port: string | number;
-};
+/**
+ * An HTTP server of the cluster; `port` may be the name of a Service's port. That of a node is its
+ * kubelet.
+ */
+export type HttpServer =
+  | { kind: 'pods' | 'services'; namespace: string; name: string; port: string | number }
+  | { kind: 'nodes'; name: string };
 
 export type Target = { name: string; namespace?: string | undefined };
 
@@ -71,11 +80,7 @@ export async function connectCluster(access: Access): Promise<Cluster> {
     try {
       return await read(await send(method, path, { timeoutMs: requestMs, ...options }));
     } catch (error) {
-      if (!(error instanceof KubeError)) throw error;
-      const text = error.message.slice(error.message.indexOf(': ') + 2);
-      throw Object.assign(requestFailure({ ...asked, server: server.url }, error.status, text), {
-        cause: error,
-      });
+      throw failureOf(error, { ...asked, server: server.url });
     }
   }
 
@@ -127,13 +132,29 @@ export async function connectCluster(access: Access): Promise<Cluster> {
         { body, contentType: 'application/merge-patch+json' },
       );
     },
-    fetchFrom({ kind, namespace: inNamespace, name, port }, path) {
+    fetchFrom(served, path) {
+      const { kind, name } = served;
       const resource = { group: '', version: 'v1', plural: kind };
       const asked = { verb: 'get' as const, resource: `${kind}/proxy`, name };
-      const proxy = `${collectionPath(resource, inNamespace, `${name}:${port}`)}/proxy${path}`;
+      const inNamespace = served.kind === 'nodes' ? undefined : served.namespace;
+      const target = served.kind === 'nodes' ? name : `${name}:${served.port}`;
+      const proxy = `${collectionPath(resource, inNamespace, target)}/proxy${path}`;
       return answer({ ...asked, namespace: inNamespace }, text, 'GET', proxy, {});
     },
     exec: (pod, command) => execIn(config, pod, command),
+    async followLog(pod, until, sinceSeconds) {
+      // On a connection of its own: those of requests are few.
+      const own = createSend(server);
+      const asked = { verb: 'get', resource: 'pods/log', name: pod.name } as const;
+      const options = { signal: until, timeoutMs: silenceMs, accept: '*/*' };
+      try {
+        const log = await own.send('GET', logPath(pod, sinceSeconds), options);
+        return log.on('close', own.close);
+      } catch (error) {
+        own.close();
+        throw failureOf(error, { ...asked, namespace: pod.namespace, server: server.url });
+      }
+    },
     connectTo: (pod, port) => connectTo(config, pod, port),
     async createToken({ namespace: inNamespace, name }, seconds) {
       const resource = { group: '', version: 'v1', plural: 'serviceaccounts' };
@@ -155,6 +176,16 @@ export async function connectCluster(access: Access): Promise<Cluster> {
     },
     close,
   };
+}
+
+/** A container that writes nothing for a day is not worth a connection. */
+const silenceMs = 86_400_000;
+
+/** A failure of a request in words; any other error as it is. */
+function failureOf(error: unknown, asked: Asked): unknown {
+  if (!(error instanceof KubeError)) return error;
+  const text = error.message.slice(error.message.indexOf(': ') + 2);
+  return Object.assign(requestFailure(asked, error.status, text), { cause: error });
 }
 
 function nameOf({ plural, group }: Resource): string {

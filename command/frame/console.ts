@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import { pipeline } from 'node:stream';
+import { type Duplex, pipeline } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { conditionIn } from '../../companion/core/scope/condition.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
@@ -27,18 +27,35 @@ export async function openConsole(
   cluster: Cluster,
   { port = 0, warn }: { port?: number; warn(text: string): void },
 ): Promise<ConsoleAccess> {
-  const pod = await controllerPod(cluster);
+  let pod = await controllerPod(cluster);
+  /** The controller may have been replaced, as in an upgrade: the page stays open meanwhile. */
+  let isLost = false;
   const [ca, token] = [await authorityOf(cluster), await tokenFor(cluster)];
   const open = new Set<Socket>();
+  async function reach(): Promise<Duplex> {
+    const connect = () => cluster.connectTo({ namespace, name: pod }, consolePort);
+    if (!isLost) {
+      try {
+        return await connect();
+      } catch {
+        // The pod is gone: another one may be there.
+      }
+    }
+    pod = await controllerPod(cluster);
+    isLost = false;
+    return connect();
+  }
   async function serve(socket: Socket): Promise<void> {
     open.add(socket);
     socket.on('close', () => open.delete(socket));
-    const stream = await cluster.connectTo({ namespace, name: pod }, consolePort);
+    const stream = await reach();
     const secure = connectTls({ socket: stream, ca, servername: serverName });
     const end = (error: NodeJS.ErrnoException | null) => {
       socket.destroy();
       stream.destroy();
-      if (error && !isEnd.has(error.code ?? '')) warn(`pod ${pod}: ${error.message}\n`);
+      if (!error || isEnd.has(error.code ?? '')) return;
+      isLost = true;
+      warn(`pod ${pod}: ${error.message}\n`);
     };
     pipeline(socket, secure, socket, end);
     stream.on('error', end);
@@ -58,7 +75,10 @@ export async function openConsole(
   }
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    ...{ token, pod },
+    token,
+    get pod() {
+      return pod;
+    },
     close() {
       server.close();
       for (const socket of open) socket.destroy();

@@ -9,12 +9,38 @@ import { CommandError, exitCodes } from './failure.ts';
 
 /** The only access to files and standard input. */
 
-/** Reads a text line by line; `-` is standard input, and a name that ends in `.gz` is unpacked. */
-export async function eachLine(file: string, line: (text: string) => void): Promise<void> {
+/**
+ * Reads a text line by line; `-` is standard input, and a name that ends in `.gz` is unpacked. It
+ * ends early, without an error, if `until` aborts.
+ */
+export async function eachLine(
+  file: string,
+  line: (text: string) => void,
+  until?: AbortSignal,
+): Promise<void> {
   const raw = file === '-' ? process.stdin : createReadStream(file);
   const stream = file.endsWith('.gz') ? raw.pipe(createGunzip()) : raw;
   // An error of the file does not reach the stream that it is piped into.
   raw.on('error', (error: Error) => stream.destroy(error));
+  const end = () => stream.destroy();
+  until?.addEventListener('abort', end);
+  try {
+    await eachLineOf(stream, line);
+  } catch (error) {
+    if (until?.aborted) return;
+    const remedy = 'name a file that can be read, or - for standard input';
+    const { message } = error as Error;
+    throw new CommandError(`${file} cannot be read: ${message}`, remedy, exitCodes.data);
+  } finally {
+    until?.removeEventListener('abort', end);
+  }
+}
+
+/** The lines of a stream, also of one that ends with an error; then throws that error. */
+export async function eachLineOf(
+  stream: AsyncIterable<unknown>,
+  line: (text: string) => void,
+): Promise<void> {
   const decoder = new TextDecoder();
   let rest = '';
   try {
@@ -24,12 +50,9 @@ export async function eachLine(file: string, line: (text: string) => void): Prom
       rest = (lines.pop() ?? '').slice(0, lineBytesMax + 1);
       for (const text of lines) line(text.endsWith('\r') ? text.slice(0, -1) : text);
     }
-  } catch (error) {
-    const remedy = 'name a file that can be read, or - for standard input';
-    const { message } = error as Error;
-    throw new CommandError(`${file} cannot be read: ${message}`, remedy, exitCodes.data);
+  } finally {
+    if (rest !== '') line(rest);
   }
-  if (rest !== '') line(rest);
 }
 
 /**

@@ -12,15 +12,19 @@ export async function readWholeMesh({ cluster, out, now }: Session): Promise<Mes
     out.warn(`${error.message}: the default settings of the controller are assumed\n`);
     return undefined;
   });
+  const wanted = new Set<string>();
   return readMesh(
     {
       controller,
-      list: (kind) =>
-        list(kind).catch((error: { cause?: unknown }) => {
+      list(kind) {
+        const { plural, group } = kind;
+        if (!kind.namespace) wanted.add(group ? `${plural}.${group}` : plural);
+        return list(kind).catch((error: { cause?: unknown }) => {
           const { cause } = error;
           if (mayLack(kind) && cause instanceof KubeError && cause.status === 404) return undefined;
-          throw error;
-        }),
+          throw kind.namespace ? error : withAllRights(error, [...wanted]);
+        });
+      },
     },
     {
       now,
@@ -28,4 +32,13 @@ export async function readWholeMesh({ cluster, out, now }: Session): Promise<Mes
         out.warn(`${what} is left out: it cannot be read: ${error.message}\n`),
     },
   );
+}
+
+/** Names all that is read at once: one right after the other would take as many attempts. */
+function withAllRights(error: { cause?: unknown }, wanted: readonly string[]): unknown {
+  const { cause } = error;
+  if (!(error instanceof CommandError && cause instanceof KubeError && cause.status === 403))
+    return error;
+  const remedy = `this verb reads the whole mesh: ask for all of it, and for a binding: kubectl create clusterrole lazyscope-reader --verb=list --resource=${[...wanted].sort().join(',')}`;
+  return Object.assign(new CommandError(error.message, remedy, error.code), { cause });
 }

@@ -1,5 +1,6 @@
 import { Duplex, PassThrough, Writable } from 'node:stream';
 import type { KubeConfig } from '@kubernetes/client-node';
+import { collectionPath } from '../../companion/kube/path.ts';
 import { CommandError } from './failure.ts';
 
 /** A pod by its place. */
@@ -82,4 +83,16 @@ export async function connectTo(
   socket.onerror = (event: { message: string }) => stream.destroy(refused(event.message));
   stream.on('close', () => socket.close());
   return stream;
+}
+
+/** The log of a container from now on, or from so many seconds ago. */
+export function logPath(
+  { namespace, name, container }: PodTarget & { container: string },
+  sinceSeconds: number | undefined,
+): string {
+  const query = new URLSearchParams({ follow: 'true', container });
+  if (sinceSeconds === undefined) query.set('tailLines', '0');
+  else query.set('sinceSeconds', String(sinceSeconds));
+  const path = collectionPath({ group: '', version: 'v1', plural: 'pods' }, namespace, name);
+  return `${path}/log?${query}`;
 }

@@ -1,6 +1,6 @@
 import type { Argument, Command, Option } from 'commander';
 import type { Cluster } from './cluster.ts';
-import type { ExitCode } from './failure.ts';
+import { CommandError, type ExitCode } from './failure.ts';
 import type { Format, Output, Result } from './output.ts';
 
 /** Options that every verb takes. */
@@ -48,4 +48,27 @@ export type Verb = {
 export async function namespaceOf({ options, cluster }: Session): Promise<string | undefined> {
   if (options.allNamespaces) return undefined;
   return options.namespace ?? (await cluster()).namespace;
+}
+
+/**
+ * For a verb that found nothing in a namespace: throws if there is no such namespace, which is most
+ * often a typing error. A user who may not ask is not told.
+ */
+export async function requireNamespace(
+  { cluster }: Session,
+  namespace: string | undefined,
+): Promise<void> {
+  if (namespace === undefined) return;
+  const namespaces = { group: '', version: 'v1', plural: 'namespaces' };
+  const { get } = await cluster();
+  const isThere = await get(namespaces, namespace).catch((error: unknown) => {
+    if (!(error instanceof CommandError)) throw error;
+    return true;
+  });
+  if (!isThere) throw noNamespace(namespace);
+}
+
+export function noNamespace(namespace: string): CommandError {
+  const remedy = 'kubectl get namespaces lists those that are there';
+  return new CommandError(`namespace ${namespace}: there is none`, remedy);
 }

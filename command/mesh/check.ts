@@ -2,6 +2,7 @@ import { type Known, knownWorkload, life } from '../../companion/controller/expl
 import { planOf } from '../../companion/controller/reconcile/inputs.ts';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import type { ScopeHost } from '../../companion/core/scope/hosts.ts';
+import { sidecarName } from '../../companion/core/scope/sidecar.ts';
 import { type Finding, inOrder, someOf } from '../core/finding.ts';
 import { megabytes } from '../core/status-text.ts';
 import { predictedSizes, sizeModel } from './clusters.ts';
@@ -21,7 +22,7 @@ export function checkNamespace(mesh: Mesh, namespace: string): Finding[] {
     ...eagerHosts(namespace, known),
     ...differencesIn(mesh, namespace, known),
     enabling(namespace),
-    saving(mesh, namespace, known),
+    ...saving(mesh, namespace, known),
   ]);
 }
 
@@ -89,13 +90,17 @@ function missingFilter({ state }: Mesh, namespace: string, known: readonly Known
     known.flatMap(({ workload }) => workload.pods),
   );
   if (missing.length === 0) return [];
-  const isEnabled = state.namespaces.get(namespace)?.label !== undefined;
+  const { label, source } = state.namespaces.get(namespace) ?? {};
+  const isEnabled = label !== undefined;
+  const isByLog = source === 'access-log';
   return [
     {
       ...{ id: 'FilterMissing', severity: isEnabled ? 'blocks' : 'note', subject: namespace },
-      sentence: `the filter is not installed for all of its pods: ${missing.join(', ')}`,
-      remedy: 'apply a copy of manifests/example; its component brings the filter',
-      page: 'manifests/README.md#apply',
+      sentence: `${isByLog ? 'the access log' : 'the filter'} is not installed for all of its pods: ${missing.join(', ')}`,
+      remedy: isByLog
+        ? 'apply a copy of manifests/example with the component namespace-access-log'
+        : 'apply a copy of manifests/example; its component brings the filter',
+      page: isByLog ? 'docs/access-log.md' : 'manifests/README.md#apply',
     },
   ];
 }
@@ -126,7 +131,12 @@ function enabling(namespace: string): Finding {
 }
 
 /** What narrowing would save, by what scopes have now; before anything was learned, at most. */
-function saving(mesh: Mesh, namespace: string, known: readonly Known[]): Finding {
+function saving(mesh: Mesh, namespace: string, all: readonly Known[]): Finding[] {
+  const isNarrowed = ({ workload: { name } }: Known) =>
+    mesh.state.sidecars.get(namespace, sidecarName({ name })) !== undefined;
+  const known = all.filter((each) => !isNarrowed(each));
+  // What it has saved is in the status.
+  if (known.length === 0) return [];
   const { cluster, from } = sizeModel(mesh.state);
   const sizes = known.map(({ workload, hosts }) => ({
     proxies: workload.pods.length,
@@ -136,7 +146,7 @@ function saving(mesh: Mesh, namespace: string, known: readonly Known[]): Finding
       hosts.map(({ entry }) => entry),
     ),
   }));
-  const all = Math.max(...sizes.map(({ before }) => before.clusters));
+  const most = Math.max(...sizes.map(({ before }) => before.clusters));
   const saved = sizes.reduce(
     (sum, { before, after, proxies }) =>
       sum + Math.max(0, before.memoryBytes - after.memoryBytes) * proxies,
@@ -145,10 +155,12 @@ function saving(mesh: Mesh, namespace: string, known: readonly Known[]): Finding
   const isLearned = known.some(({ hosts }) => hosts.some(({ reason }) => reason === 'learned'));
   const proxies = known.reduce((sum, { workload }) => sum + workload.pods.length, 0);
   const bound = isLearned ? 'about' : 'at most';
-  return {
-    ...{ id: 'saving', severity: 'note', subject: namespace },
-    sentence: `narrowing its ${counted(proxies, 'proxy')} of at most ${counted(all, 'cluster')} would save ${bound} ${megabytes(saved)}, at ${(cluster / 1000).toFixed(1)} kB a cluster as measured by ${from}`,
-    remedy: isLearned ? '' : 'mode observe learns what is called, and changes no call',
-    page: 'README.md#what-it-costs',
-  };
+  return [
+    {
+      ...{ id: 'saving', severity: 'note', subject: namespace },
+      sentence: `narrowing ${counted(proxies, 'proxy')} of at most ${counted(most, 'cluster')} would save ${bound} ${megabytes(saved)}, at ${(cluster / 1000).toFixed(1)} kB a cluster as measured by ${from}`,
+      remedy: isLearned ? '' : 'mode observe learns what is called, and changes no call',
+      page: 'README.md#what-it-costs',
+    },
+  ];
 }

@@ -97,7 +97,7 @@ function seenBy(mesh: Mesh, namespace: string): Seen {
   return made;
 }
 
-/** By what narrowed workloads of the mesh measured, else by the benchmark. */
+/** By what workloads of the mesh measured, else by the benchmark. */
 export function sizeModel({ scopes, namespaces }: State): SizeModel {
   const measured = [...namespaces.keys()].flatMap((name) =>
     [...scopes.in(name)].map(({ status }) => {
@@ -109,5 +109,5 @@ export function sizeModel({ scopes, namespaces }: State): SizeModel {
       };
     }),
   );
-  return modelOf(measured, (count) => `${counted(count, 'narrowed workload')} of this mesh`);
+  return modelOf(measured, (count, kind) => `${counted(count, `${kind} workload`)} of this mesh`);
 }

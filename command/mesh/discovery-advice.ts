@@ -83,7 +83,13 @@ function useByRules({ mesh }: View, use: (by: string, of: string) => void): void
       for (const record of hostsOf(host)) use(namespace, record.namespace);
 }
 
+/** The API server and DNS: anybody may call them, if rarely. */
 const always = ['default', 'kube-system'];
+
+/** What is less is shown as 0.0 MB. */
+const measurableBytes = 50_000;
+/** The share of the hosts of istiod that is worth a change of what it watches. */
+const worthyShare = 0.02;
 
 /** Namespaces with Services that nobody with a proxy uses, and without a proxy of their own. */
 function unwatchable({ mesh, hosts, proxies, users, unobserved }: View): string[] {
@@ -103,12 +109,14 @@ function leaveOut(view: View, names: readonly string[]): Advice[] {
   if (names.length === 0) return [];
   const all = [...hosts.values()].reduce((sum, records) => sum + records.length, 0);
   const theirs = names.flatMap((name) => hosts.get(name) ?? []);
+  const saved = savingOf(view, theirs, []);
+  if (saved.bytes < measurableBytes && theirs.length < all * worthyShare) return [];
   return [
     {
       ...{ topic: 'discovery', id: 'discovery-selectors', subject: mesh.config.rootNamespace },
       sentence: `let istiod not watch ${counted(names.length, 'namespace')}: ${someOf(names)}`,
       why: 'no pod there has a sidecar, no scope has learned a call to them, and no rule or gateway names their hosts',
-      saves: `${savingOf(view, theirs, [])}; istiod keeps ${all - theirs.length} of ${counted(all, 'host')}`,
+      saves: `${saved.text}; istiod keeps ${all - theirs.length} of ${counted(all, 'host')}`,
       worse:
         'a first call to them would go through as to an unknown address, without rules and metrics; Istio objects in them have no effect',
       unknown:
@@ -143,7 +151,7 @@ function waitFor(unobserved: readonly string[]): Advice {
 /** `exportTo` for the hosts of a namespace that few namespaces use. */
 function keepIn(view: View, namespace: string): Advice[] {
   const { mesh, users, proxies, unobserved } = view;
-  const own = [mesh.config.namespace, mesh.config.rootNamespace];
+  const own = [mesh.config.namespace, mesh.config.rootNamespace, ...always];
   const records = (view.hosts.get(namespace) ?? []).filter(
     ({ exportTo }) => exportTo === undefined,
   );
@@ -154,6 +162,8 @@ function keepIn(view: View, namespace: string): Advice[] {
     .sort();
   const others = [...proxies.keys()].filter((name) => name !== namespace && !kept.includes(name));
   if (others.length === 0) return [];
+  const saved = savingOf(view, records, [namespace, ...kept]);
+  if (saved.bytes < measurableBytes) return [];
   const to = ['.', ...kept].join(',');
   const entries = records.filter(({ kind }) => kind === 'entry');
   const services = records.length - entries.length;
@@ -165,7 +175,7 @@ function keepIn(view: View, namespace: string): Advice[] {
         concerned.length === 0
           ? 'no other namespace has called them, and no rule or gateway of another one names them'
           : `of the others only these have called them or name them in a rule: ${someOf(concerned)}`,
-      saves: savingOf(view, records, [namespace, ...kept]),
+      saves: saved.text,
       worse: `concerned: proxies of ${someOf(others.sort())}; a first call from there becomes one to an unknown address`,
       unknown:
         unobserved.length > 0
@@ -189,12 +199,16 @@ function savingOf(
   { mesh, proxies }: View,
   records: readonly HostRecord[],
   seers: readonly string[],
-): string {
+): { bytes: number; text: string } {
   const losing = [...proxies].filter(([name]) => !seers.includes(name));
   const { cluster, from } = sizeModel(mesh.state);
   const sums = losing.map(([name, { full }]) => full * clustersOf(mesh, records, name));
   const clusters = sums.reduce((a, b) => a + b, 0);
   const full = losing.reduce((sum, [, each]) => sum + each.full, 0);
   const scoped = losing.reduce((sum, [, each]) => sum + each.all - each.full, 0);
-  return `${megabytes(clusters * cluster)} in ${counted(full, 'proxy')} with full configuration, at ${(cluster / 1000).toFixed(1)} kB a cluster by ${from}; nothing in ${counted(scoped, 'narrowed proxy')}`;
+  const bytes = clusters * cluster;
+  const inFull = `${megabytes(bytes)} in ${counted(full, 'proxy')} with full configuration, at ${(cluster / 1000).toFixed(1)} kB a cluster by ${from}`;
+  const inScoped = `nothing in ${counted(scoped, 'narrowed proxy')}`;
+  const parts = [...(full > 0 || scoped === 0 ? [inFull] : []), ...(scoped > 0 ? [inScoped] : [])];
+  return { bytes, text: parts.join('; ') };
 }

@@ -2,7 +2,12 @@ import type { KubeObject } from '../../companion/kube/object.ts';
 
 /** Facts about an istiod: its settings, its version, and the metrics that it exports. */
 
-export type Sample = { labels: Readonly<Record<string, string>>; value: number };
+export type Sample = {
+  labels: Readonly<Record<string, string>>;
+  value: number;
+  /** Milliseconds since the epoch, if the sample has a time. */
+  at?: number;
+};
 
 /** By the name of the metric as istiod writes it, `NAME_bucket` and `NAME_count` included. */
 export type Metrics = ReadonlyMap<string, readonly Sample[]>;
@@ -61,8 +66,8 @@ export function durationIn(text: string): number | undefined {
 export function readMetrics(text: string): Metrics {
   const found = new Map<string, Sample[]>();
   for (const line of text.split('\n')) {
-    const [, name, inner = '', number] =
-      /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)/.exec(line) ?? [];
+    const [, name, inner = '', number, time] =
+      /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+(\d+)$)?/.exec(line) ?? [];
     if (name === undefined) continue;
     const labels = Object.fromEntries(
       [...inner.matchAll(/([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g)].map(([, key = '', value = '']) => [
@@ -73,7 +78,7 @@ export function readMetrics(text: string): Metrics {
     const value = number === '+Inf' ? Number.POSITIVE_INFINITY : Number(number);
     if (Number.isNaN(value)) continue;
     const samples = found.get(name) ?? [];
-    samples.push({ labels, value });
+    samples.push({ labels, value, ...(time !== undefined && { at: Number(time) }) });
     found.set(name, samples);
   }
   return found;

@@ -1,49 +1,54 @@
-import { Argument } from 'commander';
+import { Argument, Option } from 'commander';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import type { KubeObject } from '../../companion/kube/object.ts';
 import { type Istiod, istiodAdvice } from '../advise/istiod.ts';
-import { createUsage, type ResourcesAdvice, resourcesAdvice } from '../advise/resources.ts';
+import { type ResourcesAdvice, resourcesAdvice } from '../advise/resources.ts';
+import { readRates, tlsAdvice } from '../advise/tls.ts';
+import { createUsage } from '../advise/usage.ts';
 import { type Advice, adviceText } from '../core/advice.ts';
+import { proxyIn } from '../core/proxy-container.ts';
 import { mebibytes } from '../core/quantity.ts';
-import { CommandError, exitCodes } from '../frame/failure.ts';
+import { readIstiods as measureIstiods, readWindow } from '../frame/istiods.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
 import { prometheusOptions, readPrometheus } from '../frame/prometheus-options.ts';
-import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
+import { readUsage } from '../frame/sidecar-usage.ts';
+import { namespaceOf, requireNamespace, type Session, type Verb } from '../frame/verb.ts';
 import { discoveryAdvice } from '../mesh/discovery-advice.ts';
-import { metricsPort, readMetrics } from '../mesh/istiod.ts';
 import type { Mesh } from '../mesh/read.ts';
 
-const topics = ['discovery', 'istiod', 'resources'] as const;
+const topics = ['discovery', 'istiod', 'resources', 'tls'] as const;
 type Topic = (typeof topics)[number];
+
+/** Two to five readings of a metrics API or kubelets; a longer time is for a Prometheus. */
+const usageSeconds = 60;
+
+const windowOption = new Option(
+  '--window <seconds>',
+  `read istiod twice, so many seconds apart (default: since it started), or without --prometheus the sidecars for so long (default: ${usageSeconds})`,
+).argParser(readWindow);
 
 export const adviseVerb: Verb = {
   usage: 'advise',
   about:
-    'what to set, with figures: discovery scope, istiod, resources of sidecars; works without Lazyscope',
+    'what to set, with figures: discovery scope, istiod, resources of sidecars, TLS; works without Lazyscope',
   example: [
     'lazyscope advise discovery',
     'lazyscope advise istiod -o json',
+    'lazyscope advise resources -n shop',
     'lazyscope advise resources -n shop --prometheus monitoring/prometheus:9090',
+    'lazyscope advise tls --prometheus monitoring/prometheus:9090',
   ],
   arguments: [new Argument('[topic]', 'one topic; default: discovery and istiod').choices(topics)],
-  options: prometheusOptions,
+  options: [...prometheusOptions, windowOption],
   async run(session, topic: Topic | undefined) {
-    if (topic === 'resources' && session.options.prometheus === undefined) {
-      const remedy =
-        'give --prometheus ADDRESS with the metrics of cAdvisor (container_memory_working_set_bytes)';
-      throw new CommandError(
-        'advise resources: there is no source of usage',
-        remedy,
-        exitCodes.usage,
-      );
-    }
     const mesh = await readWholeMesh(session);
-    const is = (each: Topic) => topic === each || (topic === undefined && each !== 'resources');
+    const is = (each: 'discovery' | 'istiod') => topic === undefined || topic === each;
     const resources = topic === 'resources' ? await adviseResources(session, mesh) : undefined;
     const advice = [
       ...(is('discovery') ? discoveryAdvice(mesh) : []),
       ...(is('istiod') ? istiodAdvice(mesh, await readIstiods(session, mesh)) : []),
       ...(resources?.advice ?? []),
+      ...(topic === 'tls' ? await adviseTls(session, mesh) : []),
     ];
     session.show({
       data: { advice, ...(resources && { total: resources.total }) },
@@ -63,32 +68,29 @@ function summaryOf(advice: readonly Advice[], resources: ResourcesAdvice | undef
 
 /** The Deployments of istiod with the metrics of each of their pods. */
 async function readIstiods(session: Session, mesh: Mesh): Promise<Istiod[]> {
-  const { list, fetchFrom } = await session.cluster();
+  const { list } = await session.cluster();
   const namespace = mesh.config.rootNamespace;
   const named = { namespace, labelSelector: 'app=istiod' };
   const [deployments, pods] = await Promise.all([
     list({ group: 'apps', version: 'v1', plural: 'deployments', ...named }),
     list({ group: '', version: 'v1', plural: 'pods', ...named }),
   ]);
-  const found: Istiod[] = [];
-  for (const deployment of deployments) {
-    const own = pods.filter((pod) => isOf(pod, deployment));
-    for (const { metadata } of own) {
-      const server = { kind: 'pods' as const, namespace, name: metadata.name, port: metricsPort };
-      try {
-        const metrics = readMetrics(await fetchFrom(server, '/metrics'));
-        found.push({ deployment, pod: metadata.name, metrics });
-      } catch (error) {
-        found.push({ deployment, pod: metadata.name, metrics: new Map() });
-        session.out.warn(
-          `pod ${namespace}/${metadata.name}: its metrics are left out: ${(error as Error).message}\n`,
-        );
-      }
-    }
-    if (own.length === 0) found.push({ deployment, pod: '', metrics: new Map() });
-  }
-  return found;
+  const window = session.options.window as number | undefined;
+  const own = pods.filter((pod) => deployments.some((deployment) => isOf(pod, deployment)));
+  const measured = new Map(
+    (await measureIstiods(session, own)).map((each) => [each.name, each] as const),
+  );
+  return deployments.flatMap((deployment): Istiod[] => {
+    const names = own.filter((pod) => isOf(pod, deployment)).map(({ metadata }) => metadata.name);
+    // Its settings say something also where its metrics are not known.
+    return (names.length === 0 ? [''] : names).map((pod) => {
+      const { metrics, seconds, isStart } = measured.get(pod) ?? nothing;
+      return { deployment, pod, window, metrics, seconds, isStart };
+    });
+  });
 }
+
+const nothing = { metrics: new Map(), seconds: 0, isStart: true };
 
 /** The pods of a Deployment are those of its revision. */
 function isOf({ metadata, status }: KubeObject, { metadata: of }: KubeObject): boolean {
@@ -96,23 +98,56 @@ function isOf({ metadata, status }: KubeObject, { metadata: of }: KubeObject): b
   return revision(metadata.labels) === revision(of.labels) && status?.phase === 'Running';
 }
 
+/** Without a Prometheus it says that rates are not known, and what would make them known. */
+async function adviseTls(session: Session, mesh: Mesh): Promise<Advice[]> {
+  const { list } = await session.cluster();
+  const namespace = await namespaceOf(session);
+  const prometheus = session.options.prometheus === undefined ? undefined : readPrometheus(session);
+  const core = { group: '', version: 'v1' };
+  const policies = { group: 'admissionregistration.k8s.io', version: 'v1' };
+  const unread = (what: string) => (error: Error) => {
+    session.out.warn(`${what}: ${error.message}: left out\n`);
+    return [];
+  };
+  const [pods, nodes, served] = await Promise.all([
+    list({ ...core, plural: 'pods', ...(namespace !== undefined && { namespace }) }),
+    list({ ...core, plural: 'nodes' }).catch(unread('nodes')),
+    // A cluster before Kubernetes 1.36 has no such kind, and a user may lack the right.
+    list({ ...policies, plural: 'mutatingadmissionpolicies' }).catch(() => []),
+  ]);
+  const rates = prometheus && (await readRates(prometheus.ask, prometheus));
+  const hasPolicy = served.some(({ metadata }) => metadata.name === 'lazyscope-tls-offload');
+  return tlsAdvice({ mesh, pods, nodes, namespace, rates, hasPolicy });
+}
+
 async function adviseResources(session: Session, mesh: Mesh): Promise<ResourcesAdvice> {
   const { list } = await session.cluster();
   const namespace = await namespaceOf(session);
   const where = namespace === undefined ? {} : { namespace };
-  const { ask, rangeMs, matchers } = readPrometheus(session);
   const [pods, autoscalers] = await Promise.all([
     list({ group: '', version: 'v1', plural: 'pods', ...where }),
     list({ group: 'autoscaling', version: 'v2', plural: 'horizontalpodautoscalers', ...where }),
   ]);
-  const usageOf = createUsage(ask, matchers);
-  return resourcesAdvice({
-    mesh,
-    pods,
-    autoscalers,
-    usageOf,
-    rangeMs,
-    now: session.now(),
-    namespace,
-  });
+  const usage = await usageFor(session, pods);
+  return resourcesAdvice({ mesh, pods, autoscalers, ...usage, now: session.now(), namespace });
+}
+
+/** What a Prometheus knows, or else what can be read now. */
+async function usageFor(session: Session, pods: readonly KubeObject[]) {
+  if (session.options.prometheus !== undefined) {
+    const { ask, rangeMs, matchers } = readPrometheus(session);
+    return { usageOf: createUsage(ask, matchers), rangeMs };
+  }
+  const seconds = (session.options.window as number | undefined) ?? usageSeconds;
+  const proxied = pods.filter(
+    ({ spec, status }) =>
+      status?.phase === 'Running' && proxyIn(spec?.containers, spec?.initContainers),
+  );
+  if (proxied.length === 0) {
+    await requireNamespace(session, await namespaceOf(session));
+    session.out.warn('no running pod here has a sidecar\n');
+    return { usageOf: async () => new Map(), rangeMs: seconds * 1_000 };
+  }
+  const found = await readUsage(session, proxied, seconds);
+  return { usageOf: async () => found, rangeMs: seconds * 1_000 };
 }

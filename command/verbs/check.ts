@@ -1,9 +1,9 @@
 import { Argument } from 'commander';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import { findingsText } from '../core/finding.ts';
-import { CommandError, exitCodes } from '../frame/failure.ts';
+import { exitCodes } from '../frame/failure.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
-import type { Verb } from '../frame/verb.ts';
+import { noNamespace, type Verb } from '../frame/verb.ts';
 import { checkNamespace } from '../mesh/check.ts';
 
 export const checkVerb: Verb = {
@@ -14,8 +14,7 @@ export const checkVerb: Verb = {
   async run(session, namespace: string) {
     const mesh = await readWholeMesh(session);
     if (!mesh.state.namespaces.has(namespace)) {
-      const remedy = 'kubectl get namespaces lists those that are there';
-      throw new CommandError(`namespace ${namespace}: there is none`, remedy);
+      throw noNamespace(namespace);
     }
     const findings = checkNamespace(mesh, namespace);
     const blocking = findings.filter(({ severity }) => severity === 'blocks').length;

@@ -6,6 +6,7 @@ import { checks } from '../doctor/checks.ts';
 import { examine } from '../doctor/examine.ts';
 import { junitOf, sarifOf } from '../doctor/reports.ts';
 import { exitCodes } from '../frame/failure.ts';
+import { windowOption } from '../frame/istiods.ts';
 import type { Session, Verb } from '../frame/verb.ts';
 
 /** Enough to find what a release of Istio does to all proxies, in a few seconds. */
@@ -24,6 +25,7 @@ export const doctorVerb: Verb = {
       '--deep [count]',
       `also read the configuration of so many proxies, or of all; default: ${deepDefault}`,
     ).argParser(readCount),
+    windowOption,
     new Option('--fail-on <severity>', 'exit with 79 for findings that are so bad or worse')
       .choices(severities)
       .default('critical'),

@@ -7,7 +7,7 @@ import { whyOf } from '../../companion/core/scope/why.ts';
 import { type Column, type Paint, tableOf } from '../core/table.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
-import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
+import { namespaceOf, requireNamespace, type Session, type Verb } from '../frame/verb.ts';
 import type { Mesh } from '../mesh/read.ts';
 
 export const explainVerb: Verb = {
@@ -33,6 +33,7 @@ export const explainVerb: Verb = {
     const mesh = await readWholeMesh(session);
     const known = knownWorkload(mesh, namespace, name);
     if (!known) {
+      await requireNamespace(session, namespace);
       const names = mesh.state.workloads(namespace).map((each) => each.name);
       const remedy = `choose one with a sidecar: ${names.join(', ') || 'none is there'}`;
       throw new CommandError(`workload ${namespace}/${name}: no running pod has a sidecar`, remedy);
@@ -83,7 +84,7 @@ function showScope(session: Session, mesh: Mesh, known: Known): void {
   const { namespace, name } = workload;
   const title = inForce
     ? `${namespace}/${name}, mode ${mode}: a scope of ${counted(inForce.length, 'host')} is in force.`
-    : `${namespace}/${name}, mode ${mode}: full configuration. ${scoped || silence(mode)} In force it would be:`;
+    : `${namespace}/${name}, ${mode === 'not enabled' ? mode : `mode ${mode}`}: full configuration. ${scoped || silence(mode)} In force it would be:`;
   session.show({
     data: { namespace, workload: name, mode, inForce: inForce !== undefined, hosts: rows },
     text: (view: { wide: boolean; paint: Paint }) =>

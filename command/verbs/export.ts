@@ -7,7 +7,7 @@ import { differenceOf, differenceText, exportOf } from '../core/export.ts';
 import type { Exported } from '../core/plain-sidecar.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { readScopes } from '../frame/scopes.ts';
-import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
+import { namespaceOf, requireNamespace, type Session, type Verb } from '../frame/verb.ts';
 
 export const exportVerb: Verb = {
   usage: 'export',
@@ -29,6 +29,9 @@ export const exportVerb: Verb = {
     const scopes = (await readScopes(session, namespace)).filter(
       ({ name }) => workload === undefined || name === workload,
     );
+    if (scopes.length === 0) await requireNamespace(session, namespace);
+    if (workload === undefined && scopes.length === 0)
+      session.out.warn('nothing to export: no workload here has a WorkloadScope\n');
     if (workload !== undefined && scopes.length === 0) {
       const remedy = 'lazyscope status lists the workloads that have one';
       throw new CommandError(`workload ${workload}: it has no WorkloadScope`, remedy);

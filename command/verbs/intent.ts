@@ -13,7 +13,13 @@ import {
 } from '../core/intent.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { readScopes, scopeResource } from '../frame/scopes.ts';
-import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
+import {
+  namespaceOf,
+  noNamespace,
+  requireNamespace,
+  type Session,
+  type Verb,
+} from '../frame/verb.ts';
 
 /** The verbs that write; each prints what it does before it does it. */
 
@@ -43,8 +49,7 @@ const mode: Verb = {
       throw new CommandError('mode inherit: a namespace inherits no mode', remedy, exitCodes.usage);
     }
     const found = await (await session.cluster()).get(namespaces, namespace);
-    if (!found)
-      throw new CommandError(`namespace ${namespace}: there is none`, 'choose another (-n)');
+    if (!found) throw noNamespace(namespace);
     const label = found.metadata.labels?.['lazyscope.io/mode'];
     const scopes = await readScopes(session, namespace);
     const change = namespaceMode({ name: namespace, label, scopes }, asked);
@@ -98,12 +103,13 @@ async function oneNamespace(session: Session): Promise<string> {
 }
 
 async function readScope(
-  { cluster }: Session,
+  session: Session,
   namespace: string,
   workload: string,
 ): Promise<ScopeRecord> {
-  const found = await (await cluster()).get(scopeResource, workload, namespace);
+  const found = await (await session.cluster()).get(scopeResource, workload, namespace);
   if (found) return readWorkloadScope(found);
+  await requireNamespace(session, namespace);
   const remedy = `lazyscope status -n ${namespace} lists those that are there; enable the namespace first`;
   throw new CommandError(`workload ${namespace}/${workload}: it has no WorkloadScope`, remedy);
 }

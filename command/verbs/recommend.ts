@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { Argument, Option } from 'commander';
 import { counted } from '../../companion/core/mesh/counted.ts';
+import { durationMs } from '../../companion/core/scope/expiry.ts';
 import { createLineReader, type ReadLine } from '../core/access-log.ts';
 import { someOf } from '../core/finding.ts';
 import { type MetricSightings, sightingsIn } from '../core/istio-metrics.ts';
@@ -8,9 +9,10 @@ import { readerOfFormat } from '../core/log-format.ts';
 import { emptyTally, type Tally, tallyInto } from '../core/log-tally.ts';
 import { CommandError, exitCodes } from '../frame/failure.ts';
 import { eachLine, writeIfChanged } from '../frame/files.ts';
+import { following, followSidecars } from '../frame/follow.ts';
 import { readWholeMesh } from '../frame/mesh.ts';
 import { prometheusOptions, readPrometheus } from '../frame/prometheus-options.ts';
-import { namespaceOf, type Session, type Verb } from '../frame/verb.ts';
+import { namespaceOf, requireNamespace, type Session, type Verb } from '../frame/verb.ts';
 import { type Recommendation, recommend } from '../mesh/recommend.ts';
 
 export const recommendVerb: Verb = {
@@ -20,6 +22,7 @@ export const recommendVerb: Verb = {
   example: [
     'kubectl logs -n shop -l app=web -c istio-proxy --prefix | lazyscope recommend - -n shop',
     'lazyscope recommend --prometheus https://prometheus.example.com --range 30d -n shop',
+    'lazyscope recommend --follow --for 1h -n shop',
     'lazyscope recommend web.log.gz --workload web -n shop --write sidecars',
   ],
   arguments: [new Argument('[file...]', 'access logs, also .gz; - is standard input')],
@@ -27,6 +30,11 @@ export const recommendVerb: Verb = {
     new Option('--workload <name>', 'whose logs these are, for lines that name no pod'),
     new Option('--log-format <format>', 'accessLogFormat of the mesh; default: that of Istio'),
     ...prometheusOptions,
+    new Option(
+      '--follow',
+      'read the logs of the sidecars, or standard input for -, as they grow, until Ctrl-C',
+    ),
+    new Option('--for <duration>', 'how long to follow, for example 30m'),
     new Option('--learned', 'include what the WorkloadScopes have learned'),
     new Option('--write <folder>', 'write a file for each workload; those that are the same stay'),
   ],
@@ -35,23 +43,29 @@ export const recommendVerb: Verb = {
     const read = readerOf(options.logFormat as string | undefined);
     const address = options.prometheus as string | undefined;
     const learned = options.learned === true;
-    if (files.length === 0 && address === undefined && !learned) {
-      const remedy = 'give access logs, --prometheus ADDRESS, or --learned, or several of them';
+    const follows = followOf(options, files);
+    const hasLogs = files.length > 0 || follows !== undefined;
+    if (!hasLogs && address === undefined && !learned) {
+      const remedy =
+        'give access logs, --follow, --prometheus ADDRESS, or --learned, or several of them';
       throw new CommandError('recommend: there is no source of calls', remedy, exitCodes.usage);
     }
-    const mesh = await readWholeMesh(session);
-    const tally = await tallyOf(session, read, files);
+    // Also before it follows, so that a missing right is known at once.
+    const before = await readWholeMesh(session);
+    const tally = await tallyOf(session, read, { files, follows });
+    const mesh = follows ? await readWholeMesh(session) : before;
     const metrics = address === undefined ? undefined : await metricsOf(session);
-    const sources = [...(files.length > 0 ? [tally] : []), ...(metrics ? [metrics] : [])];
+    const sources = [...(hasLogs ? [tally] : []), ...(metrics ? [metrics] : [])];
     const namespace = await namespaceOf(session);
     const { recommendations, strangers } = recommend(mesh, sources, learned, namespace);
     const told = [
-      ...(files.length > 0 ? tallyLines(tally) : []),
+      ...(hasLogs ? tallyLines(tally) : []),
       ...(metrics ? metricsLines(metrics) : []),
       ...strangerLines(strangers),
     ];
     for (const line of told) out.warn(`${line}\n`);
-    if (recommendations.length === 0) throw nothingFound(files.length > 0, metrics !== undefined);
+    if (recommendations.length === 0) await requireNamespace(session, namespace);
+    if (recommendations.length === 0) throw nothingFound(hasLogs, metrics !== undefined);
     const folder = options.write as string | undefined;
     if (folder === undefined) {
       const yaml = recommendations.map((each) => each.yaml).join('---\n');
@@ -77,16 +91,48 @@ function nothingFound(hasLogs: boolean, hasMetrics: boolean): CommandError {
   return new CommandError(`no call of a workload is ${what}`, remedy, exitCodes.data);
 }
 
-async function tallyOf(session: Session, read: ReadLine, files: readonly string[]) {
+async function tallyOf(
+  session: Session,
+  read: ReadLine,
+  { files, follows }: { files: readonly string[]; follows: { forMs?: number } | undefined },
+) {
   const { options } = session;
   const namespace = options.namespace ?? (await namespaceOf(session)) ?? '';
   const caller = options.workload as string | undefined;
   const tally = emptyTally();
-  for (const file of files) {
-    const name = file === '-' ? 'standard input' : file;
-    await eachLine(file, tallyInto(tally, read, { name, caller, namespace }));
+  const from = (file: string) =>
+    tallyInto(tally, read, {
+      name: file === '-' ? 'standard input' : file,
+      ...{ caller, namespace },
+    });
+  if (!follows) for (const file of files) await eachLine(file, from(file));
+  else {
+    await following(session, follows, tally, (until) =>
+      files.length > 0
+        ? eachLine('-', from('-'), until)
+        : followSidecars(session, { read, tally, until }),
+    );
   }
   return tally;
+}
+
+/** Undefined without `--follow`. */
+function followOf(
+  { follow, for: text }: Session['options'],
+  files: readonly string[],
+): { forMs?: number } | undefined {
+  const wrong = (what: string, remedy: string) =>
+    new CommandError(`recommend: ${what}`, remedy, exitCodes.usage);
+  if (follow !== true) {
+    if (text === undefined) return undefined;
+    throw wrong('--for without --follow', 'add --follow');
+  }
+  if (files.some((file) => file !== '-') || files.length > 1)
+    throw wrong('--follow reads no files', 'give no file, or - for standard input');
+  if (text === undefined) return {};
+  const forMs = durationMs(text);
+  if (!forMs) throw wrong(`--for ${text}: no duration`, 'write it as 90s, 30m or 1h30m');
+  return { forMs };
 }
 
 async function metricsOf(session: Session): Promise<MetricSightings> {
@@ -110,7 +156,7 @@ function readerOf(format: string | undefined): ReadLine {
   }
 }
 
-function summaryOf({ byCaller: _, source: __, firstBroken, ...counts }: Tally) {
+function summaryOf({ byCaller: _, source: __, pairs: ___, firstBroken, ...counts }: Tally) {
   return { read: counts, firstBroken };
 }
 

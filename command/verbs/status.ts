@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { statusOf } from '../core/status.ts';
 import { statusText } from '../core/status-text.ts';
 import { readScopes } from '../frame/scopes.ts';
-import { namespaceOf, type Verb } from '../frame/verb.ts';
+import { namespaceOf, requireNamespace, type Verb } from '../frame/verb.ts';
 
 export const statusVerb: Verb = {
   usage: 'status',
@@ -15,7 +15,9 @@ export const statusVerb: Verb = {
     ).argParser(readPrice),
   ],
   async run(session) {
-    const scopes = await readScopes(session, await namespaceOf(session));
+    const namespace = await namespaceOf(session);
+    const scopes = await readScopes(session, namespace);
+    if (scopes.length === 0) await requireNamespace(session, namespace);
     const priceGibMonth = session.options.priceGibMonth as number | undefined;
     const status = statusOf(scopes, { priceGibMonth, now: session.now() });
     session.show({ data: status, text: (view) => statusText(status, view) });

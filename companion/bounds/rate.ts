@@ -2,7 +2,8 @@
 export type Rate = { perSecond: number; burst: number };
 
 export type RateLimit = {
-  take(key: string): boolean;
+  /** False if the bucket is empty; `cost` above what is left is paid by those who come later. */
+  take(key: string, cost?: number): boolean;
   forget(key: string): void;
 };
 
@@ -17,7 +18,7 @@ const keysMax = 8_192;
 export function createRateLimit({ perSecond, burst }: Rate, now: () => number): RateLimit {
   const buckets = new Map<string, { tokens: number; at: number }>();
   return {
-    take(key) {
+    take(key, cost = 1) {
       const at = now();
       const bucket = buckets.get(key) ?? { tokens: burst, at };
       bucket.tokens = Math.min(burst, bucket.tokens + ((at - bucket.at) * perSecond) / 1000);
@@ -26,7 +27,7 @@ export function createRateLimit({ perSecond, burst }: Rate, now: () => number): 
       const [oldest] = buckets.keys();
       if (buckets.size > keysMax && oldest !== undefined) buckets.delete(oldest);
       if (bucket.tokens < 1) return false;
-      bucket.tokens -= 1;
+      bucket.tokens -= cost;
       return true;
     },
     forget: (key) => {

@@ -5,7 +5,9 @@ import type { RoleDeps } from '../frame/role.ts';
 import { connectKube } from '../kube/kube.ts';
 import type { Kube } from '../kube/object.ts';
 import { type Candidates, watchCandidates } from './candidates.ts';
-import type { Loader } from './loader.ts';
+import { type Health, judge } from './health.ts';
+import { readLivePatches } from './live-patches.ts';
+import type { Loader, Stats } from './loader.ts';
 import { type BypassMetrics, createBypassMetrics } from './metrics.ts';
 import { type Proof, prove } from './prove.ts';
 import { createPublish } from './publish.ts';
@@ -52,8 +54,9 @@ export function startBypass(config: BypassConfig, deps: RoleDeps, kube: BypassKu
     else kernel.happened({ type: 'unwanted', reason: 'the node is not labelled' });
     const { loader, proof } = await kernel.settle();
     if (loader && proof) {
-      const pods = await serve(loader, proof.layout, candidates.all());
+      const { pods, stats } = await serve(loader, proof.layout, candidates.all());
       kernel.happened({ type: 'attached', pods });
+      kernel.judge(loader, stats);
     }
     if (proof) await publish(createReport(kernel.state(), proof, candidates.all()));
   }
@@ -77,6 +80,8 @@ function createKernel(
   let machine: Machine = begin;
   let loader: Loader | undefined;
   let proof: Proof | undefined;
+  let health: { of: Loader; found: Health } | undefined;
+  let patches: string | undefined;
   metrics.setState(machine.state.name);
 
   function happened(event: StateEvent): void {
@@ -87,12 +92,30 @@ function createKernel(
     metrics.setState(machine.state.name);
     if (machine.barred) tell('BypassFlapping');
     else if (machine.state.name === 'refused') tell('BypassRefused');
+    else if (event.type === 'unwell' || event.type === 'outdated') tell('BypassOff');
+    else if (event.type === 'proven' && machine.rests.length > 0) tell('BypassOn', 'Normal');
   }
 
-  function tell(reason: string): void {
+  function tell(reason: string, type: 'Warning' | 'Normal' = 'Warning'): void {
     kube
-      .create(eventOf(config.nodeName, reason, describe(machine.state), new Date()))
+      .create(eventOf(config.nodeName, reason, describe(machine.state), new Date(), type))
       .catch((error: unknown) => log.warn({ err: messageOf(error) }, 'failed to write an Event'));
+  }
+
+  /** The figures of a new loader begin at zero. */
+  function judgeFigures(of: Loader, stats: Stats): void {
+    const known = health?.of === of ? health.found : undefined;
+    const { health: found, unwell } = judge(known, stats, performance.now());
+    health = { of, found };
+    if (unwell !== undefined) happened({ type: 'unwell', reason: unwell });
+  }
+
+  async function lookAtPatches(): Promise<void> {
+    const now = await readLivePatches();
+    if (patches !== undefined && now !== patches) {
+      happened({ type: 'outdated', reason: 'the running kernel was patched' });
+    }
+    patches = now;
   }
 
   async function start(): Promise<void> {
@@ -122,10 +145,12 @@ function createKernel(
 
   return {
     happened,
+    judge: judgeFigures,
     state: () => machine.state,
     view: () => ({ ...machine, selftest: proof?.selftest, features: proof?.features }),
     /** Starts or ends the loader as the state requires; returns a loader that is ready for work. */
     async settle(): Promise<{ loader: Loader | undefined; proof: Proof | undefined }> {
+      await lookAtPatches();
       if (machine.state.name === 'probing' && performance.now() >= machine.notBefore) await start();
       if (machine.state.name === 'draining') await drain(drainSeconds);
       return { loader: isLoaded(machine.state) ? loader : undefined, proof };

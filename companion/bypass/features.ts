@@ -1,5 +1,6 @@
 import { access, readFile } from 'node:fs/promises';
 import { arch, release } from 'node:os';
+import { readFlags } from '../core/mesh/node-features.ts';
 import type { Layout } from './pod-cgroup.ts';
 
 /**
@@ -34,31 +35,11 @@ export async function readFeatures(layout: Layout): Promise<Features> {
   };
 }
 
-/** The flags of the first processor: `flags` on x86, `Features` on arm. */
-export function readFlags(cpuinfo: string): Set<string> {
-  const line = /^(?:flags|Features)\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? '';
-  return new Set(line.split(/\s+/));
-}
-
 async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,
   );
-}
-
-/** The tracepoint `sock_recv_length` came with Linux 6.3; all other requirements are older. */
-const oldestKernel = { major: 6, minor: 3 };
-
-/** The reason why the node does not qualify, before any test; undefined if it may qualify. */
-export function disqualification({ kernel, btf, cgroups }: Features): string | undefined {
-  const [major = 0, minor = 0] = kernel.split('.').map((part) => Number.parseInt(part, 10));
-  if (major < oldestKernel.major || (major === oldestKernel.major && minor < oldestKernel.minor))
-    return `Linux ${kernel} is older than ${oldestKernel.major}.${oldestKernel.minor}, the first version that reports what a socket has read`;
-  if (!btf) return 'the kernel has no BTF (CONFIG_DEBUG_INFO_BTF), which describes its structs';
-  if (cgroups === 'v1')
-    return 'the node has only cgroup v1, which cannot tell the sockets of a pod from those of other pods';
-  return undefined;
 }
 
 /** Lines of a feature file of Node Feature Discovery, which turns each into a label. */

@@ -1,5 +1,6 @@
+import { bypassDisqualification } from '../core/mesh/node-features.ts';
 import { messageOf } from '../frame/errors.ts';
-import { disqualification, type Features, readFeatures } from './features.ts';
+import { type Features, readFeatures } from './features.ts';
 import { type Loader, type SelfTest, startLoader } from './loader.ts';
 import { type Layout, ownCgroup, readLayout } from './pod-cgroup.ts';
 
@@ -13,7 +14,7 @@ export type Proof = {
   selftest?: SelfTest;
 } & ({ loader: Loader } | { refused: string });
 
-/** The cgroup of this process, and so of the loader's self-test. */
+/** Where a container sees its own cgroup, which is that of the loader's self-test too. */
 const ownMount = '/sys/fs/cgroup';
 
 /**
@@ -23,7 +24,7 @@ const ownMount = '/sys/fs/cgroup';
 export async function prove(config: { loader: string; cgroups: string }): Promise<Proof> {
   const layout = await readLayout(config.cgroups);
   const features = await readFeatures(layout);
-  const refused = disqualification(features);
+  const refused = bypassDisqualification(features);
   if (refused !== undefined) return { layout, features, refused };
   let loader: Loader;
   try {
@@ -34,7 +35,7 @@ export async function prove(config: { loader: string; cgroups: string }): Promis
   let selftest: SelfTest | undefined;
   try {
     await loader.probe();
-    selftest = await loader.selftest(await ownCgroup(await readLayout(ownMount)));
+    selftest = await loader.selftest(await ownCgroup([await readLayout(ownMount), layout]));
     const failed = Object.entries(selftest.checks).find(([, outcome]) => outcome !== 'ok');
     if (failed) throw new Error(`self-test, ${failed[0]}: ${failed[1]}`);
     await loader.start({ cgroups: [] });

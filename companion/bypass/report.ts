@@ -57,15 +57,21 @@ export function isCapable({ state, selftest }: Pick<BypassReport, 'state' | 'sel
   return state.name !== 'refused' && selftest !== undefined;
 }
 
-/** Reports an unexpected end of the loader; Events of Nodes belong to the namespace `default`. */
-export function eventOf(node: string, reason: string, message: string, at: Date): KubeObject {
+/** Events of Nodes belong to the namespace `default`. */
+export function eventOf(
+  node: string,
+  reason: string,
+  message: string,
+  at: Date,
+  type: 'Warning' | 'Normal' = 'Warning',
+): KubeObject {
   const time = at.toISOString();
   return {
     apiVersion: 'v1',
     kind: 'Event',
     metadata: { name: `${node}.bypass-${at.getTime().toString(16)}`, namespace: 'default' },
     involvedObject: { apiVersion: 'v1', kind: 'Node', name: node, uid: node },
-    type: 'Warning',
+    type,
     reason,
     message: message.slice(0, 1000),
     source: { component: 'lazyscope-bypass', host: node },

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { Loader } from './loader.ts';
+import type { Loader, Stats } from './loader.ts';
 import type { BypassMetrics } from './metrics.ts';
 import { findPodCgroup, type Layout } from './pod-cgroup.ts';
 import { type Candidate, excludedPorts } from './policy.ts';
@@ -12,9 +12,13 @@ type Options = {
 
 /**
  * Makes the loader serve the pods that opted in, and reads its figures; returns the number of pods
- * served.
+ * served and the figures.
  */
-export type Serve = (loader: Loader, layout: Layout, candidates: Candidate[]) => Promise<number>;
+export type Serve = (
+  loader: Loader,
+  layout: Layout,
+  candidates: Candidate[],
+) => Promise<{ pods: number; stats: Stats }>;
 
 export function createServe({ config, metrics, log }: Options): Serve {
   let last: { loader: Loader; policy: string; pods: number } | undefined;
@@ -35,8 +39,9 @@ export function createServe({ config, metrics, log }: Options): Serve {
       last = { loader, policy: settled, pods: answer.cgroups };
     }
     metrics.setPods(last.pods, candidates.length - last.pods);
-    metrics.setStats(await loader.stats());
-    return last.pods;
+    const stats = await loader.stats();
+    metrics.setStats(stats);
+    return { pods: last.pods, stats };
   };
 }
 

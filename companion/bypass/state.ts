@@ -6,6 +6,8 @@ import { counted } from '../core/mesh/counted.ts';
  *            |  ^       |         |
  *            v  |       v         v
  *         refused   (loader ended: probing again after a pause)      draining -> off
+ *
+ * Where it does harm or no good it drains, and rests before it is tested again.
  */
 export type BypassState =
   | { name: 'off'; reason: string }
@@ -24,7 +26,11 @@ export type StateEvent =
   | { type: 'disproven'; reason: string }
   | { type: 'attached'; pods: number }
   | { type: 'drained' }
-  | { type: 'loader ended'; reason: string };
+  | { type: 'loader ended'; reason: string }
+  /** It does harm or no good here (health.ts). */
+  | { type: 'unwell'; reason: string }
+  /** What the self-test proved may not hold any more. */
+  | { type: 'outdated'; reason: string };
 
 export type Machine = {
   state: BypassState;
@@ -34,6 +40,10 @@ export type Machine = {
   notBefore: number;
   /** The loader flapped: off until the node's label is removed. */
   barred: boolean;
+  /** Times of recent rests. */
+  rests: readonly number[];
+  /** It rests until this time. */
+  restsUntil: number;
 };
 
 /**
@@ -46,11 +56,19 @@ export const flapping = { ends: 5, withinMs: 600_000 };
 /** A self-test may fail because the node was busy, so a refusal is not permanent. */
 export const retryMs = 600_000;
 
+/**
+ * Rest after the bypass did harm; it doubles with each rest within a day, up to the second value,
+ * so that a node does not switch to and fro.
+ */
+export const restMs = { first: 600_000, most: 14_400_000, forgottenAfter: 86_400_000 };
+
 export const begin: Machine = {
   state: { name: 'off', reason: 'not requested' },
   ends: [],
   notBefore: 0,
   barred: false,
+  rests: [],
+  restsUntil: 0,
 };
 
 /** The next state after an event. An event without meaning in a state changes nothing. */
@@ -76,22 +94,34 @@ export function next(machine: Machine, event: StateEvent, now: number): Machine 
       return to(event.pods > 0 ? { name: 'active', pods: event.pods } : { name: 'ready' });
     case 'drained':
       return state.name === 'draining' ? to({ name: 'off', reason: state.reason }) : machine;
+    case 'unwell':
+      return isLoaded(state) ? afterUnwell(machine, event.reason, now) : machine;
+    case 'outdated':
+      return isLoaded(state) ? to({ name: 'draining', reason: event.reason }) : machine;
     case 'loader ended':
       return afterEnd(machine, event.reason, now);
   }
 }
 
-function mayTry({ state, notBefore, barred }: Machine, now: number): boolean {
-  if (barred) return false;
+function mayTry({ state, notBefore, barred, restsUntil }: Machine, now: number): boolean {
+  if (barred || now < restsUntil) return false;
   return state.name === 'off' || (state.name === 'refused' && now >= notBefore);
 }
 
 function afterUnwanted(machine: Machine, reason: string): Machine {
   const { state } = machine;
-  const calm = { ...machine, barred: false, notBefore: 0 };
+  const calm = { ...machine, barred: false, notBefore: 0, rests: [], restsUntil: 0 };
   if (isLoaded(state)) return { ...calm, state: { name: 'draining', reason } };
   if (state.name === 'draining' || state.name === 'off') return calm;
   return { ...calm, state: { name: 'off', reason } };
+}
+
+function afterUnwell(machine: Machine, reason: string, now: number): Machine {
+  const rests = [...machine.rests.filter((at) => now - at < restMs.forgottenAfter), now];
+  const rest = Math.min(restMs.first * 2 ** (rests.length - 1), restMs.most);
+  const minutes = counted(rest / 60_000, 'minute');
+  const state = { name: 'draining' as const, reason: `${reason}; it rests for ${minutes}` };
+  return { ...machine, state, rests, restsUntil: now + rest };
 }
 
 function afterEnd(machine: Machine, reason: string, now: number): Machine {
@@ -102,7 +132,10 @@ function afterEnd(machine: Machine, reason: string, now: number): Machine {
   const ends = [...machine.ends.filter((at) => now - at < flapping.withinMs), now];
   if (ends.length > flapping.ends) {
     const often = `the loader ended ${ends.length} times in ten minutes, last: ${reason}`;
-    return { state: { name: 'off', reason: often }, ends: [], notBefore: now, barred: true };
+    return {
+      ...machine,
+      ...{ state: { name: 'off', reason: often }, ends: [], notBefore: now, barred: true },
+    };
   }
   const pause = Math.min(pauseMs.first * 2 ** (ends.length - 1), pauseMs.most);
   const attempt = ends.length + 1;

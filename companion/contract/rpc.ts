@@ -30,6 +30,9 @@ export type Renew = { token: string };
 /** Asks for the compact catalog; see companion.proto. */
 export type Follow = { layout: number; digests: Uint8Array; id: number };
 
+/** What the node has, as labels without their prefix. */
+export type NodeFeatures = { labels: Record<string, string> };
+
 /** A part of the compact catalog; see companion.proto. */
 export type CatalogPart = {
   cleared: number[];
@@ -73,6 +76,10 @@ export type ProxyReport = {
   overflow: number;
   /** `neverHeard` while no filter of this proxy has reported; the default of 0 would mean "now". */
   secondsSinceHeartbeat: number;
+  /** `access-log`; empty or absent: wasm. */
+  source?: string;
+  /** Of an access log: since when nothing was lost, as far as can be known. */
+  secondsUnbroken?: number;
 };
 
 /** Age of a heartbeat that never came, in seconds (136 years). */
@@ -96,6 +103,7 @@ export type NodeMessage = {
   gone?: ProxyGone;
   renew?: Renew;
   follow?: Follow;
+  features?: NodeFeatures;
 };
 
 export type Answer = {

@@ -4,11 +4,14 @@ import type { RoleDeps } from '../frame/role.ts';
 import { connectKube } from '../kube/kube.ts';
 import { startLeader } from '../kube/leader.ts';
 import { createAccessCheck } from './console/access.ts';
+import { createNodesKnown } from './console/nodes-known.ts';
+import { createPast, type Past } from './console/past.ts';
+import { createPrometheus } from './console/prometheus.ts';
 import { startConsole } from './console/server.ts';
 import { takeOver } from './console/takeover.ts';
 import { startEngine } from './engine.ts';
 import { startFilterServer } from './filter-server.ts';
-import { createControllerMetrics } from './metrics.ts';
+import { type ControllerMetrics, createControllerMetrics } from './metrics.ts';
 import { startNodeServer } from './nodes/server.ts';
 import { servingCertificate } from './nodes/serving-certificate.ts';
 import { createNodes } from './nodes/streams.ts';
@@ -53,9 +56,14 @@ export async function runController(
   const service = `lazyscope-controller.${config.namespace}.svc`;
   await takeOver({ history, keys, log, service, port: config.consolePort });
   const namespaces = () => [...new Set([...state.scopes.values()].map((each) => each.namespace))];
+  const nodesKnown = createNodesKnown({ kube, labels: state.nodeLabels, now });
   const page = await startConsole({
     ...{ keys, metrics, port: config.consolePort, pagePath: config.consolePath },
-    known: { scopes: state.scopes, history, now, explained: engine.explained },
+    known: {
+      ...{ scopes: state.scopes, history, now, explained: engine.explained, nodes: nodesKnown },
+      past: pastOf(config, { metrics, now, log }),
+      kiali: config.kialiUrl,
+    },
     access: createAccessCheck({ kube, metrics, namespaces, now }),
   });
   lifecycle.onStop('console', () => page.close());
@@ -80,4 +88,17 @@ export async function runController(
   lifecycle.onStop('lease', () => leader.release());
   lifecycle.onStop('writes', () => engine.settle());
   debug.set('workloads', () => [...engine.state.scopes.values()].slice(0, 1_000));
+}
+
+type PastDeps = Pick<RoleDeps, 'log'> & { metrics: ControllerMetrics; now: () => number };
+
+/** Undefined without a Prometheus. */
+function pastOf({ prometheusUrl }: ControllerConfig, deps: PastDeps): Past | undefined {
+  if (prometheusUrl === '') return undefined;
+  const { metrics, now, log } = deps;
+  const prometheus = createPrometheus({
+    ...{ address: prometheusUrl, metrics, now },
+    onFailure: (reason) => log.warn({ prometheusUrl, reason }, 'no answer from Prometheus'),
+  });
+  return createPast({ prometheus, now });
 }

@@ -10,6 +10,7 @@ export function createControllerMetrics(registry: Registry) {
     ...ofWrites(describe),
     ...ofNodes(describe),
     ...ofScopes(describe),
+    ...ofWorkloads(describe),
     ...ofHistory(describe),
     ...ofConsole(describe),
   };
@@ -83,8 +84,12 @@ function ofNodes({ counter, gauge, seconds }: Describe) {
     ),
     catalogFollowers: gauge(
       'controller_catalog_followers',
-      'Nodes that follow this replica, by state (fed, too-large: they get no compact catalog).',
+      'Nodes that follow this replica, by state (fed; in-part: some hosts without their servers; too-large: they get no compact catalog).',
       ['state'],
+    ),
+    catalogShortHosts: gauge(
+      'controller_catalog_short_hosts',
+      'Hosts that did not fit into the compact catalog of a node, which asks about them: the most of any node.',
     ),
     catalogParts: counter('controller_catalog_parts_total', 'Parts of the compact catalog sent.'),
     filterRequests: counter(
@@ -106,6 +111,11 @@ function ofConsole({ counter, gauge }: Describe) {
       ['reason'],
     ),
     consoleStreams: gauge('controller_console_streams', 'Pages that follow changes live.'),
+    prometheusQueries: counter(
+      'controller_prometheus_queries_total',
+      'Queries of the page for older times, by outcome (done, failed, refused at a bound).',
+      ['outcome'],
+    ),
   };
 }
 
@@ -122,6 +132,38 @@ function ofHistory({ gauge }: Describe) {
       'controller_history_dropped',
       'What the history left out at a bound since this replica started, by item (edges, workloads, counters, changes).',
       ['item'],
+    ),
+  };
+}
+
+/**
+ * What the history has of each workload, for longer times. `workload_namespace`, because scraping
+ * sets `namespace` to that of the controller.
+ */
+function ofWorkloads({ gauge }: Describe) {
+  const labels = ['workload_namespace', 'workload'] as const;
+  return {
+    workloadMemory: gauge(
+      'controller_workload_memory_bytes',
+      'Memory of all measured sidecars of a workload.',
+      [...labels],
+    ),
+    workloadSaved: gauge(
+      'controller_workload_memory_saved_bytes',
+      'Memory that the scope of a workload saves over all its proxies.',
+      [...labels],
+    ),
+    workloadClusters: gauge(
+      'controller_workload_clusters',
+      'Clusters of a sidecar of a workload, the mean of those measured.',
+      [...labels],
+    ),
+    workloadProxies: gauge('controller_workload_proxies', 'Measured sidecars of a workload.', [
+      ...labels,
+    ]),
+    workloadsLeftOut: gauge(
+      'controller_workload_metrics_left_out',
+      'Workloads without metrics of their own, because 2,000 others have them.',
     ),
   };
 }
@@ -171,7 +213,7 @@ function ofScopes({ counter, gauge }: Describe) {
     ),
     unknownModes: gauge(
       'controller_modes_unknown',
-      'Namespaces and Services with an unknown lazyscope.io/mode; their modes in force stay.',
+      'Namespaces and Services with an unknown lazyscope.io/mode or source; what is in force stays.',
     ),
     ignored: counter(
       'controller_observations_ignored_total',

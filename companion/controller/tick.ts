@@ -1,10 +1,11 @@
+import { workloadsMax } from '../core/history/figures.ts';
 import type { History } from '../core/history/history.ts';
 import { conditionIn, modes } from '../core/scope/condition.ts';
 import { type ScopeRecord, savedBytes } from '../core/scope/workload-scope.ts';
 import type { ControllerMetrics } from './metrics.ts';
 import type { Feed } from './nodes/feed.ts';
 import type { NodeMessages } from './nodes/messages.ts';
-import { noteFigures } from './nodes/remember.ts';
+import { type Measured, measuredWorkloads, noteFigures } from './nodes/remember.ts';
 import type { Nodes } from './nodes/streams.ts';
 import type { Life } from './reconcile/inputs.ts';
 import type { Pace } from './reconcile/pace.ts';
@@ -55,8 +56,10 @@ export function startTick(options: TickOptions): { stop(): void } {
     if (sink.mayWrite() && pace.pending() === 0) metrics.lastSync.set(now() / 1000);
     state.proxies.expire(now());
     state.farHosts.expire(now() - life.ttlMs);
-    noteFigures(history, state, now());
+    const measured = measuredWorkloads(state);
+    noteFigures(history, measured, now());
     measure(state, metrics);
+    measureWorkloads(state, measured, metrics);
     measureHistory(history, metrics);
     metrics.edgesRefused.inc(state.edges.overflow() - edgesRefused);
     edgesRefused = state.edges.overflow();
@@ -81,6 +84,26 @@ function measureHistory(history: History, metrics: ControllerMetrics): void {
   metrics.historyDropped.set({ item: 'workloads' }, figures.evicted());
   metrics.historyDropped.set({ item: 'counters' }, counters.refused());
   metrics.historyDropped.set({ item: 'changes' }, changes.dropped());
+}
+
+/** As many as the history has figures of; of a workload that is gone no metric stays. */
+export function measureWorkloads(
+  state: State,
+  measured: Measured,
+  metrics: ControllerMetrics,
+): void {
+  const { workloadMemory, workloadSaved, workloadClusters, workloadProxies } = metrics;
+  for (const each of [workloadMemory, workloadSaved, workloadClusters, workloadProxies])
+    each.reset();
+  for (const [key, { memoryBytes, clusters, proxies }] of [...measured].slice(0, workloadsMax)) {
+    const [namespace = '', workload = ''] = key.split('/');
+    const labels = { workload_namespace: namespace, workload };
+    workloadMemory.set(labels, memoryBytes);
+    workloadSaved.set(labels, savedBytes(state.scopes.get(namespace, workload)?.status));
+    workloadClusters.set(labels, clusters / proxies);
+    workloadProxies.set(labels, proxies);
+  }
+  metrics.workloadsLeftOut.set(Math.max(0, measured.size - workloadsMax));
 }
 
 function measure(state: State, metrics: ControllerMetrics): void {

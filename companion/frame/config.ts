@@ -1,5 +1,6 @@
 import { logLevels } from './log.ts';
 import {
+  address,
   choice,
   dnsName,
   names,
@@ -40,6 +41,7 @@ export const nodeSettings = {
   ...common,
   nodeName: dnsName({ about: 'the name of the Kubernetes node this companion serves' }),
   port: port({ about: 'the port of reports, questions and held requests', fallback: '9470' }),
+  accessLogPort: port({ about: 'the gRPC port of access logs', fallback: '9475' }),
   controllerService: dnsName({
     about: 'the headless Service of the controllers; each address gets a stream',
     fallback: 'lazyscope-controller.lazyscope-system.svc',
@@ -81,6 +83,15 @@ export const nodeSettings = {
     max: 30_000,
     unit: 'milliseconds',
   }),
+  podName: path({ about: 'the name of this pod, which owns its NodeFeature', fallback: '' }),
+  podUid: path({
+    about: 'the uid of this pod; without name and uid no NodeFeature is written',
+    fallback: '',
+  }),
+  featureFile: path({
+    about: 'a file that Node Feature Discovery turns into labels; empty: no file',
+    fallback: '',
+  }),
 };
 
 export const controllerSettings = {
@@ -90,6 +101,14 @@ export const controllerSettings = {
   filterPort: port({ about: 'the port that serves the Wasm filter', fallback: '9473' }),
   consolePort: port({ about: 'the port of the page and its API', fallback: '9474' }),
   consolePath: path({ about: 'the folder of the bundled page', fallback: 'build/companion/page' }),
+  prometheusUrl: address({
+    about: 'a Prometheus from which the page reads times before the history; empty: none',
+    fallback: '',
+  }),
+  kialiUrl: address({
+    about: 'the address of Kiali in a browser, to which the page has links; empty: none',
+    fallback: '',
+  }),
   wasmPath: path({ about: 'the Wasm filter to serve', fallback: 'build/filter.wasm' }),
   previousFiltersPath: path({
     about: 'a folder with the filters of previous releases, for namespaces that pin one',

@@ -111,6 +111,20 @@ export function path(options: Described): Setting<string> {
   return { ...options, schema, unit: 'path', bounds: 'at most 4096 characters' };
 }
 
+/** An address of http or https; empty means that there is none. Logs have it, so no password. */
+export function address(options: Described): Setting<string> {
+  const isAddress = (text: string) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    return /^https?:$/.test(url?.protocol ?? '') && !url?.username && !url?.password;
+  };
+  const schema = z
+    .string()
+    .max(2048, 'too long')
+    .refine((text) => text === '' || isAddress(text), 'not an http or https URL without a password')
+    .refine((text) => !/[?#]/.test(text), 'has a query or a fragment');
+  return { ...options, schema, unit: 'URL', bounds: 'http or https, at most 2048 characters' };
+}
+
 export function variableOf(key: string): string {
   return `LAZYSCOPE_${key.replace(/[A-Z]/g, '_$&').toUpperCase()}`;
 }

@@ -14,8 +14,10 @@ export type Known = {
 
 /** Remembers which objects the handler knows, so that a new list can report deletions. */
 export function trackKnown(handler: WatchHandler, log: Logger): Known {
-  type Identity = Pick<KubeObject, 'apiVersion' | 'kind' | 'metadata'>;
-  const known = new Map<string, Identity>();
+  /** Uids by key: all that is kept of each of 30,000 objects. */
+  const known = new Map<string, string | undefined>();
+  /** The same for all objects of a watch. */
+  let type = { apiVersion: '', kind: '' };
 
   // A handler that throws is a bug; one bad object must not hide all others.
   function guarded(handle: (object: KubeObject) => void, object: KubeObject): void {
@@ -31,21 +33,27 @@ export function trackKnown(handler: WatchHandler, log: Logger): Known {
     guarded(handler.remove, object);
   }
 
+  /** What is known of an object that is gone. */
+  function removeKey(key: string, uid: string | undefined): void {
+    const slash = key.indexOf('/');
+    const [namespace, name] = [key.slice(0, slash), key.slice(slash + 1)];
+    const metadata = { name, ...(namespace && { namespace }), ...(uid && { uid }) };
+    remove({ ...type, metadata });
+  }
+
   return {
     remove,
     upsert(object) {
-      const before = known.get(keyOf(object));
-      const { name, namespace, uid } = object.metadata;
-      if (before && before.metadata.uid !== uid) remove(before as KubeObject);
-      known.set(keyOf(object), {
-        apiVersion: object.apiVersion,
-        kind: object.kind,
-        metadata: { name, ...(namespace && { namespace }), ...(uid && { uid }) },
-      });
+      const { apiVersion, kind, metadata } = object;
+      const key = keyOf(object);
+      const before = known.get(key);
+      if (known.has(key) && before !== metadata.uid) removeKey(key, before);
+      type = { apiVersion, kind };
+      known.set(key, metadata.uid);
       guarded(handler.upsert, object);
     },
     keepOnly(seen, isAbsent = false) {
-      for (const [key, identity] of known) if (!seen.has(key)) remove(identity as KubeObject);
+      for (const [key, uid] of known) if (!seen.has(key)) removeKey(key, uid);
       handler.synced?.(isAbsent);
     },
   };

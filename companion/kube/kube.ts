@@ -79,6 +79,20 @@ export async function connectKube(
         throw error;
       }
     },
+    serves: async ({ group, version }) => {
+      try {
+        (await send('GET', `/apis/${group}/${version}`, {})).resume();
+        return true;
+      } catch (error) {
+        if (isKubeError(error, 404)) return false;
+        throw error;
+      }
+    },
+    listMetadata: async (resource) => {
+      const accept = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+      const path = `${collectionPath(resource)}?resourceVersion=0`;
+      return ((await ask('GET', path, { accept })).items ?? []) as KubeObject[];
+    },
     delete: async (resource, name, namespace, { preconditions, timeoutMs } = {}) => {
       const body = preconditions
         ? { apiVersion: 'v1', kind: 'DeleteOptions', preconditions }

@@ -93,6 +93,10 @@ export type Kube = {
     namespace?: string,
     options?: { timeoutMs?: number },
   ): Promise<KubeObject | undefined>;
+  /** Whether the cluster has this version of an API. */
+  serves(api: { group: string; version: string }): Promise<boolean>;
+  /** Metadata of all objects, from the cache of the API server; it may be some seconds old. */
+  listMetadata(resource: Resource): Promise<KubeObject[]>;
   /** Deleting a missing object is a success. */
   delete(
     resource: Resource,

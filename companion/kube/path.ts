@@ -7,6 +7,7 @@ const plurals: Record<string, string> = {
   Lease: 'leases',
   Namespace: 'namespaces',
   Node: 'nodes',
+  NodeFeature: 'nodefeatures',
   Secret: 'secrets',
   ServiceEntry: 'serviceentries',
   Sidecar: 'sidecars',

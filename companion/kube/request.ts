@@ -21,6 +21,7 @@ const connectionsMax = 64;
  * that.
  */
 const idleMs = 30_000;
+const json = 'application/json';
 
 /** Sends one request; resolves with a success whose body is still unread, or throws a KubeError. */
 export type Send = (
@@ -29,6 +30,7 @@ export type Send = (
   options: {
     body?: unknown;
     contentType?: string;
+    accept?: string;
     /** Milliseconds of silence; without `signal`, milliseconds for the whole request. */
     timeoutMs?: number;
     signal?: AbortSignal;
@@ -44,7 +46,7 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
   const request = isTls ? httpsRequest : httpRequest;
 
   const exchange: Send = async (method, path, options) => {
-    const { body, contentType = 'application/json', timeoutMs = defaultTimeoutMs } = options;
+    const { body, contentType = json, accept = json, timeoutMs = defaultTimeoutMs } = options;
     const startedMs = performance.now();
     const signal = options.signal ?? AbortSignal.timeout(timeoutMs);
     const { headers, tls } = await credentials();
@@ -54,7 +56,7 @@ export function createSend({ url, credentials }: ApiServer): { send: Send; close
       method,
       headers: {
         ...headers,
-        accept: 'application/json',
+        accept,
         ...(payload !== undefined && {
           'content-type': contentType,
           'content-length': Buffer.byteLength(payload),

@@ -1,6 +1,16 @@
 import { edgeOf, type FilterReport, type ReportEntry } from '../contract/filter-report.ts';
 import { keyOf, type ReportedEdge } from '../contract/rpc.ts';
 import type { ProxyStats } from '../core/scope/proxies.ts';
+import {
+  heardLog,
+  type Life,
+  type LoggedUses,
+  type LogSign,
+  lifeOf,
+  missedLog,
+  noteDropped,
+  recordLog,
+} from './logged.ts';
 import type { NodeMetrics } from './metrics.ts';
 import {
   type AggregateBounds,
@@ -10,7 +20,9 @@ import {
   dropVm,
   makeRoom,
   type ObservedProxy,
+  proxyOf,
   type Records,
+  useDestination,
   type Vm,
 } from './observed.ts';
 import type { Pod } from './pods.ts';
@@ -28,7 +40,15 @@ export type Aggregate = {
    * reordered report changes no sum.
    */
   record(pod: Pod, report: FilterReport): Outcome;
-  setStats(pod: Pod, stats: ProxyStats): void;
+  /** `logDropped`: entries that Envoy says it dropped, since it started. */
+  setStats(pod: Pod, stats: ProxyStats, logDropped?: number): void;
+  /** Entries of the access log of a proxy, added up by destination; true if one is new. */
+  recordLog(pod: Pod, uses: LoggedUses): boolean;
+  /** A sign of life of its access log; true for the first one. */
+  heardLog(pod: Pod, sign?: LogSign): boolean;
+  /** Entries of its access log may be lost. */
+  missedLog(pod: Pod, reason: string): void;
+  lifeOf(proxy: ObservedProxy): Life;
   get(uid: string): ObservedProxy | undefined;
   proxies(): Iterable<ObservedProxy>;
   /** The changes after `version` of the proxy; 0 returns everything. */
@@ -40,15 +60,25 @@ export type Aggregate = {
 export type AggregateOptions = {
   metrics: NodeMetrics;
   now: () => number;
+  /** Without it, every namespace learns from the filter. */
+  sourceOf?: Records['sourceOf'];
   bounds?: AggregateBounds;
 };
 
 export function createAggregate(options: AggregateOptions): Aggregate {
-  const state: Records = { bounds: aggregateBounds, ...options, proxies: new Map(), counters: 0 };
+  const state: Records = {
+    ...{ bounds: aggregateBounds, sourceOf: () => 'wasm' as const, ...options },
+    ...{ proxies: new Map(), counters: 0 },
+  };
   return {
+    recordLog: (pod, uses) => recordLog(state, pod, uses),
+    heardLog: (pod, sign) => heardLog(state, pod, sign),
+    missedLog: (pod, reason) => missedLog(state, proxyOf(state, pod), reason),
+    lifeOf: (proxy) => lifeOf(state, proxy),
     record: (pod, report) => record(state, pod, report),
-    setStats(pod, stats) {
+    setStats(pod, stats, logDropped) {
       const proxy = proxyOf(state, pod);
+      if (logDropped !== undefined) noteDropped(state, proxy, logDropped);
       proxy.stats = { ...stats, at: state.now() };
       proxy.version += 1;
     },
@@ -93,26 +123,6 @@ function record(state: Records, pod: Pod, report: FilterReport): Outcome {
   return { whole, firstSight };
 }
 
-function proxyOf({ proxies, metrics }: Records, pod: Pod): ObservedProxy {
-  const known = proxies.get(pod.uid);
-  if (known) return known;
-  const proxy: ObservedProxy = {
-    pod,
-    filterVersion: '',
-    heardAt: undefined,
-    overflow: 0,
-    stats: undefined,
-    version: 0,
-    destinations: new Map(),
-    unknown: new Set(),
-    vms: new Map(),
-    counters: 0,
-  };
-  proxies.set(pod.uid, proxy);
-  metrics.proxies.set(proxies.size);
-  return proxy;
-}
-
 function heardVm(
   state: Records,
   proxy: ObservedProxy,
@@ -142,25 +152,15 @@ function observe(
   const before = vm.counts.get(key);
   if (count <= 0 || count === before) return false;
   if (!makeRoom(state, proxy, key, { isNew: before === undefined, at })) return false;
-  const known = proxy.destinations.get(key);
-  const destination = known ?? { edge, count: 0, inherited: 0, seenAt: at, changedAt: 0 };
   // The count is smaller than before: the filter had evicted this destination and saw it again.
-  const more = before === undefined || count < before ? count : count - before;
-  const sum = destination.count + more;
-  destination.count = Math.min(sum, Number.MAX_SAFE_INTEGER);
-  if (vm.isInherited && before === undefined) destination.inherited += more;
-  destination.seenAt = at;
-  proxy.version += 1;
-  destination.changedAt = proxy.version;
-  proxy.destinations.delete(key);
-  proxy.destinations.set(key, destination);
-  if (edge.unknown) {
-    proxy.unknown.delete(key);
-    proxy.unknown.add(key);
-  }
+  const heard = before === undefined || count < before ? count : count - before;
+  // The access log of the proxy counts the same calls.
+  const more = state.sourceOf(proxy.pod) === 'access-log' ? 0 : heard;
+  const inherited = vm.isInherited && before === undefined ? more : 0;
+  const isNew = useDestination(proxy, { key, edge, more, inherited }, at);
   vm.counts.set(key, count);
   if (before === undefined) addCounters(state, proxy, 1);
-  return !known;
+  return isNew;
 }
 
 function changesSince(proxy: ObservedProxy, version: number, at: number): ReportedEdge[] {

@@ -1,5 +1,4 @@
-import type { Server } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import type { NodeMetrics } from './metrics.ts';
 import { plainAddress } from './pods.ts';
 

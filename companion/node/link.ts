@@ -52,6 +52,8 @@ const goneMax = 4096;
 export type LinkOptions = {
   stream: Pick<NodeStream, 'write' | 'on' | 'cancel' | 'writableLength'>;
   hello: Hello;
+  /** The features of the node as labels; absent: it reports none. */
+  features?(): Record<string, string>;
   aggregate: Aggregate;
   metrics: NodeMetrics;
   log: Logger;
@@ -68,6 +70,8 @@ type Outbox = LinkOptions & {
   congestedSince: number | undefined;
   timer: NodeJS.Timeout | undefined;
   dueAt: number;
+  /** As they were last sent on this stream. */
+  sentFeatures: string;
 };
 
 export function startLink(options: LinkOptions): Link {
@@ -80,6 +84,7 @@ export function startLink(options: LinkOptions): Link {
     congestedSince: undefined,
     timer: undefined,
     dueAt: Number.POSITIVE_INFINITY,
+    sentFeatures: '{}',
   };
   stream.on('data', (message: ControllerMessage) => {
     if (message.catalog) options.onCatalog(link, message.catalog);
@@ -119,8 +124,18 @@ export function startLink(options: LinkOptions): Link {
 
   function repeat({ changed }: Outbox): void {
     for (const proxy of aggregate.proxies()) changed.add(proxy.pod.uid);
+    tellFeatures(state);
     schedule(state, usualMs);
   }
+}
+
+/** They hardly ever change, so a later turn tells the change if the stream is congested now. */
+function tellFeatures(state: Outbox): void {
+  const labels = state.features?.() ?? {};
+  const text = JSON.stringify(labels);
+  if (text === state.sentFeatures || state.congestedSince !== undefined) return;
+  state.sentFeatures = text;
+  write(state, 'features', { features: { labels } });
 }
 
 function noteGone({ changed, sent, gone, metrics }: Outbox, pod: Pod): void {
@@ -185,7 +200,8 @@ function reportOf(
   sentVersion: number | undefined,
   { aggregate, now }: Outbox,
 ): ProxyReport {
-  const { pod, filterVersion, overflow, heardAt, stats } = proxy;
+  const { pod, filterVersion, overflow, stats } = proxy;
+  const { source, heardAt, unbrokenSince } = aggregate.lifeOf(proxy);
   return {
     namespace: pod.namespace,
     pod: pod.name,
@@ -195,6 +211,10 @@ function reportOf(
     overflow,
     secondsSinceHeartbeat:
       heardAt === undefined ? neverHeard : Math.max(0, Math.floor((now() - heardAt) / 1000)),
+    ...(source === 'access-log' && {
+      source,
+      secondsUnbroken: Math.max(0, Math.floor((now() - (unbrokenSince ?? now())) / 1000)),
+    }),
     ...(stats && { stats: agedStats(stats, now()) }),
   };
 }

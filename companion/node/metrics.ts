@@ -35,6 +35,23 @@ function ofPods({ counter, gauge }: Describe) {
       'Pods not served because the node has too many.',
     ),
 
+    logStreams: gauge('node_log_streams', 'Open streams of access logs.'),
+    logEntries: counter(
+      'node_log_entries_total',
+      'Entries of access logs that were read, by use (ignored: calls to the app itself).',
+      ['use'],
+    ),
+    logDropped: counter(
+      'node_log_dropped_total',
+      'Messages, entries or streams of access logs that were dropped at a bound, by bound.',
+      ['bound'],
+    ),
+    logGaps: counter(
+      'node_log_gaps_total',
+      'Times that entries of the access log of a proxy may have been lost, by reason.',
+      ['reason'],
+    ),
+
     reports: counter('node_reports_total', 'Reports of filters that were accepted.'),
     lastReport: gauge(
       'node_last_report_timestamp_seconds',
@@ -106,6 +123,11 @@ function ofControllers({ counter, gauge, seconds }: Describe) {
       'Times that reports were merged because a controller was slower than this node.',
     ),
 
+    featureWrites: counter(
+      'node_feature_writes_total',
+      'Times that the features of the node were published, by target (nfd, file) and outcome (done, failed, not-served: the cluster has no Node Feature Discovery).',
+      ['to', 'outcome'],
+    ),
     scrapes: counter('node_scrapes_total', 'Readings of the memory of proxies, by outcome.', [
       'outcome',
     ]),

@@ -9,15 +9,19 @@ import type { RoleDeps } from '../frame/role.ts';
 import { version } from '../frame/version.ts';
 import { connectKube } from '../kube/kube.ts';
 import type { Kube } from '../kube/object.ts';
+import { type AccessLogs, createAccessLogs } from './access-log.ts';
+import { startAccessLogServer } from './access-log-server.ts';
 import { createAdmit } from './admit.ts';
 import { type Aggregate, createAggregate } from './aggregate.ts';
 import { caFromFile, caFromKube } from './ca.ts';
 import { type CompactReplica, createCompactReplica } from './compact-replica.ts';
 import { type Ask, createDecisions } from './decisions.ts';
+import { type FollowedFeatures, followFeatures } from './features.ts';
 import { createHold } from './hold.ts';
 import { startIngress } from './ingress.ts';
 import { createNodeMetrics, type NodeMetrics } from './metrics.ts';
-import { createPods, type Pods, watchPods } from './pods.ts';
+import { readNodeFacts } from './node-facts.ts';
+import { createPods, type Pod, type Pods, watchPods } from './pods.ts';
 import { proxiesView } from './proxies-view.ts';
 import { createQuestions } from './questions.ts';
 import { type Scrape, startScrape } from './scrape.ts';
@@ -30,7 +34,13 @@ export async function runNode(config: NodeConfig, deps: RoleDeps): Promise<void>
   const { lifecycle } = deps;
   const kube = await connectKube(config, deps);
   lifecycle.onStop('kube', () => kube.close());
-  await startNode(config, deps, kube);
+  const { log } = deps;
+  const clocks = { now: () => performance.now(), date: Date.now };
+  await startNode(config, deps, kube, {
+    ...cluster(),
+    features: (metrics) =>
+      followFeatures({ config, kube, log, metrics, readFacts: readNodeFacts, ...clocks }),
+  });
 }
 
 /** The environment of a node companion: a cluster, or an embedded mesh. */
@@ -40,6 +50,8 @@ export type Surroundings = {
   host: string;
   /** Port of the proxy's Prometheus stats; undefined means Istio's default. */
   statsPort: (() => number) | undefined;
+  /** Follows the features of the node; absent: they are not looked for. */
+  features?(metrics: NodeMetrics): FollowedFeatures;
 };
 
 const cluster = (): Surroundings => ({
@@ -57,11 +69,11 @@ export async function startNode(
   deps: RoleDeps,
   kube: Pick<Kube, 'watch'>,
   surroundings: Surroundings = cluster(),
-): Promise<{ port: number }> {
+): Promise<{ port: number; accessLogPort: number }> {
   const { log, lifecycle, registry, debug } = deps;
   const metrics = createNodeMetrics(registry);
   const now = () => performance.now();
-  const aggregate = createAggregate({ metrics, now });
+  const aggregate = createAggregate({ metrics, now, sourceOf: (pod) => pods.sourceOf(pod) });
   debug.set('proxies', () => proxiesView(aggregate, now()));
   const common = { config, lifecycle, kube, metrics, log, now, aggregate, surroundings };
 
@@ -72,6 +84,7 @@ export async function startNode(
       scrape.forget(pod);
       aggregate.forget(pod.uid);
       admit.forget(pod);
+      logs.forget(pod);
       uplink.gone(pod);
     },
     onMode: (pod) => scrape.changing(pod),
@@ -88,24 +101,41 @@ export async function startNode(
     settleMs: config.settleMilliseconds,
     holdMs: config.holdMilliseconds,
   });
+  const serves = (address: string) => 'pod' in pods.find(address);
+  function onReport(pod: Pod, urgent: boolean): void {
+    uplink.changed(pod.uid, urgent);
+    scrape.reported(pod);
+  }
+  const logs = createAccessLogs({ ...common, pods, onReport });
+  const accessLogPort = await listenForLogs(common, logs, serves);
   const ingress = await startIngress({
     port: config.port,
     host: surroundings.host,
     admit,
-    serves: (address) => 'pod' in pods.find(address),
+    serves,
     aggregate,
     decisions: createDecisions({ ask, lookUp: replica.answer, metrics, now }),
     hold,
-    onReport(pod, urgent) {
-      uplink.changed(pod.uid, urgent);
-      scrape.reported(pod);
-    },
+    onReport,
     metrics,
     log,
   });
   lifecycle.onStop('node port', () => ingress.close());
   lifecycle.onStop('held requests', hold.stop);
-  return { port: (ingress.server.address() as AddressInfo).port };
+  return { port: (ingress.server.address() as AddressInfo).port, accessLogPort };
+}
+
+async function listenForLogs(
+  { config, surroundings, metrics, log, lifecycle }: Common,
+  logs: AccessLogs,
+  serves: (address: string) => boolean,
+): Promise<number> {
+  const { server, close } = await startAccessLogServer({
+    ...{ port: config.accessLogPort, host: surroundings.host },
+    ...{ logs, serves, metrics, log },
+  });
+  lifecycle.onStop('access log port', close);
+  return (server.address() as AddressInfo).port;
 }
 
 type Common = {
@@ -132,6 +162,8 @@ function startControllers(common: Common): {
     send: (question) => uplink.ask(question),
     answerMs: config.answerMilliseconds,
   });
+  const features = surroundings.features?.(metrics);
+  lifecycle.onStop('features', () => features?.stop());
   const replica = createCompactReplica({ metrics });
   lifecycle.onStop('catalog', replica.stop);
   const uplink = surroundings.connect({
@@ -139,6 +171,7 @@ function startControllers(common: Common): {
     service: config.controllerService,
     port: config.controllerGrpcPort,
     hello: { node: config.nodeName, version },
+    ...(features && { features: features.labels }),
     ca: ca.read,
     tokenPath: config.tokenPath,
     onAnswer: questions.answered,
@@ -163,10 +196,10 @@ function followStats(common: Common, pods: Pods, uplink: Uplink): Scrape {
   const scrape = startScrape({
     ...common,
     pods: pods.enabled,
-    onStats(pod, stats, news) {
+    onStats(pod, stats, news, logDropped) {
       // The pod may have been deleted during the request.
       if (!pods.isServed(pod)) return;
-      common.aggregate.setStats(pod, stats);
+      common.aggregate.setStats(pod, stats, logDropped);
       uplink.changed(pod.uid, news);
     },
     intervalMs: common.config.scrapeSeconds * 1000,

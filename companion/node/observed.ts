@@ -1,12 +1,15 @@
 import type { ReportedEdge } from '../contract/rpc.ts';
 import type { ProxyStats } from '../core/scope/proxies.ts';
+import type { LearningSource } from '../core/scope/source.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
 
 /** What a companion remembers of its proxies, and what goes when a table is full. */
 
+export type EdgeName = Pick<ReportedEdge, 'cluster' | 'unknown'>;
+
 type UsedDestination = {
-  edge: Pick<ReportedEdge, 'cluster' | 'unknown'>;
+  edge: EdgeName;
   count: number;
   /** What of `count` an earlier life of this process had already counted. */
   inherited: number;
@@ -23,11 +26,25 @@ export type Vm = {
   counts: Map<string, number>;
 };
 
+/** What is known of the access log of a proxy. */
+export type HeardLog = {
+  /** The last entry, stream or health check. */
+  heardAt: number;
+  /** Since when no entry was lost, as far as can be known. */
+  unbrokenSince: number;
+  /** Open streams, on connections that answer. */
+  streams: number;
+  /** Entries that Envoy itself has dropped, if its statistics say so. */
+  dropped: number;
+};
+
 export type ObservedProxy = {
   readonly pod: Pod;
   filterVersion: string;
   /** Undefined while no filter of this proxy has reported. */
   heardAt: number | undefined;
+  /** Undefined while no access log of this proxy was heard of. */
+  log: HeardLog | undefined;
   overflow: number;
   /** The figures that were read from the proxy, and when. */
   stats: (ProxyStats & { at: number }) | undefined;
@@ -73,11 +90,59 @@ export const aggregateBounds: AggregateBounds = {
 export type Records = {
   metrics: NodeMetrics;
   now: () => number;
+  /** The source in force for a pod; undefined: unknown, so either one counts. */
+  sourceOf(pod: Pod): LearningSource | undefined;
   bounds: AggregateBounds;
   proxies: Map<string, ObservedProxy>;
   /** Counters in all VMs of all proxies. */
   counters: number;
 };
+
+export function proxyOf({ proxies, metrics }: Records, pod: Pod): ObservedProxy {
+  const known = proxies.get(pod.uid);
+  if (known) return known;
+  const proxy: ObservedProxy = {
+    pod,
+    filterVersion: '',
+    heardAt: undefined,
+    log: undefined,
+    overflow: 0,
+    stats: undefined,
+    version: 0,
+    destinations: new Map(),
+    unknown: new Set(),
+    vms: new Map(),
+    counters: 0,
+  };
+  proxies.set(pod.uid, proxy);
+  metrics.proxies.set(proxies.size);
+  return proxy;
+}
+
+/**
+ * A destination was used, for which there is room; `more` calls are added to its count. True when
+ * the proxy had not used it before.
+ */
+export function useDestination(
+  proxy: ObservedProxy,
+  { key, edge, more, inherited }: { key: string; edge: EdgeName; more: number; inherited: number },
+  at: number,
+): boolean {
+  const known = proxy.destinations.get(key);
+  const destination = known ?? { edge, count: 0, inherited: 0, seenAt: at, changedAt: 0 };
+  destination.count = Math.min(destination.count + more, Number.MAX_SAFE_INTEGER);
+  destination.inherited += inherited;
+  destination.seenAt = at;
+  proxy.version += 1;
+  destination.changedAt = proxy.version;
+  proxy.destinations.delete(key);
+  proxy.destinations.set(key, destination);
+  if (edge.unknown) {
+    proxy.unknown.delete(key);
+    proxy.unknown.add(key);
+  }
+  return !known;
+}
 
 /** The sums keep the counts of a dropped VM. If it reports again, they are added twice. */
 export function dropSilentVms(state: Records, proxy: ObservedProxy, at: number): void {

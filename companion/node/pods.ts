@@ -1,4 +1,5 @@
 import { type Mode, modeInForce, modeLabel } from '../core/scope/condition.ts';
+import { type LearningSource, sourceInForce, sourceLabel } from '../core/scope/source.ts';
 import type { Kube, KubeObject, Watch, WatchHandler } from '../kube/object.ts';
 import type { NodeMetrics } from './metrics.ts';
 
@@ -24,6 +25,8 @@ export type Pods = {
   enabled(): Iterable<Pod>;
   /** Still exists, and its namespace is enabled. */
   isServed(pod: Pod): boolean;
+  /** The source in force in its namespace; undefined: unknown, so either one counts. */
+  sourceOf(pod: Pod): LearningSource | undefined;
   upsertPod(object: KubeObject): void;
   removePod(object: KubeObject): void;
   upsertNamespace(object: KubeObject): void;
@@ -44,8 +47,8 @@ export type PodsOptions = {
 export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
   const byUid = new Map<string, Pod>();
   const byAddress = new Map<string, Pod>();
-  /** Modes in which a namespace is enabled. */
-  const enabledNamespaces = new Map<string, Mode>();
+  /** Enabled namespaces: their mode, and the source of what is learned there. */
+  const enabledNamespaces = new Map<string, { mode: Mode; source: LearningSource | undefined }>();
 
   function forget(uid: string | undefined): Pod | undefined {
     const pod = byUid.get(uid ?? '');
@@ -74,6 +77,7 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
       for (const pod of byUid.values()) if (enabledNamespaces.has(pod.namespace)) yield pod;
     },
     isServed: ({ uid, namespace }) => byUid.has(uid) && enabledNamespaces.has(namespace),
+    sourceOf: ({ namespace }) => enabledNamespaces.get(namespace)?.source,
     upsertPod(object) {
       const pod = readPod(object);
       if (!pod) {
@@ -97,9 +101,10 @@ export function createPods({ metrics, onGone, onMode }: PodsOptions): Pods {
       if (label === undefined) return namespaceOff(name);
       // Also in mode off: a single workload of the namespace may be observed or scoped.
       const before = enabledNamespaces.get(name);
-      const mode = modeInForce(label, before);
-      enabledNamespaces.set(name, mode);
-      if (before === undefined || before === mode) return;
+      const mode = modeInForce(label, before?.mode);
+      const source = sourceInForce(labels[sourceLabel], before?.source);
+      enabledNamespaces.set(name, { mode, source });
+      if (before === undefined || before.mode === mode) return;
       for (const pod of byUid.values()) if (pod.namespace === name) onMode(pod);
     },
     removeNamespace: (object) => namespaceOff(object.metadata.name),

@@ -12,13 +12,16 @@ export function proxiesView(aggregate: Aggregate, now: number): unknown[] {
       count,
       secondsSinceSeen: ageOf(seenAt),
     }));
-    const { pod, filterVersion, heardAt, overflow, stats, vms } = proxy;
+    const { pod, filterVersion, overflow, stats, vms } = proxy;
+    const { source, heardAt, unbrokenSince } = aggregate.lifeOf(proxy);
     return {
       namespace: pod.namespace,
       pod: pod.name,
+      source,
       filterVersion,
       secondsSinceHeartbeat: heardAt === undefined ? null : ageOf(heardAt),
       vms: vms.size,
+      ...(unbrokenSince !== undefined && { secondsUnbroken: ageOf(unbrokenSince) }),
       overflow,
       stats: stats ? { ...stats, at: undefined, secondsSinceRead: ageOf(stats.at) } : null,
       destinations: edges.length,

@@ -5,6 +5,7 @@ import type { ProxyStats } from '../core/scope/proxies.ts';
 import { messageOf } from '../frame/errors.ts';
 import type { NodeMetrics } from './metrics.ts';
 import type { Pod } from './pods.ts';
+import { parseLogDropped, parseStats, statsPath } from './proxy-stats.ts';
 
 export type Scrape = {
   /** A report arrived: a proxy without figures is read at once. */
@@ -20,15 +21,6 @@ export type Scrape = {
  * (tools/packaging/common/envoy_bootstrap.json), so Envoy itself filters.
  */
 const proxyStatsPort = 15_090;
-const names = {
-  envoy_server_memory_allocated: 'allocatedBytes',
-  envoy_server_memory_physical_size: 'physicalBytes',
-  envoy_cluster_manager_active_clusters: 'clusters',
-} as const satisfies Record<string, keyof ProxyStats>;
-const statsPath = `/stats/prometheus?filter=${encodeURIComponent(
-  '^(server\\.memory_(allocated|physical_size)|cluster_manager\\.active_clusters)$',
-)}`;
-
 /**
  * Three gauges with their type lines are 400 bytes; without a filter the answer would be megabytes.
  */
@@ -59,8 +51,11 @@ const steadyRounds = 4;
 export type ScrapeOptions = {
   /** Pods of enabled namespaces. */
   pods(): Iterable<Pod>;
-  /** `news`: the first figures of the proxy, or another number of clusters than before. */
-  onStats(pod: Pod, stats: ProxyStats, news: boolean): void;
+  /**
+   * `news`: the first figures of the proxy, or another number of clusters than before.
+   * `logDropped`: entries of its access log that Envoy dropped, if its statistics have them.
+   */
+  onStats(pod: Pod, stats: ProxyStats, news: boolean, logDropped: number | undefined): void;
   intervalMs: number;
   metrics: NodeMetrics;
   log: Logger;
@@ -172,7 +167,7 @@ async function scrapePod(state: Scraper, pod: Pod, abort: AbortController): Prom
   // Timeout for the whole read: a pod that sends a byte at a time must not delay the others.
   const deadline = setTimeout(() => abort.abort(new Error('no answer in time')), timeoutMs);
   try {
-    const stats = await readStats(state, pod, abort.signal);
+    const { stats, logDropped } = await readStats(state, pod, abort.signal);
     metrics.scrapes.inc({ outcome: 'ok' });
     // The proxy was forgotten during the read.
     const last = readings.get(pod.uid);
@@ -181,7 +176,7 @@ async function scrapePod(state: Scraper, pod: Pod, abort: AbortController): Prom
     const same = news ? 1 : last.same + 1;
     readings.set(pod.uid, { ...last, clusters: stats.clusters, same });
     if (news) readAgain(state, pod);
-    onStats(pod, stats, news);
+    onStats(pod, stats, news, logDropped);
   } catch (err) {
     if (state.stopped) return;
     metrics.scrapes.inc({ outcome: 'failed' });
@@ -195,7 +190,7 @@ async function readStats(
   { port = () => proxyStatsPort }: Scraper,
   { addresses: [host = ''] }: Pod,
   signal: AbortSignal,
-): Promise<ProxyStats> {
+): Promise<{ stats: ProxyStats; logDropped: number | undefined }> {
   // Envoy may compress, which is useless for three lines. Each read has its own connection, because
   // rounds are seconds apart.
   const headers = { 'accept-encoding': 'identity' };
@@ -211,11 +206,12 @@ async function readStats(
   // from being thrown.
   sent.on('error', () => undefined);
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
-  const stats = parseStats(await readBounded(response));
+  const body = await readBounded(response);
+  const stats = parseStats(body);
   if (response.statusCode !== 200 || !stats) {
     throw new Error(`status ${response.statusCode}, no usable figures`);
   }
-  return stats;
+  return { stats, logDropped: parseLogDropped(body) };
 }
 
 async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
@@ -228,18 +224,4 @@ async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('latin1');
-}
-
-/** The three gauges of a Prometheus text, or undefined if one is missing or is not a count. */
-export function parseStats(text: string): ProxyStats | undefined {
-  const found: Partial<ProxyStats> = {};
-  for (const line of text.split('\n')) {
-    const [, name, value] = /^([a-z_]+)(?:\{[^}]*\})? (\d{1,15})(?:\s|$)/.exec(line) ?? [];
-    if (name && name in names) found[names[name as keyof typeof names]] = Number(value);
-  }
-  const { allocatedBytes, physicalBytes, clusters } = found;
-  if (allocatedBytes === undefined || physicalBytes === undefined || clusters === undefined) {
-    return undefined;
-  }
-  return { allocatedBytes, physicalBytes, clusters };
 }

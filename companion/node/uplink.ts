@@ -46,6 +46,7 @@ const renewMs = 60_000;
 export type UplinkOptions = Pick<AddressesOptions, 'service' | 'resolve'> & {
   port: number;
   hello: Hello;
+  features?(): Record<string, string>;
   /** PEM of the CA that signs controllers; undefined while it is not known. */
   ca(): Promise<Buffer | undefined>;
   tokenPath: string;

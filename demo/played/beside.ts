@@ -1,4 +1,4 @@
-import type { Known } from '../../companion/controller/console/views.ts';
+import type { Known } from '../../companion/controller/console/known.ts';
 import type { ProxySummary } from '../../embedded/proxy-figures.ts';
 import { playedNamespaces } from './cast.ts';
 import { type Play, startPlay } from './play.ts';

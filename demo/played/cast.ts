@@ -3,11 +3,7 @@
  * sidecars. Names, hosts and rates are made up.
  */
 
-export type PlayedCall = {
-  host: string;
-  perSecond: number;
-  reason?: 'learned' | 'provider' | 'pinned';
-};
+export type PlayedCall = { host: string; perSecond: number };
 
 export type PlayedWorkload = {
   namespace: string;
@@ -41,6 +37,9 @@ function workload(
     calls: Object.entries(calls).map(([host, perSecond]) => ({ host, perSecond })),
   };
 }
+
+/** Speaks a protocol of its own, so scopes have it before it is called. */
+export const eager = service('sessions', web);
 
 /** The workload whose scope comes into force while somebody looks. */
 export const narrowing = { namespace: web, name: 'checkout', afterSeconds: 20 };

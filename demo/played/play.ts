@@ -4,7 +4,7 @@ import { scopeChanges } from '../../companion/core/history/scope-changes.ts';
 import { counted } from '../../companion/core/mesh/counted.ts';
 import { timeOf } from '../../companion/core/scope/condition.ts';
 import { readWorkloadScope, type ScopeRecord } from '../../companion/core/scope/workload-scope.ts';
-import { cast, narrowing, type PlayedWorkload, passing, service } from './cast.ts';
+import { cast, eager, narrowing, type PlayedWorkload, passing, service } from './cast.ts';
 
 /** Memory and clusters of a sidecar, as the real ones have them. */
 export type Figures = { memoryBytes: number; clusters: number };
@@ -109,6 +109,13 @@ function hostsAt(workload: PlayedWorkload, sinceMs: number): string[] {
   return [...hosts, ...more];
 }
 
+/** Only the passing host is not called all the time. */
+function lastCalled({ name }: PlayedWorkload, host: string, { at, beginsAt }: At): number {
+  const isPassing = name === passing.name && host === passing.host;
+  const silent = isPassing ? Math.max(0, secondOf(at - beginsAt) - passing.last) : 0;
+  return at - silent * 1_000;
+}
+
 type At = {
   at: number;
   beginsAt: number;
@@ -134,9 +141,12 @@ function recordOf(workload: PlayedWorkload, told: At): ScopeRecord {
     hosts: [
       { host: service(name, namespace), reason: 'served' },
       ...hosts.map((host) => ({
-        ...{ host, reason: 'learned', firstSeen: timeOf(beginsAt), lastSeen: timeOf(at) },
+        ...{ host, reason: host === eager ? 'eager' : 'learned' },
+        ...{ firstSeen: timeOf(beginsAt), lastSeen: timeOf(lastCalled(workload, host, told)) },
       })),
     ],
+    // As long as the passing host stays unused before it leaves.
+    expiry: { ttl: `${passing.gone - passing.last}s`, unused: 0, kept: 0 },
     proxies: { total: proxies, reporting: proxies, scoped: isScoped ? proxies : 0 },
     clusters: { before: full.clusters, ...(isScoped && { after: after.clusters }) },
     memory: {

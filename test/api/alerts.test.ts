@@ -9,12 +9,12 @@ import { find, type Manifest, manifests, render, repository } from '../unit/mani
 // Building promtool takes minutes if the cache is empty.
 vi.setConfig({ hookTimeout: 600_000 });
 
-const { spec } = find(
-  render(join(manifests, 'components/monitoring')),
-  'PrometheusRule',
-  'lazyscope',
+const rendered = render(join(manifests, 'components/monitoring'));
+const groups: Manifest[] = ['lazyscope', 'lazyscope-recorded'].flatMap(
+  (name) => find(rendered, 'PrometheusRule', name).spec.groups,
 );
-const alerts: Manifest[] = spec.groups.flatMap(({ rules }: Manifest) => rules);
+const all: Manifest[] = groups.flatMap(({ rules }: Manifest) => rules);
+const alerts = all.filter(({ alert }) => alert !== undefined);
 const folder = mkdtempSync(join(tmpdir(), 'lazyscope-alerts-'));
 const rules = join(folder, 'rules.json');
 let promtool: string;
@@ -22,13 +22,13 @@ let promtool: string;
 beforeAll(async () => {
   ({ promtool } = await ensurePrometheus(console.error));
   // Rules are YAML, and JSON is valid YAML.
-  writeFileSync(rules, JSON.stringify(spec));
+  writeFileSync(rules, JSON.stringify({ groups }));
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
 test('Prometheus accepts every rule without a warning', async () => {
   const printed = await run(promtool, ['check', 'rules', '--lint=all', '--lint-fatal', rules]);
-  expect(printed).toContain(`${alerts.length} rules found`);
+  expect(printed).toContain(`${all.length} rules found`);
 });
 
 /** Series that make an alert fire, and the minutes until the alert fires. */
@@ -140,6 +140,43 @@ test.each(alerts.map(({ alert }) => [alert] as const))('%s fires when it should'
 
 test('no alert fires in a healthy mesh', async () => {
   expect(await firing(calm, 55)).toEqual([]);
+});
+
+/** Two replicas with the same workloads; two nodes with calls that wait 10 and 100 ms. */
+const recording = {
+  ...Object.fromEntries(
+    ['a', 'b'].flatMap((pod) =>
+      ['web', 'cart'].map((workload) => [
+        `lazyscope_controller_workload_memory_bytes{pod="${pod}",workload_namespace="shop",workload="${workload}"}`,
+        '100x20',
+      ]),
+    ),
+  ),
+  'lazyscope_controller_workload_memory_saved_bytes{pod="a",workload_namespace="shop",workload="web"}':
+    '7x20',
+  'lazyscope_node_question_seconds_bucket{pod="m",le="0.01"}': '0+60x20',
+  'lazyscope_node_question_seconds_bucket{pod="n",le="0.01"}': '0+60x20',
+  'lazyscope_node_hold_seconds_bucket{pod="n",le="0.1"}': '0+60x20',
+};
+
+test.each([
+  ['namespace:lazyscope_controller_workload_memory_bytes:sum', '{workload_namespace="shop"}', 200],
+  [
+    'namespace:lazyscope_controller_workload_memory_saved_bytes:sum',
+    '{workload_namespace="shop"}',
+    7,
+  ],
+  ['le:lazyscope_node_question_seconds_bucket:rate5m', '{le="0.01"}', 2],
+  ['le:lazyscope_node_hold_seconds_bucket:rate5m', '{le="0.1"}', 1],
+])('%s is recorded, and counts a workload once', async (record, labels, value) => {
+  expect(all.map((rule) => rule.record)).toContain(record);
+  const input_series = Object.entries(recording).map(([series, values]) => ({ series, values }));
+  const exp_samples = [{ labels: `${record}${labels}`, value }];
+  const promql_expr_test = [{ expr: record, eval_time: '10m', exp_samples }];
+  const file = join(folder, 'recorded.json');
+  const tests = [{ interval: '1m', input_series, promql_expr_test }];
+  writeFileSync(file, JSON.stringify({ rule_files: [rules], tests }));
+  expect(await run(promtool, ['test', 'rules', file])).toContain('SUCCESS');
 });
 
 test('each alert has a runbook', () => {

@@ -13,8 +13,11 @@ import { controllerSettings } from '../../companion/frame/config.ts';
 import { readSettings } from '../../companion/frame/settings.ts';
 import { connectKube } from '../../companion/kube/kube.ts';
 import { type Leader, startLeader } from '../../companion/kube/leader.ts';
+import { collectionPath } from '../../companion/kube/path.ts';
 import { caFromKube } from '../../companion/node/ca.ts';
+import { createFeatures } from '../../companion/node/features.ts';
 import { createNodeMetrics } from '../../companion/node/metrics.ts';
+import { readNodeFacts } from '../../companion/node/node-facts.ts';
 import { createPods, watchPods } from '../../companion/node/pods.ts';
 
 /** Makes each call that a role makes to the API server, once. Ends at the first refusal. */
@@ -129,6 +132,7 @@ export const controllerJourney: Journey = async ({ api, account, system, app }) 
     await setMode(null);
     while (hasScope()) await sleep(20);
     await kube.tokenReview('nobody', ['lazyscope']);
+    await kube.listMetadata({ group: '', version: 'v1', plural: 'nodes' });
     await kube.mayList({ authenticated: true, username: 'nobody' }, 'workloadscopes');
     // Renewals, which follow each third of a lease, and the ports of the sentinel.
     await sleep(config.leaseSeconds * 1000);
@@ -150,10 +154,11 @@ export const viewerJourney: Journey = async ({ account }) => {
   return denied;
 };
 
-export const nodeJourney: Journey = async ({ account, system, app }) => {
-  const { kube, registry, run } = await listen(account);
+export const nodeJourney: Journey = async ({ api, account, system, app }) => {
+  const { kube, log, registry, run } = await listen(account);
+  const metrics = createNodeMetrics(registry);
   const pods = createPods({
-    metrics: createNodeMetrics(registry),
+    metrics,
     onGone: () => undefined,
     onMode: () => undefined,
   });
@@ -163,6 +168,16 @@ export const nodeJourney: Journey = async ({ account, system, app }) => {
     await Promise.all(watches.map(({ synced }) => synced));
     while (![...pods.enabled()].some(({ namespace }) => namespace === app)) await sleep(20);
     while (!(await ca.read())) await sleep(20);
+    const pod = { podName: 'lazyscope-node-x', podUid: '1-2-3', featureFile: '' };
+    const features = createFeatures({
+      ...{ config: { nodeName: 'node-1', namespace: system, ...pod }, kube, metrics, log },
+      ...{ readFacts: readNodeFacts, now: Date.now, date: Date.now },
+    });
+    await features.round();
+    const written = { group: 'nfd.k8s-sigs.io', version: 'v1alpha1', plural: 'nodefeatures' };
+    const path = collectionPath(written, system, 'lazyscope-node-1');
+    const { spec } = await api.call<{ spec?: { labels: object } }>('GET', path);
+    if (!spec) throw new Error('no NodeFeature was written');
     // The API server has answered the lists. The watches open after them.
     await sleep(openedMs);
   });

@@ -1,16 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { freePort } from '../../box/api/free-port.ts';
-import { ensurePrometheus } from '../../box/artifacts/binaries.ts';
-import { run } from '../../box/run.ts';
 import { commandLine, objectCluster } from '../unit/command/host.ts';
 import { shopObjects } from '../unit/command/shop.ts';
+import { type PrometheusServer, startPrometheus } from './prometheus-server.ts';
 
 // Recommendations from a real Prometheus, whose storage has the metrics of four days.
 
@@ -20,7 +16,7 @@ vi.setConfig({ hookTimeout: 600_000 });
 const now = Math.floor(Date.now() / 1000);
 const [hour, day] = [3_600, 86_400];
 let folder: string;
-let server: ChildProcess;
+let server: PrometheusServer | undefined;
 let url: string;
 
 type Series = { name: string; from: string; to: string; pod?: string; reporter?: string };
@@ -46,8 +42,6 @@ const requests = (from: string, to: string, more: Partial<Series> = {}): Series 
 });
 
 beforeAll(async () => {
-  const { promtool, prometheus } = await ensurePrometheus(console.error);
-  folder = await mkdtemp(join(tmpdir(), 'lazyscope-prometheus-'));
   const fourDays = { start: now - 4 * day, end: now };
   const steady = (seconds: number) => 5 + seconds / 120;
   const web = (to: string, more: Partial<Series> = {}) => requests('shop/web', to, more);
@@ -68,43 +62,15 @@ beforeAll(async () => {
   ];
   // Opened before the range and still in use.
   const db = { name: 'istio_tcp_sent_bytes_total', from: 'shop/web', to: host('db.shop') };
-  const text = [
+  server = await startPrometheus([
     '# TYPE istio_requests counter',
     ...http,
     '# TYPE istio_tcp_sent_bytes counter',
     samplesOf(db, { ...fourDays, value: (seconds) => seconds * 10 }),
-    '# EOF\n',
-  ].join('\n');
-  await writeFile(join(folder, 'metrics'), text);
-  await writeFile(join(folder, 'prometheus.yml'), '');
-  const data = join(folder, 'data');
-  await run(promtool, [
-    ...['tsdb', 'create-blocks-from', 'openmetrics', join(folder, 'metrics'), data],
   ]);
-  const port = await freePort();
-  url = `http://127.0.0.1:${port}`;
-  server = spawn(
-    prometheus,
-    [
-      `--config.file=${join(folder, 'prometheus.yml')}`,
-      `--storage.tsdb.path=${data}`,
-      '--storage.tsdb.retention.time=30d',
-      `--web.listen-address=127.0.0.1:${port}`,
-      '--log.level=error',
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  );
-  await vi.waitFor(async () => expect((await fetch(`${url}/-/ready`)).ok).toBe(true), {
-    ...{ timeout: 60_000, interval: 100 },
-  });
+  ({ url, folder } = server);
 });
-afterAll(async () => {
-  if (server?.exitCode === null) {
-    server.kill();
-    await once(server, 'exit');
-  }
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => server?.stop());
 
 const cluster = () => objectCluster(shopObjects(), { namespace: 'shop' });
 const recommend = (line: string, address = url) =>

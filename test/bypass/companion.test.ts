@@ -22,7 +22,7 @@ test('the bypass serves a labelled node and pod after a self-test, and releases 
   await agent.state(/^active \(1 pod\)$/);
   const app = await startAgent(agent.pod);
   await showReads(app);
-  const { client, server } = await app.do('pair');
+  const { client, server } = await app.do('pair', { answered: true });
   await app.do('send', { id: client, text: 'hello' });
   await app.do('receive', { id: server, size: 5 });
   // The companion updates its figures in the next round.

@@ -1,7 +1,12 @@
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { createCgroup } from '../../box/bypass/cgroup.ts';
 import { leftovers } from '../../box/bypass/leftovers.ts';
-import type { Loader } from '../../companion/bypass/loader.ts';
+import { loaderPath } from '../../box/paths.ts';
+import { type Loader, startLoader } from '../../companion/bypass/loader.ts';
 import { showReads, useRig } from './rig.ts';
 
 const rig = useRig();
@@ -133,4 +138,22 @@ test('no program or map is left after the exit of a loader that took in connecti
   await showReads(rig.agent);
   await rig.agent.do('close_all');
   expect(await leftovers()).toEqual([]);
+});
+
+test('what a loader of another checkout holds is not taken for what ours left', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'lazyscope-other-'));
+  const path = join(folder, basename(loaderPath));
+  copyFileSync(loaderPath, path);
+  const cgroup = await createCgroup();
+  const other = await startLoader(path);
+  try {
+    expect(await other.start({ cgroups: [cgroup.path] })).toMatchObject({ refused: [] });
+    expect(await leftovers()).toEqual([]);
+    await rig.accelerate();
+    expect(await leftovers(1)).toContain('bypass_sockops');
+  } finally {
+    await other.close();
+    await cgroup.remove();
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -8,8 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect } from 'vitest';
 import { type Cgroup, createCgroup, spawnIn } from '../../box/bypass/cgroup.ts';
 import { kernelBugLines, leftovers } from '../../box/bypass/leftovers.ts';
-import { repoDir } from '../../box/paths.ts';
-import { loaderPath } from './rig.ts';
+import { loaderPath, repoDir } from '../../box/paths.ts';
 
 const uid = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee';
 const levels = ['kubepods', 'kubepods/besteffort', `kubepods/besteffort/pod${uid}`];

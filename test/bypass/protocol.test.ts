@@ -7,8 +7,9 @@ import { text } from 'node:stream/consumers';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { withSbin } from '../../box/bypass/leftovers.ts';
+import { loaderPath } from '../../box/paths.ts';
 import { run, runResult } from '../../box/run.ts';
-import { loaderPath, useRig } from './rig.ts';
+import { useRig } from './rig.ts';
 
 const rig = useRig();
 

@@ -1,12 +1,9 @@
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { type Agent, startAgent } from '../../box/bypass/agent.ts';
 import { type Cgroup, createCgroup } from '../../box/bypass/cgroup.ts';
 import { kernelBugLines, leftovers } from '../../box/bypass/leftovers.ts';
-import { repoDir } from '../../box/paths.ts';
+import { loaderPath } from '../../box/paths.ts';
 import { type Loader, type LoaderPolicy, startLoader } from '../../companion/bypass/loader.ts';
-
-export const loaderPath = join(repoDir, 'build/bypass/lazyscope-bypass');
 
 /**
  * The set-up of most tests: a cgroup, a process with sockets in this cgroup, and a loader when a
@@ -19,6 +16,10 @@ export type Rig = {
   startAgent(netns?: number): Promise<Agent>;
   /** Starts a loader on the cgroup. The rig ends the loader after the test. */
   accelerate(policy?: LoaderPolicy & { connections?: number }): Promise<Loader>;
+  /**
+   * The first connection of a listener is taken in as well, unless a policy says for how long
+   * listeners are left alone.
+   */
   loader(): Promise<Loader>;
 };
 
@@ -46,11 +47,18 @@ export function useRig(): Rig {
   rig.loader = async () => {
     const loader = await startLoader(loaderPath);
     loaders.push(loader);
-    return loader;
+    return {
+      ...loader,
+      start: (policy) => loader.start({ streamSeconds: 0, ...policy }),
+      policy: (policy) => loader.policy({ streamSeconds: 0, ...policy }),
+    };
   };
   rig.accelerate = async (policy = {}) => {
     const loader = await rig.loader();
-    const { refused } = await loader.start({ cgroups: [cgroup.path], ...policy });
+    const { refused } = await loader.start({
+      cgroups: [cgroup.path],
+      ...policy,
+    });
     expect(refused).toEqual([]);
     await showReads(rig.agent);
     return loader;

@@ -27,6 +27,16 @@ const plugins = (from: string, to: string) => (folder: string) =>
 
 type Edit = (folder: string) => void;
 
+const accessLogSettings: Edit[] = [
+  (folder) =>
+    edit(join(folder, 'namespace-access-log/settings.env'), (text) =>
+      text
+        .replace(/^serviceCidr=.*$/m, 'serviceCidr=172.20.0.0/14')
+        .replace(/^secondServiceCidr=.*$/m, 'secondServiceCidr=fd00:20::/108')
+        .replace(/^plainAddresses=.*$/m, 'plainAddresses=172.20.0.1|172.20.0.10'),
+    ),
+];
+
 const wishes: [string, Values, Edit[]][] = [
   ['nothing', {}, []],
   [
@@ -58,6 +68,37 @@ const wishes: [string, Values, Edit[]][] = [
   ],
   ['on-restart', { onRestart: { enabled: true } }, [component('on-restart')]],
   ['allocator', { allocator: { enabled: true } }, [component('allocator')]],
+  [
+    'the access log, beside the filter',
+    {
+      accessLog: {
+        enabled: true,
+        serviceCidr: '172.20.0.0/14',
+        secondServiceCidr: 'fd00:20::/108',
+        plainAddresses: ['172.20.0.1', '172.20.0.10'],
+      },
+    },
+    [component('../namespace-access-log'), ...accessLogSettings],
+  ],
+  [
+    'the access log alone',
+    {
+      filter: { enabled: false },
+      accessLog: {
+        enabled: true,
+        serviceCidr: '172.20.0.0/14',
+        secondServiceCidr: 'fd00:20::/108',
+        plainAddresses: ['172.20.0.1', '172.20.0.10'],
+      },
+    },
+    [
+      (folder) =>
+        edit(join(folder, 'example/kustomization.yaml'), (text) =>
+          text.replace('../namespace', '../namespace-access-log'),
+        ),
+      ...accessLogSettings,
+    ],
+  ],
   [
     'a former trust domain, beside the other components',
     {
@@ -100,6 +141,13 @@ test.each<[string, Values, string]>([
   ['an address without a range', { filter: { directCidrs: ['10.0.0.1'] } }, 'directCidrs'],
 ])('the chart refuses %s, and names it', async (_, values, named) => {
   expect(await charts.refusal('lazyscope-namespace', 'shop', values)).toContain(named);
+});
+
+test('the chart has the same default ranges of Services as kustomize', async () => {
+  const rendered = await charts.template('lazyscope-namespace', 'shop', {
+    accessLog: { enabled: true },
+  });
+  expect(rendered).toEqual(kustomized([component('../namespace-access-log')]));
 });
 
 test('the notes say the next step', async () => {

@@ -1,27 +1,14 @@
-import { afterEach, expect, test } from 'vitest';
-import type { Known } from '../../companion/controller/console/views.ts';
+import { expect, test } from 'vitest';
+import type { Known } from '../../companion/controller/console/known.ts';
 import { createHistory } from '../../companion/core/history/history.ts';
 import { readWorkloadScope } from '../../companion/core/scope/workload-scope.ts';
-import {
-  accessibilityOf,
-  goTo,
-  picture,
-  playedHour,
-  type Server,
-  serve,
-  useBrowser,
-} from './rig.ts';
+import { accessibilityOf, goTo, picture, playedHour, useServers } from './rig.ts';
 
-const browser = useBrowser();
-let server: Server | undefined;
-afterEach(async () => {
-  await browser.closePages();
-  await server?.close();
-});
+const { open, serve } = useServers();
 
 test('a tenant sees its own namespace, and of others only the hosts that its own call', async () => {
-  server = await serve(playedHour().known);
-  const { page } = await browser.open(server.url, 'tenant-token');
+  const server = await serve(playedHour().known);
+  const { page } = await open(server.url, 'tenant-token');
   await page.getByRole('cell', { name: 'payments' }).first().waitFor();
   expect(await page.getByRole('main').innerText()).not.toContain('storefront');
   await page.getByText('Only the namespaces that you may list').waitFor();
@@ -41,14 +28,39 @@ test.each([
   ['with a token that the API server does not accept', 'wrong', /does not accept this token/],
   ['with a token without the right', 'nobody', /may not list workloadscopes/],
 ])('the page asks for another token: %s', async (_, token, text) => {
-  server = await serve(playedHour().known);
-  const { page } = await browser.open(server.url, token);
+  const server = await serve(playedHour().known);
+  const { page } = await open(server.url, token);
   await page.getByRole('alert').filter({ hasText: text }).waitFor();
   expect(await accessibilityOf(page)).toEqual([]);
   await picture(page, 'token');
   await page.getByLabel('Token').fill('admin');
   await page.getByRole('button', { name: 'Show' }).click();
   await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();
+});
+
+test('before the first scope, each view says what is missing', async () => {
+  const now = () => Date.now();
+  const history = createHistory(now());
+  const server = await serve({ scopes: { get: () => undefined, values: () => [] }, history, now });
+  const { page, problems } = await open(server.url, 'admin');
+  await page.getByText('No workload has a WorkloadScope yet').waitFor();
+  await page.getByText('kubectl label namespace NAME lazyscope.io/mode=observe').waitFor();
+  expect(await accessibilityOf(page)).toEqual([]);
+  await picture(page, 'empty-overview');
+  for (const [hash, title, text] of [
+    ['#/workloads', /^Workloads$/, '0 found'],
+    ['#/topology', /all namespaces/, 'No calls in this time.'],
+    ['#/advice', /^Advice$/, 'No workload has a WorkloadScope yet.'],
+  ] as const) {
+    await goTo(page, hash, title);
+    await page.getByText(text).first().waitFor();
+    expect(await accessibilityOf(page)).toEqual([]);
+    await picture(page, `empty${hash.replace('#/', '-')}`);
+  }
+  expect(problems).toEqual([]);
+  // A tenant whose namespaces have no scope yet is told so, and not that its token is bad.
+  const tenant = await open(server.url, 'tenant-token');
+  await tenant.page.getByText('in any namespace that has some').waitFor();
 });
 
 /** Names that would do something if they became markup, an address or a command. */
@@ -86,8 +98,8 @@ function hostileMesh(): Known {
 }
 
 test('hostile names of hosts, workloads and labels stay text', async () => {
-  server = await serve(hostileMesh());
-  const { page, problems } = await browser.open(server.url, 'admin');
+  const server = await serve(hostileMesh());
+  const { page, problems } = await open(server.url, 'admin');
   const places = hostile.flatMap((name) => {
     const path = encodeURIComponent(name);
     return [`#/workloads/${path}/${path}`, `#/topology/${path}`, `#/topology/${path}/${path}`];

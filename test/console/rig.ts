@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import axe from 'axe-core';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { Registry } from 'prom-client';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { createAccessCheck } from '../../companion/controller/console/access.ts';
+import type { Known } from '../../companion/controller/console/known.ts';
 import { startConsole } from '../../companion/controller/console/server.ts';
-import type { Known } from '../../companion/controller/console/views.ts';
 import { createControllerMetrics } from '../../companion/controller/metrics.ts';
 import { createHistory } from '../../companion/core/history/history.ts';
 import { chromiumPath } from '../../demo/chromium.ts';
@@ -111,6 +111,24 @@ export function useBrowser() {
   };
 }
 
+/** A browser for a file of tests of which each has servers of its own; both end with the test. */
+export function useServers() {
+  const browser = useBrowser();
+  const running: Server[] = [];
+  afterEach(async () => {
+    await browser.closePages();
+    for (const server of running.splice(0)) await server.close();
+  });
+  return {
+    open: browser.open,
+    async serve(known: Known, port?: number): Promise<Server> {
+      const server = await serve(known, port);
+      running.push(server);
+      return server;
+    },
+  };
+}
+
 /** Goes to a view and waits until it is drawn. */
 export async function goTo(page: Page, hash: string, title: RegExp): Promise<void> {
   await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
@@ -124,12 +142,14 @@ export async function accessibilityOf(page: Page): Promise<string[]> {
   return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
 }
 
-/** Nothing is wider than the window, so nobody has to scroll sideways. */
+/** Nothing is wider than the window or than its frame, so nobody has to scroll sideways. */
 export async function expectNoSidewaysScroll(page: Page): Promise<void> {
-  const { scrollWidth, clientWidth } = await page.evaluate<Record<string, number>>(
-    '({ scrollWidth: document.documentElement.scrollWidth, clientWidth: innerWidth })',
+  const wide = await page.evaluate<string[]>(
+    `[document.documentElement, ...document.querySelectorAll('.scroll')]
+      .filter((each) => each.scrollWidth > each.clientWidth)
+      .map((each) => each.ariaLabel ?? 'the page')`,
   );
-  expect(scrollWidth).toBeLessThanOrEqual(clientWidth ?? 0);
+  expect(wide).toEqual([]);
 }
 
 export async function picture(page: Page, name: string): Promise<void> {

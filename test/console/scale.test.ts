@@ -53,3 +53,18 @@ test('a search among 1,000 workloads keeps the focus and shows what was typed', 
   expect(await page.getByLabel('Search workloads').inputValue()).toBe('service-777');
   expect(await page.evaluate('document.activeElement.id')).toBe('search');
 });
+
+test('every one of 1,000 workloads can be reached by scrolling, in their order', async () => {
+  const { page } = await browser.open(server.url, 'admin');
+  await goTo(page, '#/workloads', /^Workloads/);
+  await page.getByRole('button', { name: 'Workload', exact: true }).click();
+  for (let shown = 200; shown < 1_000; shown += 200) {
+    await page.getByText(`${shown} of 1000 are shown.`).waitFor();
+    await page.getByRole('button', { name: 'Show more' }).click();
+  }
+  await page.getByRole('link', { name: /service-0$/ }).waitFor();
+  const names = await page.getByRole('link', { name: /service-\d+$/ }).allInnerTexts();
+  const sorted = names.map((name) => name.split('/')[1] ?? '').sort();
+  expect(new Set(names).size).toBe(1_000);
+  expect(names.map((name) => name.split('/')[1])).toEqual(sorted.toReversed());
+});

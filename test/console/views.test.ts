@@ -1,4 +1,6 @@
+import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { playedNodes } from './played-nodes.ts';
 import {
   accessibilityOf,
   expectNoSidewaysScroll,
@@ -13,7 +15,7 @@ import {
 const browser = useBrowser();
 let server: Server;
 beforeAll(async () => {
-  server = await serve(playedHour().known);
+  server = await serve({ ...playedHour().known, nodes: playedNodes() });
 });
 afterEach(() => browser.closePages());
 afterAll(() => server.close());
@@ -26,6 +28,7 @@ const views = [
   ['topology', '#/topology', /all namespaces/, 'backoffice'],
   ['topology-namespace', '#/topology/storefront', /storefront/, 'sessions.storefront'],
   ['topology-workload', '#/topology/payments/payments', /payments/, 'storefront/checkout'],
+  ['nodes', '#/nodes', /^Nodes$/, 'its CPU has AVX-512 IFMA'],
   ['advice', '#/advice', /^Advice$/, 'backoffice/audit'],
 ] as const;
 
@@ -49,6 +52,64 @@ test.each(looks)(
     expect(problems).toEqual([]);
   },
 );
+
+/** The accessible names of all drawings of a view. */
+async function drawings(page: Page): Promise<string[]> {
+  const found: string[] = [];
+  for (const image of await page.getByRole('img').all())
+    found.push((await image.getAttribute('aria-label')) ?? '');
+  return found;
+}
+
+test('each chart has a name of its own, that of its heading', async () => {
+  const { page } = await browser.open(server.url, 'admin');
+  await goTo(page, '#/overview', /^Overview$/);
+  const named: string[] = [...(await drawings(page))];
+  await page.getByLabel('Charts of namespace').selectOption('payments');
+  await page.getByRole('heading', { name: 'Memory of all sidecars in payments' }).waitFor();
+  named.push(...(await drawings(page)));
+  await goTo(page, '#/workloads/payments/payments', /payments/);
+  named.push(...(await drawings(page)));
+  expect(named).toEqual([
+    'Memory of all sidecars, the last day',
+    'Clusters, one sidecar of each workload, the last day',
+    'Memory of all sidecars in payments, the last day',
+    'Clusters, one sidecar of each workload in payments, the last day',
+    'Memory of one sidecar, the last day',
+    'Clusters of one sidecar, the last day',
+  ]);
+  for (const name of named.slice(-2))
+    await page.getByRole('heading', { name, exact: true }).waitFor();
+});
+
+test('the overview has coverage by mode and by what stands in the way, and savings by namespace', async () => {
+  const { page } = await browser.open(server.url, 'admin');
+  await goTo(page, '#/overview', /^Overview$/);
+  const rows = (name: string) =>
+    page.getByRole('region', { name, exact: true }).getByRole('row').allInnerTexts();
+  const of = async (name: string) => (await rows(name)).map((row) => row.split(/\s+/).join(' '));
+  expect(await of('Modes')).toEqual(['Mode Workloads', 'enforce 12', 'observe 1']);
+  expect(await of('Reasons')).toEqual(['Reason Workloads', 'Observing 1']);
+  const [, ...saved] = await of('Namespaces');
+  expect(saved).toEqual([
+    expect.stringMatching(/^backoffice played 4 of 5 [\d,]+ → \d+ [\d.]+ MB$/),
+    expect.stringMatching(/^payments played 3 of 3 [\d,]+ → \d+ [\d.]+ MB$/),
+    expect.stringMatching(/^storefront played 5 of 5 [\d,]+ → \d+ [\d.]+ [MG]B$/),
+  ]);
+});
+
+test('eager and outside hosts are told apart by signs, in the drawing and in the table', async () => {
+  const { page } = await browser.open(server.url, 'admin');
+  await goTo(page, '#/topology/storefront', /storefront/);
+  await page.getByText('◆ eager: imported before its first call').waitFor();
+  await page.getByRole('cell', { name: '◆ eager' }).first().waitFor();
+  const boxes = await page.locator('svg.graph text:not(.small)').allTextContents();
+  expect(boxes.filter((text) => text.startsWith('◆'))).toEqual([
+    expect.stringContaining('sessions.storefront'),
+  ]);
+  await goTo(page, '#/topology/payments', /payments/);
+  await page.getByRole('cell', { name: '↗ api.bank.example' }).waitFor();
+});
 
 test('what would happen to a call is asked in the view of a workload', async () => {
   const { page, problems } = await browser.open(server.url, 'admin');
@@ -88,6 +149,28 @@ test('the token leaves the address at once, and the tab keeps it', async () => {
   expect(page.url()).not.toContain('admin');
   await page.reload();
   await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();
+  // Also where an open page is given another one.
+  await page.evaluate('location.hash = "#token=admin"');
+  await page.waitForFunction('location.hash === ""');
+});
+
+test.each(['#/%E0%A4%A', '#/toString', '#/nothing/%'])(
+  'an address that means nothing shows the overview: %s',
+  async (hash) => {
+    const { page, problems } = await browser.open(server.url, 'admin');
+    await goTo(page, '#/advice', /^Advice$/);
+    await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
+    await page.getByRole('heading', { level: 2, name: 'Overview' }).waitFor();
+    expect(problems).toEqual([]);
+  },
+);
+
+test('times are of the browser’s zone, which the page says; a wrong clock too', async () => {
+  const { page } = await browser.open(server.url, 'admin', { timezoneId: 'Asia/Kolkata' });
+  await page.getByText('Times are in Asia/Calcutta (UTC+05:30).').waitFor();
+  await page.clock.setFixedTime(Date.now() + 3_900_000);
+  await goTo(page, '#/advice', /^Advice$/);
+  await page.getByText('the clock of this browser is 65 min ahead of the controller’s').waitFor();
 });
 
 test('every link of the page is reached by the keyboard', async () => {

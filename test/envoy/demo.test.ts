@@ -1,5 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import events from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -125,16 +126,42 @@ test(`${stayingUp}: stays up and prints commands to try, which work; Ctrl-C ends
   expect((await ended).out).toContain('stopping');
 });
 
-test('Ctrl-C also ends a demo that is still starting', async () => {
+/** A demo that starts only seven services. */
+async function smallDemo(): Promise<Run> {
   const file = join(folder, 'services.yaml');
   const names = ['web', 'cart', 'pay', 'ship', 'find', 'rate', 'later'];
   const entries = names.map((name) => `  - {name: ${name}, namespace: shop, ports: [8080]}`);
   await writeFile(file, `services:\n${entries.join('\n')}\n`);
-  const { child, ended } = demo(['--services-file', file]);
-  await said(child, 'starting a mesh of 7 services');
+  const run = demo(['--services-file', file]);
+  await said(run.child, 'starting a mesh of 7 services');
+  return run;
+}
+
+test('Ctrl-C also ends a demo that is still starting', async () => {
+  const { child, ended } = await smallDemo();
   interrupt(child);
   expect(await ended).toMatchObject({ status: 130, err: '' });
 });
+
+test('Ctrl-C that ends a process of the demo before the demo has heard of it is no failure', async () => {
+  const { child, ended } = await smallDemo();
+  const [backend] = await vi.waitUntil(() => {
+    const pids = childrenOf(child, 'backend.ts');
+    return pids.length > 0 && pids;
+  });
+  process.kill(backend as number, 'SIGINT');
+  await vi.waitUntil(() => !existsSync(`/proc/${backend}`));
+  interrupt(child);
+  expect(await ended).toMatchObject({ status: 130, err: '' });
+});
+
+function childrenOf({ pid = 0 }: ChildProcess, what: string): number[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' });
+  return lines.split('\n').flatMap((line) => {
+    const [own, parent, ...args] = line.trim().split(/\s+/);
+    return Number(parent) === pid && args.some((arg) => arg.endsWith(what)) ? Number(own) : [];
+  });
+}
 
 test('a demo that is killed leaves nothing behind', async () => {
   const { child, ended } = demo(['--services', '20']);

@@ -146,6 +146,7 @@ export async function startMutualTcp(
   name: string,
   files: Certificates['server'],
   speaksFirst: boolean,
+  host?: '::1',
 ): Promise<Upstream> {
   const [ca, cert, key] = await Promise.all([
     readFile(files.ca),
@@ -159,5 +160,6 @@ export async function startMutualTcp(
       if (speaksFirst) socket.end(`${name} greets ${servername}`);
       else socket.once('data', (data) => socket.end(`${name} got ${data} from ${servername}`));
     }),
+    host,
   );
 }

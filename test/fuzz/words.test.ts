@@ -10,7 +10,7 @@ import { controllerSettings, nodeSettings } from '../../companion/frame/config.t
 import { ConfigError } from '../../companion/frame/errors.ts';
 import { readSettings, type Settings } from '../../companion/frame/settings.ts';
 import { readCall, readHeldCall } from '../../companion/node/call-headers.ts';
-import { parseStats } from '../../companion/node/scrape.ts';
+import { parseStats } from '../../companion/node/proxy-stats.ts';
 import { fuzz, fuzzTimeoutMs, text } from './fuzz.ts';
 
 vi.setConfig({ testTimeout: fuzzTimeoutMs });

@@ -12,19 +12,22 @@ export type FileOrder = {
  * product, a node, a CRD) restore it, and nevertheless come last.
  */
 export const fileOrders: Readonly<Record<string, FileOrder>> = {
-  mesh: { namespaced: ['calls', 'kubernetes', 'cli'], meshWide: ['memory'] },
+  mesh: {
+    namespaced: ['calls', 'kubernetes', 'cli', 'command'],
+    meshWide: ['tls-offload', 'memory'],
+  },
   'mesh-lifecycle': { namespaced: [], meshWide: ['lifecycle'] },
   product: {
     namespaced: [
       ...['tcp', 'outside', 'gateway', 'policies'],
-      ...['hostile', 'held-in-vain', 'node-local', 'entries'],
+      ...['hostile', 'held-in-vain', 'node-local', 'entries', 'access-log', 'bypass'],
     ],
     // From `narrowing` on, the mesh has 1,000 services.
-    meshWide: ['clusters', 'narrowing', 'first-call', 'switching', 'outages', 'readme'],
+    meshWide: ['page', 'clusters', 'narrowing', 'first-call', 'switching', 'outages', 'readme'],
   },
   safety: {
     namespaced: ['life', 'enabling', 'coexistence'],
-    meshWide: ['beside', 'withdrawal', 'leaving', 'removal'],
+    meshWide: ['beside', 'withdrawal', 'lost-node', 'leaving', 'removal'],
   },
   matrix: {
     namespaced: [

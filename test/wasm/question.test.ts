@@ -62,7 +62,7 @@ test('a question whose time a step of the clock makes too long is told as nothin
 });
 
 test.each([
-  ['gateway', gateway, 'lazyscope-egress', '7'],
+  ['gateway', gateway, 'lazyscope-egress', '11'],
   ['direct', direct, 'lazyscope-direct', undefined],
 ])('%s marks the request and pins the server for this request alone', (...row) => {
   const [, headers, cluster, retries] = row;
@@ -97,8 +97,8 @@ const byMesh = {
 
 /** The gateway gets more attempts only as long as nothing that a server answered is repeated. */
 test.each([
-  ['gateway', {}, grpc, { 'x-envoy-max-retries': '7' }],
-  ['gateway', retriesByDefault, {}, { 'x-envoy-max-retries': '7' }],
+  ['gateway', {}, grpc, { 'x-envoy-max-retries': '11' }],
+  ['gateway', retriesByDefault, {}, { 'x-envoy-max-retries': '11' }],
   ['gateway', retriesByDefault, grpc, { 'x-envoy-max-retries': '2', ...byGrpc }],
   ['direct', retriesByDefault, grpc, { 'x-envoy-max-retries': '2', ...byGrpc }],
   ['gateway', retriesOfMesh, {}, byMesh],

@@ -67,7 +67,8 @@ export function createAccessCheck(options: AccessOptions): AccessCheck {
         throw refusal(401, 'token', 'the API server does not accept this token; get a new one');
       }
       if (access.all || access.namespaces.size > 0) return access;
-      const text = 'the user may not list workloadscopes.lazyscope.io in any namespace';
+      const text =
+        'the user may not list workloadscopes.lazyscope.io in any namespace that has some';
       throw refusal(403, 'permission', `${text}; grant it by a RoleBinding`);
     } catch (error) {
       if (error instanceof Refusal) throw error;

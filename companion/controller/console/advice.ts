@@ -3,7 +3,7 @@ import { isWorrying } from '../../core/scope/barrier.ts';
 import { conditionIn } from '../../core/scope/condition.ts';
 import type { ScopeRecord } from '../../core/scope/workload-scope.ts';
 import { type Access, maySee } from './access.ts';
-import { type Known, timesOf } from './views.ts';
+import { type Known, timesOf } from './known.ts';
 
 /**
  * What stands in the way of scopes and of savings, as far as WorkloadScopes say it. Other checks
@@ -41,8 +41,10 @@ const elsewhere = [
 
 export function advice(known: Known, access: Access) {
   const grouped = new Map<string, Found & { subjects: string[]; count: number }>();
+  let workloads = 0;
   for (const record of known.scopes.values()) {
     if (!maySee(access, record.namespace)) continue;
+    workloads += 1;
     for (const found of findingsOf(record)) {
       const key = `${found.id} ${found.sentence}`;
       const group = grouped.get(key) ?? { ...found, subjects: [], count: 0 };
@@ -56,7 +58,7 @@ export function advice(known: Known, access: Access) {
   const findings = [...grouped.values()].sort(
     (a, b) => order.indexOf(a.severity) - order.indexOf(b.severity) || b.count - a.count,
   );
-  return { ...timesOf(known), findings: findings.slice(0, findingsMax), elsewhere };
+  return { ...timesOf(known), workloads, findings: findings.slice(0, findingsMax), elsewhere };
 }
 
 function findingsOf({ status }: ScopeRecord): Found[] {

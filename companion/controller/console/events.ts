@@ -3,7 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createQuota } from '../../bounds/quota.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import { type AccessCheck, Refusal } from './access.ts';
-import { changesFor, type Known } from './views.ts';
+import type { Known } from './known.ts';
+import { changesFor } from './views.ts';
 
 /** Server-sent events: changes as they happen, and the controller's time once a second. */
 export type EventStreams = {
@@ -30,6 +31,11 @@ const streams = { all: 64, perKey: 8 };
 /** A reader that takes no more is cut; its browser comes back with the last number it has. */
 const unreadBytesMax = 262_144;
 const everyMs = 1_000;
+/**
+ * A reader that was away for long gets what it missed in parts, a second after another: 10,000
+ * changes at once would exceed what may be unread.
+ */
+export const changesAtOnce = 500;
 
 export function createEventStreams({ known, metrics, access }: Options): EventStreams {
   const readers = new Set<Reader>();
@@ -41,13 +47,13 @@ export function createEventStreams({ known, metrics, access }: Options): EventSt
     const { response, authorization, peer } = reader;
     try {
       const allowed = await access(authorization, peer);
-      const found = changesFor(known, allowed, reader.last);
-      const newest = known.history.changes.newest();
+      const waiting = changesFor(known, allowed, reader.last);
+      const found = waiting.slice(0, changesAtOnce);
       for (const change of found) {
-        if (change.id > newest) continue;
         response.write(`id: ${change.id}\nevent: change\ndata: ${JSON.stringify(change)}\n\n`);
       }
-      reader.last = newest;
+      const isAll = found.length === waiting.length;
+      reader.last = isAll ? known.history.changes.newest() : (found.at(-1)?.id ?? reader.last);
       response.write(`event: time\ndata: ${JSON.stringify({ now: known.now() })}\n\n`);
       if (response.writableLength > unreadBytesMax) response.destroy();
     } catch {

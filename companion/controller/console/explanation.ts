@@ -2,7 +2,7 @@ import { callPathOf, readNamed } from '../explain/call.ts';
 import { knownWorkload } from '../explain/known.ts';
 import { stepsOf } from '../explain/steps.ts';
 import { type Access, maySee } from './access.ts';
-import { type Known, timesOf } from './views.ts';
+import { type Known, timesOf } from './known.ts';
 
 export type ExplanationQuery = { namespace: string; name: string; to: string; tcp: boolean };
 

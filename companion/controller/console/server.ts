@@ -8,9 +8,13 @@ import { type Access, type AccessCheck, Refusal } from './access.ts';
 import { advice } from './advice.ts';
 import { createEventStreams } from './events.ts';
 import { explanation } from './explanation.ts';
-import { historyPath, isProof, type Keys, packed } from './takeover.ts';
+import { figures } from './figures.ts';
+import type { Known } from './known.ts';
+import { nodesView } from './nodes.ts';
+import { pastDaysMax } from './past.ts';
+import { beginsAtHeader, historyPath, isProof, type Keys, packed } from './takeover.ts';
 import { topology } from './topology.ts';
-import { changes, type Known, overview, workload, workloads } from './views.ts';
+import { answerBounds, changes, overview, workload, workloads } from './views.ts';
 
 /** The page and what it shows. Nothing can be changed here: every route only reads. */
 
@@ -55,7 +59,7 @@ const files: Record<string, string> = {
 const requestRate = { perSecond: 20, burst: 60 };
 /** Connections over all users; each open page has two or three. */
 const connectionsMax = 256;
-/** A week of minutes; more would only read the same bins. */
+/** 14 days of minutes; more would only read the same bins. */
 const minutesMax = 14 * 1_440;
 
 export async function startConsole(options: ConsoleOptions): Promise<FastifyInstance> {
@@ -110,7 +114,7 @@ function serveViews(server: FastifyInstance, { known, metrics, access }: Console
   const get = (path: string, view: (request: Asked, access: Access) => unknown) =>
     server.get(`/api/v1/${path}`, async (request, reply) => {
       const allowed = await access(request.headers.authorization, request.ip);
-      const found = view(askedOf(request), allowed);
+      const found = await view(askedOf(request), allowed);
       if (found === undefined) return reply.code(404).send({ error: 'no such workload here' });
       return found;
     });
@@ -142,8 +146,23 @@ function serveViews(server: FastifyInstance, { known, metrics, access }: Console
       byNamespace: text('by') === 'namespace',
     }),
   );
+  get('nodes', (_asked, allowed) => nodesView(known, allowed));
+  get('figures', ({ text, whole }, allowed) =>
+    figures(known, allowed, {
+      ...{ namespace: text('namespace'), name: text('name') },
+      days: Math.max(1, whole('days', 1, pastDaysMax)),
+    }),
+  );
   get('advice', (_asked, allowed) => advice(known, allowed));
-  get('changes', ({ whole }, allowed) => changes(known, allowed, whole('since', 0, 1e15)));
+  get('changes', ({ text, whole }, allowed) =>
+    changes(known, allowed, {
+      since: whole('since', 0, 1e15),
+      ...{ from: whole('from', 0, 1e15), to: whole('to', 1e15, 1e15) },
+      ...{ namespace: text('namespace'), workload: text('workload') },
+      limit: Math.max(1, whole('limit', answerBounds.changes, answerBounds.changes)),
+      isFirst: text('order') === 'first',
+    }),
+  );
   server.get('/api/v1/events', async (request: FastifyRequest, reply: FastifyReply) => {
     await streams.follow(request, reply);
   });
@@ -152,8 +171,15 @@ function serveViews(server: FastifyInstance, { known, metrics, access }: Console
 /** For a replica that starts. One at a time, because it may take 100 ms of the processor. */
 function serveHistory(server: FastifyInstance, { history }: Known, keys: Keys): void {
   let isBusy = false;
+  const prove = ({ headers }: FastifyRequest) => {
+    if (!isProof(keys, headers.authorization)) throw new Refusal(403, 'not a replica');
+  };
+  server.head(historyPath, async (request, reply) => {
+    prove(request);
+    return reply.header(beginsAtHeader, history.beginsAt()).send();
+  });
   server.get(historyPath, async (request, reply) => {
-    if (!isProof(keys, request.headers.authorization)) throw new Refusal(403, 'not a replica');
+    prove(request);
     if (isBusy) throw new Refusal(429, 'another replica takes the history over');
     isBusy = true;
     const body = packed(history);

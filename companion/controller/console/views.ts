@@ -1,25 +1,14 @@
 import { type Change, changesMax } from '../../core/history/changes.ts';
+import { settlingMs } from '../../core/history/counters.ts';
 import type { Called } from '../../core/history/edges.ts';
-import type { History } from '../../core/history/history.ts';
-import { figureLevels } from '../../core/history/series.ts';
 import { conditionIn } from '../../core/scope/condition.ts';
 import { type ScopeRecord, savedBytes } from '../../core/scope/workload-scope.ts';
-import type { Explained } from '../explain/known.ts';
-import type { NamespacedTable } from '../state/namespaced-table.ts';
 import { type Access, maySee } from './access.ts';
+import { inHistory } from './figures.ts';
+import { type Known, timesOf } from './known.ts';
 import { yamlOf } from './scope-yaml.ts';
 
 /** What the page shows, as JSON; docs/console.md lists the fields. Times are milliseconds. */
-
-export type Known = {
-  scopes: Pick<NamespacedTable<ScopeRecord>, 'get' | 'values'>;
-  history: History;
-  now: () => number;
-  /** What explains calls; without it none is explained. */
-  explained?: Explained;
-  /** Namespaces of which everything is made up, as in the demo; the page marks them. */
-  played?: readonly string[] | undefined;
-};
 
 /** Most rows of a page of workloads, edges of a topology, changes, and what needs somebody. */
 export const answerBounds = {
@@ -59,17 +48,9 @@ function rowOf({ namespace, name, status }: ScopeRecord) {
   };
 }
 
-/** What every answer has. */
-export function timesOf({ history, now, played }: Known) {
-  const newestChange = history.changes.newest();
-  return { now: now(), beginsAt: history.beginsAt(), newestChange, ...(played && { played }) };
-}
-
 export function overview(known: Known, access: Access) {
   const scopes = scopesFor(known, access);
   const rows = scopes.map(rowOf);
-  const sum = (of: readonly Row[], value: (row: Row) => number) =>
-    of.reduce((total, row) => total + value(row), 0);
   const namespaces = [...new Set(rows.map(({ namespace }) => namespace))].sort().map((name) => {
     const own = rows.filter(({ namespace }) => namespace === name);
     return {
@@ -77,21 +58,20 @@ export function overview(known: Known, access: Access) {
       workloads: own.length,
       scoped: own.filter(({ scoped }) => scoped).length,
       saved: sum(own, ({ saved }) => saved),
+      clusters: clustersOf(own),
     };
   });
-  const withBoth = rows.filter(({ clustersAfter }) => clustersAfter > 0);
+  const day = inHistory(known, access, 1);
   return {
     ...timesOf(known),
     everything: access.all,
+    beganAnew: beganAnew(known, scopes),
     workloads: rows.length,
     scoped: rows.filter(({ scoped }) => scoped).length,
     proxies: sum(rows, ({ proxies }) => proxies),
     saved: sum(rows, ({ saved }) => saved),
-    clusters: {
-      before: sum(withBoth, ({ clustersBefore }) => clustersBefore),
-      after: sum(withBoth, ({ clustersAfter }) => clustersAfter),
-    },
-    savedOverTime: savedOverTime(known, rows),
+    clusters: clustersOf(rows),
+    savedOverTime: { binMs: day.binMs, from: day.from, is: day.memory, full: day.full },
     reasons: tally(rows.filter(({ scoped }) => !scoped).map(({ reason }) => reason)),
     modes: tally(rows.map(({ mode }) => mode)),
     namespaces,
@@ -99,22 +79,23 @@ export function overview(known: Known, access: Access) {
   };
 }
 
-/** Memory of all measured sidecars in bins of a day: as it was, and with full configuration. */
-function savedOverTime({ history, now }: Known, rows: readonly Row[]) {
-  const at = now();
-  const day = { from: at - 86_400_000, to: at };
-  const [is, full]: [number[], number[]] = [[], []];
-  for (const { namespace, name, memoryBefore, proxies } of rows) {
-    const series = history.figures.series(`${namespace}/${name}`, 'memory', 0, day);
-    let last = 0;
-    for (const [bin, measured] of series.entries()) {
-      // A sidecar that was not measured in a bin has what it had before.
-      last = measured || last;
-      is[bin] = (is[bin] ?? 0) + last * proxies;
-      full[bin] = (full[bin] ?? 0) + (last > 0 ? Math.max(last, memoryBefore) * proxies : 0);
-    }
-  }
-  return { binMs: figureLevels[0]?.binMs, from: day.from, is, full };
+function sum(rows: readonly Row[], value: (row: Row) => number): number {
+  return rows.reduce((total, row) => total + value(row), 0);
+}
+
+/** Sums over the workloads of which both are known. */
+function clustersOf(rows: readonly Row[]): { before: number; after: number } {
+  const both = rows.filter(({ clustersAfter }) => clustersAfter > 0);
+  return {
+    before: sum(both, ({ clustersBefore }) => clustersBefore),
+    after: sum(both, ({ clustersAfter }) => clustersAfter),
+  };
+}
+
+/** A scope from before the history: all replicas were gone at once, and what they knew is lost. */
+function beganAnew({ history }: Known, scopes: readonly ScopeRecord[]): boolean {
+  const before = history.beginsAt() - settlingMs;
+  return scopes.some(({ created }) => created > 0 && created < before);
 }
 
 function tally(names: readonly string[]): { name: string; count: number }[] {
@@ -185,9 +166,6 @@ export function workload(known: Known, access: Access, namespace: string, name: 
     history.edges.within(0, hour, own).map((edge) => [edge.host, edge.calls] as const),
   );
   const callers = history.edges.within(0, hour, others).sort((a, b) => b.calls - a.calls);
-  const day = { from: at - 86_400_000, to: at };
-  const series = (figure: 'memory' | 'clusters') =>
-    history.figures.series(`${namespace}/${name}`, figure, 0, day);
   const { conditions = [], hosts = [] } = record.status ?? {};
   return {
     ...timesOf(known),
@@ -206,11 +184,6 @@ export function workload(known: Known, access: Access, namespace: string, name: 
       callsLastHour: calls,
     })),
     yaml: yamlOf(record),
-    figures: {
-      binMs: figureLevels[0]?.binMs,
-      memory: series('memory'),
-      clusters: series('clusters'),
-    },
     changes: changesFor(known, access, 0)
       .filter((change) => change.namespace === namespace && change.workload === name)
       .slice(-100),
@@ -218,20 +191,45 @@ export function workload(known: Known, access: Access, namespace: string, name: 
 }
 
 /** Which edges a workload is the caller of, and which visible ones of others end at its hosts. */
-export function edgesAbout(access: Access, { namespace, name, status }: ScopeRecord) {
-  const served = new Set(
-    (status?.hosts ?? []).filter(({ reason }) => reason === 'served').map(({ host }) => host),
-  );
+export function edgesAbout(access: Access, record: ScopeRecord) {
+  const { namespace, name } = record;
+  const served = new Set(servedBy(record));
   const own = (edge: Called) => edge.namespace === namespace && edge.workload === name;
   const others = (edge: Called) =>
     served.has(edge.host) && !own(edge) && maySee(access, edge.namespace);
   return { own, others };
 }
 
-/** The newest changes after a number. */
-export function changes(known: Known, access: Access, since: number) {
-  const found = changesFor(known, access, since);
-  return { ...timesOf(known), changes: found.slice(-answerBounds.changes) };
+export function servedBy({ status }: ScopeRecord): string[] {
+  return (status?.hosts ?? []).filter(({ reason }) => reason === 'served').map(({ host }) => host);
+}
+
+export type ChangesQuery = {
+  /** Only those with a larger number. */
+  since: number;
+  /** Milliseconds since the epoch; both ends belong to it. */
+  from: number;
+  to: number;
+  /** Empty: all. */
+  namespace: string;
+  workload: string;
+  limit: number;
+  /** The first ones of that time, in place of the last ones. */
+  isFirst: boolean;
+};
+
+/** Changes oldest first, of at most `limit` the newest or, of `isFirst`, the oldest. */
+export function changes(known: Known, access: Access, query: ChangesQuery) {
+  const { since, from, to, namespace, workload: name, limit, isFirst } = query;
+  const found = changesFor(known, access, since).filter(
+    (change) =>
+      change.at >= from &&
+      change.at <= to &&
+      (namespace === '' || change.namespace === namespace) &&
+      (name === '' || change.workload === name),
+  );
+  const kept = isFirst ? found.slice(0, limit) : found.slice(-limit);
+  return { ...timesOf(known), changes: kept };
 }
 
 /** Changes after a number that the user may see, oldest first, at most all that are kept. */

@@ -37,7 +37,7 @@ function callerText({ workload, mode, inForce, scoped }: Known): string {
   const scope = inForce
     ? `a scope of ${counted(inForce.length, 'host')} is in force`
     : `full configuration${scoped ? ` (${scoped.replace(/\.$/, '')})` : ''}`;
-  return `${namespace}/${name}, ${counted(pods.length, 'proxy')}, service account ${accounts}; mode ${mode}: ${scope}`;
+  return `${namespace}/${name}, ${counted(pods.length, 'proxy')}, service account ${accounts}; ${mode === 'not enabled' ? mode : `mode ${mode}`}: ${scope}`;
 }
 
 function nameText({ call, resolution }: CallPath): string {
@@ -114,7 +114,8 @@ function firstCallText(known: Known, { entry, unknown, firstCall }: CallPath): s
 }
 
 function learningText(known: Known, { entry, unknown }: CallPath): string {
-  if (known.mode === 'off' || known.mode === 'not enabled') return `nothing, in mode ${known.mode}`;
+  if (known.mode === 'not enabled') return 'nothing: the namespace is not enabled';
+  if (known.mode === 'off') return 'nothing, in mode off';
   if (!unknown.learn) return 'the call would not put it into the scope';
   const learned = `${unknown.learn.namespace}/${unknown.learn.host}`;
   return broughtBy(known, entry)

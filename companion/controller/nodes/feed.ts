@@ -1,23 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { CatalogPart, Follow } from '../../contract/rpc.ts';
-import { digestOf } from '../../core/compact/digests.ts';
+import { buckets, digestOf } from '../../core/compact/digests.ts';
 import { encode } from '../../core/compact/encode.ts';
+import type { CatalogBounds } from '../../core/compact/fit.ts';
 import { type CompactRecord, keyOf } from '../../core/compact/records.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import type { State } from '../state/state.ts';
 import { callerFacts } from './answer.ts';
 import { type CompactStore, createCompactStore } from './compact-store.ts';
-import {
-  type Bounds,
-  type Callers,
-  type Follower,
-  followerBounds,
-  type Part,
-  sendChanges,
-  sendWhole,
-} from './follower.ts';
+import { type Follower, followerBounds, type Part, sendChanges, sendWhole } from './follower.ts';
+import { type Callers, noSizes } from './follower-sizes.ts';
 import type { AnswerConfig } from './mesh-view.ts';
 import type { SentText } from './stored-record.ts';
 
@@ -50,13 +44,24 @@ const layout = 1;
  */
 const gatherMs = 50;
 
+/**
+ * In a mesh of many nodes in which something always changes, each gathering is a message to every
+ * node, so changes wait longer there: 250 ms for 1,000 nodes.
+ */
+const partsPerMs = 4;
+
+export const gatherMsFor = (nodes: number) => Math.max(gatherMs, nodes / partsPerMs);
+
+/** Nodes that are sent a change without a pause: some milliseconds. */
+const followersPerTurn = 20;
+
 export type FeedOptions = {
   state: State;
   config: AnswerConfig;
-  metrics: Pick<ControllerMetrics, 'catalogParts' | 'catalogFollowers'>;
+  metrics: Pick<ControllerMetrics, 'catalogParts' | 'catalogFollowers' | 'catalogShortHosts'>;
   log: Logger;
   now: () => number;
-  bounds?: Bounds;
+  bounds?: CatalogBounds;
 };
 
 export function createFeed(options: FeedOptions): Feed {
@@ -79,6 +84,7 @@ export function createFeed(options: FeedOptions): Feed {
     const pods = marked.size > 0 ? podsByNode(state) : undefined;
     const touched = new Set(marked);
     marked.clear();
+    let turn = 0;
     for (const follower of followers) {
       const here = pods?.get(follower.node) ?? [];
       const isTouched =
@@ -86,8 +92,11 @@ export function createFeed(options: FeedOptions): Feed {
         (touched.has(undefined) ||
           [...follower.callers.namespaces].some((each) => touched.has(each)) ||
           here.some(({ namespace }) => touched.has(namespace)));
-      // The callers of 1,000 nodes take 100 ms, and questions must not wait for that.
-      if (isTouched) await nextTurn();
+      // As many nodes connect, each of them has all others looked through.
+      if (!isTouched && changes.length === 0) continue;
+      turn += 1;
+      // A change for 1,000 nodes takes 100 ms, and questions must not wait for that.
+      if (isTouched || turn % followersPerTurn === 0) await nextTurn();
       if (!followers.has(follower)) continue;
       const callers = isTouched ? callersOf(options, here) : follower.callers;
       sendChanges(follower, store, bounds, { changes, callers });
@@ -96,12 +105,18 @@ export function createFeed(options: FeedOptions): Feed {
   }
 
   function count(): void {
-    const refused = [...followers].filter(({ isRefused }) => isRefused).length;
-    metrics.catalogFollowers.set({ state: 'too-large' }, refused);
-    metrics.catalogFollowers.set({ state: 'fed' }, followers.size - refused);
+    const states = { fed: 0, 'in-part': 0, 'too-large': 0 };
+    let short = 0;
+    for (const follower of followers) {
+      states[stateOf(follower)] += 1;
+      short = Math.max(short, follower.shortHosts);
+    }
+    for (const [state, nodes] of Object.entries(states))
+      metrics.catalogFollowers.set({ state }, nodes);
+    metrics.catalogShortHosts.set(short);
   }
 
-  function schedule(delayMs = gatherMs): void {
+  function schedule(delayMs = gatherMsFor(followers.size)): void {
     // Marks are kept until a node follows.
     if (isStopped || followers.size === 0 || (timer && delayMs > 0)) return;
     clearTimeout(timer);
@@ -136,12 +151,18 @@ export function createFeed(options: FeedOptions): Feed {
       then(flush);
       then(() => {
         if (isEnded || isStopped) return;
-        const callers = callersOf(options, podsByNode(state).get(node) ?? []);
+        const callers = callersOf(options, podsByNode(state, node).get(node) ?? []);
         const counted = (part: Part) => {
           metrics.catalogParts.inc();
           send({ ...part, followId: id });
         };
-        follower = { node, send: counted, callers, hosts: 0, length: 0, isRefused: false };
+        follower = {
+          node,
+          send: counted,
+          callers,
+          own: noSizes(),
+          ...{ whole: undefined, shortHosts: 0 },
+        };
         followers.add(follower);
         sendWhole(follower, store, bounds, digests);
         count();
@@ -163,13 +184,19 @@ export function createFeed(options: FeedOptions): Feed {
   };
 }
 
-/** Pods of enabled namespaces whose proxies may have the filter. */
-function podsByNode({ namespaces, catalog }: State): Map<string, PodRecord[]> {
+function stateOf({ whole }: Follower): 'fed' | 'in-part' | 'too-large' {
+  if (whole === undefined) return 'too-large';
+  return whole < buckets ? 'in-part' : 'fed';
+}
+
+/** Pods of enabled namespaces whose proxies may have the filter, of all nodes or of one. */
+function podsByNode({ namespaces, catalog }: State, only?: string): Map<string, PodRecord[]> {
   const byNode = new Map<string, PodRecord[]>();
   for (const [name, { label }] of namespaces) {
     if (label === undefined) continue;
     for (const pod of catalog.podsIn(name)) {
       if (!pod.hasSidecar || !pod.running || pod.node === '') continue;
+      if (only !== undefined && pod.node !== only) continue;
       byNode.set(pod.node, [...(byNode.get(pod.node) ?? []), pod]);
     }
   }

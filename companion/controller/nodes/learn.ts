@@ -18,6 +18,8 @@ export type Learning = {
   now: () => number;
   /** `first`: the destination is new for this workload, so its scope cannot wait. */
   onSeen(pod: PodRecord, sighting: Exclude<Sighting, 'full'>): void;
+  /** An entry of an access log shows a first call; the history has it. */
+  noteFirstCall(pod: PodRecord, host: HostRef): void;
   /** A report of a pod begins; the result takes its destinations and their cumulative counts. */
   counting(pod: PodRecord): (host: HostRef, key: string, count: number) => void;
 };
@@ -26,13 +28,16 @@ export type Learning = {
 export function learnReport(learning: Learning, pod: PodRecord, report: ProxyReport): void {
   const { metrics, state, now } = learning;
   const { namespace, name, uid } = pod;
+  const isLog = report.source === 'access-log';
+  const isHeard = isLog || report.filterVersion !== '';
   const heartbeatAt = now() - report.secondsSinceHeartbeat * 1000;
   state.proxies.report({
     namespace,
     pod: name,
     uid,
     filterVersion: report.filterVersion,
-    heartbeatAt: report.filterVersion === '' ? 0 : heartbeatAt,
+    heartbeatAt: isHeard ? Math.max(0, heartbeatAt) : 0,
+    unbrokenSince: isLog ? now() - (report.secondsUnbroken ?? 0) * 1000 : 0,
     reportedAt: now(),
     overflow: report.overflow,
     stats: report.stats ?? undefined,
@@ -52,7 +57,9 @@ export function learnReport(learning: Learning, pod: PodRecord, report: ProxyRep
     const host = destinationOf(learning, namespace, edge, seenAt);
     if (typeof host === 'string') metrics.ignored.inc({ reason: host });
     else {
-      learnHost(learning, pod, host, seenAt);
+      const isNew = learnHost(learning, pod, host, seenAt);
+      // A filter asks about a first call; of an access log this is the only sign.
+      if (isNew && isLog && edge.unknown) learning.noteFirstCall(pod, host);
       count(host, keyOf(edge), edge.count ?? 0);
     }
   }

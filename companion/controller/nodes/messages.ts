@@ -1,6 +1,8 @@
 import type { Answer, ProxyGone, ProxyReport, Question } from '../../contract/rpc.ts';
 import type { History } from '../../core/history/history.ts';
+import { acceptedLabels } from '../../core/mesh/node-features.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
+import type { Sighting } from '../../core/scope/edges.ts';
 import { liveMs, type ProxyState } from '../../core/scope/proxies.ts';
 import { usageGrain } from '../../core/scope/status.ts';
 import type { ControllerMetrics } from '../metrics.ts';
@@ -27,9 +29,17 @@ export type NodeMessagesOptions = {
   history: History;
   now: () => number;
   onFollow: NodeHandlers['onFollow'];
-  /** Marks a workload, `namespace/name`, for reconciliation. */
-  mark(key: string, urgent: boolean): void;
+  /** Marks a workload, `namespace/name`, for reconciliation, due after `afterMs` milliseconds. */
+  mark(key: string, urgent: boolean, afterMs?: number): void;
 };
+
+/**
+ * Pause in milliseconds before the scope of a first call is written, unless the call waits for it.
+ * First calls come in bursts, when a workload starts, and each write makes istiod process every
+ * proxy; and a call that has its answer takes 5 to 30 ms, in which it should not share the cores
+ * with the API server, istiod and the configuration of its own proxy.
+ */
+export const burstMs = 30;
 
 /** Handles the messages of node companions: reports, farewells, questions. */
 export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
@@ -42,17 +52,23 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
     gatewayHost: config.gatewayHost,
     ttlMs: life.ttlMs,
     now,
-    // Every report repeats destinations in use, which changes nothing.
-    onSeen: (pod, sighting) => sighting !== 'again' && markOf(pod, sighting === 'first'),
+    onSeen: (pod, sighting) => markSeen(pod, sighting, 0),
+    noteFirstCall: (pod, host) =>
+      noteFirstCall(history, state, { pod, host, strategy: 'access-log', at: now() }),
     counting: (pod) => countingOf(history, state, pod, now()),
   };
 
-  function markOf(pod: PodRecord, urgent: boolean): void {
+  /** Every report repeats destinations in use, which changes nothing. */
+  function markSeen(pod: PodRecord, sighting: Sighting, afterMs: number): void {
+    if (sighting !== 'again') markOf(pod, sighting === 'first', afterMs);
+  }
+
+  function markOf(pod: PodRecord, urgent: boolean, afterMs = 0): void {
     const workload = state.workloadOf(pod);
     if (!workload) return;
     const { namespace, name } = workload;
     // Without a Sidecar to write, nothing is urgent.
-    mark(`${namespace}/${name}`, urgent && modeOf(state, workload) === 'enforce');
+    mark(`${namespace}/${name}`, urgent && modeOf(state, workload) === 'enforce', afterMs);
   }
 
   /** The pod as the API server has it. A node companion reports for its own pods only. */
@@ -77,7 +93,11 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
   return {
     onFollow: options.onFollow,
     onOpened: (node) => state.nodeStreams.opened(node, now()),
-    onClosed: (node) => state.nodeStreams.closed(node),
+    onClosed(node) {
+      state.nodeStreams.closed(node);
+      if (state.nodeStreams.since(node) === undefined) state.nodeLabels.delete(node);
+    },
+    onFeatures: (node, { labels }) => void state.nodeLabels.set(node, acceptedLabels(labels)),
     onReport(node, report) {
       const pod = podOf(node, report);
       // A report about an unknown pod is not kept: its node is asked again when the pod is known.
@@ -121,8 +141,13 @@ export function createNodeMessages(options: NodeMessagesOptions): NodeMessages {
               now(),
             );
       if (learn && typeof pod === 'object') {
-        const strategy = decision.strategy;
-        if (learnHost(learning, pod, learn, now())) {
+        const { strategy } = decision;
+        const afterMs = strategy === 'hold' ? 0 : burstMs;
+        const asked: Learning = {
+          ...learning,
+          onSeen: (of, sighting) => markSeen(of, sighting, afterMs),
+        };
+        if (learnHost(asked, pod, learn, now())) {
           noteFirstCall(history, state, { pod, host: learn, strategy, at: now() });
         }
         // Its scope lacks a destination that may be known for long.

@@ -5,6 +5,7 @@ import type {
   CatalogPart,
   ControllerStream,
   Follow,
+  NodeFeatures,
   NodeMessage,
   ProxyGone,
   ProxyReport,
@@ -22,6 +23,7 @@ export type NodeHandlers = {
   onClosed(node: string): void;
   onReport(node: string, report: ProxyReport): void;
   onGone(node: string, gone: ProxyGone): void;
+  onFeatures(node: string, features: NodeFeatures): void;
   /** Answers at once. */
   onQuestion(node: string, question: Question): Answer;
   /** Sends the compact catalog from now on; returns what ends it. */
@@ -48,6 +50,7 @@ export type StreamTable = NodesOptions & {
   reportRate: RateLimit;
   questionRate: RateLimit;
   followRate: RateLimit;
+  featuresRate: RateLimit;
 };
 
 /** Answers a question, as far as the rate of its node allows. */

@@ -39,9 +39,11 @@ export function noteScope(
   for (const change of scopeChanges(before, after, at)) changes.add(change);
 }
 
-/** Records the mean memory and clusters of the proxies of each workload. */
-export function noteFigures({ figures }: History, state: State, at: number): void {
-  const sums = new Map<string, { memoryBytes: number; clusters: number; proxies: number }>();
+/** Sums over the measured proxies of a workload, by `namespace/name`. */
+export type Measured = Map<string, { memoryBytes: number; clusters: number; proxies: number }>;
+
+export function measuredWorkloads(state: State): Measured {
+  const sums: Measured = new Map();
   for (const { namespace, pod: name, stats } of state.proxies.values()) {
     const pod = stats && state.catalog.pod(namespace, name);
     const workload = pod && state.workloadOf(pod);
@@ -53,7 +55,12 @@ export function noteFigures({ figures }: History, state: State, at: number): voi
     sum.proxies += 1;
     sums.set(key, sum);
   }
-  for (const [key, { memoryBytes, clusters, proxies }] of sums) {
+  return sums;
+}
+
+/** Records the mean memory and clusters of the proxies of each workload. */
+export function noteFigures({ figures }: History, measured: Measured, at: number): void {
+  for (const [key, { memoryBytes, clusters, proxies }] of measured) {
     const means = { memoryBytes: memoryBytes / proxies, clusters: clusters / proxies };
     figures.set(key, at, means);
   }

@@ -5,6 +5,7 @@ import {
   type ControllerHandlers,
   type ControllerStream,
   type Follow,
+  type NodeFeatures,
   type NodeMessage,
 } from '../../contract/rpc.ts';
 import { messageOf } from '../../frame/errors.ts';
@@ -36,6 +37,7 @@ export function createNodes(options: NodesOptions): Nodes {
     reportRate: createRateLimit(bounds.reportRate, steady),
     questionRate: createRateLimit(bounds.questionRate, steady),
     followRate: createRateLimit(bounds.followRate, steady),
+    featuresRate: createRateLimit(bounds.followRate, steady),
   };
   const { streams } = state;
 
@@ -175,10 +177,11 @@ function handle(
   stream: ControllerStream,
 ): void {
   const { streams } = state;
-  const { report, question, gone, renew, follow: followed } = message;
+  const { report, question, gone, renew, features, follow: followed } = message;
   if (question) answer(state, node, question, stream);
   else if (report || gone) hear(state, node, message, stream);
   else if (followed) follow(state, node, followed, stream);
+  else if (features) tellFeatures(state, node, features);
   else if (renew) {
     review(state, stream, renew.token)
       .then((identity) => {
@@ -190,6 +193,12 @@ function handle(
         if (streams.has(stream)) refuse(state, stream, error);
       });
   }
+}
+
+/** At the rate of Follow: a companion tells them once for each stream, and when they change. */
+function tellFeatures(state: StreamTable, node: string, features: NodeFeatures): void {
+  if (state.featuresRate.take(node)) state.onFeatures(node, features);
+  else state.metrics.messagesDropped.inc({ reason: 'features rate' });
 }
 
 function follow(state: StreamTable, node: string, asked: Follow, stream: ControllerStream): void {

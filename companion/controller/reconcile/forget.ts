@@ -79,7 +79,9 @@ export function createForgetting(options: {
     const isDropping = [...dropped].some(([uid, count]) => count > (hearing.dropped.get(uid) ?? 0));
     // A lost node may only be cut off: its companion reports the use by its pods when it returns.
     const isHeard = total > 0 && silentMs <= liveMs && lost === 0;
-    const since = isDropping ? at : (hearing.heardSince ?? at);
+    const breaks = workload.pods.map((pod) => state.proxies.of(pod)?.unbrokenSince ?? 0);
+    // A lost entry of an access log may be the use of any destination.
+    const since = isDropping ? at : Math.max(hearing.heardSince ?? at, ...breaks);
     const fresh = {
       heardSince: isHeard ? since : undefined,
       lookedAt: at,

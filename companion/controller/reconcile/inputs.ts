@@ -27,6 +27,7 @@ import type { Workload } from '../../core/scope/workload.ts';
 import { type ScopeRecord, watchedBefore } from '../../core/scope/workload-scope.ts';
 import type { State } from '../state/state.ts';
 import { obstacleOf } from './notices.ts';
+import { refusalOfUnknownCalls } from './unknown-calls.ts';
 
 /** The times in the life of a scope, in milliseconds, and how fast it may shrink. */
 export type Life = {
@@ -71,6 +72,7 @@ export function hostsOf(
     gateway,
     dnsProxy: workload.pods.some((pod) => pod.dnsProxy),
     egressProxy: egressProxyOf(shadowed),
+    blind: state.installedFilter.blindCalls(namespace),
   };
   const build = (some: readonly Edge[]) =>
     scopeOf(state.catalog, { ...input, edges: some }).filter(
@@ -119,7 +121,8 @@ export function planOf(
     current: current?.ours ? current : undefined,
     foreign:
       current && !current.ours ? current : foreignSidecar(state.sidecars.in(namespace), workload),
-    refusal: refusalOf(state, workload) ?? ofHosts(found) ?? ofDefault(workload, shadowed),
+    refusal:
+      refusalOf(state, workload, rootNamespace) ?? ofHosts(found) ?? ofDefault(workload, shadowed),
     isIstioTooOld: state.installedFilter.isIstioTooOld(),
     proxies,
     admitWithdrawal: () =>
@@ -129,7 +132,7 @@ export function planOf(
   });
 }
 
-function refusalOf(state: State, workload: Workload): Refusal | undefined {
+function refusalOf(state: State, workload: Workload, rootNamespace: string): Refusal | undefined {
   const { namespace, selector, pods } = workload;
   const revisions = pods.map(({ revision }) => revision);
   const obstacle = obstacleOf(state, namespace, new Set(revisions));
@@ -147,16 +150,7 @@ function refusalOf(state: State, workload: Workload): Refusal | undefined {
       `Give the pods a label that ${unseen} does not have.`;
     return { reason: 'UnseenProxies', message };
   }
-  const missing = state.installedFilter.missing(namespace, pods);
-  if (missing.length === 0) return undefined;
-  const [first, ...others] = state.installedFilter.leftOut(namespace, pods);
-  if (first) {
-    const more = others.length > 0 ? ` and ${others.length} more` : '';
-    const message = `${missing.join(', ')} does not apply to pod ${first.name}${more} (selector or revision). Add the labels to the pod templates, or wait for their rollout.`;
-    return { reason: 'FilterMissing', message };
-  }
-  const message = `Not installed for these pods in ${namespace}: ${missing.join(', ')}. Apply manifests/namespace.`;
-  return { reason: 'FilterMissing', message };
+  return refusalOfUnknownCalls(state, workload, rootNamespace);
 }
 
 /** More hosts than a scope can hold. */

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { defaultRevision, meshConfigMapOf } from '../../core/mesh/revision.ts';
 import type { Refusal } from '../../core/scope/barrier.ts';
 import { modeLabel, modes } from '../../core/scope/condition.ts';
+import { parseSource, sourceLabel, sources } from '../../core/scope/source.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ControllerMetrics } from '../metrics.ts';
 import { looksAt } from '../state/namespaces.ts';
@@ -40,6 +41,13 @@ function unknownMode(what: string): News {
   return { reason: 'UnknownMode', message, isWarning: true };
 }
 
+function unknownSource(label: string): News {
+  const message =
+    `Label ${sourceLabel}: "${label}" is not one of ${sources.join(', ')}. The source in force stays. ` +
+    'Set one of these values, or remove the label: wasm.';
+  return { reason: 'UnknownSource', message, isWarning: true };
+}
+
 /** Notices about a namespace as a whole, which may have no workload to attach them to. */
 function noticeOf(state: State, name: string): News | undefined {
   const { label, mode, labels } = state.namespaces.get(name) ?? {};
@@ -47,6 +55,8 @@ function noticeOf(state: State, name: string): News | undefined {
   if (mode === undefined) {
     return unknownMode(`Label ${modeLabel}: "${label}"`);
   }
+  const source = labels?.[sourceLabel];
+  if (source !== undefined && !parseSource(source)) return unknownSource(source);
   const found = state.catalog.revisionsIn(name);
   // Without pods, the revision that its next pods get, if the label names no tag.
   const revisions = found.length > 0 ? found : [labels?.['istio.io/rev'] ?? defaultRevision];
@@ -87,6 +97,9 @@ function objectOf(kind: string, namespace: string, name: string): KubeObject {
   return { apiVersion: 'v1', kind, metadata: { name, namespace } };
 }
 
+/** Labels and annotations with a value that means nothing. */
+const mistakes: ReadonlySet<string> = new Set(['UnknownMode', 'UnknownSource']);
+
 /** Sends each notice once, and again when its text changes; the sink logs failures. */
 export function createNotices(options: {
   state: State;
@@ -102,7 +115,7 @@ export function createNotices(options: {
       const { kind, metadata } = about;
       return { about, notice, key: `${kind} ${metadata.namespace}/${metadata.name}` };
     });
-    metrics.unknownModes.set(now.filter(({ notice }) => notice.reason === 'UnknownMode').length);
+    metrics.unknownModes.set(now.filter(({ notice }) => mistakes.has(notice.reason)).length);
     const current = new Set(now.map(({ key }) => key));
     for (const key of told.keys()) if (!current.has(key)) told.delete(key);
     for (const { about, notice, key } of now) {

@@ -7,8 +7,11 @@ import { createHeap } from '../../bounds/heap.ts';
  * because each written Sidecar makes istiod process every proxy again.
  */
 export type Pace = {
-  /** Marks a key; `urgent` skips the pause of that key, but not the overall rate. */
-  mark(key: string, urgent: boolean): void;
+  /**
+   * Marks a key; `urgent` skips the pause of that key, but not the overall rate. It is due after
+   * `afterMs` milliseconds, 0 if absent.
+   */
+  mark(key: string, urgent: boolean, afterMs?: number): void;
   pending(): number;
   stop(): Promise<void>;
 };
@@ -27,6 +30,8 @@ export type PaceOptions = {
 
 type Entry = {
   urgent: boolean;
+  /** When an urgent entry is due. */
+  urgentFrom: number;
   marked: boolean;
   running: boolean;
   notBefore: number;
@@ -48,6 +53,11 @@ const turnMs = 5;
 
 /** Most work in flight: enough to keep the API server busy at its usual few milliseconds. */
 const parallelMax = 8;
+
+/** After a failure nothing is urgent, because the API server may be the cause. */
+const isUrgentNow = (entry: Entry) => entry.urgent && entry.failures === 0;
+
+const dueAt = (entry: Entry) => (isUrgentNow(entry) ? entry.urgentFrom : entry.notBefore);
 
 export function createPace(options: PaceOptions): Pace {
   const { run, writesPerSecond, pauseMs, onThrottled, onFailed } = options;
@@ -78,10 +88,9 @@ export function createPace(options: PaceOptions): Pace {
 
   /** Puts an entry where it is found when it is due. */
   function place(key: string, entry: Entry, now: number): void {
-    // After a failure nothing is urgent, because the API server may be the cause.
-    const isUrgent = entry.urgent && entry.failures === 0;
-    if (!isUrgent && entry.notBefore > now) {
-      later.add(entry.notBefore, key);
+    const isUrgent = isUrgentNow(entry);
+    if (dueAt(entry) > now) {
+      later.add(dueAt(entry), key);
       return;
     }
     ready[isUrgent ? 'usual' : 'urgent'].delete(key);
@@ -94,7 +103,7 @@ export function createPace(options: PaceOptions): Pace {
       const key = later.take() ?? '';
       const entry = entries.get(key);
       // The entry was placed again meanwhile, or is running.
-      if (!entry || entry.running || entry.notBefore > now) continue;
+      if (!entry || entry.running || dueAt(entry) > now) continue;
       if (entry.marked) place(key, entry, now);
       else entries.delete(key);
     }
@@ -138,6 +147,7 @@ export function createPace(options: PaceOptions): Pace {
     ready.urgent.delete(key);
     ready.usual.delete(key);
     setMarked(entry, false);
+    entry.urgentFrom = Number.POSITIVE_INFINITY;
     Object.assign(entry, { urgent: false, running: true });
     // Taken before the work, returned if nothing was written, so that parallel work cannot
     // overdraw.
@@ -167,18 +177,21 @@ export function createPace(options: PaceOptions): Pace {
   }
 
   return {
-    mark(key, urgent) {
+    mark(key, urgent, afterMs = 0) {
       if (stopped) return;
       const entry = entries.get(key) ?? {
-        ...{ urgent: false, marked: false, running: false },
+        ...{ urgent: false, urgentFrom: Number.POSITIVE_INFINITY, marked: false, running: false },
         ...{ notBefore: 0, failures: 0 },
       };
-      const isNews = !entry.marked || (urgent && !entry.urgent);
+      const now = performance.now();
+      const isSooner = urgent && now + afterMs < entry.urgentFrom;
+      const isNews = !entry.marked || isSooner;
       setMarked(entry, true);
       entry.urgent ||= urgent;
+      if (isSooner) entry.urgentFrom = now + afterMs;
       entries.set(key, entry);
       if (entry.running || !isNews) return;
-      place(key, entry, performance.now());
+      place(key, entry, now);
       // Not in this turn of the event loop: the answer to a first call goes out before its scope is
       // reconciled, and many marks at once, as in a pass over everything, take one walk over the
       // entries.

@@ -100,7 +100,7 @@ export function createReconciler(options: ReconcileOptions): Reconciler {
   function mayHaveScope({ namespace, runsOnce }: Workload, livedMs: number): boolean {
     if (runsOnce && livedMs < options.life.learningWindowMs) return false;
     const underWay = [...creating].filter((key) => key.startsWith(`${namespace}/`)).length;
-    const isFull = [...state.scopes.in(namespace)].length + underWay >= scopesPerNamespace;
+    const isFull = state.scopes.count(namespace) + underWay >= scopesPerNamespace;
     if (isFull) metrics.scopesRefused.inc();
     return !isFull;
   }

@@ -1,7 +1,7 @@
-import { selects } from '../../core/mesh/label-selector.ts';
 import { type Scoped, timeIn } from '../../core/scope/condition.ts';
 import { type SidecarRecord, sidecarName } from '../../core/scope/sidecar.ts';
 import { goneStatus, statusChange } from '../../core/scope/status.ts';
+import { createSuccessors, type Successors } from '../../core/scope/successor.ts';
 import type { Workload } from '../../core/scope/workload.ts';
 import {
   readWorkloadScope,
@@ -59,6 +59,15 @@ export function createRetirement(options: RetireOptions): Retirement {
   const absentSince = new Map<string, number>();
   /** Since when workloads that run once are there. */
   const onceSince = new Map<string, number>();
+  /** By the workloads of a namespace, which are others after a change. */
+  const known = new WeakMap<readonly Workload[], Successors>();
+
+  function successorsIn(namespace: string): Successors {
+    const workloads = state.workloads(namespace);
+    const successors = known.get(workloads) ?? createSuccessors(workloads);
+    known.set(workloads, successors);
+    return successors;
+  }
 
   async function retire(namespace: string, name: string): Promise<'wrote' | 'nothing'> {
     const key = `${namespace}/${name}`;
@@ -77,7 +86,7 @@ export function createRetirement(options: RetireOptions): Retirement {
     const isGone = now() - since > goneMs;
     const isOver =
       now() - since > (scope.ttlMs ?? life.ttlMs) ||
-      hasSuccessor(options, scope) ||
+      successorsIn(namespace).has(scope) ||
       (isGone && (onceSince.has(key) || isWorthless(options, scope)));
     const isWanted = label !== undefined && (scope.mode ?? mode) === 'enforce';
     if (sidecar && (isOver || !isWanted)) {
@@ -112,22 +121,7 @@ export function createRetirement(options: RetireOptions): Retirement {
 function isWorthless({ state }: RetireOptions, { namespace, name, status }: ScopeRecord): boolean {
   if (state.sidecars.get(namespace, sidecarName({ name }))?.ours) return false;
   const remembers = status?.hosts.some(({ reason }) => reason === 'learned') ?? false;
-  return !remembers || [...state.scopes.in(namespace)].length > scopesPerNamespace / 2;
-}
-
-/** Whether its owner, or a pod that its Sidecar selects, belongs to another workload. */
-function hasSuccessor(
-  { state }: RetireOptions,
-  { namespace, name, selector }: ScopeRecord,
-): boolean {
-  const isSelector = Object.keys(selector).length > 0;
-  return state
-    .workloads(namespace)
-    .some(
-      ({ owners, pods }) =>
-        owners.includes(name) ||
-        (isSelector && pods.some(({ labels }) => selects(selector, labels))),
-    );
+  return !remembers || state.scopes.count(namespace) > scopesPerNamespace / 2;
 }
 
 async function takeDown(

@@ -99,6 +99,8 @@ export function createSettled({ state, life, now }: LookOptions): Settled {
       if (!entry || entry.until <= now()) return false;
       if (entry.workload !== workload || entry.scope !== scopes.get(namespace, name)) return false;
       if (!workload) return true;
+      // Its scope depends on the servers of every Service (core/scope/blind.ts).
+      if (state.installedFilter.blindCalls(namespace)) return false;
       // Looks at what pods of the ambient mesh have changed.
       catalog.capturedServices();
       if (!isSame(entry.revisions, catalog.revisionsIn(namespace))) return false;

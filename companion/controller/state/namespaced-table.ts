@@ -4,6 +4,7 @@ export type NamespacedTable<Value> = {
   get(namespace: string, name: string): Value | undefined;
   delete(namespace: string, name: string): void;
   in(namespace: string): Iterable<Value>;
+  count(namespace: string): number;
   values(): Iterable<Value>;
 };
 
@@ -24,6 +25,7 @@ export function createNamespacedTable<Value extends { namespace: string; name: s
       if (names?.size === 0) table.delete(namespace);
     },
     in: (namespace) => table.get(namespace)?.values() ?? [],
+    count: (namespace) => table.get(namespace)?.size ?? 0,
     *values() {
       for (const names of table.values()) yield* names.values();
     },

@@ -1,5 +1,6 @@
 import { type Arrivals, createArrivals } from '../../core/first-call/arrivals.ts';
 import { type Catalog, createCatalog } from '../../core/mesh/catalog.ts';
+import type { NodeLabels } from '../../core/mesh/node-features.ts';
 import type { PodRecord } from '../../core/mesh/pod-record.ts';
 import { defaultRevision } from '../../core/mesh/revision.ts';
 import { createEdgeStore, type EdgeStore } from '../../core/scope/edges.ts';
@@ -25,6 +26,8 @@ export type State = Discovery & {
   farHosts: FarHosts;
   edges: EdgeStore;
   nodeStreams: NodeStreams;
+  /** What the companion of each connected node found. */
+  nodeLabels: Map<string, NodeLabels>;
   proxies: ProxyTable;
   scopes: NamespacedTable<ScopeRecord>;
   sidecars: NamespacedTable<SidecarRecord>;
@@ -70,6 +73,11 @@ export function createState({
     looksAt: (...where) => looksAt(known, ...where),
     labelsOf: (name) => known.namespaces.get(name)?.labels ?? {},
   });
+  // A namespace that is not known here has no label either.
+  const sourceIn = (name: string) => {
+    const namespace = known.namespaces.get(name);
+    return namespace ? namespace.source : 'wasm';
+  };
   const grouped = new Map<string, Groups & { isOld: boolean }>();
 
   function groups(namespace: string): Groups {
@@ -97,12 +105,13 @@ export function createState({
     farHosts: createFarHosts(catalog),
     edges: createEdgeStore(),
     nodeStreams,
+    nodeLabels: new Map(),
     proxies: createProxyTable(nodeStreams),
     scopes: createNamespacedTable(onScope),
     sidecars: createNamespacedTable(),
     imports: createImports(),
     missingRoutes: createMissingRoutes(),
-    installedFilter: createInstalledFilter(),
+    installedFilter: createInstalledFilter(sourceIn),
     served,
     serviceModes: createServiceModes(),
     revisions: [...new Set([defaultRevision, ...revisions])],

@@ -182,7 +182,7 @@ function namespaceHandler(
     upsert(object) {
       const { name } = object.metadata;
       const before = namespaces.get(name);
-      const after = readNamespace(object);
+      const after = readNamespace(object, before);
       namespaces.set(name, after);
       if (JSON.stringify(before) === JSON.stringify(after)) return;
       changed.namespaceNow(name);

@@ -28,7 +28,7 @@ export function answerFrom(
   const { record, ip } = decided.resolution;
   // A host that is not known here may be new, or may not have fitted in.
   if (decided.resolution.kind === 'external') return undefined;
-  if (record && catalog.lacks(record, ip)) return undefined;
+  if (record && catalog.lacks(record, ip, call.tcp)) return undefined;
   const decision = decisionOf(decided);
   const { strategy, otherwise, reason } = decision;
   // A scope may have come into force this moment, and then passthrough fails under STRICT.

@@ -26,8 +26,9 @@ export type CompactCatalog = {
   view(): MeshView<string> | undefined;
   /** Undefined while the pod or its namespace is unknown. */
   caller(namespace: string, pod: string): CompactCaller | undefined;
-  /** What a controller must be asked about this host; undefined: nothing. */
-  lacks(record: HostRecord, ip: string): 'servers' | 'pod' | undefined;
+  /** What a controller must be asked about a call to this host; undefined: nothing. */
+  lacks(record: HostRecord, ip: string, isTcp: boolean): 'servers' | 'pod' | undefined;
+  /** Hosts about which a controller need not be asked. */
   hosts(): number;
 };
 
@@ -41,6 +42,8 @@ function createTables() {
     endpoints: createMultimap<HostRecord>(),
     pods: createMultimap<HostRecord>(),
     facts: new Map<HostRecord, CompactHost>(),
+    /** Hosts whose servers are not known, and those of them whose pods have a name. */
+    short: { hosts: 0, headless: 0 },
     seen: new Map<Visible, Seen>(),
     namespaces: new Map<string, CompactNamespace>(),
     mesh: undefined as CompactMesh | undefined,
@@ -76,13 +79,15 @@ export function createCompactCatalog(): CompactCatalog {
       const found = records.get(`caller ${namespace}/${pod}`)?.record;
       return found?.type === 'caller' ? found.caller : undefined;
     },
-    lacks(record, ip) {
+    lacks(record, ip, isTcp) {
       const host = facts.get(record);
       if (!host || host.tooLarge) return 'servers';
-      const isPod = record.headless && addressesOf(host.pods).has(ip);
-      return record.headless && !isPod ? 'pod' : undefined;
+      if (!record.headless) return undefined;
+      // The address may be that of a pod of a Service that comes first, whose pods are not known.
+      if (isTcp && tables.short.headless > 0) return 'pod';
+      return addressesOf(host.pods).has(ip) ? undefined : 'pod';
     },
-    hosts: () => facts.size,
+    hosts: () => facts.size - tables.short.hosts,
   };
 }
 
@@ -120,7 +125,13 @@ function add(tables: Tables, record: CompactRecord): () => void {
   }
 }
 
-function addHost({ hosts, endpoints, pods, facts, seen }: Tables, host: CompactHost): () => void {
+function countShort({ short }: Tables, { tooLarge, headless }: CompactHost, by: 1 | -1): void {
+  if (tooLarge) short.hosts += by;
+  if (tooLarge && headless) short.headless += by;
+}
+
+function addHost(tables: Tables, host: CompactHost): () => void {
+  const { hosts, endpoints, pods, facts, seen } = tables;
   const record = recordOf(host);
   const at = new Set(host.endpoints ?? addressesOf(host.servers));
   const podsAt = addressesOf(host.pods);
@@ -129,7 +140,9 @@ function addHost({ hosts, endpoints, pods, facts, seen }: Tables, host: CompactH
   if (host.seen) seen.set(record, host.seen);
   if (host.kind === 'service') for (const ip of at) endpoints.add(ip, record);
   for (const ip of podsAt) pods.add(ip, record);
+  countShort(tables, host, 1);
   return () => {
+    countShort(tables, host, -1);
     hosts.remove(record);
     facts.delete(record);
     seen.delete(record);

@@ -13,6 +13,13 @@ export function encode(record: CompactRecord, text = JSON.stringify(record)): st
   return short.length <= recordLengthMax ? short : undefined;
 }
 
+/** The short form of a host, if it is shorter; of everything else, the text as it is. */
+export function encodeShort(record: CompactRecord, text: string): string {
+  if (record.type !== 'host') return text;
+  const short = JSON.stringify({ type: 'host', host: withoutServers(record.host) });
+  return short.length < text.length ? short : text;
+}
+
 /** The types that this release reads; a later one may send more. */
 const types: readonly string[] = ['host', 'rule', 'namespace', 'mesh', 'caller'];
 

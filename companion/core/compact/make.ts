@@ -52,10 +52,23 @@ function compactHost(source: Source, record: HostRecord): CompactHost {
   };
 }
 
-/** The record of a host that is too large: enough to know that a call is for it. */
+/** The record of a host that does not fit: enough to know that a call is for it. */
 export function withoutServers(host: CompactHost): CompactHost {
-  const { servers: _, endpoints: __, pods: ___, rules: ____, ...rest } = host;
-  return { ...rest, tooLarge: true };
+  const { kind, namespace, name, ports, addresses, isFar, headless, external } = host;
+  const { anyAddress, aliasOf, mergeKey, created, seen } = host;
+  return {
+    ...{ kind, namespace, name, host: host.host, ports },
+    ...(addresses && { addresses }),
+    ...(isFar && { isFar }),
+    ...(headless && { headless }),
+    ...(external && { external }),
+    ...(anyAddress && { anyAddress }),
+    ...(aliasOf && { aliasOf }),
+    ...(mergeKey && { mergeKey }),
+    ...(created && { created }),
+    ...(seen && { seen }),
+    tooLarge: true,
+  };
 }
 
 function compactRule(source: Source, record: VirtualServiceRecord): CompactRule {

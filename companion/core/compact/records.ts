@@ -52,7 +52,10 @@ export type CompactHost = {
   endpoints?: readonly string[];
   /** For a headless Service, each pod as a server. */
   pods?: CompactServers;
-  /** The host has too many servers for a record: a controller must be asked about it. */
+  /**
+   * The record lacks servers and rules, because the host or the catalog is too large: a controller
+   * must be asked about calls to the host.
+   */
   tooLarge?: true;
 };
 

@@ -1,3 +1,5 @@
+import { sharedText } from '../mesh/shared-text.ts';
+
 /** What happened to scopes and first calls, newest last, each with a number that only grows. */
 
 export type ChangeKind =
@@ -56,7 +58,17 @@ export function createChanges(firstId: number, max = changesMax): Changes {
   return {
     add(told) {
       last += 1;
-      const change = { ...told, id: last };
+      const { at, kind, namespace, workload, detail } = told;
+      // Field by field, as the edges of the history.
+      const change = {
+        at,
+        kind,
+        namespace,
+        workload,
+        host: sharedText(told.host),
+        detail,
+        id: last,
+      };
       kept.push(change);
       trim();
       return change;

@@ -1,3 +1,4 @@
+import { sharedText } from '../mesh/shared-text.ts';
 import { countLevels, createSeriesTable, type PackedLevel, type Range } from './series.ts';
 
 /** How often each workload called each host, over time. */
@@ -6,6 +7,11 @@ import { countLevels, createSeriesTable, type PackedLevel, type Range } from './
 export const edgesMax = 20_000;
 /** Sorting all edges for each new one would be slow, so a full table makes room for several. */
 const evictedShare = 0.01;
+/**
+ * In a mesh with more edges in use than there is room for, each report would make room again. So
+ * room is made once in this time, and an edge that finds none is left out.
+ */
+const evictPauseMs = 10_000;
 
 /** A workload and a host that it calls, as `namespace/host`. */
 export type Called = { namespace: string; workload: string; host: string };
@@ -36,7 +42,10 @@ export type EdgeHistory = {
    */
   unpack(packed: PackedEdge): boolean;
   size(): number;
-  /** Edges that went to make room: those that were used longest ago, then the least used. */
+  /**
+   * Edges that went to make room: those that were used longest ago, then the least used; and adds
+   * that found no room.
+   */
   evicted(): number;
   bytes(): number;
 };
@@ -45,6 +54,7 @@ export function createEdgeHistory(max = edgesMax): EdgeHistory {
   const table = createSeriesTable(countLevels, 'sum', max);
   const edges = new Map<string, Row>();
   let evicted = 0;
+  let evictedAt = Number.NEGATIVE_INFINITY;
 
   function evict(): void {
     const worst = [...edges].sort(([, a], [, b]) => a.lastAt - b.lastAt || a.total - b.total);
@@ -55,11 +65,21 @@ export function createEdgeHistory(max = edgesMax): EdgeHistory {
     }
   }
 
-  function open(summary: EdgeSummary): Row {
-    if (edges.size >= max) evict();
+  function open(summary: EdgeSummary): Row | undefined {
+    if (edges.size >= max) {
+      if (summary.lastAt - evictedAt < evictPauseMs) {
+        evicted += 1;
+        return undefined;
+      }
+      evictedAt = summary.lastAt;
+      evict();
+    }
     const row = table.open();
     if (row === undefined) throw new Error('no row of the history is free');
-    const fresh = { ...summary, row };
+    const { namespace, workload, firstAt, lastAt, total } = summary;
+    const host = sharedText(summary.host);
+    // Field by field: V8 gives each clone of an object by `...` a shape of its own (400 bytes).
+    const fresh = { namespace, workload, host, firstAt, lastAt, total, row };
     edges.set(keyOf(summary), fresh);
     return fresh;
   }
@@ -70,6 +90,7 @@ export function createEdgeHistory(max = edgesMax): EdgeHistory {
       const edge =
         edges.get(keyOf(called)) ??
         open({ namespace, workload, host, firstAt: at, lastAt: at, total: 0 });
+      if (!edge) return;
       edge.lastAt = Math.max(edge.lastAt, at);
       edge.total += calls;
       table.add(edge.row, at, calls);
@@ -95,6 +116,7 @@ export function createEdgeHistory(max = edgesMax): EdgeHistory {
       const known = edges.get(keyOf(edge));
       if (!known && edges.size >= max) return false;
       const into = known ?? open(edge);
+      if (!into) return false;
       Object.assign(into, edge, { lastAt: Math.max(into.lastAt, edge.lastAt) });
       table.unpack(into.row, series);
       return true;

@@ -31,7 +31,7 @@ type Line =
   | { changes: Change[] };
 
 /** Of the lines; another layout is not read, and then history begins with the replica. */
-const layout = 1;
+const layout = 2;
 
 export function createHistory(startedAt: number): History {
   const counters = createCounters(startedAt);

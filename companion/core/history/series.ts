@@ -44,8 +44,11 @@ export type SeriesTable = {
 /** Milliseconds since the epoch; both ends belong to it. */
 export type Range = { from: number; to: number };
 
-/** The newest bin, its value, and the codes of closed bins as [bin, code]. */
-export type PackedLevel = { newest: number; open: number; closed: [number, number][] };
+/**
+ * The newest bin and its value; and the codes of the bins before it, oldest first, as base64 of
+ * 16-bit numbers, the lower byte first. Empty bins at the beginning are left out.
+ */
+export type PackedLevel = { newest: number; open: number; closed: string };
 
 /** Rows that are allocated together, so that a small mesh takes little memory. */
 const rowsPerSlab = 128;
@@ -162,12 +165,14 @@ function read(table: Table, row: number, level: number, { from, to }: Range): nu
 function pack(table: Table, row: number, level: number): PackedLevel {
   const { slab, at, index, bins } = levelAt(table, row, level);
   const newest = slab.newest[index] ?? 0;
-  const closed: [number, number][] = [];
+  const codes: number[] = [];
   for (let bin = Math.max(0, newest - bins + 1); bin < newest; bin++) {
     const code = slab.codes[at + (bin % bins)] ?? 0;
-    if (code > 0) closed.push([bin, code]);
+    if (code > 0 || codes.length > 0) codes.push(code);
   }
-  return { newest, open: slab.open[index] ?? 0, closed };
+  const bytes = Buffer.alloc(2 * codes.length);
+  for (const [n, code] of codes.entries()) bytes.writeUInt16LE(code, 2 * n);
+  return { newest, open: slab.open[index] ?? 0, closed: bytes.toString('base64') };
 }
 
 function unpack(table: Table, row: number, level: number, told: PackedLevel): void {
@@ -175,7 +180,8 @@ function unpack(table: Table, row: number, level: number, told: PackedLevel): vo
   slab.codes.fill(0, at, at + bins);
   slab.newest[index] = told.newest;
   slab.open[index] = told.open;
-  for (const [bin, code] of told.closed) {
-    if (bin > told.newest - bins && bin < told.newest) slab.codes[at + (bin % bins)] = code;
-  }
+  const bytes = Buffer.from(told.closed, 'base64');
+  const count = Math.min(Math.floor(bytes.length / 2), bins - 1, told.newest);
+  for (let n = 1; n <= count; n++)
+    slab.codes[at + ((told.newest - n) % bins)] = bytes.readUInt16LE(bytes.length - 2 * n);
 }

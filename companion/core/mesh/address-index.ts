@@ -49,6 +49,25 @@ export function holdsAddress(address: string, ip: string): boolean {
   return range !== undefined && networkOf(ip, range.length) === range.network;
 }
 
+/**
+ * A range as Envoy writes it: without bits after the prefix, IPv6 in its shortest form. Undefined
+ * if the text is no range.
+ */
+export function rangeText(text: string): string | undefined {
+  const [ip = '', digits] = text.split('/');
+  const range = parseRange(text);
+  if (!range || digits === undefined) return undefined;
+  const number = BigInt(range.network.split('/')[0] ?? 0) << BigInt(128 - range.length);
+  const groups = (bits: number, count: number) =>
+    Array.from(
+      { length: count },
+      (_, i) => (number >> BigInt(bits * (count - 1 - i))) & ((1n << BigInt(bits)) - 1n),
+    );
+  if (isIP(ip) === 4) return `${groups(8, 4).join('.')}/${Number(digits)}`;
+  const long = groups(16, 8).map((group) => group.toString(16));
+  return `${new URL(`http://[${long.join(':')}]`).hostname.slice(1, -1)}/${Number(digits)}`;
+}
+
 /** Lengths are counted as in IPv6, where IPv4 has its addresses below `::ffff:0:0/96`. */
 function parseRange(text: string): { network: string; length: number } | undefined {
   const [ip = '', digits, ...rest] = text.split('/');

@@ -101,7 +101,14 @@ export function qualifyHost(host: string, namespace: string, clusterDomain: stri
 
 /** Addresses are parsed, so an invalid one must not fail when it is indexed. */
 function textsIn(values: unknown[]): string[] {
-  return values.filter((value): value is string => typeof value === 'string' && value !== '');
+  return exact(
+    values.filter((value): value is string => typeof value === 'string' && value !== ''),
+  );
+}
+
+/** A list without the room for 16 more values that filter() and flatMap() leave in it. */
+function exact<Value>(list: readonly Value[]): Value[] {
+  return list.slice();
 }
 
 type KubePort = {
@@ -116,7 +123,9 @@ export function readService(object: KubeObject, clusterDomain: string): HostReco
   const spec = object.spec ?? {};
   const namespace = namespaceOf(object);
   const annotation = object.metadata.annotations?.['networking.istio.io/exportTo'];
-  const addresses = textsIn(spec.clusterIPs ?? [spec.clusterIP]).filter((ip) => ip !== 'None');
+  const addresses = exact(
+    textsIn(spec.clusterIPs ?? [spec.clusterIP]).filter((ip) => ip !== 'None'),
+  );
   const external = spec.type === 'ExternalName';
   const selector = (spec.selector ?? {}) as Record<string, string>;
   return {
@@ -217,18 +226,22 @@ export function readSlice(object: KubeObject): SliceRecord {
   };
   return {
     service: `${namespace}/${object.metadata.labels?.['kubernetes.io/service-name'] ?? ''}`,
-    endpoints: ((object.endpoints ?? []) as Raw[]).flatMap((raw) =>
-      (raw.addresses ?? []).map((ip) => ({
-        ip,
-        // Absent means unknown, which consumers treat as ready (EndpointConditions of Kubernetes).
-        ready: raw.conditions?.ready !== false,
-        ...(raw.targetRef?.kind === 'Pod' && {
-          pod: `${raw.targetRef.namespace ?? namespace}/${raw.targetRef.name}`,
-        }),
-      })),
+    endpoints: exact(
+      ((object.endpoints ?? []) as Raw[]).flatMap((raw) =>
+        (raw.addresses ?? []).map((ip) => ({
+          ip,
+          // Absent means unknown, which consumers treat as ready (Kubernetes, EndpointConditions).
+          ready: raw.conditions?.ready !== false,
+          ...(raw.targetRef?.kind === 'Pod' && {
+            pod: `${raw.targetRef.namespace ?? namespace}/${raw.targetRef.name}`,
+          }),
+        })),
+      ),
     ),
-    ports: ((object.ports ?? []) as { name?: string; port?: number }[]).flatMap(
-      ({ name = '', port }) => (port === undefined ? [] : { name, port }),
+    ports: exact(
+      ((object.ports ?? []) as { name?: string; port?: number }[]).flatMap(({ name = '', port }) =>
+        port === undefined ? [] : { name, port },
+      ),
     ),
   };
 }

@@ -1,9 +1,9 @@
 import { type Fields, isObject, type Json } from './config-dump.ts';
 
 /**
- * What enabling a namespace adds to a proxy (manifests/namespace), and narrowing has no part in:
- * the filter in HTTP and in TCP, its clusters, its routes in every virtual host, the removal of its
- * headers and its notes on routes.
+ * What enabling a namespace adds to a proxy (manifests/namespace, manifests/namespace-access-log),
+ * and narrowing has no part in: the filter in HTTP and in TCP, its clusters, its routes in every
+ * virtual host, the removal of its headers and its notes on routes; or the access log.
  */
 const filters =
   /^extensions\.istio\.io\/trafficextension\/[^/]+\.lazyscope(-tcp)?~istio-translated-wasmplugin$/;
@@ -15,7 +15,16 @@ const named = new Set([
   'lazyscope_hold',
   'lazyscope_first_call',
   'lazyscope_no_route',
+  'lazyscope-unknown',
+  'lazyscope-nowhere',
+  'lazyscope-access-log',
+  'lazyscope_unknown',
+  'lazyscope_destination',
+  'lazyscope_wait',
+  'lazyscope_access_log',
 ]);
+/** Settings without a name that the source access-log makes, in every listener alike. */
+const ownSettings = new Set(['lazyscope', 'access_log_options', 'on_demand']);
 const headerRemoval = 'envoy.http.early_header_mutation.header_mutation';
 const ownHeaders = 'x-lazyscope-';
 
@@ -31,7 +40,7 @@ export function withoutOwn(value: Json): Json {
   if (!isObject(value)) return value;
   const copy: Fields = {};
   for (const [field, inner] of Object.entries(value)) {
-    if (field === 'lazyscope' && isObject(inner)) continue;
+    if (ownSettings.has(field) && isObject(inner)) continue;
     const kept = withoutOwn(inner);
     if (isEmpty(kept) && !isEmpty(inner)) continue;
     copy[field] = kept;

@@ -14,6 +14,7 @@ export type Refusal = {
     | 'TooManyEager'
     | 'ScopeTooLarge'
     | 'UnseenProxies'
+    | 'PlainBeyondScope'
     | 'BoundListeners';
   message: string;
 };
@@ -88,6 +89,7 @@ const worrying = new Set([
   'NoLabels',
   'NotDiscovered',
   'NotIntercepted',
+  'PlainBeyondScope',
   'ProxiesSilent',
   'ScopeTooLarge',
   'TooManyEager',

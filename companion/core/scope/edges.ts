@@ -1,3 +1,5 @@
+import { sharedText } from '../mesh/shared-text.ts';
+
 /**
  * Who calls whom, as reported. An edge goes from an owner of pods (a Deployment or another
  * controller) to a host of the registry. A name that does not resolve is never kept, so that nobody
@@ -72,7 +74,12 @@ export function createEdgeStore(): EdgeStore {
       overflow += 1;
       return 'full';
     }
-    edges.set(`${namespace}/${host}`, { namespace, host, firstSeen, lastSeen });
+    edges.set(sharedText(`${namespace}/${host}`), {
+      namespace: sharedText(namespace),
+      host: sharedText(host),
+      firstSeen,
+      lastSeen,
+    });
     size += 1;
     return 'first';
   }

@@ -1,4 +1,5 @@
 import type { Catalog } from '../mesh/catalog.ts';
+import { type BlindCalls, blindHosts } from './blind.ts';
 import { limited, messageMax } from './condition.ts';
 import {
   besideHttp,
@@ -61,6 +62,8 @@ export type ScopeInput = ProvidersInput &
     dnsProxy: boolean;
     /** Where the default Sidecar of the namespace sends unknown calls. */
     egressProxy?: { host: string; message: string } | undefined;
+    /** Of a namespace without the filter: what becomes of its unknown calls. */
+    blind?: BlindCalls | undefined;
   };
 
 /**
@@ -101,6 +104,8 @@ export function scopeOf(catalog: Catalog, input: ScopeInput): ScopeHost[] {
   addEager(unservableHosts(catalog, input));
   addEager(eagerHosts(catalog, namespace, input.dnsProxy));
   addEager(clusterSetHosts(catalog, namespace));
+  const { blind } = input;
+  if (blind) addEager(blindHosts(catalog, { ...input, blind }));
   addEager(besideSentinel(catalog, namespace, entryOf(sentinel)));
   const others = [...hosts.keys()].filter((entry) => entry !== entryOf(sentinel));
   addEager(besideHttp(catalog, namespace, others));

@@ -1,4 +1,5 @@
 import type { PodRecord } from '../mesh/pod-record.ts';
+import { sharedText } from '../mesh/shared-text.ts';
 import type { NodeStreams } from './node-streams.ts';
 
 /** The state of the proxies, as their node companions report it. */
@@ -12,6 +13,11 @@ export type ProxyState = {
   filterVersion: string;
   /** Milliseconds since the epoch; 0 if no filter of the proxy has ever reported. */
   heartbeatAt: number;
+  /**
+   * Milliseconds since the epoch from which on its access log lost nothing; 0 or absent for a
+   * filter, which repeats what was lost.
+   */
+  unbrokenSince?: number;
   /** Milliseconds since the epoch: the node still knows the proxy. */
   reportedAt: number;
   overflow: number;
@@ -106,7 +112,22 @@ export function createProxyTable(
       const known = last?.uid === told.uid ? last : undefined;
       const { stats, measuredAt } = told.stats ? told : (known ?? told);
       const firstLiveAt = known?.firstLiveAt || (told.heartbeatAt > 0 ? told.reportedAt : 0);
-      proxies.set(keyOf(told), { ...told, stats, measuredAt, firstLiveAt });
+      const { namespace, pod, uid, filterVersion, heartbeatAt, reportedAt, overflow } = told;
+      const { unbrokenSince = 0 } = told;
+      // Field by field: V8 gives each clone of an object by `...` a shape of its own (400 bytes).
+      proxies.set(keyOf(told), {
+        namespace: sharedText(namespace),
+        pod,
+        uid,
+        filterVersion: sharedText(filterVersion),
+        heartbeatAt,
+        unbrokenSince,
+        reportedAt,
+        overflow,
+        stats,
+        measuredAt,
+        firstLiveAt,
+      });
       const { at = 0, countedAt = told.reportedAt } = heard.get(told.uid) ?? {};
       if (told.heartbeatAt > at) heard.set(told.uid, { at: told.heartbeatAt, countedAt });
     },

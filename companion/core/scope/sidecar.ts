@@ -3,6 +3,7 @@ import { matchesHost } from '../mesh/host-pattern.ts';
 import { selects } from '../mesh/label-selector.ts';
 import type { PodRecord } from '../mesh/pod-record.ts';
 import { isTakenIn, revisionLabelOf } from '../mesh/revision.ts';
+import { sharedText } from '../mesh/shared-text.ts';
 import type { Workload } from './workload.ts';
 
 /** Marks Lazyscope's objects; others are never changed. */
@@ -41,8 +42,22 @@ export function readSidecar(object: KubeObject): SidecarRecord {
     ours: selects(managedBy, metadata.labels ?? {}) && owner !== undefined,
     ownerUid: owner?.uid ?? '',
     revision: revisionLabelOf(object),
-    spec,
+    spec: withSharedHosts(spec),
   };
+}
+
+/** The same hosts are in thousands of Sidecars. */
+function withSharedHosts(spec: SidecarSpec): SidecarSpec {
+  if (!Array.isArray(spec.egress)) return spec;
+  const egress = spec.egress.map((each) => {
+    const hosts: unknown = each?.hosts;
+    if (!Array.isArray(hosts)) return each;
+    return {
+      ...each,
+      hosts: hosts.map((host) => (typeof host === 'string' ? sharedText(host) : host)),
+    };
+  });
+  return { ...spec, egress };
 }
 
 export function sidecarName(workload: { name: string }): string {

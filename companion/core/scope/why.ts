@@ -15,11 +15,14 @@ export function whyOf(catalog: Catalog, { entry, reason, edge, message }: ScopeH
       : sentences[reason];
   }
   if (reason === 'learned' && edge) {
-    // Times of use are recorded to the hour and read as the end of that hour.
-    return `called since ${timeOf(edge.firstSeen)}, last in the hour before ${timeOf(edge.lastSeen)}`;
+    // Times of use are recorded to the hour, and read as its end.
+    const hour = Math.floor(edge.lastSeen / hourMs) * hourMs;
+    return `called since ${timeOf(edge.firstSeen)}, last in the hour from ${timeOf(hour)}`;
   }
   return sentences[reason];
 }
+
+const hourMs = 3_600_000;
 
 const sentences: Record<Reason, string> = {
   sentinel: 'keeps a listener on every HTTP port, so that calls to unknown hosts reach the filter',

@@ -1,5 +1,6 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { type FirstCall, firstCalls } from '../first-call/strategy.ts';
+import { sharedText } from '../mesh/shared-text.ts';
 import { type Condition, type Mode, parseMode, timeIn } from './condition.ts';
 import { type Edge, lastSeenGrainMs, type Source } from './edges.ts';
 import { durationMs } from './expiry.ts';
@@ -80,8 +81,20 @@ export function readWorkloadScope({ metadata, spec = {}, status }: KubeObject): 
     ttlMs: durationMs(spec.ttl),
     isIntended: Object.keys(spec).some((field) => field !== 'selector'),
     owners: status?.owners ?? [metadata.name],
-    status: status?.hosts ? (status as ScopeStatus) : undefined,
+    status: status?.hosts ? withSharedTexts(status as ScopeStatus) : undefined,
   };
+}
+
+/** Thousands of scopes have the same hosts and hours. */
+function withSharedTexts(status: ScopeStatus): ScopeStatus {
+  const hosts = status.hosts.map(({ host, reason, message, firstSeen, lastSeen }) => ({
+    host: sharedText(host),
+    reason: sharedText(reason),
+    ...(message && { message: sharedText(message) }),
+    ...(firstSeen && { firstSeen: sharedText(firstSeen) }),
+    ...(lastSeen && { lastSeen: sharedText(lastSeen) }),
+  }));
+  return { ...status, hosts };
 }
 
 /** The part of a WorkloadScope that the controller writes into `spec`. */

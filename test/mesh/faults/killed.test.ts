@@ -81,8 +81,7 @@ const isControlPlane = (name: string) => name === 'etcd' || name === 'the API se
 
 /**
  * An API server that receives SIGTERM waits up to a minute for open watches and answers no request
- * meanwhile. After 50 s without a heartbeat, Kubernetes counts the nodes and all their pods as
- * lost. A supervisor does not wait that long either (a kubelet waits 30 s).
+ * meanwhile. A supervisor does not wait that long (a kubelet waits 30 s).
  */
 const graceMs = 10_000;
 

@@ -14,6 +14,8 @@ type Row = {
   learns?: string | string[];
   full?: Answer | { any?: Answer; registry?: Answer };
   differs?: Difference;
+  /** The same in a namespace without the filter. */
+  byLog?: Difference;
   why: string;
 };
 
@@ -49,15 +51,22 @@ export const twin = '-2';
  * Returns every case of the table, each with its twin. `name` is unique and a valid Service name;
  * `index` is the position in the list.
  */
-export function readCases(): Case[] {
+export function readCases(isByLog = false): Case[] {
   const text = readFileSync(join(import.meta.dirname, 'cases.yaml'), 'utf8');
   const { destinations, calls, pairs } = parse(text) as Table;
-  const part = (prefix: string, rows: Row[]) => rows.flatMap((row) => ofRow(prefix, row));
+  const part = (prefix: string, rows: Row[]) =>
+    rows.flatMap((row) => ofRow(prefix, isByLog ? withoutFilter(row) : row));
   const all = [...part('d', destinations), ...part('c', calls), ...part('p', pairs)];
   return all.flatMap((each, i) => [
     { ...each, index: 2 * i },
     { ...each, index: 2 * i + 1, name: `${each.name}${twin}`, isTwin: true },
   ]);
+}
+
+/** Differences of first calls that the filter decides about are not those of a scope without it. */
+function withoutFilter({ differs, byLog, ...row }: Row): Row {
+  const found = byLog ?? (differs?.state === 'unknown' ? undefined : differs);
+  return { ...row, ...(found && { differs: found }) };
 }
 
 function ofRow(prefix: string, row: Row): Omit<Case, 'index'>[] {

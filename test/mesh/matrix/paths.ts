@@ -48,7 +48,7 @@ export function clustersOf({ name }: Pick<Case, 'name'>, requests: Map<string, n
 
 /** Requests through the clusters of first calls, which a known call never uses. */
 export function firstCallRequests(requests: Map<string, number>): Record<string, number> {
-  const ways = ['lazyscope-egress', 'lazyscope-direct', 'lazyscope-hold'];
+  const ways = ['lazyscope-egress', 'lazyscope-direct', 'lazyscope-hold', 'lazyscope-unknown'];
   return Object.fromEntries(ways.map((way) => [way, requests.get(way) ?? 0]));
 }
 

@@ -170,7 +170,7 @@ test('a VirtualService applies to the first call: header match, rewrite and spli
     kind: 'VirtualService',
     metadata: { name: 'rules', namespace },
     spec: {
-      hosts: [host, ...probes],
+      hosts: [host],
       http: [
         {
           match: [{ uri: { prefix: '/original' }, headers: { 'x-special': { exact: 'yes' } } }],
@@ -188,8 +188,16 @@ test('a VirtualService applies to the first call: header match, rewrite and spli
       ],
     },
   };
-  await mesh.apply([virtualService]);
-  // The node of the client learns of the rules a moment after the API server.
+  // The scope of a host has the destinations of its rules, so the probes have rules of their own.
+  const ofProbes = {
+    ...{ ...virtualService, metadata: { name: 'rules-of-probes', namespace } },
+    spec: {
+      hosts: [...probes],
+      http: [{ headers: seen('x-route', 'probe'), route: [route(fresh())] }],
+    },
+  };
+  await mesh.apply([virtualService, ofProbes]);
+  // The node of the client learns of the rules a moment after the API server, and in this order.
   await mesh.waitFor('a first call that is held for its rules', async () => {
     const before = await heldCalls();
     await call(mesh, client, `http://${probes.shift()}:${port}/`);

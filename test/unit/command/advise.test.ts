@@ -1,28 +1,10 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createUsage } from '../../../command/advise/resources.ts';
 import { mebibytes, readQuantity } from '../../../command/core/quantity.ts';
 import type { KubeObject } from '../../../companion/kube/object.ts';
 import { app, istio, pod, service, slice } from '../companion/core/objects.ts';
-import { type Answers, commandLine, objectCluster } from './host.ts';
+import { advise, type Found, namespace } from './advised.ts';
 import { learned, narrowed, scope } from './objects.ts';
-import { shopObjects } from './shop.ts';
-
-const namespace = (name: string, labels = {}): KubeObject => ({
-  ...{ apiVersion: 'v1', kind: 'Namespace' },
-  metadata: { name, labels },
-});
-
-type Found = { id: string; subject: string; [key: string]: string };
-
-async function advise(
-  line: string,
-  objects: KubeObject[],
-  answers: Answers = {},
-): Promise<{ code: number; err: string; advice: Found[]; total?: Record<string, number> }> {
-  const cluster = objectCluster(objects, { namespace: 'shop', answers });
-  const { code, out, err } = await commandLine(`advise ${line} -o json`, cluster);
-  return { code, err, ...(out === '' ? { advice: [] } : JSON.parse(out)) };
-}
 
 describe('discovery', () => {
   const catalog = 'billing/ledger.billing.svc.cluster.local';
@@ -32,7 +14,8 @@ describe('discovery', () => {
     ...app('shop/web', '10.96.0.1', '10.244.0.1'),
     ...app('billing/ledger', '10.96.0.2', '10.244.0.2'),
     service('billing/audit', { ip: '10.96.0.3' }),
-    service('batch/jobs', { ip: '10.96.0.4' }),
+    service('shop/store', { ip: '10.96.0.6' }),
+    ...['jobs', 'queue'].map((name) => service(`batch/${name}`, { ip: '10.96.0.4' })),
     narrowed('billing/ledger'),
     ...more,
   ];
@@ -67,6 +50,31 @@ describe('discovery', () => {
     expect(idsOf(found)).toEqual(['observe-first mesh', 'export-to shop', 'export-to batch']);
     expect(found.advice[2]?.change).toContain("exportTo='.,shop'");
     expect(found.advice[0]?.change).toBe('kubectl label namespace shop lazyscope.io/mode=observe');
+  });
+
+  const count = fc.integer({ min: 1, max: 6 });
+
+  test('nothing is advised that saves nothing, nor hides the API server and DNS', async () => {
+    const inputs = fc.record({ batch: count, shop: count, pods: count, system: count });
+    await fc.assert(
+      fc.asyncProperty(inputs, async ({ batch, shop, pods, system }) => {
+        const services = (of: string, many: number) =>
+          Array.from({ length: many }, (_, i) => service(`${of}/more-${i}`, { ip: '10.96.1.1' }));
+        const sidecars = Array.from({ length: pods }, (_, i) =>
+          pod(`shop/web-x${i}`, { labels: { app: 'web' } }),
+        );
+        const more = [namespace('default'), ...services('default', system), ...sidecars];
+        const all = mesh([web([catalog]), ...more, ...services('batch', batch)]);
+        const { advice } = await advise('discovery', [...all, ...services('shop', shop)]);
+        for (const { id, subject, saves = '' } of advice) {
+          expect(['default', 'kube-system']).not.toContain(subject);
+          const [, kept = 0, hosts = 0] = /istiod keeps (\d+) of (\d+)/.exec(saves) ?? [];
+          const isForIstiod = id === 'discovery-selectors' && Number(kept) < 0.98 * Number(hosts);
+          if (!isForIstiod) expect(saves).not.toMatch(/^0\.0MB/);
+        }
+      }),
+      { numRuns: 20 },
+    );
   });
 
   test.each([
@@ -241,114 +249,8 @@ describe('istiod', () => {
 
   test('an istiod whose metrics cannot be read is named, and its settings still count', async () => {
     const { advice, err } = await advise('istiod', istiod({ ISTIO_DELTA_XDS: 'false' }));
-    expect(err).toContain('pod istio-system/istiod-1: its metrics are left out');
+    expect(err).toContain('istiod-1:15014/metrics: nothing answers: left out');
     expect(advice).toMatchObject([{ id: 'ISTIO_DELTA_XDS' }]);
-  });
-});
-
-describe('resources', () => {
-  const proxy = (more: object = {}) => ({
-    name: 'istio-proxy',
-    resources: {
-      requests: { cpu: '100m', memory: '128Mi' },
-      limits: { cpu: '2', memory: '1Gi' },
-      ...more,
-    },
-  });
-  const webPod = (where: 'containers' | 'initContainers', more: object = {}): KubeObject => {
-    const made = pod('shop/web-1', {
-      ...{ ip: '10.244.0.1', labels: { app: 'web', 'pod-template-hash': '6d5f7c9b8' } },
-      owner: { kind: 'ReplicaSet', name: 'web-6d5f7c9b8' },
-    });
-    const { containers = [] } = made.spec as { containers?: object[] };
-    const spec = { ...made.spec, containers, [where]: [proxy()] };
-    return { ...made, spec, status: { ...made.status, ...more } };
-  };
-  const values: Record<string, string> = {
-    max_over_time_memory: String(60 * 2 ** 20),
-    memory: String(50 * 2 ** 20),
-    cpuMax: '0.3',
-    cpu: '0.02',
-  };
-  const prometheus = (path: string) => {
-    const query = new URLSearchParams(path.split('?')[1]).get('query') ?? '';
-    const isMax = query.includes('max_over_time');
-    const value = query.includes('memory_working')
-      ? values[isMax ? 'max_over_time_memory' : 'memory']
-      : values[isMax ? 'cpuMax' : 'cpu'];
-    const metric = { namespace: 'shop', pod: 'web-1' };
-    const data = { resultType: 'vector', result: [{ metric, value: [0, value] }] };
-    return JSON.stringify({ status: 'success', data });
-  };
-  const answers: Answers = { 'services/monitoring/prometheus:9090/api/v1/query': prometheus };
-  const line = 'resources --prometheus monitoring/prometheus:9090 -n shop';
-  const run = (objects: KubeObject[]) => advise(line, [namespace('shop'), ...objects], answers);
-
-  test('all four annotations come together, with head-room over what was used', async () => {
-    const { advice, total } = await run([webPod('containers')]);
-    expect(advice).toHaveLength(1);
-    const [, json = ''] =
-      /^kubectl patch deployment -n shop web --type merge -p '(.*)'$/.exec(
-        advice[0]?.change ?? '',
-      ) ?? [];
-    expect(JSON.parse(json).spec.template.metadata.annotations).toEqual({
-      'sidecar.istio.io/proxyCPU': '24m',
-      'sidecar.istio.io/proxyCPULimit': '2000m',
-      'sidecar.istio.io/proxyMemory': '60Mi',
-      'sidecar.istio.io/proxyMemoryLimit': '90Mi',
-    });
-    expect(advice[0]?.saves).toBe('68Mi and 76m in 1 proxy');
-    expect(total).toMatchObject({ pods: 1, memoryBefore: 128 * 2 ** 20, cpuBefore: 0.1 });
-  });
-
-  test('a scope that came into force within the window shortens the window', async () => {
-    const { advice } = await run([webPod('containers'), narrowed('shop/web')]);
-    expect(advice[0]?.why).toContain('the last 168 hours');
-    expect(advice[0]?.unknown).not.toContain('once it is narrowed');
-    const young = await run([webPod('containers')]);
-    expect(young.advice[0]?.unknown).toContain('what the sidecar takes once it is narrowed');
-  });
-
-  test.each([
-    ['a native sidecar', [webPod('initContainers')], 'a VPA does not see a native sidecar'],
-    [
-      'a Guaranteed pod',
-      [webPod('containers', { qosClass: 'Guaranteed' })],
-      'requests stay equal to limits',
-    ],
-    [
-      'an autoscaler',
-      [
-        webPod('containers'),
-        {
-          ...{ apiVersion: 'autoscaling/v2', kind: 'HorizontalPodAutoscaler' },
-          metadata: { namespace: 'shop', name: 'web' },
-          spec: {
-            scaleTargetRef: { name: 'web' },
-            metrics: [{ type: 'Resource', resource: { name: 'cpu' } }],
-          },
-        } as KubeObject,
-      ],
-      'ContainerResource',
-    ],
-  ])('%s is minded', async (_, objects, text) => {
-    expect((await run(objects)).advice[0]?.worse).toContain(text);
-  });
-
-  test('without a Prometheus the remedy says what is needed', async () => {
-    const { code, err } = await advise('resources', shopObjects());
-    expect(code).toBe(64);
-    expect(err).toContain('remedy: give --prometheus ADDRESS');
-  });
-
-  test('a range is asked for once, however many workloads share it', async () => {
-    let asked = 0;
-    const usageOf = createUsage(async () => {
-      asked += 1;
-      return [];
-    }, '');
-    await Promise.all([usageOf(3_600_000), usageOf(3_600_000), usageOf(7_200_000)]);
-    expect(asked).toBe(8);
   });
 });
 

@@ -4,7 +4,9 @@ import { expect, test } from 'vitest';
 import type { Diagnosis } from '../../../command/doctor/check.ts';
 import { CommandError } from '../../../command/frame/failure.ts';
 import { KubeError, type KubeObject, type Resource } from '../../../companion/kube/object.ts';
+import { recorded } from '../../recorded/istiod-metrics.ts';
 import { istio, pod, service } from '../companion/core/objects.ts';
+import { hardwareCases } from './doctor/hardware-cases.ts';
 import { metricCases, settingCases } from './doctor/istiod-cases.ts';
 import {
   companionCases,
@@ -13,12 +15,13 @@ import {
   providerCases,
   resourceCases,
   stateCases,
-  tlsCases,
 } from './doctor/object-cases.ts';
 import { meshCases } from './doctor/real-control-planes.ts';
 import { objectCases } from './doctor/real-objects.ts';
+import { recordedCases } from './doctor/recorded-cases.ts';
 import { sidecarCases, usageCases } from './doctor/sidecar-cases.ts';
 import { type Case, istiodOf, meshOf, type Situation } from './doctor/situation.ts';
+import { tlsCases } from './doctor/tls-cases.ts';
 import { commandLine, objectCluster } from './host.ts';
 import { learned, scope } from './objects.ts';
 
@@ -81,7 +84,7 @@ const scopeCases: [string, KubeObject, KubeObject][] = [
 const table: Case[] = [
   ...[...settingCases, ...metricCases, ...stateCases, ...filterCases, ...companionCases],
   ...[...providerCases, ...resourceCases, ...tlsCases, ...deepCases],
-  ...[...sidecarCases, ...usageCases],
+  ...[...sidecarCases, ...usageCases, ...hardwareCases],
   ['system-hidden', selectors('out'), selectors('in')],
   ['dynamic-dns', policy('ALLOW_ANY_DYNAMIC_DNS'), policy('ALLOW_ANY')],
   ...scopeCases.map(([id, there, not]): Case => [id, { objects: [there] }, { objects: [not] }]),
@@ -113,20 +116,38 @@ test.each(table)(
   },
 );
 
+/** A check may have several rows. */
+const idsOfTable = [...new Set(table.map(([id]) => id))].sort();
+
 test('every check is in the table above, and has a page of its severity', async () => {
   const { out } = await commandLine('doctor --list -o json', objectCluster([]));
   const listed = JSON.parse(out) as { id: string; severity: string; title: string; page: string }[];
-  expect(listed.map(({ id }) => id).sort()).toEqual(table.map(([id]) => id).sort());
+  expect(listed.map(({ id }) => id).sort()).toEqual(idsOfTable);
   const root = join(import.meta.dirname, '../../..');
   for (const { id, severity, page } of listed)
     expect(readFileSync(join(root, page), 'utf8')).toContain(`\`${id}\`, ${severity}\n`);
   expect(readdirSync(join(root, 'docs/checks')).length).toBe(listed.length);
 });
 
-test('every check is proven on objects of a real API server, on metrics or on a dump', () => {
-  const others = [...metricCases, ...usageCases, ...deepCases].map(([id]) => id);
-  const proven = [...objectCases.keys(), ...meshCases.keys(), ...others];
-  expect(proven.sort()).toEqual(table.map(([id]) => id).sort());
+test.each([...recordedCases])(
+  '%s cries in the recording of a real istiod in which its condition is true',
+  async (id, { words, ...situation }) => {
+    const { findings } = await doctor(situation);
+    const sentences = findings.filter((each) => each.id === id).map(({ sentence }) => sentence);
+    expect(sentences).toEqual([expect.stringContaining(words)]);
+  },
+);
+
+test('durations and rates of the start of an istiod are not judged, unless by a window', async () => {
+  const { findings, err } = await doctor({ istiodText: recorded('slow') });
+  expect(findings).toEqual([]);
+  expect(err).toMatch(/istiod-0 started \d minutes? ago: durations and rates of its start/);
+});
+
+test('every check is proven on objects of a real API server, on recorded metrics or on a dump', () => {
+  const others = [...usageCases, ...deepCases].map(([id]) => id);
+  const proven = [...objectCases.keys(), ...meshCases.keys(), ...recordedCases.keys(), ...others];
+  expect(proven.sort()).toEqual(idsOfTable);
 });
 
 const withdrawn: Situation = { objects: [withCondition('True')] };
@@ -165,7 +186,7 @@ test('pipelines get SARIF and JUnit, with every check and the findings', async (
   expect(out).toContain('name="istiod-cache"/>');
   expect(out).toMatch(/name="istiod-delta"><system-out>.*\n?.*remedy/);
   expect(out).toMatch(/name="withdrawal-pending"><failure message="[^"<]+">/);
-  const refused = await commandLine('status -o sarif', cluster);
+  const refused = await commandLine('status -A -o sarif', cluster);
   expect(refused).toMatchObject({ code: 64, err: expect.stringContaining('-o sarif') });
 });
 

@@ -1,103 +1,79 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Diagnosis } from '../../../command/doctor/check.ts';
 import { programOf } from '../../../command/program.ts';
-import type { KubeObject } from '../../../companion/kube/object.ts';
-import { app, istio, pod, service } from '../companion/core/objects.ts';
-import { commandLine, objectCluster } from './host.ts';
-import { learned, narrowed, scope } from './objects.ts';
-import { clusterFor, serve } from './page.ts';
-import { shopObjects } from './shop.ts';
+import {
+  documentPath,
+  documents,
+  recordingFor,
+  runnable,
+  shownLines,
+} from '../../recorded/command-lines.ts';
+import { recordingOf } from '../../recorded/recording.ts';
+import { replayed, replayedWithPage } from '../../recorded/replay.ts';
+import { commandLine } from './host.ts';
 
-/** Runs each command in docs/command.md against a mesh of objects and compares the output. */
+/**
+ * What the documents show is what the command prints for a real mesh, whose answers were recorded
+ * (`npm run record:mesh`). `npm run docs:command` writes the outputs anew.
+ */
 
-const path = join(import.meta.dirname, '../../../docs/command.md');
-const text = readFileSync(path, 'utf8');
-const shown = [...text.matchAll(/^```\n\$ lazyscope (.*)\n([\s\S]*?)^```$/gm)].map(
-  ([, line = '', output = '']) => ({ line, output }),
+const stops: (() => void)[] = [];
+afterEach(() => {
+  for (const stop of stops.splice(0)) stop();
+});
+
+/** The mesh that a line is answered by, and its time. */
+async function meshFor(line: string) {
+  const recording = recordingOf(recordingFor(line));
+  const { now } = recording;
+  if (!/^(top|nodes)\b/.test(line)) return { cluster: replayed(recording), now };
+  const { cluster, stop } = await replayedWithPage(recording);
+  stops.push(stop);
+  return { cluster, now };
+}
+
+test('each document shows outputs', () => {
+  for (const document of documents)
+    expect(shownLines().filter((each) => each.document === document).length).toBeGreaterThan(3);
+});
+
+test.each(shownLines())(
+  '$document: $line prints what it shows',
+  async ({ document, line, output }) => {
+    const { cluster, now } = await meshFor(line);
+    const { out } = await commandLine(runnable(line), cluster, now);
+    if (process.env.LAZYSCOPE_WRITE_DOCS) {
+      const path = documentPath(document);
+      const block = (text: string) => `\`\`\`\n$ lazyscope ${line}\n${text}\`\`\``;
+      const text = readFileSync(path, 'utf8');
+      writeFileSync(
+        path,
+        text.replace(block(output), () => block(out)),
+      );
+    } else expect(out).toBe(output);
+  },
 );
 
-const istiod: KubeObject = {
-  ...{ apiVersion: 'apps/v1', kind: 'Deployment' },
-  metadata: { namespace: 'istio-system', name: 'istiod' },
-  spec: {
-    template: {
-      spec: {
-        containers: [{ name: 'discovery', env: [{ name: 'ISTIO_DELTA_XDS', value: 'false' }] }],
-      },
-    },
-  },
-};
-const cart = 'shop/cart.shop.svc.cluster.local';
-const shop: KubeObject = {
-  ...{ apiVersion: 'v1', kind: 'Namespace' },
-  metadata: { name: 'shop', labels: { 'lazyscope.io/mode': 'observe' } },
-};
-const byDefault = istio('Sidecar', 'istio-system/default', {
-  outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' },
-  egress: [{ hosts: ['*/*'] }],
-});
-const invoices = scope('billing/invoices', {
-  ...{ mode: 'enforce', scoped: 'ForeignSidecar', ready: 'ForeignSidecar' },
-  hosts: [{ host: 'shop/*', reason: 'pinned' }],
-});
-const waiting = scope('shop/cart', { ready: 'Learning', memory: { beforeBytes: 120e6 } });
-const eager = { host: 'shop/db.example.com', reason: 'eager', message: 'port 5432 is not HTTP' };
+describe('the doctor on the recorded mesh', () => {
+  async function findings(name: 'observed' | 'narrowed', options = '') {
+    const recording = recordingOf(name);
+    const line = `doctor -o json${options}`;
+    const { out } = await commandLine(line, replayed(recording), recording.now);
+    return (JSON.parse(out) as { findings: Diagnosis[] }).findings;
+  }
 
-/** `billing` is observed, `shop` calls it, and nobody uses `batch`. */
-function adviseObjects(): KubeObject[] {
-  const namespaces = ['billing', 'shop', 'batch'].map((name) => ({
-    ...{ apiVersion: 'v1', kind: 'Namespace' },
-    metadata: { name },
-  }));
-  return [
-    ...namespaces,
-    ...app('shop/web', '10.96.0.1', '10.244.0.1'),
-    ...app('billing/ledger', '10.96.0.2', '10.244.0.2'),
-    service('batch/jobs', { ip: '10.96.0.4' }),
-    narrowed('billing/ledger'),
-    narrowed('shop/web', [learned('billing/ledger.billing.svc.cluster.local')]),
-  ];
-}
+  test('no check cries before narrowing', async () => {
+    expect(await findings('observed')).toEqual([]);
+  });
 
-/** The objects of the mesh behind each command of the document. */
-const meshes: Record<string, KubeObject[]> = {
-  status: [narrowed('shop/web', [learned(cart)]), waiting, invoices],
-  callers: [narrowed('shop/web', [learned(cart)]), invoices],
-  explain: shopObjects(),
-  check: shopObjects(),
-  doctor: [istiod],
-  export: [
-    narrowed('shop/web', [learned(cart), eager]),
-    byDefault,
-    pod('shop/web-1', { labels: { app: 'web' } }),
-  ],
-  recommend: shopObjects(),
-  advise: adviseObjects(),
-  mode: [shop, narrowed('shop/web')],
-};
-
-/** `top` asks a controller. */
-async function clusterOf(verb: string) {
-  if (verb !== 'top') return objectCluster(meshes[verb] ?? []);
-  const { port, keys } = await serve();
-  return clusterFor(port, { ca: keys.certificate });
-}
-
-test('the document shows outputs', () => {
-  expect(shown.length).toBeGreaterThan(3);
+  test('with the configuration of every narrowed proxy, only the wrong pin is found', async () => {
+    const found = await findings('narrowed', ' --deep all');
+    expect(found.map(({ id }) => id)).toEqual(['pin-of-nothing']);
+  });
 });
 
-test.each(shown)('$line prints what the document shows', async ({ line, output }) => {
-  const [verb = ''] = line.split(' ');
-  const { out } = await commandLine(line, await clusterOf(verb));
-  if (process.env.LAZYSCOPE_WRITE_DOCS) {
-    writeFileSync(
-      path,
-      readFileSync(path, 'utf8').replace(output, () => out),
-    );
-  } else expect(out).toBe(output);
-});
+const described = readFileSync(documentPath('docs/command.md'), 'utf8');
 
 test('the document describes every verb', () => {
   const host = {
@@ -111,7 +87,8 @@ test('the document describes every verb', () => {
   const verbs = programOf(host, () => undefined).commands.map((command) => command.name());
   const missing = verbs.filter(
     (name) =>
-      !name.startsWith('__') && !new RegExp(`(\`|^### |lazyscope.* )${name}\\b`, 'm').test(text),
+      !name.startsWith('__') &&
+      !new RegExp(`(\`|^### |lazyscope.* )${name}\\b`, 'm').test(described),
   );
   expect(missing).toEqual([]);
 });

@@ -86,6 +86,17 @@ describe('a call', () => {
     );
   });
 
+  test('of a namespace that is not enabled teaches nothing, in words', async () => {
+    const objects = shopObjects().map((object) =>
+      object.kind === 'Namespace'
+        ? { ...object, metadata: { name: object.metadata.name } }
+        : object,
+    );
+    const steps = await stepsOf('explain cart http://payments', objects);
+    expect(steps.caller).toContain('; not enabled: full configuration');
+    expect(steps.learning).toBe('nothing: the namespace is not enabled');
+  });
+
   test('to a server without a sidecar goes in plain text, and says why', async () => {
     const steps = await stepsOf('explain web legacy.plain');
     expect(steps.mtls).toBe('plain text: an endpoint has no sidecar');

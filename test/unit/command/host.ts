@@ -2,6 +2,7 @@ import type { Cluster } from '../../../command/frame/cluster.ts';
 import { CommandError } from '../../../command/frame/failure.ts';
 import { run } from '../../../command/program.ts';
 import type { KubeObject, Resource } from '../../../companion/kube/object.ts';
+import { serverKey } from '../../recorded/recording.ts';
 
 /** A cluster of objects in memory, which records the patches. */
 export type ObjectCluster = Cluster & {
@@ -26,7 +27,7 @@ function isOf({ group, plural }: Resource, { kind }: KubeObject): boolean {
   return kinds[plural] === kind || plural === usual;
 }
 
-/** What servers of the cluster answer, by `pods/namespace/name:port/path`. */
+/** What servers of the cluster answer, by `pods/namespace/name:port/path` or `nodes/name/path`. */
 export type Answers = Record<string, (path: string) => string>;
 
 export function objectCluster(
@@ -59,8 +60,8 @@ export function objectCluster(
       patches.push({ path: `${resource.plural} ${inNamespace}/${name}`, body, dryRun });
       return { apiVersion: '', kind: '', metadata: { name } };
     },
-    fetchFrom: async ({ kind, namespace: inNamespace, name, port }, path) => {
-      const address = `${kind}/${inNamespace}/${name}:${port}${path.replace(/\?.*/, '')}`;
+    fetchFrom: async (server, path) => {
+      const address = `${serverKey(server)}${path.replace(/\?.*/, '')}`;
       const answer = answers[address];
       if (answer === undefined) throw new CommandError(`${address}: nothing answers`, 'none');
       return answer(path);
@@ -70,6 +71,9 @@ export function objectCluster(
       const text = texts[`${where}/${name} ${command.join(' ')}`];
       if (text === undefined) throw new CommandError(`${where}/${name}: nothing runs`, 'none');
       return text;
+    },
+    followLog: async () => {
+      throw new CommandError('no log can be followed', 'none');
     },
     connectTo: async () => {
       throw new CommandError('no pod can be reached', 'none');

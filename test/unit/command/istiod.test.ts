@@ -10,6 +10,8 @@ import {
   totalOf,
   versionIn,
 } from '../../../command/mesh/istiod.ts';
+import { between, reachOf, sinceStart } from '../../../command/mesh/istiod-reading.ts';
+import { changed, later, recorded } from '../../recorded/istiod-metrics.ts';
 
 const metrics = readMetrics(`
 # HELP pilot_proxy_queue_time Time in seconds
@@ -31,7 +33,9 @@ not a sample
 `);
 
 test('samples are read with their labels, and other lines are left out', () => {
-  expect(metrics.get('odd')).toEqual([{ labels: { text: 'a "b", c="d"\n' }, value: 1e6 }]);
+  expect(metrics.get('odd')).toEqual([
+    { labels: { text: 'a "b", c="d"\n' }, value: 1e6, at: 1_700_000_000_000 },
+  ]);
   expect(totalOf(metrics, 'pilot_xds')).toBe(7);
   expect(totalOf(metrics, 'missing')).toBe(0);
   expect(byLabel(metrics, 'pilot_xds', 'version')).toEqual([
@@ -80,4 +84,41 @@ test.each([
   ['', undefined],
 ])('the duration %j', (text, expected) => {
   expect(durationIn(text)).toBe(expected);
+});
+
+const slow = recorded('slow');
+const count = 'pilot_k8s_cfg_events{event="update",type="ServiceEntry"}';
+
+test('a reading says whether it is of the start of an istiod', () => {
+  expect(sinceStart(slow)).toMatchObject({ isStart: true });
+  expect(sinceStart(later(slow))).toMatchObject({ isStart: false, seconds: 3_600 });
+  expect(sinceStart('pilot_xds 1\n')).toMatchObject({ isStart: false });
+});
+
+test('a window has what was counted in it, and gauges as they are at its end', () => {
+  const end = changed(later(slow), 'istiod_uptime_seconds', 3_660);
+  const quiet = between(later(slow), end);
+  expect(quiet).toMatchObject({ seconds: 60, isStart: false });
+  expect(totalOf(quiet.metrics, 'pilot_proxy_convergence_time_count')).toBe(0);
+  expect(totalOf(quiet.metrics, 'pilot_xds')).toBe(totalOf(readMetrics(slow), 'pilot_xds'));
+  expect(reachOf(quiet)).toBeUndefined();
+  expect(reachOf(between(later(recorded('healthy')), end))?.seconds).toBeGreaterThan(10);
+});
+
+test('whatever was counted between two readings is what the window has', () => {
+  fc.assert(
+    fc.property(fc.nat(1_000), fc.nat(1_000), (before, more) => {
+      const at = (value: number, uptime: number) =>
+        changed(changed(recorded('healthy'), count, value), 'istiod_uptime_seconds', uptime);
+      const { metrics, seconds } = between(at(before, 700), at(before + more, 760));
+      const events = metrics.get('pilot_k8s_cfg_events') ?? [];
+      expect([seconds, events.reduce((sum, { value }) => sum + value, 0)]).toEqual([60, more]);
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('an istiod that restarted within the window counts from its start', () => {
+  const restarted = between(later(slow), recorded('healthy'));
+  expect(restarted).toEqual(sinceStart(recorded('healthy')));
 });

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { typicalMs, warmMs } from '../../../command/core/top.ts';
+import { askConsole, openConsole } from '../../../command/frame/console.ts';
 import { controllerServerName } from '../../../companion/contract/rpc.ts';
 import { selfSigned } from '../../../companion/controller/nodes/x509.ts';
+import type { KubeObject } from '../../../companion/kube/object.ts';
 import { commandLine } from './host.ts';
 import { cart, clusterFor, type Mended, now, serve } from './page.ts';
 
@@ -20,7 +23,7 @@ test('top shows rates, first calls of a quarter of an hour, and what was learned
   expect(out).toMatch(
     /FIRST-CALLS +IN-15-MIN .*\ngateway +2 +\d+(?:\.\d)? ms .*\nhold +1 +\d+(?:\.\d)? ms/,
   );
-  expect(out).toMatch(/5s +expired +shop .*\n60s +learned +shop /);
+  expect(out).toMatch(/5s +expired +shop .*\n1m0s +learned +shop .* -\n/);
 });
 
 test('top as JSON has the same of one namespace', async () => {
@@ -93,6 +96,40 @@ test('dashboard prints an address with a token, which serves the page until it i
   await expect(fetch(printed.replace(/#.*\n/, ''))).rejects.toThrow();
 });
 
+test.each([
+  ['at once', 'no such pod'],
+  ['only when the connection is used', ''],
+])('the page stays open when its controller is replaced, which shows %s', async (_, refusal) => {
+  const { port, keys } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate });
+  let isReplaced = false;
+  const { connectTo } = cluster;
+  cluster.connectTo = async (pod, wanted) => {
+    if (!isReplaced || pod.name === 'successor') return connectTo(pod, wanted);
+    if (refusal !== '') throw new Error(refusal);
+    const stream = new PassThrough();
+    setImmediate(() => stream.destroy(new Error('connection refused')));
+    return stream;
+  };
+  const { list } = cluster;
+  cluster.list = async (query) => {
+    const pods = await list(query);
+    const renamed = (each: KubeObject) => ({
+      ...each,
+      metadata: { ...each.metadata, name: 'successor' },
+    });
+    return isReplaced ? pods.map(renamed) : pods;
+  };
+  const access = await openConsole(cluster, { warn: () => undefined });
+  const look = () => askConsole(access, '/api/v1/overview');
+  isReplaced = true;
+  // The first connection only shows that the pod is gone; the page asks again by itself.
+  if (refusal === '') await look().catch(() => undefined);
+  await expect.poll(look).toMatchObject({ everything: true });
+  expect(access.pod).toBe('successor');
+  access.close();
+});
+
 test.each<[string, Mended, RegExp]>([
   ['no controller is ready', { ready: 'False' }, /no controller is ready.*\n.*remedy: install/s],
   [
@@ -129,4 +166,26 @@ test('a port that is taken is named', async () => {
   const { code, err } = await commandLine(`dashboard --no-browser --port ${port}`, cluster);
   expect([code, err]).toEqual([1, expect.stringContaining(`--port ${port}: listen EADDRINUSE`)]);
   expect((await commandLine('dashboard --port x', cluster)).code).toBe(64);
+});
+
+test('nodes shows what each node can and does, and why not', async () => {
+  const { port, keys } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate });
+  const { code, out, err } = await commandLine('nodes', cluster);
+  expect([code, err]).toEqual([0, '']);
+  expect(out).toMatch(/^node-1 +heard +6\.18 +cryptomb +on +active \(2 pods\)$/m);
+  expect(out).toMatch(/^node-2 +not heard +- +unknown +off +no bypass agent has reported/m);
+  expect(out).toContain('2 nodes: 1 can offload TLS, the bypass is on at 1.\n');
+  const json = JSON.parse((await commandLine('nodes -o json', cluster)).out);
+  expect(json.nodes[0]).toMatchObject({
+    ...{ node: 'node-1', heard: true, tls: { can: 'cryptomb' }, bypass: { does: 'on' } },
+  });
+});
+
+test('nodes are refused to a user who sees some namespaces only', async () => {
+  const { port, keys } = await serve();
+  const cluster = clusterFor(port, { ca: keys.certificate, viewer: 'somebody' });
+  const { code, err } = await commandLine('nodes', cluster);
+  expect(code).toBe(1);
+  expect(err).toContain('403');
 });

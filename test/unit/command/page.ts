@@ -6,6 +6,7 @@ import type { Cluster } from '../../../command/frame/cluster.ts';
 import { CommandError } from '../../../command/frame/failure.ts';
 import { controllerServerName } from '../../../companion/contract/rpc.ts';
 import { createAccessCheck } from '../../../companion/controller/console/access.ts';
+import { createNodesKnown } from '../../../companion/controller/console/nodes-known.ts';
 import { startConsole } from '../../../companion/controller/console/server.ts';
 import { createControllerMetrics } from '../../../companion/controller/metrics.ts';
 import { selfSigned } from '../../../companion/controller/nodes/x509.ts';
@@ -43,8 +44,13 @@ export async function serve() {
     tokenReview: async (token: string) => ({ authenticated: token !== 'old', username: token }),
     mayList: async ({ username = '' }: { username?: string | undefined }) => username === 'viewer',
   };
+  const nodes = createNodesKnown({
+    kube: { listMetadata: async () => playedNodes },
+    labels: new Map([['node-1', { kernel: '6.18', btf: 'true', cgroups: 'v2', cryptomb: 'true' }]]),
+    now: () => now,
+  });
   const server = await startConsole({
-    known: { scopes: state.scopes, history, now: () => now },
+    known: { scopes: state.scopes, history, now: () => now, nodes },
     metrics,
     access: createAccessCheck({ kube, metrics, namespaces: () => ['shop'], now: () => now }),
     ...{ keys, pagePath: '/nowhere', host: '127.0.0.1', port: 0 },
@@ -54,6 +60,18 @@ export async function serve() {
   const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
   return { port, keys, stop: () => server.close() };
 }
+
+const bypassed = { 'lazyscope.io/bypass': 'enabled' };
+const playedNodes = [
+  {
+    ...{ apiVersion: 'v1', kind: 'Node' },
+    metadata: {
+      ...{ name: 'node-1', labels: bypassed },
+      annotations: { 'lazyscope.io/bypass-state': 'active (2 pods)' },
+    },
+  },
+  { apiVersion: 'v1', kind: 'Node', metadata: { name: 'node-2', labels: bypassed } },
+];
 
 /** How access differs from what works. */
 export type Mended = { ca?: string; viewer?: string; own?: string; ready?: string };

@@ -78,7 +78,7 @@ describe('status', () => {
   });
 
   test('without scopes the command prints how to get some', async () => {
-    const { code, out } = await commandLine('status', objectCluster([]));
+    const { code, out } = await commandLine('status -A', objectCluster([]));
     expect(code).toBe(0);
     expect(out).toContain('kubectl label namespace NAME lazyscope.io/mode=observe');
   });

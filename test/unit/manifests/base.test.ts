@@ -112,11 +112,12 @@ describe.each([
 });
 
 test('the ports are the companion’s defaults', () => {
-  const { port, tokenPath } = readSettings(nodeSettings, environmentOf(node), []);
+  const { port, accessLogPort, tokenPath } = readSettings(nodeSettings, environmentOf(node), []);
   const settings = readSettings(controllerSettings, environmentOf(controller), []);
   const { grpcPort, filterPort, consolePort } = settings;
   expect(consolePort).toBe(portOf(controller, 'console'));
   expect(port).toBe(portOf(node, 'http'));
+  expect(accessLogPort).toBe(portOf(node, 'grpc-als'));
   expect(grpcPort).toBe(portOf(controller, 'grpc'));
   expect(filterPort).toBe(portOf(controller, 'filter'));
 
@@ -127,16 +128,16 @@ test('the ports are the companion’s defaults', () => {
 });
 
 test.each([
-  ['lazyscope-node', node, 9470, { internalTrafficPolicy: 'Local' }],
-  ['lazyscope-controller', controller, 9471, { clusterIP: 'None' }],
-  ['lazyscope-filter', controller, 9473, {}],
-  ['lazyscope-console', controller, 9474, {}],
-] as const)('Service %s reaches its pods', (name, workload, number, more) => {
+  ['lazyscope-node', node, [9470, 9475], { internalTrafficPolicy: 'Local' }],
+  ['lazyscope-controller', controller, [9471], { clusterIP: 'None' }],
+  ['lazyscope-filter', controller, [9473], {}],
+  ['lazyscope-console', controller, [9474], {}],
+] as const)('Service %s reaches its pods', (name, workload, numbers, more) => {
   const { spec } = find(objects, 'Service', name);
   expect(labelsOf(workload)).toMatchObject(spec.selector);
-  expect(spec.ports).toHaveLength(1);
-  expect(spec.ports[0].port).toBe(number);
-  expect(portOf(workload, spec.ports[0].targetPort)).toBe(number);
+  expect(spec.ports.map(({ port }: Manifest) => port)).toEqual(numbers);
+  const served = spec.ports.map(({ targetPort }: Manifest) => portOf(workload, targetPort));
+  expect(served).toEqual(numbers);
   expect(spec).toMatchObject(more);
 });
 
@@ -210,7 +211,7 @@ test('network policies open only the ports of the contract', () => {
   );
   expect(ports).toEqual({
     'default-deny': [],
-    'lazyscope-node': [9470],
+    'lazyscope-node': [9470, 9475],
     'lazyscope-controller': [9471, 9474, 9473],
     'lazyscope-egress': [15443],
     metrics: [9472, 15020, 15090],

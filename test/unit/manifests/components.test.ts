@@ -87,9 +87,9 @@ test('alerts and monitors name metrics and ports that exist', () => {
     .map((room) => `${room}/metrics.ts`)
     .map((file) => readFileSync(join(repository, 'companion', file), 'utf8'))
     .join('\n');
-  const used = valuesOf(find(rendered, 'PrometheusRule', 'lazyscope'), 'expr').flatMap((expr) => [
-    ...String(expr).matchAll(/lazyscope_([a-z_]+)/g),
-  ]);
+  const used = ['lazyscope', 'lazyscope-recorded']
+    .flatMap((name) => valuesOf(find(rendered, 'PrometheusRule', name), 'expr'))
+    .flatMap((expr) => [...String(expr).matchAll(/lazyscope_([a-z_]+?)(?:_bucket)?\b/g)]);
   expect(used.length).toBeGreaterThanOrEqual(5);
   for (const [, metric] of used) expect(sources).toContain(`'${metric}'`);
   const [endpoint] = find(rendered, 'PodMonitor', 'lazyscope').spec.podMetricsEndpoints;

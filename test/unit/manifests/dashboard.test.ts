@@ -6,12 +6,19 @@ import { expect, test } from 'vitest';
 import { createControllerMetrics } from '../../../companion/controller/metrics.ts';
 import { createRegistry } from '../../../companion/frame/metrics.ts';
 import { createNodeMetrics } from '../../../companion/node/metrics.ts';
-import { find, manifests, render } from './render.ts';
+import { find, type Manifest, manifests, render } from './render.ts';
 
 const file = 'lazyscope.json';
 const dashboard = JSON.parse(
   readFileSync(join(manifests, 'components/monitoring', file), 'utf8'),
 ) as Dashboard;
+
+const monitoring = render(join(manifests, 'components/monitoring'));
+const recorded: { record: string; expr: string }[] = find(
+  monitoring,
+  'PrometheusRule',
+  'lazyscope-recorded',
+).spec.groups.flatMap(({ rules }: Manifest) => rules);
 
 type Target = { expr: string; legendFormat: string; datasource: object };
 type Panel = { type: string; title: string; datasource?: object; targets?: Target[] };
@@ -24,8 +31,19 @@ type Dashboard = {
 };
 
 const targets = dashboard.panels.flatMap(({ title, targets: of = [] }) =>
-  of.map((target) => ({ title, ...target })),
+  of.map((target) => ({ title, ...target, expr: unrecorded(target.expr) })),
 );
+
+/** What a recording rule records in place of its name. */
+function unrecorded(expr: string): string {
+  return recorded.reduce((text, rule) => text.replaceAll(rule.record, rule.expr), expr);
+}
+
+test('a panel shows what each rule records', () => {
+  const shown = JSON.stringify(dashboard);
+  for (const { record } of recorded)
+    expect([record, shown.includes(record)]).toEqual([record, true]);
+});
 
 type Described = { name: string; type: string; labelNames?: string[] };
 
@@ -68,7 +86,7 @@ test('every expression names metrics that exist, with labels that they have', as
 test('counters are shown as rates over the interval of the panel', () => {
   for (const { title, expr } of targets) {
     const isCounter = /_(total|bucket|cpu_seconds_total)\b/.test(expr);
-    expect([title, /rate\([^[]+\[\$__rate_interval\]/.test(expr)]).toEqual([title, isCounter]);
+    expect([title, /rate\([^[]+\[(\$__rate_interval|5m)\]/.test(expr)]).toEqual([title, isCounter]);
   }
 });
 
@@ -86,8 +104,7 @@ test('the dashboard follows the conventions of those of Istio', () => {
 });
 
 test('Grafana finds the dashboard by the label of its ConfigMap', () => {
-  const rendered = render(join(manifests, 'components/monitoring'));
-  const { metadata, data } = find(rendered, 'ConfigMap', 'lazyscope-dashboard');
+  const { metadata, data } = find(monitoring, 'ConfigMap', 'lazyscope-dashboard');
   expect(metadata.namespace).toBe('lazyscope-system');
   expect(metadata.labels.grafana_dashboard).toBe('1');
   expect(JSON.parse(data[file])).toEqual(dashboard);

@@ -34,7 +34,9 @@ const podLabels: Record<string, Labels> = {
   gateway: appOf('lazyscope-egress'),
 };
 /** The product's ports, the ports of a sidecar or router, and some that nobody may use. */
-const ports = [80, 443, 9470, 9471, 9472, 9473, 9474, 15000, 15008, 15020, 15021, 15090, 15443];
+const ports = [
+  80, 443, 9470, 9471, 9472, 9473, 9474, 9475, 15000, 15008, 15020, 15021, 15090, 15443,
+];
 
 /** The permitted connections, as ARCHITECTURE.md lists them. All others are denied. */
 const metrics = destinations.flatMap((part) =>
@@ -43,6 +45,7 @@ const metrics = destinations.flatMap((part) =>
 const enabled = ['enabled pod', 'pod of a namespace on its way out'];
 const flows = [
   ...enabled.map((from) => `${from} -> node:9470`),
+  ...enabled.map((from) => `${from} -> node:9475`),
   ...enabled.map((from) => `${from} -> controller:9473`),
   ...enabled.map((from) => `${from} -> gateway:15443`),
   'node -> controller:9471',

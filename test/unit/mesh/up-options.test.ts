@@ -27,8 +27,13 @@ test.each([
   expect(() => read(words)).toThrow(message);
 });
 
-test('enable takes one namespace and one mode', () => {
-  expect(readEnable(['shop', 'observe'])).toEqual({ namespace: 'shop', mode: 'observe' });
+test('enable takes one namespace, one mode, and the source of what is learned', () => {
+  const shop = { namespace: 'shop', mode: 'observe' };
+  expect(readEnable(['shop', 'observe'])).toEqual({ ...shop, source: 'wasm' });
+  const byLog = readEnable(['shop', 'observe', '--source', 'access-log']);
+  expect(byLog).toEqual({ ...shop, source: 'access-log' });
+  expect(() => readEnable(['shop', 'observe', '--source', 'logs'])).toThrow('--source logs: give');
+  expect(() => readEnable(['shop', 'observe', '--sauce'])).toThrow("'observe --sauce': give one");
   expect(() => readEnable(['shop'])).toThrow("'': give one mode of observe, enforce, off");
   expect(() => readEnable(['shop', 'on'])).toThrow("'on': give one mode of observe, enforce, off");
   expect(() => readEnable([])).toThrow("'' is not a name of a namespace");

@@ -143,6 +143,8 @@ export function createDoor({ store, random, onWrite }: DoorOptions): Door {
         onWrite('delete', found);
         await store.delete(resource, name, namespace);
       }, options.timeoutMs),
+    serves: async () => false,
+    listMetadata: async () => [],
     tokenReview: async () => ({ authenticated: false }),
     mayList: async () => false,
     close: () => undefined,

@@ -56,10 +56,13 @@ const sized = (id: string, within: [number, number, number]): Case => {
     {
       metrics: `${name}_bucket{${type},le="4e+06"} ${mega4}\n${name}_bucket{${type},le="1e+07"} ${mega10}\n${name}_count{${type}} ${all}\n`,
     },
-    { metrics: `${name}_bucket{${type},le="4e+06"} 7\n${name}_count{${type}} 7\n` },
+    {
+      metrics: `${name}_bucket{${type},le="4e+06"} 7\n${name}_bucket{${type},le="1e+07"} 7\n${name}_count{${type}} 7\n`,
+    },
   ];
 };
-const held = {
+/** Its first calls are held. */
+export const heldNamespace = {
   ...{ apiVersion: 'v1', kind: 'Namespace' },
   metadata: {
     name: 'shop',
@@ -67,7 +70,7 @@ const held = {
     annotations: { 'lazyscope.io/first-call': 'hold' },
   },
 };
-const other = {
+export const secondIstiod = {
   ...{ apiVersion: 'v1', kind: 'Pod' },
   metadata: { namespace: 'istio-system', name: 'istiod-1', labels: { app: 'istiod' } },
   spec: { containers: [{ name: 'discovery' }] },
@@ -91,10 +94,10 @@ export const metricCases: Case[] = [
   ],
   slow('istiod-queue-time', 'pilot_proxy_queue_time', [1, 3], [0.1, 0.5]),
   slow('istiod-push-context', 'pilot_pushcontext_init_seconds', [0.5, 1], [0.1, 0.5]),
-  slow('istiod-convergence', 'pilot_proxy_convergence_time', [10, 20], [5, 10]),
+  slow('istiod-convergence', 'pilot_proxy_convergence_time', [10, 20], [3, 5]),
   [
     'istiod-hold-late',
-    { metrics: histogram('pilot_proxy_convergence_time', 3, 5), objects: [held] },
+    { metrics: histogram('pilot_proxy_convergence_time', 3, 5), objects: [heldNamespace] },
     { metrics: histogram('pilot_proxy_convergence_time', 3, 5) },
   ],
   sized('istiod-config-size', [5, 7, 7]),
@@ -128,7 +131,7 @@ export const metricCases: Case[] = [
   ],
   [
     'istiod-uneven',
-    { metrics: 'pilot_xds{version="1.30.2"} 200\n', objects: [other] },
-    { metrics: 'pilot_xds{version="1.30.2"} 50\n', objects: [other] },
+    { metrics: 'pilot_xds{version="1.30.2"} 200\n', objects: [secondIstiod] },
+    { metrics: 'pilot_xds{version="1.30.2"} 50\n', objects: [secondIstiod] },
   ],
 ];

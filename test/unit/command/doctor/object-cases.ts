@@ -1,5 +1,5 @@
 import type { KubeObject } from '../../../../companion/kube/object.ts';
-import { istio, pod } from '../../companion/core/objects.ts';
+import { app, istio, pod } from '../../companion/core/objects.ts';
 import { filterParts } from './filter-parts.ts';
 import type { Case, Situation } from './situation.ts';
 
@@ -54,6 +54,19 @@ const plain = [
   pod('plain/app', { ip: '10.244.0.7' }),
 ];
 
+/** A namespace that learns from access logs, and a Service in 10.97.0.0/16. */
+const logged = (ranges: string): KubeObject[] => {
+  const labels = { 'lazyscope.io/mode': 'observe', 'lazyscope.io/source': 'access-log' };
+  const annotations = { 'lazyscope.io/service-cidr': ranges };
+  const name = 'lazyscope-access-log';
+  return [
+    object('Namespace', 'plain', { metadata: { name: 'plain', labels } }),
+    pod('plain/app', { ip: '10.244.0.7' }),
+    object('EnvoyFilter', `plain/${name}`, { metadata: { namespace: 'plain', name, annotations } }),
+    ...app('plain/late', '10.97.0.1', '10.244.0.8'),
+  ];
+};
+
 export const filterCases: Case[] = [
   ['filter-missing', { objects: plain }, { objects: [...plain, ...filterParts('plain', 'a1')] }],
   one(
@@ -82,6 +95,11 @@ export const filterCases: Case[] = [
     web({ annotations: { 'traffic.sidecar.istio.io/excludeOutboundPorts': '5432' } }),
     web({ annotations: { 'traffic.sidecar.istio.io/includeOutboundIPRanges': '*' } }),
   ),
+  [
+    'service-outside-ranges',
+    { objects: logged('10.96.0.0/16,none/0') },
+    { objects: logged('10.96.0.0/16,10.97.0.0/16') },
+  ],
   one('not-intercepted', web({ interception: 'NONE' }), web({ interception: 'TPROXY' })),
 ];
 
@@ -175,39 +193,6 @@ export const resourceCases: Case[] = [
     { objects: [scaler('Resource'), owned] },
     { objects: [scaler('ContainerResource'), owned] },
   ],
-];
-
-const node = (value: string) => ({
-  ...object('Node', 'node-1'),
-  metadata: {
-    name: 'node-1',
-    labels: { 'feature.node.kubernetes.io/cpu-cpuid.AVX512IFMA': value },
-  },
-});
-const keys = (settings: object) => ({
-  defaultConfig: { privateKeyProvider: { cryptomb: settings } },
-});
-const qat = (limits: object) =>
-  proxied(
-    { resources: { limits, requests: { memory: '1Gi' } } },
-    {},
-    {
-      'proxy.istio.io/config': 'privateKeyProvider: {qat: {pollDelay: 2ms, fallback: true}}',
-    },
-  );
-
-export const tlsCases: Case[] = [
-  [
-    'private-key-fallback',
-    { mesh: keys({ pollDelay: '2ms' }), objects: [node('false')] },
-    { mesh: keys({ pollDelay: '2ms' }), objects: [node('true')] },
-  ],
-  [
-    'private-key-poll-delay',
-    { mesh: keys({ pollDelay: '1.5s', fallback: true }) },
-    { mesh: keys({ pollDelay: '20ms', fallback: true }) },
-  ],
-  one('private-key-device', qat({}), qat({ 'qat.intel.com/cy': '1' })),
 ];
 
 const section = (type: string, rest: object) => ({

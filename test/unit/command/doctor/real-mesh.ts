@@ -53,6 +53,7 @@ export type PodOptions = {
   annotations?: Record<string, string>;
   owner?: { apiVersion: string; kind: string; name: string };
   node?: string;
+  nodeSelector?: Record<string, string>;
   proxy?: object;
   /** Of the proxy's container. */
   status?: object;
@@ -62,7 +63,7 @@ export const requests = { cpu: '100m', memory: '128Mi' };
 
 /** A running pod with a sidecar, as the injector makes it. */
 export function web(path: string, options: PodOptions = {}): KubeObject {
-  const { annotations, owner, node = 'node-1', proxy, status } = options;
+  const { annotations, owner, node = 'node-1', nodeSelector, proxy, status } = options;
   const ownerReferences = owner && [{ ...owner, uid: `uid-${owner.name}`, controller: true }];
   const metadata = {
     labels: { app: 'web', 'security.istio.io/tlsMode': 'istio' },
@@ -76,6 +77,7 @@ export function web(path: string, options: PodOptions = {}): KubeObject {
     {
       spec: {
         nodeName: node,
+        ...(nodeSelector && { nodeSelector }),
         containers: [
           { name: 'app', image: 'app' },
           { name: 'istio-proxy', image: 'proxyv2', resources: { requests }, ...proxy },

@@ -43,6 +43,24 @@ const filters: Entry[] = [
     web('filter-left-out/web-1'),
   ),
   ofNamespace(
+    'service-outside-ranges',
+    'outside of 10.97.0.0/16',
+    namespace('service-outside-ranges', {
+      'lazyscope.io/mode': 'observe',
+      'lazyscope.io/source': 'access-log',
+    }),
+    object(
+      'EnvoyFilter',
+      'service-outside-ranges/lazyscope-access-log',
+      { spec: { configPatches: [] } },
+      { annotations: { 'lazyscope.io/service-cidr': '10.97.0.0/16,none/0' } },
+    ),
+    web('service-outside-ranges/web-1'),
+    object('Service', 'service-outside-ranges/late', {
+      spec: { clusterIP: '10.96.200.1', ports: [{ name: 'http', port: 80 }] },
+    }),
+  ),
+  ofNamespace(
     'filter-versions',
     `its filter is ${digestOf('b').slice(0, 12)}`,
     enabled('filter-versions'),

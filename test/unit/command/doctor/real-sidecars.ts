@@ -17,6 +17,8 @@ const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web' };
 const provider = (text: string) => ({
   annotations: { 'proxy.istio.io/config': `privateKeyProvider: ${text}` },
 });
+/** Such pods run on nodes with the instructions only. */
+const onCapable = { nodeSelector: { 'lazyscope.io/cryptomb': 'true' } };
 export const resources: Entry[] = [
   inPlain('resource-annotations', 'it sets proxyCPU: its sidecar then has no proxyCPULimit', {
     annotations: { 'sidecar.istio.io/proxyCPU': '10m' },
@@ -52,6 +54,7 @@ export const resources: Entry[] = [
   ],
   inPlain('private-key-poll-delay', 'pollDelay of cryptomb is 1.5s; Istio takes 500 ms', {
     ...provider('{cryptomb: {pollDelay: 1.5s, fallback: true}}'),
+    ...onCapable,
   }),
   inPlain('private-key-device', 'no container requests qat.intel.com/*', {
     ...provider('{qat: {pollDelay: 2ms, fallback: true}}'),
@@ -64,6 +67,33 @@ export const resources: Entry[] = [
         web(`${id}/web-1`, provider('{cryptomb: {pollDelay: 2ms}}')),
       ],
       ...{ subject: `Pod ${id}/web-1`, words: 'such as node-3' },
+    }),
+  ],
+  [
+    'tls-offload-left-out',
+    (id) => ({
+      objects: [
+        ...[namespace(id, { 'lazyscope.io/tls-offload': 'auto' }), web(`${id}/web-1`)],
+        object('Node', 'node-4', {}, { labels: { 'lazyscope.io/cryptomb': 'true' } }),
+      ],
+      ...{ subject: `Pod ${id}/web-1`, words: 'created without the policy' },
+    }),
+  ],
+  [
+    'bypass-refused',
+    () => ({
+      objects: [
+        object(
+          'Node',
+          'node-5',
+          {},
+          {
+            labels: { 'lazyscope.io/bypass': 'enabled' },
+            annotations: { 'lazyscope.io/bypass-state': 'refused (no BTF)' },
+          },
+        ),
+      ],
+      ...{ subject: 'Node node-5', words: 'refused (no BTF)' },
     }),
   ],
 ];
@@ -82,6 +112,7 @@ export const sidecars: Entry[] = [
   }),
   inPlain('private-key-openssl', `cryptomb is set, and ${red} is built with OpenSSL`, {
     ...provider('{cryptomb: {pollDelay: 2ms, fallback: true}}'),
+    ...onCapable,
     proxy: { image: red },
   }),
   [

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import type { KubeObject } from '../../../../companion/kube/object.ts';
+import { later, recorded } from '../../../recorded/istiod-metrics.ts';
 import { type Answers, objectCluster } from '../host.ts';
 import { shopObjects } from '../shop.ts';
 import { filterParts } from './filter-parts.ts';
@@ -12,6 +13,8 @@ export type Situation = {
   istiod?: { image?: string; resources?: object; status?: object; revision?: string };
   /** Fields of the mesh configuration. */
   mesh?: Record<string, unknown>;
+  /** All metrics of istiod; default: those of a healthy one. */
+  istiodText?: string;
   /** Further metrics of istiod. */
   metrics?: string;
   /** What proxies answer to `config_dump`, by `namespace/pod`. */
@@ -81,40 +84,27 @@ const system: KubeObject = {
   metadata: { name: 'lazyscope-system', labels: { mesh: 'in' } },
 };
 
-/** As a small mesh that has just started shows them. */
-const healthyMetrics = `
-istiod_uptime_seconds 3600
-pilot_xds{version="1.31.0"} 12
-pilot_xds_pushes{type="cds"} 40
-pilot_xds_recv_max 1200
-pilot_total_xds_internal_errors 0
-pilot_proxy_convergence_time_bucket{le="0.1"} 40
-pilot_proxy_convergence_time_bucket{le="0.5"} 40
-pilot_proxy_convergence_time_bucket{le="+Inf"} 40
-pilot_xds_config_size_bytes_bucket{type="type.googleapis.com/envoy.config.cluster.v3.Cluster",le="4e+06"} 9
-pilot_xds_config_size_bytes_bucket{type="type.googleapis.com/envoy.config.cluster.v3.Cluster",le="1e+07"} 9
-pilot_xds_config_size_bytes_count{type="type.googleapis.com/envoy.config.cluster.v3.Cluster"} 9
-`;
+const healthy = later(recorded('healthy'));
 
 /** The mesh of a situation: its objects, and what its pods answer and print. */
 export function meshOf(situation: Situation) {
-  const { objects: own = [], metrics = '', dumps = {} } = situation;
+  const { objects: own = [], metrics = '', istiodText = healthy, dumps = {} } = situation;
   const key = ({ kind, metadata: { namespace, name } }: KubeObject) =>
     `${kind} ${namespace}/${name}`;
   const replaced = new Set(own.map(key));
-  const healthy = [
+  const mesh = [
     ...[...shopObjects(), system, meshConfigOf(situation), istiodOf(situation)],
     ...[istiodPod('istiod-0'), companion, ...filterParts('shop', 'a1')],
   ];
   const answers: Answers = {
-    'pods/istio-system/istiod-0:15014/metrics': () => healthyMetrics + metrics,
+    'pods/istio-system/istiod-0:15014/metrics': () => istiodText + metrics,
     // A second istiod, where a situation has one.
-    'pods/istio-system/istiod-1:15014/metrics': () => 'pilot_xds{version="1.31.0"} 20\n',
+    'pods/istio-system/istiod-1:15014/metrics': () => healthy,
   };
   const texts = Object.entries(dumps).map(([pod, dump]) => [
     `${pod} pilot-agent request GET config_dump`,
     JSON.stringify(dump),
   ]);
-  const objects = [...healthy.filter((object) => !replaced.has(key(object))), ...own];
+  const objects = [...mesh.filter((object) => !replaced.has(key(object))), ...own];
   return objectCluster(objects, { answers, texts: Object.fromEntries(texts) });
 }

@@ -1,12 +1,14 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import {
-  disqualification,
-  type Features,
-  featureFile,
-  readFlags,
-} from '../../../../companion/bypass/features.ts';
-import { podCgroups } from '../../../../companion/bypass/pod-cgroup.ts';
+import { type Features, featureFile } from '../../../../companion/bypass/features.ts';
+import { kubeletFolders, podCgroups } from '../../../../companion/bypass/pod-cgroup.ts';
 import { createReport, isCapable, nodeOf } from '../../../../companion/bypass/report.ts';
+import {
+  bypassDisqualification,
+  readFlags,
+} from '../../../../companion/core/mesh/node-features.ts';
 
 const features: Features = {
   kernel: '6.18.44-cloud',
@@ -21,13 +23,13 @@ const features: Features = {
 };
 
 test('a node that lacks a requirement is refused with the requirement', () => {
-  expect(disqualification(features)).toBeUndefined();
-  expect(disqualification({ ...features, cgroups: 'hybrid' })).toBeUndefined();
-  expect(disqualification({ ...features, kernel: '7.0.1' })).toBeUndefined();
-  expect(disqualification({ ...features, kernel: '6.2.16' })).toContain('older than 6.3');
-  expect(disqualification({ ...features, kernel: '5.15.0' })).toContain('older than 6.3');
-  expect(disqualification({ ...features, btf: false })).toContain('no BTF');
-  expect(disqualification({ ...features, cgroups: 'v1' })).toContain('cgroup v1');
+  expect(bypassDisqualification(features)).toBeUndefined();
+  expect(bypassDisqualification({ ...features, cgroups: 'hybrid' })).toBeUndefined();
+  expect(bypassDisqualification({ ...features, kernel: '7.0.1' })).toBeUndefined();
+  expect(bypassDisqualification({ ...features, kernel: '6.2.16' })).toContain('older than 6.3');
+  expect(bypassDisqualification({ ...features, kernel: '5.15.0' })).toContain('older than 6.3');
+  expect(bypassDisqualification({ ...features, btf: false })).toContain('no BTF');
+  expect(bypassDisqualification({ ...features, cgroups: 'v1' })).toContain('cgroup v1');
 });
 
 test('the feature file has a line for each feature that is a valid label', () => {
@@ -83,4 +85,15 @@ test('a node is capable only after a passed self-test', () => {
   expect(isCapable({ state: { name: 'off', reason: '' }, selftest: undefined })).toBe(false);
   expect(isCapable({ state: { name: 'refused', reason: '' }, selftest })).toBe(false);
   expect(isCapable({ state: { name: 'active', pods: 1 }, selftest })).toBe(true);
+});
+
+test('pods are looked for below the root and where a kubelet may have another root', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'lazyscope-cgroups-'));
+  const folders = [
+    ...['kubepods/burstable/poda', 'system.slice/sshd.service', 'box/node-1/kubepods/podb'],
+    ...['box/node-2/kubepods.slice', 'a/b/c/d/kubepods'],
+  ];
+  for (const folder of folders) mkdirSync(join(root, folder), { recursive: true });
+  expect(await kubeletFolders(root)).toEqual(['/', '/box/node-1', '/box/node-2']);
+  rmSync(root, { recursive: true });
 });

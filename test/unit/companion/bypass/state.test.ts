@@ -8,6 +8,7 @@ import {
   type Machine,
   next,
   pauseMs,
+  restMs,
   retryMs,
   type StateEvent,
 } from '../../../../companion/bypass/state.ts';
@@ -67,7 +68,65 @@ test('ends that lie far apart do not add up', () => {
   }
 });
 
-test('after no series of events does the bypass serve without a self-test, or serve on without a label', () => {
+const unwell: StateEvent = { type: 'unwell', reason: 'reads failed' };
+const attached: StateEvent = { type: 'attached', pods: 1 };
+const drained: StateEvent = { type: 'drained' };
+
+test('where it does harm it drains, rests, and is tested again before it serves', () => {
+  const resting = after([wanted, proven, attached, unwell, drained, wanted]);
+  expect(describe(resting.state)).toBe('off (reads failed; it rests for 10 minutes)');
+  expect(next(resting, wanted, restMs.first - 1).state.name).toBe('off');
+  expect(next(resting, wanted, restMs.first).state.name).toBe('probing');
+  // A user who takes the label away and sets it again need not wait.
+  expect(after([unwanted, wanted], resting).state.name).toBe('probing');
+});
+
+test('each rest within a day is twice as long, up to four hours; after a day the first is forgotten', () => {
+  const harmed = (machine: Machine, now: number) =>
+    after([wanted, proven, unwell, drained], machine, now);
+  let machine = begin;
+  const rests: number[] = [];
+  for (let now = 0, i = 0; i < 7; i++, now = machine.restsUntil) {
+    machine = harmed(machine, now);
+    rests.push((machine.restsUntil - now) / 60_000);
+  }
+  expect(rests).toEqual([10, 20, 40, 80, 160, 240, 240]);
+  const later = machine.restsUntil + restMs.forgottenAfter;
+  expect(harmed(machine, later).restsUntil - later).toBe(restMs.first);
+});
+
+test('a patched kernel is tested again at once', () => {
+  const outdated: StateEvent = { type: 'outdated', reason: 'patched' };
+  const machine = after([wanted, proven, attached, outdated]);
+  expect(describe(machine.state)).toBe('draining (patched)');
+  expect(after([drained, wanted], machine).state.name).toBe('probing');
+  expect(after([outdated], after([wanted])).state.name).toBe('probing');
+});
+
+test('after no series of events does it probe or serve while it rests', () => {
+  const step = fc.record({
+    event: fc.constantFrom(wanted, proven, attached, unwell, drained, ended),
+    ms: fc.integer({ min: 0, max: 2_000_000 }),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+      let machine = begin;
+      let now = 0;
+      for (const { event, ms } of steps) {
+        now += ms;
+        machine = next(machine, event, now);
+        if (now < machine.restsUntil) expect(isLoaded(machine.state)).toBe(false);
+        if (now < machine.restsUntil) expect(machine.state.name).not.toBe('probing');
+        for (let i = 1; i < machine.rests.length; i++) {
+          const between = (machine.rests[i] ?? 0) - (machine.rests[i - 1] ?? 0);
+          expect(between).toBeGreaterThanOrEqual(restMs.first);
+        }
+      }
+    }),
+  );
+});
+
+test('after no series of events does the bypass serve does the bypass serve without a self-test, or serve on without a label', () => {
   const event: fc.Arbitrary<StateEvent> = fc.constantFrom<StateEvent[]>(
     wanted,
     unwanted,

@@ -3,7 +3,7 @@ import { Registry } from 'prom-client';
 import { afterEach, expect, test } from 'vitest';
 import { log } from '../../../../box/played/fixtures.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
-import { createFeed, type Feed } from '../../../../companion/controller/nodes/feed.ts';
+import { createFeed, type Feed, gatherMsFor } from '../../../../companion/controller/nodes/feed.ts';
 import { followerBounds } from '../../../../companion/controller/nodes/follower.ts';
 import { readNamespace } from '../../../../companion/controller/state/namespaces.ts';
 import { createState, type State } from '../../../../companion/controller/state/state.ts';
@@ -31,13 +31,21 @@ function replica(
     const metadata = { name, labels: { 'lazyscope.io/mode': 'enforce' } };
     state.namespaces.set(name, readNamespace({ apiVersion: 'v1', kind: 'Namespace', metadata }));
   }
-  const metrics = createControllerMetrics(new Registry());
+  const registry = new Registry();
+  const metrics = createControllerMetrics(registry);
+  const value = async (name: string, labels: Record<string, string> = {}) => {
+    const found = await registry.getSingleMetric(`lazyscope_${name}`)?.get();
+    const isWanted = (each: { labels: Record<string, string | number | undefined> }) =>
+      Object.entries(labels).every(([label, wanted]) => each.labels[label] === wanted);
+    return found?.values.find(isWanted)?.value;
+  };
   const feed = createFeed({ state, config, metrics, log, now: () => 0, bounds });
   const touch = markTouched(feed, state, config);
   feeds.push(feed);
   return {
     state,
     feed,
+    value,
     put(object: KubeObject) {
       state.catalog.upsert(object);
       state.podsChanged(object.metadata.namespace ?? '');
@@ -169,6 +177,10 @@ test('every change so far is with the node once it was sent without a delay', as
   expect(byKey(node.texts)).toEqual(byKey(fresh.texts));
 });
 
+test('changes are gathered for 50 ms, and in a mesh of many nodes for longer', () => {
+  expect([1, 200, 1_000, 5_000].map(gatherMsFor)).toEqual([50, 50, 250, 1_250]);
+});
+
 test('a node is sent nothing that only pods of other nodes see', async () => {
   const one = replica();
   one.put(pod('shop/caller', { ip: '10.9.0.4', node: 'node-1' }));
@@ -215,8 +227,70 @@ test('a host that an object no longer names is gone', async () => {
   expect(hosts).toEqual(['host entry shop/entry y.example.com']);
 });
 
-test('a catalog that is larger than a node keeps is refused, until it fits', async () => {
-  const one = replica(undefined, { hosts: 3, length: 1e6 });
+test('whatever does not fit, a node has every record whole, or short with the same key', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      meshObjects.map((objects) => objects.filter(({ kind }) => kind !== 'FarHost')),
+      fc.nat(12),
+      fc.nat(30),
+      async (objects, hosts, turn) => {
+        const one = replica(undefined, { hosts, known: 1e6, length: 1e6 });
+        for (const object of callers) one.put(object);
+        const node = await followed(one);
+        for (const [index, object] of objects.entries()) {
+          one.put(object);
+          if (index === turn) await followed(one);
+        }
+        await followed(one);
+        const all = byKey((await followed(replica(one.state))).texts);
+        expect([...byKey(node.texts).keys()]).toEqual([...all.keys()]);
+        for (const [key, text] of node.texts)
+          if (text !== all.get(key))
+            expect(JSON.parse(text).host).toMatchObject({ tooLarge: true });
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+test('hosts beyond the bound are sent short, the same ones by both replicas, until they fit', async () => {
+  const bounds = { hosts: 300, known: 1e6, length: 1e6 };
+  const [one, other] = [replica(undefined, bounds), replica(undefined, bounds)];
+  const mesh = Array.from({ length: 400 }, (_, n) =>
+    app(`shop/s${n}`, `10.96.${n >> 8}.${n & 255}`, `10.1.${n >> 8}.${n & 255}`),
+  );
+  for (const object of [...callers, ...mesh.flat()]) one.put(object);
+  for (const object of [...mesh.flat().reverse(), ...callers]) other.put(object);
+  const node = await followed(one);
+  const shortOf = (texts: ReadonlyMap<string, string>) =>
+    [...texts.values()].filter((text) => text.includes('"tooLarge":true')).length;
+  expect(node.texts.size).toBeGreaterThan(400);
+  expect(shortOf(node.texts)).toBeGreaterThanOrEqual(100);
+  // A bucket has six hosts or seven.
+  expect(shortOf(node.texts)).toBeLessThan(120);
+  expect(await one.value('controller_catalog_followers', { state: 'in-part' })).toBe(1);
+  expect(await one.value('controller_catalog_short_hosts')).toBe(shortOf(node.texts));
+  expect(byKey((await followed(other)).texts)).toEqual(byKey(node.texts));
+  for (const object of mesh.slice(0, 110).flat()) one.remove(object);
+  await followed(one);
+  expect(shortOf(node.texts)).toBe(0);
+  expect(await one.value('controller_catalog_short_hosts')).toBe(0);
+});
+
+test('a catalog that is at the bound in characters is sent in part', async () => {
+  const one = replica(undefined, { hosts: 1e6, known: 1e6, length: 40_000 });
+  for (const object of callers) one.put(object);
+  for (let n = 0; n < 200; n++)
+    for (const object of app(`shop/s${n}`, `10.96.0.${n}`, `10.1.0.${n}`, { node: 'node-2' }))
+      one.put(object);
+  const node = await followed(one);
+  const length = [...node.texts.values()].reduce((sum, text) => sum + text.length, 0);
+  expect(length).toBeLessThanOrEqual(40_000);
+  expect(length).toBeGreaterThan(38_000);
+});
+
+test('a catalog that does not fit even with short records is refused, until it fits', async () => {
+  const one = replica(undefined, { hosts: 3, known: 3, length: 1e6 });
   const mesh = [0, 1, 2, 3].map((n) => service(`shop/s${n}`, { ip: `10.96.1.${n}` }));
   for (const object of [...callers, ...mesh]) one.put(object);
   const node = await followed(one);

@@ -139,7 +139,8 @@ test.each(clients.filter((each) => each.namespace === namespace))(
       const { resolution: wanted, ...expected } = decide(view, caller, call);
       const { resolution: found, ...actual } = decide(nodeView, caller, call);
       const { kind, record, ip } = found;
-      if (kind === 'external' || (record && node.lacks(record, ip))) asked.push(each.name);
+      const isAsked = kind === 'external' || (record && node.lacks(record, ip, call.tcp));
+      if (isAsked) asked.push(each.name);
       else expect([each.name, actual, found.host]).toEqual([each.name, expected, wanted.host]);
     }
     // External hosts, addresses of pods, and pods that no endpoint names.

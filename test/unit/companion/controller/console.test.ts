@@ -8,6 +8,7 @@ import {
   namespacesMax,
   rememberedMs,
 } from '../../../../companion/controller/console/access.ts';
+import { changesAtOnce } from '../../../../companion/controller/console/events.ts';
 import { startConsole } from '../../../../companion/controller/console/server.ts';
 import { answerBounds } from '../../../../companion/controller/console/views.ts';
 import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
@@ -82,9 +83,16 @@ async function serve({ ageMs = 60 * minute } = {}) {
   closing.push(() => server.close());
   const address = server.server.address();
   const port = typeof address === 'object' ? address?.port : 0;
-  const ask = (path: string, token?: string, more: Record<string, string> = {}, method = 'GET') =>
+  type More = Record<string, string>;
+  const ask = (
+    path: string,
+    token?: string,
+    more: More = {},
+    method = 'GET',
+    signal?: AbortSignal,
+  ) =>
     fetch(`http://127.0.0.1:${port}${path}`, {
-      method,
+      ...{ method, ...(signal && { signal }) },
       headers: { ...(token && { authorization: `Bearer ${token}` }), ...more },
     });
   // biome-ignore lint/suspicious/noExplicitAny: what the test looks at differs by view.
@@ -336,4 +344,48 @@ test('events resume after a break, without a loss and without a repetition', asy
   history.changes.add({ ...told, namespace: 'bank' });
   const { id } = history.changes.add({ ...told, namespace: 'shop' });
   expect(await read(fresh, 1)).toEqual([String(id)]);
+});
+
+test('a reader that missed many changes gets them in parts, each of them once', async () => {
+  const { ask, history } = await serve();
+  const told = { at: start, kind: 'first-call' as const, workload: 'w', host: 'h', detail: 'hold' };
+  const ids = Array.from({ length: 2 * changesAtOnce + 7 }, () =>
+    String(history.changes.add({ ...told, namespace: 'shop' }).id),
+  );
+  const first = String(Number(ids[0]) - 1);
+  const missed = await ask('/api/v1/events', 'tenant', { 'last-event-id': first });
+  expect(await read(missed, ids.length)).toEqual(ids);
+});
+
+test('changes are found by their time and place, the first or the last ones', async () => {
+  const { view, history } = await serve({ ageMs: 0 });
+  const told = { kind: 'first-call' as const, host: 'h', detail: 'hold' };
+  for (let n = 0; n < answerBounds.changes + 50; n++) {
+    const of = n % 2 === 0 ? { namespace: 'shop', workload: 'web' } : { namespace: 'bank' };
+    history.changes.add({ ...told, workload: 'pay', ...of, at: start + n });
+  }
+  const times = async (query: string, token = 'admin') => {
+    const { changes } = await view(`changes?${query}`, token);
+    return changes.map(({ at }: { at: number }) => at - start);
+  };
+  expect(await times(`from=${start + 1}&to=${start + 4}`)).toEqual([1, 2, 3, 4]);
+  expect(await times(`from=${start + 1}&order=first&limit=2`)).toEqual([1, 2]);
+  expect(await times(`to=${start + 5}&namespace=shop&workload=web&limit=1`)).toEqual([4]);
+  expect(await times(`to=${start + 5}&namespace=shop&workload=other`)).toEqual([]);
+  expect(await times(`to=${start + 5}&limit=2`, 'tenant')).toEqual([2, 4]);
+  expect(await times('limit=1000000')).toHaveLength(answerBounds.changes);
+});
+
+test('an address gets eight event streams, and a place again when one of them ends', async () => {
+  const { ask } = await serve();
+  const leaving = new AbortController();
+  const open = (signal?: AbortSignal) => ask('/api/v1/events', 'admin', {}, 'GET', signal);
+  await Promise.all([open(leaving.signal), ...Array.from({ length: 7 }, () => open())]);
+  const refused = await open();
+  expect([refused.status, await refused.text()]).toEqual([
+    429,
+    expect.stringContaining('at most 8 from one address'),
+  ]);
+  leaving.abort();
+  await expect.poll(async () => (await open()).status).toBe(200);
 });

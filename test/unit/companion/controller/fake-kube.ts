@@ -187,6 +187,8 @@ export function createFakeKube(): FakeKube {
         fake.writes.push(`delete ${kindOf(resource)} ${namespace ?? ''}/${name}`);
         drop(key);
       }),
+    serves: async () => false,
+    listMetadata: async () => [],
     tokenReview: async () => ({ authenticated: false }),
     mayList: async () => false,
     close: () => undefined,

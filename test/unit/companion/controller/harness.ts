@@ -93,13 +93,21 @@ export async function startController(
         node = 'node-1',
         clusters = 2010,
         overflow = 0,
-      }: { node?: string; clusters?: number; overflow?: number } = {},
+        log,
+      }: {
+        node?: string;
+        clusters?: number;
+        overflow?: number;
+        /** Of an access log: no filter reports. */
+        log?: { source: string; secondsUnbroken: number };
+      } = {},
     ) {
       messages.onReport(node, {
         namespace: 'shop',
         pod,
         podUid: uidOf(pod),
-        filterVersion: '1',
+        filterVersion: log ? '' : '1',
+        ...log,
         edges,
         overflow,
         secondsSinceHeartbeat: 0,

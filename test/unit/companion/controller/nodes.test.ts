@@ -61,11 +61,13 @@ async function serve(
     gone: ProxyGone[];
     questions: Question[];
     streams: string[];
+    features: [string, Record<string, string>][];
   } = {
     reports: [],
     gone: [],
     questions: [],
     streams: [],
+    features: [],
   };
   const registry = new Registry();
   const nodes: Nodes = createNodes({
@@ -85,6 +87,7 @@ async function serve(
     onClosed: (node) => void heard.streams.push(`-${node}`),
     onReport: (node, report) => void heard.reports.push([node, report]),
     onGone: (_node, gone) => void heard.gone.push(gone),
+    onFeatures: (node, { labels }) => void heard.features.push([node, labels]),
     onFollow,
     onQuestion(_node, question) {
       if (question.pod === 'bug') throw new Error('a bug');
@@ -144,11 +147,13 @@ test('a node that identifies itself gets its questions answered', async () => {
   send(hello);
   send(question(1));
   send(question(2));
+  send({ features: { labels: { kernel: '6.18' } } });
   send({ gone: { namespace: 'shop', pod: 'web', podUid: 'u' } });
   await eventually(() => expect(received).toHaveLength(2));
   expect(received[0]?.answer).toEqual({ ...answer, retries: null, id: 1 });
   expect(received[1]?.answer?.id).toBe(2);
   await eventually(() => expect(heard.gone).toHaveLength(1));
+  expect(heard.features).toEqual([['node-1', { kernel: '6.18' }]]);
   expect(heard.questions[0]?.call).toEqual(call);
   nodes.forget({ namespace: 'shop', pod: 'web' });
   await eventually(() => {

@@ -65,6 +65,29 @@ test('an urgent mark does not wait for the second', async () => {
   expect(times('a')).toEqual([0, 100]);
 });
 
+test('urgent marks of a burst become one run, after the time that the first of them gave', async () => {
+  start(10);
+  for (let n = 0; n < 3; n++) {
+    pace.mark('a', true, 30);
+    await vi.advanceTimersByTimeAsync(9);
+  }
+  expect(runs).toHaveLength(0);
+  await vi.advanceTimersByTimeAsync(4);
+  expect(runs).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(runs).toHaveLength(1);
+});
+
+test('a mark that is due at once does not wait for one that is due later', async () => {
+  start(10);
+  pace.mark('b', true);
+  pace.mark('a', true, 30);
+  await vi.advanceTimersByTimeAsync(5);
+  pace.mark('a', true);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(times('a')).toEqual([5]);
+});
+
 test('marks during a run become one more run', async () => {
   let finish = () => {};
   outcome = () =>

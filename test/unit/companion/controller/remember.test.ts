@@ -1,5 +1,8 @@
+import { Registry } from 'prom-client';
 import { expect, test } from 'vitest';
-import { noteFigures } from '../../../../companion/controller/nodes/remember.ts';
+import { createControllerMetrics } from '../../../../companion/controller/metrics.ts';
+import { measuredWorkloads, noteFigures } from '../../../../companion/controller/nodes/remember.ts';
+import { measureWorkloads } from '../../../../companion/controller/tick.ts';
 import { cart, kube, settle, start } from './shop.ts';
 
 const cluster = 'outbound|80||cart.shop.svc.cluster.local';
@@ -56,10 +59,33 @@ test('the memory and clusters of a workload are means over its proxies', async (
   const controller = await start();
   controller.report('web', [], { clusters: 100 });
   const now = Date.parse('2026-01-01T00:00:00Z');
-  noteFigures(controller.history, controller.state, now);
+  noteFigures(controller.history, measuredWorkloads(controller.state), now);
   const at = { from: now, to: now };
   const { figures } = controller.history;
   expect(figures.series('shop/web', 'clusters', 0, at)).toEqual([100]);
   expect(figures.series('shop/web', 'memory', 0, at)[0]).toBeCloseTo(7.5e6, -3);
   expect(kube.all('Pod').length).toBeGreaterThan(1);
+});
+
+test('each workload has metrics, for as long as its proxies report', async () => {
+  const controller = await start();
+  const metrics = createControllerMetrics(new Registry());
+  controller.report('web', [], { clusters: 100 });
+  measureWorkloads(controller.state, measuredWorkloads(controller.state), metrics);
+  const values = async () => (await metrics.workloadClusters.get()).values;
+  expect(await values()).toMatchObject([
+    { labels: { workload_namespace: 'shop', workload: 'web' }, value: 100 },
+  ]);
+  measureWorkloads(controller.state, new Map(), metrics);
+  expect(await values()).toEqual([]);
+});
+
+test('2,000 workloads have metrics; how many have none is counted', async () => {
+  const controller = await start();
+  const metrics = createControllerMetrics(new Registry());
+  const one = { memoryBytes: 1, clusters: 1, proxies: 1 };
+  const many = new Map(Array.from({ length: 2_003 }, (_, n) => [`shop/w${n}`, one]));
+  measureWorkloads(controller.state, many, metrics);
+  expect((await metrics.workloadMemory.get()).values).toHaveLength(2_000);
+  expect((await metrics.workloadsLeftOut.get()).values[0]?.value).toBe(3);
 });

@@ -1,7 +1,11 @@
 import { BlockList } from 'node:net';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { createAddressIndex, holdsAddress } from '../../../../companion/core/mesh/address-index.ts';
+import {
+  createAddressIndex,
+  holdsAddress,
+  rangeText,
+} from '../../../../companion/core/mesh/address-index.ts';
 
 test.each([
   ['10.0.0.1', '10.0.0.1', true],
@@ -26,6 +30,35 @@ test.each([
   const index = createAddressIndex<string>();
   index.add(address, 'value');
   expect(index.get(ip)).toEqual(expected ? ['value'] : []);
+});
+
+test.each([
+  ['10.96.0.0/16', '10.96.0.0/16'],
+  ['10.96.7.1/16', '10.96.0.0/16'],
+  ['10.96.0.0/016', '10.96.0.0/16'],
+  ['0.0.0.0/0', '0.0.0.0/0'],
+  ['FD00:10:96:0::/112', 'fd00:10:96::/112'],
+  ['fd00:10:96::7/112', 'fd00:10:96::/112'],
+  ['::/0', '::/0'],
+  ['fd00:0:0:1::/64', 'fd00:0:0:1::/64'],
+  ['10.96.0.0', undefined],
+  ['10.96.0.0/33', undefined],
+  ['none/0', undefined],
+])('the range %s is written as %s', (text, written) => {
+  expect(rangeText(text)).toBe(written);
+});
+
+test('a range as it is written holds the same addresses, and is written so again', () => {
+  const address = fc.oneof(fc.ipV4(), fc.ipV6());
+  fc.assert(
+    fc.property(address, fc.nat(128), address, (ip, bits, other) => {
+      const range = `${ip}/${ip.includes(':') ? bits : bits % 33}`;
+      const written = rangeText(range) ?? '';
+      expect(rangeText(written)).toBe(written);
+      for (const each of [ip, other])
+        expect(holdsAddress(written, each)).toBe(holdsAddress(range, each));
+    }),
+  );
 });
 
 test('the narrowest range that holds an address wins', () => {

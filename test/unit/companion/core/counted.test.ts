@@ -11,6 +11,9 @@ test.each([
   [3, 'learned host', '3 learned hosts'],
   [2, 'entry', '2 entries'],
   [2, 'gateway', '2 gateways'],
+  [2, 'push', '2 pushes'],
+  [2, 'fetch', '2 fetches'],
+  [2, 'address', '2 addresses'],
 ])('%i of %s are %s', (count, noun, text) => {
   expect(counted(count, noun)).toBe(text);
 });

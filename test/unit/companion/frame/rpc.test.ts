@@ -36,6 +36,8 @@ const report = fc.record({
   }),
   overflow: count,
   secondsSinceHeartbeat: count,
+  source: fc.constantFrom('', 'access-log'),
+  secondsUnbroken: count,
 });
 
 describe('a message', () => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { packedBytesMax } from '../../../../companion/controller/console/takeover.ts';
 import { createChanges } from '../../../../companion/core/history/changes.ts';
 import { createCounters, settlingMs } from '../../../../companion/core/history/counters.ts';
 import { createEdgeHistory, edgesMax } from '../../../../companion/core/history/edges.ts';
@@ -7,6 +8,7 @@ import { createFigureHistory, workloadsMax } from '../../../../companion/core/hi
 import { coveredMs, createHistory, levelFor } from '../../../../companion/core/history/history.ts';
 
 const start = Date.parse('2026-01-01T00:00:00Z');
+const second = 1_000;
 const hour = 3_600_000;
 const edge = (n: number) => ({ namespace: 'shop', workload: `w${n}`, host: 'shop/cart' });
 const change = {
@@ -32,12 +34,24 @@ test('the edges that were used longest ago go first, and of these the least used
   edges.add(edge(1), start, 9);
   edges.add(edge(2), start, 1);
   edges.add(edge(3), start + 1, 1);
-  edges.add(edge(4), start + 2, 1);
-  const left = () => edges.within(0, { from: start, to: start + 9 }).map((each) => each.workload);
+  edges.add(edge(4), start + second, 1);
+  const left = () =>
+    edges.within(0, { from: start, to: start + 60 * second }).map((each) => each.workload);
   expect(left()).toEqual(['w1', 'w3', 'w4']);
-  edges.add(edge(5), start + 3, 1);
+  edges.add(edge(5), start + 12 * second, 1);
   expect(left()).toEqual(['w3', 'w4', 'w5']);
   expect(edges.evicted()).toBe(2);
+});
+
+test('a mesh with more edges in use than there is room for does not make room for each of them', () => {
+  const edges = createEdgeHistory(1_000);
+  const rounds = 60;
+  for (let round = 0; round < rounds; round++)
+    for (let n = 0; n < 3_000; n++) edges.add(edge(n), start + round * second, 1);
+  const kept = edges.within(0, { from: start, to: start + hour }).map(({ total }) => total);
+  expect(edges.size()).toBe(1_000);
+  // Room for one in a hundred was made six times.
+  expect(kept.filter((total) => total === rounds).length).toBeGreaterThanOrEqual(900);
 });
 
 test('the calls of a proxy are counted once, however often its counts are repeated', () => {
@@ -111,7 +125,36 @@ test('a replica takes over the history of another one', () => {
   expect(fresh.changes.add(change).id).toBeGreaterThan(old.changes.newest());
 });
 
-test.each([['{"edge":{}}'], ['{"layout":2}'], ['no json']])(
+test('a history that is full in every bin is taken over whole, within the bound of the text', () => {
+  const [old, fresh] = [createHistory(start), createHistory(start)];
+  const end = start + 14 * 24 * hour;
+  const moments = [
+    ...Array.from({ length: 312 }, (_, n) => start + n * hour),
+    ...Array.from({ length: 276 }, (_, n) => end - 24 * hour + n * 300_000),
+    ...Array.from({ length: 360 }, (_, n) => end - hour + n * 10_000),
+  ];
+  // The longest names that Kubernetes has, and counts that need all bits.
+  const name = 'n'.repeat(63);
+  const called = {
+    namespace: name,
+    workload: name,
+    host: `${name}/${name}.${name}.svc.cluster.local`,
+  };
+  for (const at of moments) old.edges.add(called, at, 1e9 + at);
+  const lines = [...old.pack()];
+  const perEdge = Math.max(...lines.map((line) => line.length));
+  expect(perEdge * edgesMax).toBeLessThan(packedBytesMax);
+  const take = fresh.unpack();
+  for (const line of lines) take(line);
+  for (const level of [0, 1, 2]) {
+    const range = { from: start, to: end };
+    expect(fresh.edges.series(called, level, range)).toEqual(
+      old.edges.series(called, level, range),
+    );
+  }
+});
+
+test.each([['{"edge":{}}'], ['{"layout":1}'], ['{"layout":3}'], ['no json']])(
   'the line %s begins no history',
   (line) => {
     expect(() => createHistory(start).unpack()(line)).toThrow();

@@ -34,6 +34,7 @@ export async function runTestNode(
   const env = {
     LAZYSCOPE_NODE_NAME: 'worker-1',
     LAZYSCOPE_PORT: '0',
+    LAZYSCOPE_ACCESS_LOG_PORT: '0',
     LAZYSCOPE_CONTROLLER_SERVICE: '127.0.0.1',
     LAZYSCOPE_CONTROLLER_GRPC_PORT: String(controllerPort),
     LAZYSCOPE_CA_PATH: certificate.caPath,
@@ -46,7 +47,11 @@ export async function runTestNode(
   const debug = new Map<string, () => unknown>();
   const { kube, watches } = fakeKube();
   const config = readSettings(nodeSettings, env, []);
-  const { port } = await startNode(config, { log, lifecycle, registry, debug }, kube);
+  const { port, accessLogPort } = await startNode(
+    config,
+    { log, lifecycle, registry, debug },
+    kube,
+  );
   const pods = watches.get('pods');
   watches.get('namespaces')?.upsert(namespaceObject('shop', 'observe'));
   pods?.upsert(podObject('cart', addresses.cart));
@@ -67,6 +72,7 @@ export async function runTestNode(
 
   return {
     port,
+    accessLogPort,
     metric,
     lifecycle,
     debug,
@@ -93,6 +99,8 @@ function fakeKube(): { kube: Kube; watches: Map<string, WatchHandler> } {
     replace: unused,
     get: unused,
     delete: unused,
+    serves: unused,
+    listMetadata: unused,
     tokenReview: unused,
     mayList: unused,
     close: () => undefined,

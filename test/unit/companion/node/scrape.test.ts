@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { log, podOf, testMetrics } from '../../../../box/played/fixtures.ts';
 import type { ProxyStats } from '../../../../companion/core/scope/proxies.ts';
-import { parseStats, startScrape } from '../../../../companion/node/scrape.ts';
+import { parseStats } from '../../../../companion/node/proxy-stats.ts';
+import { startScrape } from '../../../../companion/node/scrape.ts';
 import { eventually } from './running-node.ts';
 
 // These tests use real sockets and timers and may run on a busy machine.
