@@ -15,6 +15,7 @@
  * follow.
  */
 #include <linux/errno.h>
+#include "arrival.h"
 #include "establish.h"
 #include "transfer.h"
 
@@ -151,10 +152,11 @@ int BPF_PROG(bypass_sent, struct sock *sk, int ret, int flags)
 	return 0;
 }
 
-/* Does nothing. Without it, FIONREAD on a socket in the map returns 0 for data from the stack. */
+/* Without this program, FIONREAD on a socket in the map returns 0 for data from the stack. */
 SEC("sk_skb/stream_verdict")
-int bypass_arrival(struct __sk_buff *skb)
+int bypass_arrival(struct __sk_buff *ctx)
 {
+	take_arrival(ctx);
 	return SK_PASS;
 }
 

@@ -99,7 +99,9 @@ struct connection {
 	X(to_stack_gone)        /* the same: the other side has gone */ \
 	X(to_stack_ulp)         /* the same: kTLS */ \
 	X(to_redirect)          /* flows that returned to redirection */ \
-	X(left_alone)           /* listeners left alone: mostly streams of small messages */
+	X(left_alone)           /* listeners left alone: mostly streams of small messages */ \
+	X(repeated)             /* segments that began with data that had arrived before */ \
+	X(repeated_kept)        /* those of them that the application got as they were: no memory */
 
 enum counter {
 #define X(name) COUNT_##name,

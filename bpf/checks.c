@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,52 +8,9 @@
 #include <unistd.h>
 #include "engine.h"
 #include "selftest.h"
+#include "talk.h"
 
-#define WAIT_MS 2000
-#define PIECE 65536
 #define WHOLE (64u << 20)
-
-static unsigned char out[PIECE], in[PIECE];
-
-static bool readable(int fd, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, ms) == 1;
-}
-
-static bool say(int fd, char byte, size_t size)
-{
-	memset(out, byte, size);
-	return send(fd, out, size, MSG_NOSIGNAL) == (ssize_t)size;
-}
-
-/* Reads exactly `size` bytes and checks that each is `byte`. */
-static bool hear(int fd, char byte, size_t size)
-{
-	while (size) {
-		ssize_t n = readable(fd, WAIT_MS) ? recv(fd, in, size < PIECE ? size : PIECE, 0) : -1;
-
-		if (n <= 0)
-			return false;
-		for (ssize_t i = 0; i < n; i++)
-			if (in[i] != (unsigned char)byte)
-				return false;
-		size -= (size_t)n;
-	}
-	return true;
-}
-
-static size_t fill(int fd, char byte, size_t most)
-{
-	size_t sent = 0;
-	ssize_t n;
-
-	memset(out, byte, PIECE);
-	while (sent < most && (n = send(fd, out, PIECE, MSG_NOSIGNAL)) > 0)
-		sent += (size_t)n;
-	return sent;
-}
 
 static const char *paired(struct ends *e)
 {
@@ -107,6 +63,22 @@ static const char *partial(struct ends *e)
 
 	return hear(e->server, 'B', second - second / 2) && hear(e->server, 'C', third) ?
 		       NULL : "data overtook the rest of a partial send";
+}
+
+/* As after a retransmission that merged old and new data into one segment. */
+static const char *repeated(struct ends *e)
+{
+	trial_redirect(false);
+	if (!say(e->client, 'A', 1000) || !hear(e->server, 'A', 600))
+		return "data did not arrive";
+	if (!rewind_client(e, 500))
+		return "the client cannot repeat data";
+	memset(out, 'A', 500);
+	memset(out + 500, 'B', 500);
+	if (send(e->client, out, 1000, MSG_NOSIGNAL) != 1000)
+		return "data was not sent";
+	return hear(e->server, 'A', 400) && hear(e->server, 'B', 500) && !readable(e->server, 0) ?
+		       NULL : "data that arrived twice was read twice";
 }
 
 static const char *backpressure(struct ends *e)
@@ -241,6 +213,7 @@ static const char *detached(struct ends *e)
 /* `detach` is last, because no connection is accelerated after it. */
 const struct check checks[] = {
 	{ "paired", paired },	    { "order", order },		{ "partialSend", partial },
+	{ "repeated", repeated },
 	{ "backPressure", backpressure }, { "fionread", fionread },	{ "readiness", readiness },
 	{ "halfClose", half_close },	    { "reset", reset },		{ "peek", peek },
 	{ "splice", no_splice },	    { "whole", whole },		{ "detach", detached },

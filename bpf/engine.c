@@ -61,6 +61,7 @@ static void size_tables(unsigned int connections)
 	bpf_map__set_max_entries(programs->maps.expected, connections);
 	bpf_map__set_max_entries(programs->maps.waiting, connections);
 	bpf_map__set_max_entries(programs->maps.sockets, 2 * connections);
+	bpf_map__set_max_entries(programs->maps.arrived, 2 * connections);
 }
 
 static bool attach(struct failure *failure)

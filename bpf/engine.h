@@ -30,7 +30,7 @@ void engine_off(void);
 bool engine_on(void);
 
 struct figures {
-	unsigned int sockets, connections, expected, waiting, swept;
+	unsigned int sockets, arrived, connections, expected, waiting, swept;
 	uint64_t unread_max; /* most unread bytes in one direction of a connection */
 	uint64_t counters[COUNTERS_MAX];
 };

@@ -57,6 +57,7 @@ static __always_inline int take_in(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	struct bpf_sock *sk = ctx->sk;
 	struct flow *flow;
 	int reason = unfit(tp);
+	__u32 next;
 
 	if (reason || !sk)
 		return reason;
@@ -67,7 +68,10 @@ static __always_inline int take_in(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	flow->container = container;
 	flow->side = side;
 	flow->write_seq = tp->write_seq;
-	if (bpf_sock_hash_update(ctx, &sockets, &self, BPF_ANY)) {
+	next = tp->rcv_nxt;
+	if (bpf_map_update_elem(&arrived, &self, &next, BPF_ANY) ||
+	    bpf_sock_hash_update(ctx, &sockets, &self, BPF_ANY)) {
+		bpf_map_delete_elem(&arrived, &self);
 		bpf_sk_storage_delete(&flows, sk);
 		return COUNT_no_room;
 	}
@@ -214,6 +218,8 @@ static __always_inline void socket_closed(struct bpf_sock_ops *ctx, const struct
 	}
 	key = flow->connection;
 	bpf_map_delete_elem(&connections, &key);
+	key = bpf_get_socket_cookie(ctx);
+	bpf_map_delete_elem(&arrived, &key);
 	count(COUNT_closed);
 }
 

@@ -63,6 +63,16 @@ struct tcp_sock {
 	_Bool is_mptcp;
 };
 
+struct sk_buff {
+	char cb[48];
+};
+
+/* What TCP keeps in `cb`: the sequence numbers of a segment. */
+struct tcp_skb_cb {
+	__u32 seq;
+	__u32 end_seq;
+};
+
 enum sock_flags {
 	SOCK_ZEROCOPY,
 };

@@ -111,6 +111,7 @@ static bool answer_stats(const struct request *request)
 	answer_bool("on", engine_on());
 	answer_number("cgroups", cgroup_count());
 	answer_number("sockets", figures.sockets);
+	answer_number("arrived", figures.arrived);
 	answer_number("connections", figures.connections);
 	answer_number("expected", figures.expected);
 	answer_number("waiting", figures.waiting);

@@ -168,6 +168,18 @@ struct {
 	__type(value, struct client);
 } waiting SEC(".maps");
 
+/*
+ * Socket cookie -> the sequence number that follows what has arrived by the stack, 4 bytes. Two per
+ * connection; removed on close, or by the loader's sweep.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * CONNECTIONS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u32);
+} arrived SEC(".maps");
+
 /* Port -> 1: the ports that the policy names. Written by the loader. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

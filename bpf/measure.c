@@ -77,6 +77,30 @@ static void measure_connections(struct figures *figures)
 	}
 }
 
+/*
+ * Removes the entries of sockets whose end no program saw. A socket that was being taken in gets
+ * its entry back; what has arrived meanwhile makes no difference, as the entry is renewed with it.
+ */
+static void sweep_arrived(void)
+{
+	struct bypass *programs = engine_programs();
+	int fd = bpf_map__fd(programs->maps.arrived), sockets = bpf_map__fd(programs->maps.sockets);
+	unsigned int seen = 0, most = bpf_map__max_entries(programs->maps.arrived);
+	__u64 key, next;
+	__u32 value;
+	bool more = !bpf_map_get_next_key(fd, NULL, &next);
+
+	while (more && seen++ < most) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (is_open(sockets, key) || bpf_map_lookup_elem(fd, &key, &value))
+			continue;
+		bpf_map_delete_elem(fd, &key);
+		if (is_open(sockets, key))
+			bpf_map_update_elem(fd, &key, &value, BPF_NOEXIST);
+	}
+}
+
 static void sum_counters(struct figures *figures)
 {
 	int fd = bpf_map__fd(engine_programs()->maps.counters), cpus = libbpf_num_possible_cpus();
@@ -99,6 +123,9 @@ void engine_measure(struct figures *figures)
 	memset(figures, 0, sizeof(*figures));
 	measure_connections(figures);
 	figures->sockets = entries(programs->maps.sockets);
+	if (entries(programs->maps.arrived) > figures->sockets)
+		sweep_arrived();
+	figures->arrived = entries(programs->maps.arrived);
 	figures->expected = entries(programs->maps.expected);
 	figures->waiting = entries(programs->maps.waiting);
 	sum_counters(figures);

@@ -33,6 +33,12 @@ void trial_redirect(bool on);
 /* Detaches and unloads everything while connections are open, as when the loader dies. */
 void trial_detach(void);
 
+/*
+ * Replaces the client, unnoticed by the server, by a socket that sends from `back` bytes earlier in
+ * the sequence. Needs CAP_NET_ADMIN.
+ */
+bool rewind_client(struct ends *ends, unsigned int back);
+
 /* Answers the command: "ok" or a reason for each check. This process must be in the cgroup. */
 bool answer_selftest(const char *command, const char *cgroup);
 

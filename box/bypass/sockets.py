@@ -4,6 +4,8 @@ Node.js offers neither the options nor the flags that the tests are about. Every
 """
 import array, ctypes, errno, fcntl, hashlib, json, os, random, resource, select, socket, struct, sys, tempfile, termios, threading, time
 
+import repair
+
 sockets = {}
 names = {name: getattr(socket, name) for name in dir(socket) if name.startswith(('MSG_', 'SO_', 'TCP_', 'SOL_', 'IPPROTO_'))}
 names.setdefault('TCP_ULP', 31)
@@ -330,7 +332,14 @@ def hold(o):
     return {'n': o['count']}
 
 
-commands = {f.__name__: f for f in (listen, connect, accept, pair, send, stream, fill, receive, expect, unread, poll, shutdown, close, close_all, setoption, sendfile, splice, blocked, exchange, churn, hold)}
+def repeat(o):
+    """Sends the last `again` bytes once more, with `size` new ones in the same segments, as after a merged retransmission."""
+    s = repair.rewound(sockets.pop(o['id']), o['again'])
+    s.sendall(o['old'].encode() * o['again'] + o['new'].encode() * o['size'])
+    return {'id': keep(s)}
+
+
+commands = {f.__name__: f for f in (listen, connect, accept, pair, send, stream, fill, receive, expect, unread, poll, shutdown, close, close_all, setoption, sendfile, splice, blocked, exchange, churn, hold, repeat)}
 for line in sys.stdin:
     o = json.loads(line)
     try:

@@ -40,6 +40,9 @@ export function judge(health: Health | undefined, stats: Stats, now: number): Ju
     const times = counted(woken, 'blocking read');
     return { health, unwell: `${times} of accelerated sockets failed within a minute` };
   }
+  if (grown('repeated_kept') > 0) {
+    return { health, unwell: 'data that arrived twice could not be removed, for want of memory' };
+  }
   if (now - at < windowMs) return { health };
   const next: Health = {
     base: stats,

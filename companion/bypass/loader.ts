@@ -21,6 +21,7 @@ const statsSchema = z.object({
   on: z.boolean(),
   cgroups: z.number(),
   sockets: z.number(),
+  arrived: z.number(),
   connections: z.number(),
   expected: z.number(),
   waiting: z.number(),

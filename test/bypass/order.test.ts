@@ -105,3 +105,34 @@ test('random bytes both ways arrive equal while the switch is toggled', async ()
   expect(hops.other.redirectedBytes).toBeGreaterThan(1 << 20);
   expect(hops.other.stackBytes).toBeGreaterThan(1 << 20);
 });
+
+/** Bytes that the segment repeats, and whether the reader has taken them before. */
+const repetitions = [1, 535, 4095, 4096, 4700].flatMap((again) =>
+  [false, true].map((taken) => ({ again, taken })),
+);
+
+test('a segment that repeats bytes and adds new ones brings the new ones only', async () => {
+  const loader = await rig.accelerate();
+  const { agent } = rig;
+  await loader.policy({ redirect: false });
+  for (const { again, taken } of repetitions) {
+    const { client, server } = await agent.do('pair');
+    const sent = ['A', again] as const;
+    await agent.do('send', { id: client, byte: 'A', size: again, timeout: 5 });
+    if (taken) await agent.do('expect', { id: server, runs: [sent] });
+    const { id } = await agent.do('repeat', { id: client, again, old: 'A', new: 'B', size: 600 });
+    await agent.do('shutdown', { id });
+    const runs = [...(taken ? [] : [sent]), ['B', 600]];
+    const arrived = await agent.do('expect', { id: server, runs });
+    expect({ again, taken, arrived }).toEqual({
+      again,
+      taken,
+      arrived: { n: taken ? 600 : again + 600 },
+    });
+    expect(await agent.do('receive', { id: server, size: 1 })).toMatchObject({ n: 0 });
+    await agent.do('close_all');
+  }
+  const { repeated, repeated_kept } = (await loader.stats()).counters;
+  expect(repeated).toBeGreaterThanOrEqual(repetitions.length);
+  expect(repeated_kept).toBe(0);
+});

@@ -17,7 +17,16 @@ function statsOf({ redirected = 0, stack = 0, ...counters }: Figures): Stats {
   const none = { redirectedMessages: 0, redirectedBytes: 0, stackMessages: 0, stackBytes: 0 };
   const outbound = { ...none, redirectedMessages: redirected, stackMessages: stack };
   return {
-    ...{ on: true, cgroups: 1, sockets: 0, connections: 0, expected: 0, waiting: 0, swept: 0 },
+    ...{
+      on: true,
+      cgroups: 1,
+      sockets: 0,
+      arrived: 0,
+      connections: 0,
+      expected: 0,
+      waiting: 0,
+      swept: 0,
+    },
     ...{ unreadMax: 0, counters, hops: { other: none, inbound: none, outbound } },
   };
 }
