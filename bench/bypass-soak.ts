@@ -4,9 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Agent, startAgent } from '../box/bypass/agent.ts';
 import { type Cgroup, createCgroup } from '../box/bypass/cgroup.ts';
 import { kernelBugLines, leftovers } from '../box/bypass/leftovers.ts';
+import { createLossy } from '../box/bypass/pods.ts';
 import { loaderPath, repoDir } from '../box/paths.ts';
 import { run } from '../box/run.ts';
-import { type Loader, startLoader } from '../companion/bypass/loader.ts';
+import { type Loader, type Stats, startLoader } from '../companion/bypass/loader.ts';
 import type { BenchOptions } from './bench.ts';
 import { type Row, row } from './result.ts';
 import { median } from './statistics.ts';
@@ -25,6 +26,8 @@ type Soak = {
     bytes: number;
     /** By the figures of each loader before its end. */
     redirected: number;
+    /** Segments that repeated data, by the same figures. */
+    repeated: number;
     churned: number;
     toggles: number;
     kills: number;
@@ -38,6 +41,8 @@ type Soak = {
 const minutesUsual = 60;
 /** Largest transfer in each direction: above the limit of unread bytes, so that flows switch. */
 const bytesMax = 24 << 20;
+/** The share of segments lost in one of the lanes of transfers, so that senders repeat data. */
+const lossyShare = 0.03;
 /** An event every so often: connections that were open before and after it are both frequent. */
 const eventMs = { from: 200, to: 3_000 };
 
@@ -45,30 +50,40 @@ export async function bypassSoak({ quick, minutes, say }: BenchOptions): Promise
   await run('make', ['-C', join(repoDir, 'bpf')]);
   const complaints = await kernelBugLines();
   const cgroup = await createCgroup();
+  const lossy = await createLossy(lossyShare);
   const soak: Soak = {
     cgroup,
     until: Date.now() + (quick ? 1 : (minutes ?? minutesUsual)) * 60_000,
     loader: await begin(cgroup),
     starts: 1,
-    counts: { exchanges: 0, bytes: 0, redirected: 0, churned: 0, toggles: 0, kills: 0 },
+    counts: {
+      exchanges: 0,
+      bytes: 0,
+      redirected: 0,
+      repeated: 0,
+      churned: 0,
+      toggles: 0,
+      kills: 0,
+    },
     ...{ faults: [], resident: [] },
   };
   const reporting = setInterval(() => say(JSON.stringify(soak.counts)), 60_000);
   await Promise.all([
-    ...[0, 1].map(() => lane(soak, exchange)),
+    ...[undefined, undefined, lossy.pid].map((netns) => lane(soak, exchange, netns)),
     ...[0, 1].map(() => lane(soak, churn)),
     lane(soak, killed),
     disturb(soak),
   ]);
   clearInterval(reporting);
-  soak.counts.redirected += await redirectedBy(soak.loader);
-  const { connections, sockets } = await emptied(soak.loader);
+  await lossy.remove();
+  await addFigures(soak);
+  const { connections, sockets, arrived } = await emptied(soak.loader);
   await soak.loader.close();
   const left = await leftovers();
   await cgroup.remove();
   for (const fault of soak.faults.slice(0, 20)) say(fault);
   const news = (await kernelBugLines()).length - complaints.length;
-  return rowsOf(soak, { connections, sockets, left: left.length, news });
+  return rowsOf(soak, { connections, sockets, arrived, left: left.length, news });
 }
 
 async function begin(cgroup: Cgroup): Promise<Loader> {
@@ -79,9 +94,13 @@ async function begin(cgroup: Cgroup): Promise<Loader> {
 }
 
 /** One application after another, each with some pieces of work, until the time is over. */
-async function lane(soak: Soak, work: (agent: Agent, soak: Soak) => Promise<void>): Promise<void> {
+async function lane(
+  soak: Soak,
+  work: (agent: Agent, soak: Soak) => Promise<void>,
+  netns?: number,
+): Promise<void> {
   while (Date.now() < soak.until) {
-    const agent = await startAgent(soak.cgroup.path);
+    const agent = await startAgent(soak.cgroup.path, netns);
     try {
       for (let i = 0; i < 20 && Date.now() < soak.until; i++) await work(agent, soak);
     } catch (error) {
@@ -133,7 +152,7 @@ async function disturb(soak: Soak): Promise<void> {
   const cgroups = [cgroup.path];
   const replace = async (end: (loader: Loader) => unknown) => {
     soak.resident.push(await residentOf(soak.loader.pid));
-    counts.redirected += await redirectedBy(soak.loader);
+    await addFigures(soak);
     await end(soak.loader);
     await soak.loader.ended;
     soak.loader = await begin(cgroup);
@@ -171,22 +190,23 @@ async function residentOf(pid: number): Promise<number> {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]);
 }
 
-async function redirectedBy(loader: Loader): Promise<number> {
-  const { other, inbound, outbound } = (await loader.stats()).hops;
-  return [other, inbound, outbound].reduce((sum, hop) => sum + hop.redirectedBytes, 0);
+async function addFigures({ counts, loader }: Soak): Promise<void> {
+  const { counters, hops } = await loader.stats();
+  for (const hop of Object.values(hops)) counts.redirected += hop.redirectedBytes;
+  counts.repeated += counters.repeated ?? 0;
 }
 
 /** The tables once all applications have ended; the loader sweeps what is left of killed ones. */
-async function emptied(loader: Loader): Promise<{ connections: number; sockets: number }> {
+async function emptied(loader: Loader): Promise<Stats> {
   let stats = await loader.stats();
-  for (let i = 0; i < 100 && stats.connections + stats.sockets > 0; i++) {
+  for (let i = 0; i < 100 && stats.connections + stats.sockets + stats.arrived > 0; i++) {
     await sleep(100);
     stats = await loader.stats();
   }
   return stats;
 }
 
-type Ends = { connections: number; sockets: number; left: number; news: number };
+type Ends = { connections: number; sockets: number; arrived: number; left: number; news: number };
 
 function rowsOf({ counts, faults, resident, starts }: Soak, ends: Ends): Row[] {
   const third = Math.max(1, Math.floor(resident.length / 3));
@@ -197,12 +217,14 @@ function rowsOf({ counts, faults, resident, starts }: Soak, ends: Ends): Row[] {
     row(name, 'exchanged', counts.bytes / 1e9, 'GB', { atLeast: 0.001 }),
     row(name, 'redirected', counts.redirected / 1e9, 'GB', { atLeast: 0.001 }),
     row(name, 'transfers', counts.exchanges, 'transfers'),
+    row(name, 'segments that repeated data', counts.repeated, 'segments'),
     row(name, 'short connections', counts.churned, 'connections'),
     row(name, 'switches, limits, restarts', counts.toggles, 'events'),
     row(name, 'kills of loaders and applications', counts.kills, 'kills'),
     row(name, 'loaders', starts, 'loaders'),
     row(name, 'connections in the table at the end', ends.connections, 'connections', none),
     row(name, 'sockets in the map at the end', ends.sockets, 'sockets', none),
+    row(name, 'entries of arrived data at the end', ends.arrived, 'entries', none),
     row(name, 'programs and maps left in the kernel', ends.left, 'objects', none),
     row(name, 'new complaints of the kernel', ends.news, 'lines', none),
     row(name, 'memory of the loader, last third - first third', growth / 1024, 'MiB', {

@@ -27,19 +27,37 @@ async function holdNamespace(): Promise<ChildProcessWithoutNullStreams> {
   return child;
 }
 
+/**
+ * A network namespace whose loopback loses this share of the segments, except of those that begin a
+ * connection: the senders repeat data.
+ */
+export async function createLossy(share: number): Promise<Pick<Pod, 'pid' | 'remove'>> {
+  const child = await holdNamespace();
+  const segments = ['-p', 'tcp', '!', '--syn'];
+  const some = ['-m', 'statistic', '--mode', 'random', '--probability', `${share}`];
+  await inside(child, 'iptables', '-A', 'INPUT', ...segments, ...some, '-j', 'DROP');
+  return { pid: child.pid ?? 0, remove: () => ended(child) };
+}
+
+async function inside(
+  { pid }: ChildProcessWithoutNullStreams,
+  ...command: string[]
+): Promise<void> {
+  await run('nsenter', [`--net=/proc/${pid}/ns/net`, ...command]);
+}
+
+async function ended(child: ChildProcessWithoutNullStreams): Promise<void> {
+  child.kill('SIGKILL');
+  await once(child, 'close');
+}
+
 async function pod(child: ChildProcessWithoutNullStreams, address: string): Promise<Pod> {
-  const inside = async (...command: string[]) => {
-    await run('nsenter', [`--net=/proc/${child.pid}/ns/net`, ...command]);
-  };
-  await inside('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
-  await inside('ip', 'link', 'set', 'eth0', 'up');
+  await inside(child, 'ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
+  await inside(child, 'ip', 'link', 'set', 'eth0', 'up');
   return {
     pid: child.pid ?? 0,
     address,
-    iptables: (...rule) => inside('iptables', '-t', 'nat', '-A', ...rule),
-    async remove() {
-      child.kill('SIGKILL');
-      await once(child, 'close');
-    },
+    iptables: (...rule) => inside(child, 'iptables', '-t', 'nat', '-A', ...rule),
+    remove: () => ended(child),
   };
 }
