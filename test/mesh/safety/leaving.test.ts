@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { deleteNamespaces, untilNarrowed } from '../../../box/fleet.ts';
 import { openMesh, type PodRef } from '../../../box/mesh.ts';
 import { repoDir } from '../../../box/paths.ts';
@@ -17,6 +17,14 @@ beforeAll(async () => {
     enableClient(mesh, namespace, 'enforce'),
     enableClient(mesh, away, 'enforce'),
   ]);
+});
+
+// What a failed test left behind must not fail the next one.
+beforeEach(async () => {
+  await define();
+  await mesh.kubectl(['delete', 'sidecar', 'mine', '-n', namespace, '--ignore-not-found']);
+  await setMode(mesh, namespace, 'enforce');
+  await untilNarrowed(mesh, namespace, ['client']);
 });
 
 afterAll(async () => {
@@ -49,8 +57,6 @@ test('mode off restores full configuration, and no call fails', async () => {
   });
   await untilReason(mesh, namespace, 'Off');
   expect(await ours(mesh, namespace)).not.toContain(`sidecar.networking.istio.io/${sidecarName}`);
-  await setMode(mesh, namespace, 'enforce');
-  await untilNarrowed(mesh, namespace, ['client']);
 });
 
 test('a user’s Sidecar replaces the scope and is removed again, and no call fails', async () => {
@@ -66,8 +72,8 @@ test('a user’s Sidecar replaces the scope and is removed again, and no call fa
     await untilFull(mesh, client);
     await mesh.kubectl(['delete', 'sidecar', 'mine', '-n', namespace]);
     await untilReason(mesh, namespace, 'Enforced');
+    await untilNarrowed(mesh, namespace, ['client']);
   });
-  await untilNarrowed(mesh, namespace, ['client']);
 });
 
 test('the deletion of the WorkloadScope definition restores full configuration, and no call fails', async () => {
@@ -76,8 +82,6 @@ test('the deletion of the WorkloadScope definition restores full configuration, 
     await untilFull(mesh, client);
   });
   expect(await mesh.kubectl(['get', 'sidecars', '-n', namespace, '-o', 'name'])).toBe('');
-  await define();
-  await untilNarrowed(mesh, namespace, ['client']);
 });
 
 test('a namespace that loses its label keeps only the objects that its user applied', async () => {
