@@ -108,7 +108,7 @@ test('no comment is wider than the code', () => {
 
 /** Files of Istio, Envoy and the kernel that a comment may name. */
 const foreign =
-  /^(pilot|pkg|tools|security|source|api|contrib|mesh|ext|include|linux)\/|^(sysexits|vmlinux|proxy_wasm_common)\.h$|^image-layout\.md$/;
+  /^(pilot|pkg|tools|security|source|api|contrib|mesh|ext|include|linux|net|netinet)\/|^(sysexits|vmlinux|proxy_wasm_common)\.h$|^image-layout\.md$/;
 
 test('every file that a comment names exists', () => {
   const names = new Set(files.map((file) => basename(file)));
