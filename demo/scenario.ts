@@ -12,7 +12,8 @@ export type Result = {
   full: ProxyFigures;
   scoped: ProxyFigures;
   firstCalls: FirstCall[];
-  requests: { sent: number; failed: number };
+  /** `firstFailure` only if a request failed. */
+  requests: { sent: number; failed: number; firstFailure?: string };
   seconds: number;
 };
 
@@ -70,9 +71,12 @@ export async function runScenario(options: ScenarioOptions): Promise<Omit<Result
     await expire(options);
     await traffic.stop();
     await restartScoped(options, scoped);
-    const requests = { sent: traffic.sent(), failed: traffic.failed() };
-    const failure = traffic.firstFailure();
-    if (failure) say(`FAILED: ${failure}`);
+    const firstFailure = traffic.firstFailure();
+    const requests = {
+      ...{ sent: traffic.sent(), failed: traffic.failed() },
+      ...(firstFailure === undefined ? {} : { firstFailure }),
+    };
+    if (firstFailure !== undefined) say(`FAILED: ${firstFailure}`);
     const [fullFigures, scopedFigures] = [
       await proxyFigures(full.proxy.envoy().admin),
       await proxyFigures(scoped.proxy.envoy().admin),
