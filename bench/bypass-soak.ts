@@ -34,6 +34,8 @@ type Soak = {
   };
   /** What went wrong; each is one too many. */
   faults: string[];
+  /** Notes and prints it. */
+  fault(text: string): void;
   /** Resident memory of each loader in KiB, some seconds after its start, in order. */
   resident: number[];
 };
@@ -66,6 +68,10 @@ export async function bypassSoak({ quick, minutes, say }: BenchOptions): Promise
       kills: 0,
     },
     ...{ faults: [], resident: [] },
+    fault(text) {
+      this.faults.push(text);
+      say(text);
+    },
   };
   const reporting = setInterval(() => say(JSON.stringify(soak.counts)), 60_000);
   await Promise.all([
@@ -81,16 +87,21 @@ export async function bypassSoak({ quick, minutes, say }: BenchOptions): Promise
   await soak.loader.close();
   const left = await leftovers();
   await cgroup.remove();
-  for (const fault of soak.faults.slice(0, 20)) say(fault);
   const news = (await kernelBugLines()).length - complaints.length;
   return rowsOf(soak, { connections, sockets, arrived, left: left.length, news });
 }
 
 async function begin(cgroup: Cgroup): Promise<Loader> {
   const loader = await startLoader(loaderPath);
-  const { refused } = await loader.start({ cgroups: [cgroup.path] });
-  if (refused.length > 0) throw new Error(`the loader was refused: ${JSON.stringify(refused)}`);
-  return loader;
+  try {
+    const { refused } = await loader.start({ cgroups: [cgroup.path] });
+    if (refused.length > 0) throw new Error(`the loader was refused: ${JSON.stringify(refused)}`);
+    return loader;
+  } catch (error) {
+    // A loader that answers too late would hold the cgroup.
+    await loader.close();
+    throw error;
+  }
 }
 
 /** One application after another, each with some pieces of work, until the time is over. */
@@ -104,14 +115,14 @@ async function lane(
     try {
       for (let i = 0; i < 20 && Date.now() < soak.until; i++) await work(agent, soak);
     } catch (error) {
-      soak.faults.push(String(error));
+      soak.fault(String(error));
     } finally {
       await agent.stop();
     }
   }
 }
 
-async function exchange(agent: Agent, { counts, faults }: Soak): Promise<void> {
+async function exchange(agent: Agent, soak: Soak): Promise<void> {
   const { client, server } = await agent.do('pair', { answered: true });
   const size = 1 + Math.floor(Math.random() ** 3 * bytesMax);
   const seed = Math.floor(Math.random() * 1e9);
@@ -121,17 +132,17 @@ async function exchange(agent: Agent, { counts, faults }: Soak): Promise<void> {
   if (error !== undefined || !same.every(Boolean)) {
     const when = new Date().toISOString();
     const how = error ?? `other bytes arrived: ${JSON.stringify(differences)}`;
-    faults.push(`${when}: exchange of ${size} bytes, seed ${seed}, slow ${slow}: ${how}`);
+    soak.fault(`${when}: exchange of ${size} bytes, seed ${seed}, slow ${slow}: ${how}`);
   }
   for (const id of [client, server]) await agent.do('close', { id });
-  counts.exchanges += 1;
-  counts.bytes += 2 * size;
+  soak.counts.exchanges += 1;
+  soak.counts.bytes += 2 * size;
 }
 
-async function churn(agent: Agent, { counts, faults }: Soak): Promise<void> {
+async function churn(agent: Agent, soak: Soak): Promise<void> {
   const { wrong, error } = await agent.do('churn', { count: 200 });
-  if (error !== undefined || wrong > 0) faults.push(`churn: ${error ?? `${wrong} wrong answers`}`);
-  counts.churned += 200;
+  if (error !== undefined || wrong > 0) soak.fault(`churn: ${error ?? `${wrong} wrong answers`}`);
+  soak.counts.churned += 200;
 }
 
 /** An application that is killed with open connections and data on the way. */
@@ -177,7 +188,7 @@ async function disturb(soak: Soak): Promise<void> {
       await events[Math.floor(Math.random() * events.length)]?.();
     } catch (error) {
       // A loader that does not answer has been killed.
-      soak.faults.push(`loader: ${String(error)}`);
+      soak.fault(`loader: ${String(error)}`);
       await soak.loader.ended;
       soak.loader = await begin(cgroup);
     }
