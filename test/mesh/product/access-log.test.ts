@@ -209,6 +209,11 @@ test('a destination that is no longer called leaves the scope after the ttl, and
   );
   await untilImported(mesh, namespace, forgetful, [used]);
   expectAllAnswered(await load.stop(), { least: 2 * ttlSeconds });
+  // While istiod removes a host, Envoy may have its route without its cluster: docs/access-log.md.
+  await mesh.waitFor('the proxy to forget it', async () => {
+    const routes = await mesh.admin(other, '/config_dump?resource=dynamic_route_configs');
+    return !routes.includes(hostOf(namespace, target(once)));
+  });
   await learnTargets(mesh, other, forgetful, [once]);
 });
 
