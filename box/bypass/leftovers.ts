@@ -23,7 +23,8 @@ export async function leftovers(attempts = 50): Promise<string[]> {
 }
 
 /** The names in the kernel, cut to 15 characters. */
-const mine = /^(bypass_|connections$|expected$|listeners$|waiting$|flows$|bypass\.)/;
+const mine =
+  /^(bypass_|arrived$|connections$|expected$|listeners$|readers$|waiting$|watched$|flows$|bypass\.)/;
 
 async function unclaimed(kind: Kind): Promise<string[]> {
   const text = await run('bpftool', ['--json', kind, 'list'], { env: withSbin });
@@ -61,8 +62,22 @@ export const withSbin = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/
 
 /** Lines of the kernel's log that report bugs. */
 export async function kernelBugLines(): Promise<string[]> {
-  const log = await run('dmesg', [], { env: withSbin });
-  return log
-    .split('\n')
-    .filter((line) => /WARNING|BUG|Oops|Call Trace|stall|hung task|refcount|use-after/.test(line));
+  return bugLines(await run('dmesg', [], { env: withSbin }));
+}
+
+/** Lines between the head of a report and its call trace: the process, the hardware. */
+const headLines = 4;
+
+/** A container that exceeds its memory has a call trace in the log, too, which is no bug. */
+export function bugLines(log: string): string[] {
+  const lines = log.split('\n');
+  const isOfMemory = (at: number) =>
+    lines
+      .slice(Math.max(0, at - headLines), at)
+      .some((line) => line.includes('invoked oom-killer'));
+  return lines.filter((line, at) =>
+    line.includes('Call Trace')
+      ? !isOfMemory(at)
+      : /WARNING|BUG|Oops|stall|hung task|refcount|use-after/.test(line),
+  );
 }
