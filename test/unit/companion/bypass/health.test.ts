@@ -46,6 +46,13 @@ test('reads that failed in an application end it within the window', () => {
   expect(judge(health, statsOf({ woken: 7 + wokenMax }), 1).unwell).toContain('3 blocking reads');
 });
 
+test('data that an application got twice ends it at once, and data that was removed does not', () => {
+  const { health } = judge(undefined, statsOf({ repeated: 1 }), 0);
+  expect(judge(health, statsOf({ repeated: 500 }), 1).unwell).toBeUndefined();
+  const unwell = judge(health, statsOf({ repeated: 500, repeated_kept: 1 }), 1).unwell;
+  expect(unwell).toContain('arrived twice');
+});
+
 test('one failed read now and then does not', () => {
   expect(after({ woken: 2 }, { woken: 4 }, { woken: 6 })).toBeUndefined();
 });
